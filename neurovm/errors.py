@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The exceptions of neurovm.
+
+NeurovmError
+├── ModelError (ValueError)            a source model that cannot be read or converted
+│   └── UnsupportedOperatorError       an operator, or a form of one, with no exact rule here
+├── BundleError (ValueError)           a damaged, truncated or foreign .nvm file
+├── ShapeError (ValueError)            data whose shape, length or type does not fit the model
+├── ConfigError (ValueError)           a configuration file with a wrong key or value
+└── BackendError (RuntimeError)        a backend or device that is missing or failed
+
+Messages say what, where, what was found and what is accepted.
+"""
+
+
+class NeurovmError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class ModelError(NeurovmError, ValueError):
+    """A source model that cannot be read or converted."""
+
+
+class UnsupportedOperatorError(ModelError):
+    """An operator (or a form of it) that has no exact rule here.
+
+    Attributes: ``source`` (file name), ``operator`` (its name in the source format),
+    ``index`` (its position in the source), ``needed`` (what would be needed).
+    """
+
+    def __init__(self, source: str, operator: str, index: int, needed: str) -> None:
+        super().__init__(f"{source}: operator {index} ({operator}) is not supported: {needed}")
+        self.source = source
+        self.operator = operator
+        self.index = index
+        self.needed = needed
+
+
+class BundleError(NeurovmError, ValueError):
+    """A damaged, truncated or foreign .nvm file."""
+
+
+class ShapeError(NeurovmError, ValueError):
+    """Data whose shape, length or type does not fit the model."""
+
+
+class ConfigError(NeurovmError, ValueError):
+    """A configuration that cannot be used.
+
+    Attributes: ``file``, ``key`` (dotted path, empty for the whole file), ``found``, ``accepted``.
+    """
+
+    def __init__(self, file: str, key: str, found: str, accepted: str) -> None:
+        where = f"{file}: {key}" if key else file
+        super().__init__(f"{where}: found {found}; accepted: {accepted}")
+        self.file = file
+        self.key = key
+        self.found = found
+        self.accepted = accepted
+
+
+class BackendError(NeurovmError, RuntimeError):
+    """A backend or device that is missing or failed."""

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Build the extension and nothing else; all metadata stands in pyproject.toml.
+
+NEUROVM_ABI3=0 builds for the running interpreter alone (debug, coverage, sanitizers);
+otherwise Python >= 3.11 gets one abi3 module for all later versions.
+"""
+
+import glob
+import os
+import sys
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+abi3 = os.environ.get("NEUROVM_ABI3", "1") != "0" and sys.version_info >= (3, 11)
+
+extension = Extension(
+    "neurovm._kernel",
+    ["core_c/_kernel.pyx", *sorted(glob.glob("core_c/src/*.c"))],
+    depends=[
+        "core_c/nvm.pxd",
+        *sorted(glob.glob("core_c/include/*.h")),
+        *sorted(glob.glob("core_c/src/*.h")),
+        *sorted(glob.glob("core_c/src/*.inc")),
+    ],
+    include_dirs=["core_c/include"],
+    # -ffp-contract=off: aarch64 gcc fuses multiply-add by default, which changes rounding.
+    extra_compile_args=["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"],
+    define_macros=[("Py_LIMITED_API", "0x030B0000")] if abi3 else [],
+    py_limited_api=abi3,
+)
+
+setup(
+    ext_modules=cythonize([extension], include_path=["core_c"]),
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if abi3 else {},
+)
