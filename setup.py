@@ -5,27 +5,39 @@ NEUROVM_ABI3=0 builds for the running interpreter alone (debug, coverage, saniti
 otherwise Python >= 3.11 gets one abi3 module for all later versions.
 """
 
-import glob
 import os
 import sys
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 abi3 = os.environ.get("NEUROVM_ABI3", "1") != "0" and sys.version_info >= (3, 11)
 
+
+def files(pattern: str) -> list[str]:
+    """Paths relative to this file, sorted so that every build links in the same order."""
+    return sorted(str(path) for path in Path().glob(pattern))
+
+
 extension = Extension(
     "neurovm._kernel",
-    ["core_c/_kernel.pyx", *sorted(glob.glob("core_c/src/*.c"))],
+    ["core_c/_kernel.pyx", *files("core_c/src/*.c")],
     depends=[
         "core_c/nvm.pxd",
-        *sorted(glob.glob("core_c/include/*.h")),
-        *sorted(glob.glob("core_c/src/*.h")),
-        *sorted(glob.glob("core_c/src/*.inc")),
+        *files("core_c/include/*.h"),
+        *files("core_c/src/*.h"),
+        *files("core_c/src/*.inc"),
     ],
     include_dirs=["core_c/include"],
     # -ffp-contract=off: aarch64 gcc fuses multiply-add by default, which changes rounding.
-    extra_compile_args=["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"],
+    extra_compile_args=[
+        "-std=c11",
+        "-O3",
+        "-ffp-contract=off",
+        "-fno-math-errno",
+        "-fvisibility=hidden",
+    ],
     define_macros=[("Py_LIMITED_API", "0x030B0000")] if abi3 else [],
     py_limited_api=abi3,
 )

@@ -64,9 +64,14 @@ class Tensor:
 
     def _per_tensor(self) -> Quantization:
         if self.quantization is None:
-            raise ModelError(f"tensor {self.name!r} ({self.dtype}) is not quantized; int8 with scale and zero point is needed")
+            raise ModelError(
+                f"tensor {self.name!r} ({self.dtype}) is not quantized; "
+                f"int8 with scale and zero point is needed"
+            )
         if not self.quantization.per_tensor:
-            raise ModelError(f"tensor {self.name!r} is quantized per channel where one scale is needed")
+            raise ModelError(
+                f"tensor {self.name!r} is quantized per channel where one scale is needed"
+            )
         return self.quantization
 
 
@@ -103,12 +108,16 @@ class Graph:
             for i in operator.inputs:
                 if i != -1 and i not in ready:
                     raise ModelError(
-                        f"{self.source.name}: operator {operator.index} ({operator.source_name}) reads tensor {i} "
-                        f"before anything produces it; operators must stand in execution order"
+                        f"{self.source.name}: operator {operator.index} ({operator.source_name}) "
+                        f"reads tensor {i} before anything produces it; "
+                        f"operators must stand in execution order"
                     )
             for i in operator.outputs:
                 if i in ready:
-                    raise ModelError(f"{self.source.name}: tensor {i} is produced twice (operator {operator.index})")
+                    raise ModelError(
+                        f"{self.source.name}: tensor {i} is produced twice "
+                        f"(operator {operator.index})"
+                    )
                 ready.add(i)
         for i in self.outputs:
             if i not in ready:
