@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+# The ways in. `make demo` and `make test` each do all set-up themselves; a second run is quick.
+#
+#   PYTHON=python3.12  the interpreter to build .venv from      DEMO_ARGS="--broker HOST"
+#   PYTEST_ARGS="-k kernel -x"  passed to pytest               CC=clang  the C compiler
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+C_SOURCES := $(wildcard core_c/src/*.c)
+C_WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
+	-Werror
+DEMO_ARGS ?=
+PYTEST_ARGS ?=
+
+export PYTHON
+
+.PHONY: help demo test check bench wheel clean lint types layers warnings test-c test-systemd \
+	test-bare fuzz
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
+		while IFS="$$(printf '\t')" read -r target text; do \
+			printf '  make %-13s %s\n' "$$target" "$$text"; done
+
+demo: ## a simulated water pump, a broker, neurovmd and a shipped model in this terminal
+	@scripts/setup.sh demo
+	$(BIN)/python -m examples.pump $(DEMO_ARGS)
+
+test: ## the whole suite: Python, real Mosquitto, C under sanitizers (< 5 min on 2 cores)
+	@scripts/setup.sh test
+	$(MAKE) --no-print-directory test-c
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: ## formatting, lint, types, layering, C warnings as errors, C tests under sanitizers
+	@scripts/setup.sh check
+	$(MAKE) --no-print-directory lint types layers warnings test-c
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types:
+	$(BIN)/mypy
+
+layers:
+	$(BIN)/lint-imports
+
+warnings:
+	@for source in $(C_SOURCES); do \
+		$(CC) -std=c11 -O2 -ffp-contract=off $(C_WARNINGS) -Icore_c/include -c -o /dev/null \
+			"$$source" || exit 1; \
+	done
+	@echo "$(words $(C_SOURCES)) C files compile without a warning"
+
+bench: ## measure the shipped models on this machine
+	@scripts/setup.sh check
+	$(BIN)/python -m benchmarks
+
+wheel: ## sdist and wheel (the wheel is built from the sdist) into dist/
+	@scripts/setup.sh check
+	rm -rf dist
+	$(BIN)/python -m build
+
+test-c: ## the C tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	$(MAKE) --no-print-directory -C tests/c
+
+test-systemd: ## the service in a booted systemd (root, systemd-nspawn, debootstrap; minutes)
+	@scripts/setup.sh check
+	tests/systemd/run.sh
+
+test-bare: ## demo and test from fresh clones in a bare Debian (root, debootstrap; minutes)
+	scripts/bare.sh
+
+fuzz: ## libFuzzer on the program parser (clang)
+	$(MAKE) --no-print-directory -C tests/c fuzz
+
+clean: ## remove everything the other targets made, .venv too
+	rm -rf $(VENV) build dist wheelhouse out .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		.import_linter_cache .coverage neurovm.egg-info core_c/_kernel.c
+	rm -f neurovm/_kernel*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@if [ -f tests/c/Makefile ]; then $(MAKE) --no-print-directory -C tests/c clean; fi
