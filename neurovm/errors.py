@@ -47,16 +47,21 @@ class ShapeError(NeurovmError, ValueError):
 class ConfigError(NeurovmError, ValueError):
     """A configuration that cannot be used.
 
-    Attributes: ``file``, ``key`` (dotted path, empty for the whole file), ``found``, ``accepted``.
+    Attributes: ``file``, ``key`` (dotted path, empty for the whole file), ``found``, ``accepted``,
+    ``line`` (from 1, None where unknown).
     """
 
-    def __init__(self, file: str, key: str, found: str, accepted: str) -> None:
-        where = f"{file}: {key}" if key else file
+    def __init__(
+        self, file: str, key: str, found: str, accepted: str, *, line: int | None = None
+    ) -> None:
+        where = file if line is None else f"{file}:{line}"
+        where = f"{where}: {key}" if key else where
         super().__init__(f"{where}: found {found}; accepted: {accepted}")
         self.file = file
         self.key = key
         self.found = found
         self.accepted = accepted
+        self.line = line
 
 
 class BackendError(NeurovmError, RuntimeError):
