@@ -1,0 +1,373 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Train and export the int8 networks that tests and demo run on (development only).
+
+    python scripts/train_fixtures.py [--only NAME ...]
+
+needs tensorflow and scikit-learn, nothing of neurovm. Data: scikit-learn's digits (8 × 8 pixels,
+0..16) and the simulated plant of `examples/pump`. Everything starts from `SEED`. Writes
+`tests/fixtures/*.tflite` with sample inputs and the table in `tests/fixtures/README.md`, and
+`examples/pump/pump.tflite`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from examples.pump import dataset  # noqa: E402  (needs the line above)
+
+SEED = 20260101
+FIXTURES = ROOT / "tests" / "fixtures"
+PUMP = ROOT / "examples" / "pump" / "pump.tflite"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """x float32 (n, ...) as the network takes it, y int (n,)."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fixture:
+    """One network: how it is built and trained, and how it is exported.
+
+    `io` is the exported input and output type; `dynamic_batch` keeps Keras' unknown batch, so
+    that Flatten becomes Shape, StridedSlice, Pack and Reshape instead of one Reshape.
+    """
+
+    name: str
+    path: Path
+    data: Callable[[], Data]
+    build: Callable[[], keras.Model]
+    epochs: int
+    io: type
+    dynamic_batch: bool = False
+    note: str = ""
+
+
+# ---- data -------------------------------------------------------------------------------------
+
+
+def digits() -> Data:
+    """1,797 images, pixels 0..16 scaled to 0..1; a quarter is kept for the test."""
+    images, labels = load_digits(return_X_y=True)
+    x = (images.reshape(-1, 8, 8, 1) / 16.0).astype(np.float32)
+    parts = train_test_split(x, labels, test_size=0.25, random_state=SEED, stratify=labels)
+    return Data(x_train=parts[0], x_test=parts[1], y_train=parts[2], y_test=parts[3])
+
+
+def _pump(record: Callable[..., dataset.Rows], train: int, test: int) -> Data:
+    x_train, y_train = record(range(train))
+    x_test, y_test = record(range(10_000, 10_000 + test))
+    as_x = lambda rows: np.asarray(rows, dtype=np.float32)  # noqa: E731
+    return Data(
+        x_train=as_x(x_train),
+        y_train=np.asarray(y_train),
+        x_test=as_x(x_test),
+        y_test=np.asarray(y_test),
+    )
+
+
+def pump_snapshots() -> Data:
+    """Readings of all sensors at one moment: (n, 64)."""
+    return _pump(dataset.snapshots, 60, 12)
+
+
+def pump_windows() -> Data:
+    """The last 16 readings of all sensors, one each 2 s: (n, 16, 1, 64)."""
+    data = _pump(dataset.windows, 40, 8)
+    shape = (-1, dataset.WINDOW, 1, 64)
+    return Data(
+        x_train=data.x_train.reshape(shape),
+        y_train=data.y_train,
+        x_test=data.x_test.reshape(shape),
+        y_test=data.y_test,
+    )
+
+
+# ---- networks ---------------------------------------------------------------------------------
+
+
+def _conv(x: object, filters: int, size: int, **kwargs: object) -> object:
+    """Convolution and batch normalisation, which the converter folds into one operator."""
+    x = layers.Conv2D(filters, size, use_bias=False, **kwargs)(x)
+    return layers.BatchNormalization()(x)
+
+
+def _separable(x: object, filters: int, *, strides: int = 1) -> object:
+    x = layers.DepthwiseConv2D(3, strides=strides, padding="same", use_bias=False)(x)
+    x = layers.ReLU(6.0)(layers.BatchNormalization()(x))
+    return layers.ReLU(6.0)(_conv(x, filters, 1))
+
+
+def pump_mlp() -> keras.Model:
+    """The demo's network: 64 sensors, two hidden layers, one probability a class."""
+    x = inputs = keras.Input((64,))
+    x = layers.Dropout(0.1)(layers.Dense(96, activation="relu")(x))
+    x = layers.Dense(48, activation="relu")(x)
+    return keras.Model(inputs, layers.Softmax()(layers.Dense(8)(x)))
+
+
+def pump_window_dscnn() -> keras.Model:
+    """Depthwise separable over time (VALID), so that windows can be streamed."""
+    x = inputs = keras.Input((dataset.WINDOW, 1, 64))
+    x = layers.ReLU(6.0)(_conv(x, 32, 1))
+    for strides in (1, 2):
+        x = layers.DepthwiseConv2D((3, 1), strides=(strides, strides), use_bias=False)(x)
+        x = layers.ReLU(6.0)(layers.BatchNormalization()(x))
+        x = layers.ReLU(6.0)(_conv(x, 32, 1))
+    x = layers.Flatten()(layers.AveragePooling2D((6, 1))(x))
+    return keras.Model(inputs, layers.Softmax()(layers.Dense(8)(x)))
+
+
+def digits_mlp() -> keras.Model:
+    """Fully connected only; logits out."""
+    inputs = keras.Input((8, 8, 1))
+    x = layers.Dense(48, activation="relu")(layers.Flatten()(inputs))
+    x = layers.Dense(24, activation="relu", use_bias=False)(x)
+    return keras.Model(inputs, layers.Dense(10)(x))
+
+
+def digits_cnn() -> keras.Model:
+    """SAME, VALID with stride 2, max pooling, Flatten, softmax."""
+    x = inputs = keras.Input((8, 8, 1))
+    x = layers.Conv2D(12, 3, padding="same", activation="relu")(x)
+    x = layers.Conv2D(16, 3, strides=2, padding="valid", activation="relu")(x)
+    x = layers.MaxPooling2D(2, strides=1)(x)
+    x = layers.Dense(32, activation="relu")(layers.Flatten()(x))
+    return keras.Model(inputs, layers.Softmax()(layers.Dense(10)(x)))
+
+
+def digits_dscnn() -> keras.Model:
+    """Depthwise separable with RELU6, strides 2 SAME, average pooling."""
+    x = inputs = keras.Input((8, 8, 1))
+    x = layers.ReLU(6.0)(_conv(x, 16, 3, padding="same"))
+    x = _separable(_separable(x, 24), 24, strides=2)
+    x = _separable(x, 32)
+    x = layers.Flatten()(layers.AveragePooling2D(4)(x))
+    return keras.Model(inputs, layers.Softmax()(layers.Dense(10)(x)))
+
+
+def digits_resnet() -> keras.Model:
+    """Residual: ADD with and without projection, PAD before a VALID stride, MAXPOOL, MEAN."""
+    x = inputs = keras.Input((8, 8, 1))
+    x = layers.ReLU()(_conv(x, 12, 3, padding="same"))
+    y = layers.ReLU()(_conv(x, 12, 3, padding="same"))
+    x = layers.ReLU()(layers.Add()([x, _conv(y, 12, 3, padding="same")]))
+    y = layers.ReLU()(_conv(layers.ZeroPadding2D(((1, 1), (1, 1)))(x), 20, 3, strides=2))
+    y = _conv(y, 20, 3, padding="same")
+    x = layers.ReLU()(layers.Add()([_conv(layers.MaxPooling2D(2)(x), 20, 1), y]))
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Softmax()(layers.Dense(10)(x)))
+
+
+FIXTURE_LIST: tuple[Fixture, ...] = (
+    Fixture(
+        name="pump",
+        path=PUMP,
+        data=pump_snapshots,
+        build=pump_mlp,
+        epochs=40,
+        io=tf.float32,
+        note="the demo; Quantize and Dequantize at the edges",
+    ),
+    Fixture(
+        name="pump_window_dscnn",
+        path=FIXTURES / "pump_window_dscnn.tflite",
+        data=pump_windows,
+        build=pump_window_dscnn,
+        epochs=15,
+        io=tf.int8,
+        note="16 readings of 64 sensors; VALID along time, RELU6",
+    ),
+    Fixture(
+        name="digits_mlp",
+        path=FIXTURES / "digits_mlp.tflite",
+        data=digits,
+        build=digits_mlp,
+        epochs=40,
+        io=tf.int8,
+        note="one layer without a bias; logits out",
+    ),
+    Fixture(
+        name="digits_cnn",
+        path=FIXTURES / "digits_cnn.tflite",
+        data=digits,
+        build=digits_cnn,
+        epochs=40,
+        io=tf.int8,
+        dynamic_batch=True,
+        note="dynamic batch: Flatten as Shape, StridedSlice, Pack, Reshape; VALID stride 2",
+    ),
+    Fixture(
+        name="digits_dscnn",
+        path=FIXTURES / "digits_dscnn.tflite",
+        data=digits,
+        build=digits_dscnn,
+        epochs=40,
+        io=tf.float32,
+        note="RELU6, SAME stride 2; Quantize and Dequantize at the edges",
+    ),
+    Fixture(
+        name="digits_resnet",
+        path=FIXTURES / "digits_resnet.tflite",
+        data=digits,
+        build=digits_resnet,
+        epochs=40,
+        io=tf.uint8,
+        note="uint8 in and out; ADD, PAD, MAXPOOL, MEAN",
+    ),
+)
+
+
+# ---- training and export ----------------------------------------------------------------------
+
+
+def train(fixture: Fixture, data: Data) -> keras.Model:
+    """A trained network; the same seed, data and TensorFlow give the same weights."""
+    keras.utils.set_random_seed(SEED)
+    model = fixture.build()
+    steps = fixture.epochs * -(-len(data.x_train) // 64)
+    model.compile(
+        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(3e-3, steps)),
+        loss=keras.losses.SparseCategoricalCrossentropy(
+            from_logits=not isinstance(model.layers[-1], layers.Softmax)
+        ),
+    )
+    model.fit(data.x_train, data.y_train, batch_size=64, epochs=fixture.epochs, verbose=0)
+    return model
+
+
+def export(fixture: Fixture, model: keras.Model, data: Data) -> bytes:
+    """Full-integer int8 with per-channel weights; activations calibrated on 300 samples."""
+    if not fixture.dynamic_batch:
+        one = keras.Input(batch_shape=(1, *data.x_train.shape[1:]))
+        model = keras.Model(one, model(one))
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    chosen = np.random.default_rng(SEED).choice(len(data.x_train), 300, replace=False)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([data.x_train[i : i + 1]] for i in chosen)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = fixture.io
+    converter.inference_output_type = fixture.io
+    return bytes(converter.convert())
+
+
+def run_tflite(content: bytes, x: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Outputs (n, classes) in the model's type, and the operators in execution order."""
+    interpreter = tf.lite.Interpreter(model_content=content, num_threads=1)
+    interpreter.allocate_tensors()
+    source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    outputs = []
+    for row in x:
+        value = row[None]
+        if source["dtype"] is not np.float32:
+            scale, zero = source["quantization"]
+            limits = np.iinfo(source["dtype"])
+            value = np.clip(np.rint(value / scale) + zero, limits.min, limits.max)
+        interpreter.set_tensor(source["index"], value.astype(source["dtype"]))
+        interpreter.invoke()
+        outputs.append(interpreter.get_tensor(sink["index"])[0])
+    operators = [op["op_name"] for op in interpreter._get_ops_details()]  # noqa: SLF001
+    return np.stack(outputs), [name for name in operators if name != "DELEGATE"]
+
+
+def accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Share of rows whose best score is the label's."""
+    return float(np.mean(scores.argmax(axis=1) == labels))
+
+
+def make(fixture: Fixture) -> dict[str, object]:
+    """Train, export, measure and write one fixture; the figures for the table."""
+    data = fixture.data()
+    model = train(fixture, data)
+    content = export(fixture, model, data)
+    scores, operators = run_tflite(content, data.x_test)
+    fixture.path.write_bytes(content)
+    figures: dict[str, object] = {
+        "name": fixture.name,
+        "file": str(fixture.path.relative_to(ROOT)),
+        "bytes": len(content),
+        "float": round(accuracy(model.predict(data.x_test, verbose=0), data.y_test), 4),
+        "int8": round(accuracy(scores, data.y_test), 4),
+        "rows": len(data.y_test),
+        "io": fixture.io.name,
+        "operators": operators,
+        "note": fixture.note,
+    }
+    print(json.dumps(figures), flush=True)
+    return figures
+
+
+# ---- samples and table ------------------------------------------------------------------------
+
+
+def write_samples() -> None:
+    """Test inputs with labels, small: 128 digits and 64 rows of sensor readings."""
+    data = digits()
+    pixels = np.rint(data.x_test.reshape(-1, 64) * 16.0).astype(np.uint8)
+    np.save(FIXTURES / "digits_x.npy", pixels[:128])
+    np.save(FIXTURES / "digits_y.npy", data.y_test[:128].astype(np.uint8))
+    pump = pump_snapshots()
+    chosen = np.random.default_rng(SEED).choice(len(pump.y_test), 64, replace=False)
+    table = np.column_stack([pump.x_test[chosen], pump.y_test[chosen]])
+    header = ",".join((*dataset.NAMES, "class"))
+    formats = ["%.4f"] * 64 + ["%d"]
+    np.savetxt(FIXTURES / "pump_rows.csv", table, formats, ",", header=header, comments="")
+
+
+def write_table(figures: list[dict[str, object]]) -> None:
+    """Replace the table between the two markers of the README."""
+    lines = ["| network | bytes | in, out | float | int8 | test rows | operators | what it is for |"]
+    lines.append("| --- " * 8 + "|")
+    for row in figures:
+        operators = " ".join(sorted(set(map(str, row["operators"]))))  # type: ignore[call-overload]
+        lines.append(
+            f"| `{row['name']}` | {row['bytes']:,} | {row['io']} | {row['float']:.2%} "
+            f"| {row['int8']:.2%} | {row['rows']:,} | {operators} | {row['note']} |"
+        )
+    path = FIXTURES / "README.md"
+    before, _, rest = path.read_text().partition("<!-- table -->\n")
+    _, _, after = rest.partition("<!-- end -->")
+    path.write_text(f"{before}<!-- table -->\n" + "\n".join(lines) + f"\n<!-- end -->{after}")
+
+
+def main() -> None:
+    """Make all fixtures, or those named."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", choices=[f.name for f in FIXTURE_LIST])
+    only = parser.parse_args().only
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.experimental.enable_op_determinism()
+    FIXTURES.mkdir(parents=True, exist_ok=True)
+    figures = [make(f) for f in FIXTURE_LIST if not only or f.name in only]
+    if not only:
+        write_samples()
+        write_table(figures)
+
+
+if __name__ == "__main__":
+    main()
