@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Integer arithmetic of the source runtimes: multipliers, rounding, tables, thresholds, profiles.
+
+`PROFILES["xnnpack"]` answers, operator by operator, with the parameters of the rule that runtime
+uses. Nothing here knows graphs or the kernel.
+"""
+
+from neurovm.arithmetic.codes import Activation, Codes, activation_range
+from neurovm.arithmetic.fixed_point import Multipliers, multiplier, multipliers, wrap32
+from neurovm.arithmetic.profiles import InputRounding, NoExactRuleError, Profile
+from neurovm.arithmetic.requantizers import Kind, Requantizer
+from neurovm.arithmetic.rules import AddRule, CodeMap, SoftmaxRule
+from neurovm.arithmetic.thresholds import NEVER, ladder, sum_range, thresholds
+from neurovm.arithmetic.xnnpack import Xnnpack
+
+PROFILES: dict[str, Profile] = {Xnnpack.name: Xnnpack()}
+"""Every profile by its name."""
+
+__all__ = [
+    "NEVER",
+    "PROFILES",
+    "Activation",
+    "AddRule",
+    "CodeMap",
+    "Codes",
+    "InputRounding",
+    "Kind",
+    "Multipliers",
+    "NoExactRuleError",
+    "Profile",
+    "Requantizer",
+    "SoftmaxRule",
+    "Xnnpack",
+    "activation_range",
+    "ladder",
+    "multiplier",
+    "multipliers",
+    "sum_range",
+    "thresholds",
+    "wrap32",
+]

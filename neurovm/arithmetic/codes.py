@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the codes of a tensor mean, and which of them an activation leaves."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from neurovm.arithmetic.fixed_point import round_half_away
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CodeType = Literal["int8", "uint8"]
+Activation = Literal["NONE", "RELU", "RELU6", "RELU_N1_TO_1"]
+
+_LIMITS: dict[str, tuple[int, int]] = {"int8": (-128, 127), "uint8": (0, 255)}
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "NONE": (-math.inf, math.inf),
+    "RELU": (0.0, math.inf),
+    "RELU6": (0.0, 6.0),
+    "RELU_N1_TO_1": (-1.0, 1.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """real = scale · (code − zero_point). scale is a float32 value, > 0; zero_point fits dtype."""
+
+    scale: float
+    zero_point: int
+    dtype: CodeType = "int8"
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Lowest and highest code."""
+        return _LIMITS[self.dtype]
+
+    @property
+    def as_int8(self) -> Codes:
+        """The same reals with int8 codes: uint8 runs as code − 128."""
+        if self.dtype == "int8":
+            return self
+        return Codes(self.scale, self.zero_point - 128)
+
+
+def f32(x: float) -> float:
+    """X rounded to the nearest float32."""
+    return float(np.float32(x))
+
+
+def ratio32(a: float, b: float) -> float:
+    """f32(a / b) of two float32 values."""
+    return float(np.float32(a) / np.float32(b))
+
+
+def activation_range(
+    activation: Activation, out: Codes, rounding: Callable[[np.float32], float]
+) -> tuple[int, int]:
+    """Lowest and highest code an activation leaves: zero_point + rounding(f32(bound / scale)).
+
+    A bound that is infinite, or falls outside the type, is the type's own limit.
+    """
+    low, high = _BOUNDS[activation]
+    lowest, highest = out.limits
+
+    def code(bound: float, unbounded: int) -> int:
+        if math.isinf(bound):
+            return unbounded
+        quotient = np.float32(bound) / np.float32(out.scale)
+        if not np.isfinite(quotient):
+            return highest if bound > 0 else lowest
+        return min(max(out.zero_point + int(rounding(quotient)), lowest), highest)
+
+    return code(low, lowest), code(high, highest)
+
+
+def half_even(x: np.float32) -> float:
+    """Nearest integer, halves to even (lrintf)."""
+    return float(np.rint(x))
+
+
+def half_away(x: np.float32) -> float:
+    """Nearest integer, halves away from zero (std::round)."""
+    return float(round_half_away(np.asarray(x)))

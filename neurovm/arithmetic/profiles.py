@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Profiles: which rounding rule each operator takes. One class and one entry in PROFILES each.
+
+A profile answers with parameters (a `Requantizer`, a table, a rule); lowering packs them, the
+oracle evaluates them. Where a profile has no exact rule it raises `NoExactRuleError` with what was
+found and what is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+from neurovm.arithmetic.codes import Activation, Codes
+from neurovm.arithmetic.requantizers import Requantizer
+from neurovm.arithmetic.rules import AddRule, CodeMap, SoftmaxRule
+from neurovm.errors import ModelError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+InputRounding = Literal["even_reciprocal", "away_divide"]
+"""rint_even(x · f32(1 / scale)) or round_half_away(x / scale), then + zero point."""
+
+
+class NoExactRuleError(ModelError):
+    """The profile has no exact rule for these scales or codes. The text says what would be
+    needed.
+    """
+
+
+class Profile(Protocol):
+    """What lowering and the oracle ask a profile. Scales are float32 values."""
+
+    name: ClassVar[str]
+    input_rounding: ClassVar[InputRounding]
+
+    def linear(
+        self, *, scale_in: float, scale_weights: Sequence[float], out: Codes, activation: Activation
+    ) -> Requantizer:
+        """CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED; one weight scale, or one a channel."""
+
+    def add(self, a: Codes, b: Codes, out: Codes, activation: Activation) -> AddRule:
+        """ADD."""
+
+    def mean(self, x: Codes, out: Codes, count: int) -> Requantizer:
+        """MEAN over `count` codes: requantises their raw sum (zero point not subtracted)."""
+
+    def average_pool_range(self, out: Codes, activation: Activation) -> tuple[int, int]:
+        """Lowest and highest code of AVERAGE_POOL_2D."""
+
+    def max_pool_range(self, out: Codes, activation: Activation) -> tuple[int, int]:
+        """Lowest and highest code of MAX_POOL_2D."""
+
+    def softmax(self, x: Codes, out: Codes, beta: float) -> SoftmaxRule:
+        """SOFTMAX from 8 to 8 bits."""
+
+    def requantize(self, x: Codes, out: Codes, size: int) -> CodeMap:
+        """QUANTIZE from codes to codes, on a tensor of `size` elements."""
+
+    def table(self, f: Callable[[float], float], x: Codes, out: Codes) -> NDArray[np.int8]:
+        """int8[256] of a real function of one variable (in double)."""
+
+    def quantize(self, real: NDArray[np.float32], out: Codes) -> NDArray[np.int64]:
+        """QUANTIZE from float32: codes of out.dtype, saturated; ValueError on NaN."""
+
+    def dequantize(self, codes: NDArray[np.integer], x: Codes) -> NDArray[np.float32]:
+        """DEQUANTIZE: f32(f32(code − zero point) · scale)."""

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requantisers: from an int32 sum to the code of the output, y = clamp(zero_out + R(A), lo, hi).
+
+A `Requantizer` is parameters only; `codes` is the evaluation on arrays that the oracle uses. R by
+kind, with e the exponent, m the mantissa, l = max(e, 0), r = max(−e, 0), A int32 (wrapping):
+
+fp32    rint_even(f32(A) · scale)
+        XNNPACK, qs8 gemm, igemm, dwconv with "fp32" requantisation
+double  RDBPOT(SRDHM(A · 2^l, m), r)
+        gemmlowp; TFLite's reference kernels (MultiplyByQuantizedMultiplier)
+single  floor((A · m + 2^(30 − e)) / 2^(31 − e))
+        TFLite built with TFLITE_SINGLE_ROUNDING; ruy
+halfup  (SRDHM(A · 2^l, m) + ⌊2^(r − 1)⌋) >> r
+        TFLite's optimised kernels (NEON, and x86 through NEON_2_SSE)
+shift   (A + 2^(bits − 1)) >> bits
+        XNNPACK, qs8 vadd
+affine  rint_even(f32(f32(A) · scale) + offset), the zero point within offset
+        XNNPACK, qs8 mean
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from neurovm.arithmetic.fixed_point import (
+    Multipliers,
+    rdbpot,
+    rounding_shift_right,
+    shift_left32,
+    srdhm,
+    wrap32,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+Kind = Literal["fp32", "double", "single", "halfup", "shift", "affine"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Requantizer:
+    """Parameters of one requantiser; arrays have one entry a channel, or a single one for all.
+
+    scale       float32[n]  fp32, affine
+    offset      float32[n]  affine
+    multipliers int32[n]    double, single, halfup
+    bits        1 … 31      shift
+    zero_out    0 for affine (its offset holds the zero point)
+    """
+
+    kind: Kind
+    zero_out: int
+    lo: int
+    hi: int
+    scale: NDArray[np.float32] | None = None
+    offset: NDArray[np.float32] | None = None
+    multipliers: Multipliers | None = None
+    bits: int = 0
+
+    @property
+    def channels(self) -> int:
+        """Entries of the arrays."""
+        if self.scale is not None:
+            return len(self.scale)
+        return 1 if self.multipliers is None else len(self.multipliers.mantissa)
+
+    def codes(self, acc: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Codes of the sums `acc` (channel last; wrapped to int32 first), as int64."""
+        y = _RULES[self.kind](self, wrap32(acc)) + self.zero_out
+        return np.clip(y, self.lo, self.hi)
+
+
+def _scale(q: Requantizer) -> NDArray[np.float32]:
+    if q.scale is None:
+        raise ValueError(f"a {q.kind} requantiser needs a scale")
+    return q.scale
+
+
+def _multipliers(q: Requantizer) -> Multipliers:
+    if q.multipliers is None:
+        raise ValueError(f"a {q.kind} requantiser needs multipliers")
+    return q.multipliers
+
+
+def _fp32(q: Requantizer, a: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.rint(a.astype(np.float32) * _scale(q)).astype(np.int64)
+
+
+def _affine(q: Requantizer, a: NDArray[np.int64]) -> NDArray[np.int64]:
+    if q.offset is None:
+        raise ValueError("an affine requantiser needs an offset")
+    return np.rint(a.astype(np.float32) * _scale(q) + q.offset).astype(np.int64)
+
+
+def _high_product(q: Requantizer, a: NDArray[np.int64]) -> NDArray[np.int64]:
+    m = _multipliers(q)
+    return srdhm(shift_left32(a, np.maximum(m.exponent, 0)), m.mantissa)
+
+
+def _double(q: Requantizer, a: NDArray[np.int64]) -> NDArray[np.int64]:
+    return rdbpot(_high_product(q, a), np.maximum(-_multipliers(q).exponent, 0))
+
+
+def _halfup(q: Requantizer, a: NDArray[np.int64]) -> NDArray[np.int64]:
+    return rounding_shift_right(_high_product(q, a), np.maximum(-_multipliers(q).exponent, 0))
+
+
+def _single(q: Requantizer, a: NDArray[np.int64]) -> NDArray[np.int64]:
+    m = _multipliers(q)
+    right = 31 - m.exponent.astype(np.int64)
+    return (a * m.mantissa.astype(np.int64) + (np.left_shift(np.int64(1), right) >> 1)) >> right
+
+
+def _shift(q: Requantizer, a: NDArray[np.int64]) -> NDArray[np.int64]:
+    return rounding_shift_right(a, q.bits)
+
+
+_RULES: dict[Kind, Callable[[Requantizer, NDArray[np.int64]], NDArray[np.int64]]] = {
+    "fp32": _fp32,
+    "double": _double,
+    "single": _single,
+    "halfup": _halfup,
+    "shift": _shift,
+    "affine": _affine,
+}

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Profile `xnnpack`: LiteRT ≥ 2 as everybody runs it, on x86.
+
+Operators that XNNPACK takes follow its rule; the others follow LiteRT's optimised built-in
+kernels, which is why one network mixes `fp32`, `double`, `halfup` and float tables. Which operator
+goes where: tensorflow/lite/delegates/xnnpack/xnnpack_delegate.cc.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from neurovm.arithmetic.codes import (
+    Activation,
+    Codes,
+    activation_range,
+    half_away,
+    half_even,
+    ratio32,
+)
+from neurovm.arithmetic.fixed_point import multipliers
+from neurovm.arithmetic.profiles import InputRounding, NoExactRuleError
+from neurovm.arithmetic.requantizers import Kind, Requantizer
+from neurovm.arithmetic.rules import AddRule, CodeMap, SoftmaxRule
+from neurovm.arithmetic.tables import (
+    INT8_CODES,
+    eight_bit_table,
+    exp_table,
+    requantizing_table,
+    unary_table_half_even,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_ADD_LEFT_SHIFT = 20
+
+
+class Xnnpack:
+    """See `Profile` for what each method answers."""
+
+    name: ClassVar[str] = "xnnpack"
+    input_rounding: ClassVar[InputRounding] = "even_reciprocal"
+
+    def linear(
+        self, *, scale_in: float, scale_weights: Sequence[float], out: Codes, activation: Activation
+    ) -> Requantizer:
+        """`fp32` with scale f32(f32(s_in · s_w) / s_out); a zero weight scale moves the operator
+        to `halfup`.
+
+        XNNPACK refuses scales of 256 and more, and LiteRT the model with it.
+        """
+        products = np.float32(scale_in) * np.asarray(scale_weights, np.float32)
+        scale = products / np.float32(out.scale)
+        if not bool((scale < 256).all()):
+            raise NoExactRuleError(
+                f"input scale · weight scale / output scale is {float(scale.max())!r}; "
+                f"LiteRT runs such layers only below 256"
+            )
+        if any(s == 0 for s in scale_weights):
+            reals = [float(scale_in) * float(s) / float(out.scale) for s in scale_weights]
+            return _integer("halfup", reals, out, activation)
+        lo, hi = activation_range(activation, out, half_even)
+        return Requantizer(kind="fp32", zero_out=out.zero_point, lo=lo, hi=hi, scale=scale)
+
+    def add(self, a: Codes, b: Codes, out: Codes, activation: Activation) -> AddRule:
+        """qs8 vadd: 20-bit multipliers, one sum, one half-up shift; out of its range of scales
+        `double`.
+        """
+        ratios = ratio32(a.scale, out.scale), ratio32(b.scale, out.scale)
+        if max(ratios) >= 256:
+            raise NoExactRuleError(
+                f"input scale / output scale of an ADD is {max(ratios)!r}; "
+                f"LiteRT's own arithmetic overflows from 256 on"
+            )
+        if min(ratios) < 2.0**-10:
+            return _add_double(a, b, out, activation)
+        bits = 20 - (math.frexp(max(ratios))[1] - 1)
+        tables = [
+            (np.rint(np.ldexp(np.float32(ratio), bits)).astype(np.int64) * _steps(x)).astype(
+                np.int32
+            )
+            for ratio, x in zip(ratios, (a, b), strict=True)
+        ]
+        lo, hi = activation_range(activation, out, half_even)
+        requantizer = Requantizer(kind="shift", zero_out=out.zero_point, lo=lo, hi=hi, bits=bits)
+        return AddRule(table_a=tables[0], table_b=tables[1], requantizer=requantizer)
+
+    def mean(self, x: Codes, out: Codes, count: int) -> Requantizer:
+        """rint(f32(f32(f32(S) · c) + b)), c = f32(f32(s / s_out) · f32(1 / n)), b = f32(z_out −
+        f32(f32(n z) c)).
+        """
+        scale = np.float32(ratio32(x.scale, out.scale)) * (np.float32(1) / np.float32(count))
+        offset = np.float32(out.zero_point) - np.float32(count * x.zero_point) * scale
+        lo, hi = out.limits
+        return Requantizer(
+            kind="affine",
+            zero_out=0,
+            lo=lo,
+            hi=hi,
+            scale=np.array([scale], np.float32),
+            offset=np.array([offset], np.float32),
+        )
+
+    def average_pool_range(self, out: Codes, activation: Activation) -> tuple[int, int]:
+        """Built-in kernel: bounds round half away from zero."""
+        return activation_range(activation, out, half_away)
+
+    def max_pool_range(self, out: Codes, activation: Activation) -> tuple[int, int]:
+        """XNNPACK: bounds round half to even."""
+        return activation_range(activation, out, half_even)
+
+    def softmax(self, x: Codes, out: Codes, beta: float) -> SoftmaxRule:
+        """Built-in kernel of x86: a float32 table of exp."""
+        return SoftmaxRule(
+            table=exp_table(x.scale, beta),
+            scale_out=out.scale,
+            zero_out=out.as_int8.zero_point,
+        )
+
+    def requantize(self, x: Codes, out: Codes, size: int) -> CodeMap:
+        """Within one type an 8-bit multiplier; between int8 and uint8 `halfup`, the last size mod
+        16 `double`.
+        """
+        ratio = ratio32(x.scale, out.scale)
+        double = _requantizing(x, out, "double")
+        if x.dtype != out.dtype:
+            if x.as_int8 == out.as_int8:
+                copy = INT8_CODES.astype(np.int8)
+                return CodeMap(head=copy, tail=copy)
+            head = _requantizing(x, out, "halfup")
+            return CodeMap(head=head, tail=double, head_count=size // 16 * 16)
+        if not 2.0**-8 <= ratio <= 2.0**7:
+            return CodeMap(head=double, tail=double)
+        table = eight_bit_table(ratio, x, out)
+        return CodeMap(head=table, tail=table)
+
+    def table(self, f: Callable[[float], float], x: Codes, out: Codes) -> NDArray[np.int8]:
+        return unary_table_half_even(f, x, out)
+
+    def quantize(self, real: NDArray[np.float32], out: Codes) -> NDArray[np.int64]:
+        """rint(f32(x · f32(1 / s))) + z, saturated."""
+        if np.isnan(real).any():
+            raise ValueError("a value to quantize is NaN; finite or infinite float32 is needed")
+        lo, hi = out.limits
+        scaled = np.asarray(real, np.float32) * (np.float32(1) / np.float32(out.scale))
+        bounded = np.clip(scaled, np.float32(lo - out.zero_point), np.float32(hi - out.zero_point))
+        return np.rint(bounded).astype(np.int64) + out.zero_point
+
+    def dequantize(self, codes: NDArray[np.integer], x: Codes) -> NDArray[np.float32]:
+        steps = codes.astype(np.int64) - x.zero_point
+        return steps.astype(np.float32) * np.float32(x.scale)
+
+
+def _steps(x: Codes) -> NDArray[np.int64]:
+    return INT8_CODES - x.as_int8.zero_point
+
+
+def _integer(kind: Kind, reals: Sequence[float], out: Codes, activation: Activation) -> Requantizer:
+    """A requantiser of LiteRT's built-in kernels: integer multipliers, bounds half away from
+    zero.
+    """
+    lo, hi = activation_range(activation, out, half_away)
+    return Requantizer(
+        kind=kind, zero_out=out.zero_point, lo=lo, hi=hi, multipliers=multipliers(reals)
+    )
+
+
+def _requantizing(x: Codes, out: Codes, kind: Kind) -> NDArray[np.int8]:
+    requantizer = _integer(kind, [x.scale / out.scale], out.as_int8, "NONE")
+    return requantizing_table(requantizer, x)
+
+
+def _add_double(a: Codes, b: Codes, out: Codes, activation: Activation) -> AddRule:
+    """Built-in ADD: inputs · 2^20 to the scale 2 · max(s_a, s_b), the sum to s_out, `double` each.
+
+    Source: tensorflow/lite/kernels/add.cc (PrepareGeneralSubOp's sibling) and
+    internal/reference/add.h.
+    """
+    twice_max = 2 * max(a.scale, b.scale)
+    tables = []
+    for x in (a, b):
+        inner = Requantizer(
+            kind="double",
+            zero_out=0,
+            lo=-(1 << 31),
+            hi=(1 << 31) - 1,
+            multipliers=multipliers([x.scale / twice_max]),
+        )
+        tables.append(inner.codes(_steps(x) << _ADD_LEFT_SHIFT).astype(np.int32))
+    outer = _integer("double", [twice_max / ((1 << _ADD_LEFT_SHIFT) * out.scale)], out, activation)
+    return AddRule(table_a=tables[0], table_b=tables[1], requantizer=outer)
