@@ -87,13 +87,15 @@ def rdbpot(a: IntArray, bits: NDArray[np.int32] | int) -> IntArray:
     """
     bits = np.asarray(bits, np.int64)
     half = np.left_shift(np.int64(1), bits) >> 1
-    return (a + half - ((a < 0) & (bits > 0))) >> bits
+    result: IntArray = (a + half - ((a < 0) & (bits > 0))) >> bits
+    return result
 
 
 def rounding_shift_right(a: IntArray, bits: NDArray[np.int32] | int) -> IntArray:
     """A / 2^bits rounded half up, bits ≥ 0."""
     bits = np.asarray(bits, np.int64)
-    return (a + (np.left_shift(np.int64(1), bits) >> 1)) >> bits
+    result: IntArray = (a + (np.left_shift(np.int64(1), bits) >> 1)) >> bits
+    return result
 
 
 def round_half_away(x: NDArray[np.floating]) -> IntArray:

@@ -88,13 +88,17 @@ def _multipliers(q: Requantizer) -> Multipliers:
 
 
 def _fp32(q: Requantizer, a: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.rint(a.astype(np.float32) * _scale(q)).astype(np.int64)
+    result: NDArray[np.int64] = np.rint(a.astype(np.float32) * _scale(q)).astype(np.int64)
+    return result
 
 
 def _affine(q: Requantizer, a: NDArray[np.int64]) -> NDArray[np.int64]:
     if q.offset is None:
         raise ValueError("an affine requantiser needs an offset")
-    return np.rint(a.astype(np.float32) * _scale(q) + q.offset).astype(np.int64)
+    result: NDArray[np.int64] = np.rint(a.astype(np.float32) * _scale(q) + q.offset).astype(
+        np.int64
+    )
+    return result
 
 
 def _high_product(q: Requantizer, a: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -113,7 +117,10 @@ def _halfup(q: Requantizer, a: NDArray[np.int64]) -> NDArray[np.int64]:
 def _single(q: Requantizer, a: NDArray[np.int64]) -> NDArray[np.int64]:
     m = _multipliers(q)
     right = 31 - m.exponent.astype(np.int64)
-    return (a * m.mantissa.astype(np.int64) + (np.left_shift(np.int64(1), right) >> 1)) >> right
+    result: NDArray[np.int64] = (
+        a * m.mantissa.astype(np.int64) + (np.left_shift(np.int64(1), right) >> 1)
+    ) >> right
+    return result
 
 
 def _shift(q: Requantizer, a: NDArray[np.int64]) -> NDArray[np.int64]:

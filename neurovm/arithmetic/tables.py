@@ -32,7 +32,8 @@ def eight_bit_table(ratio: float, x: Codes, out: Codes) -> np.ndarray:
     m = int(np.rint(np.float32(256.0) * np.float32(ratio)))
     a = (INT8_CODES - x.as_int8.zero_point) * m
     y = ((a + 128) >> 8) + out.as_int8.zero_point
-    return np.clip(y, -128, 127).astype(np.int8)
+    result: np.ndarray = np.clip(y, -128, 127).astype(np.int8)
+    return result
 
 
 def unary_table_half_even(f: Callable[[float], float], x: Codes, out: Codes) -> np.ndarray:
@@ -44,7 +45,8 @@ def unary_table_half_even(f: Callable[[float], float], x: Codes, out: Codes) -> 
     """
     scaled = _real_function(f, x) * (np.float32(1) / np.float32(out.scale))
     y = np.rint(scaled + np.float32(out.as_int8.zero_point))
-    return np.clip(y, -128, 127).astype(np.int8)
+    result: np.ndarray = np.clip(y, -128, 127).astype(np.int8)
+    return result
 
 
 def unary_table_half_away(f: Callable[[float], float], x: Codes, out: Codes) -> np.ndarray:

@@ -50,7 +50,8 @@ def thresholds(requantizer: Requantizer) -> NDArray[np.int64]:
         up = (requantizer.codes(middle) >= codes[:, None]) & open_
         reached = np.where(up, middle, reached)
         below = np.where(open_ & ~up, middle, below)
-    return np.where(reached > highest, NEVER, reached).T
+    result: NDArray[np.int64] = np.where(reached > highest, NEVER, reached).T
+    return result
 
 
 def ladder(acc: NDArray[np.int64], steps: NDArray[np.int64], lo: int) -> NDArray[np.int64]:

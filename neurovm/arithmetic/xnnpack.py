@@ -149,11 +149,13 @@ class Xnnpack:
         lo, hi = out.limits
         scaled = np.asarray(real, np.float32) * (np.float32(1) / np.float32(out.scale))
         bounded = np.clip(scaled, np.float32(lo - out.zero_point), np.float32(hi - out.zero_point))
-        return np.rint(bounded).astype(np.int64) + out.zero_point
+        result: NDArray[np.int64] = np.rint(bounded).astype(np.int64) + out.zero_point
+        return result
 
     def dequantize(self, codes: NDArray[np.integer], x: Codes) -> NDArray[np.float32]:
         steps = codes.astype(np.int64) - x.zero_point
-        return steps.astype(np.float32) * np.float32(x.scale)
+        result: NDArray[np.float32] = steps.astype(np.float32) * np.float32(x.scale)
+        return result
 
 
 def _steps(x: Codes) -> NDArray[np.int64]:
