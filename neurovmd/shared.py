@@ -145,7 +145,7 @@ class SharedBlock:
 
     @property
     def awake(self) -> bool:
-        """Supervisor's word: it looks at the slots about once a second, workers need not wake it."""
+        """Supervisor's word: it looks at the slots once a second, so workers need not wake it."""
         return self._header[3] != 0
 
     @awake.setter

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The schema of the configuration: every key, its default, its range."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from msgspec import Meta, Struct
+
+from neurovmd import places, quantity, topics
+from neurovmd.payload import Json, Payload
+
+DEFAULT_OUTPUT_TOPIC = "{prefix}/{node}/{vm}/result/{stream}"
+MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
+
+# A level of a topic and a part of a client id: no slash, no wildcard, no space.
+LEVEL = "1 to 64 of A-Z a-z 0-9 _ . - and a letter or digit first"
+LevelName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description=LEVEL)]
+TopicPrefix = Annotated[
+    str,
+    Meta(
+        pattern=r"^[^+#/$\x00-\x1f{}][^+#\x00-\x1f{}]{0,255}$",
+        description="1 to 256 characters, no + # { }, and no / or $ first",
+    ),
+]
+Quantity = str | float | None
+
+
+def _keyed(key: str, check: Callable[[str], object], value: str) -> None:
+    """Run a check, naming the key in its ValueError."""
+    try:
+        check(value)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
+class Mqtt(Struct, frozen=True, forbid_unknown_fields=True):
+    """The broker. `mqtts://` is MQTT over TLS, checked against `ca_file` or the system's CAs."""
+
+    server: str = "mqtt://127.0.0.1:1883"
+    protocol: Literal["auto", "5", "3.1.1", 5] = "auto"
+    username: str | None = None
+    password_file: str | None = None
+    ca_file: str | None = None
+    keepalive_s: Annotated[int, Meta(ge=10, le=65535)] = 60
+
+    def __post_init__(self) -> None:
+        accepted = "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"
+        try:
+            parts = urlsplit(self.server)
+            port = parts.port
+        except ValueError:
+            raise ValueError(f"server: found {self.server!r}; accepted: {accepted}") from None
+        rest = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
+        if parts.scheme not in MQTT_PORTS or not parts.hostname or rest or port == 0:
+            raise ValueError(f"server: found {self.server!r}; accepted: {accepted}")
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.server).hostname or ""
+
+    @property
+    def port(self) -> int:
+        parts = urlsplit(self.server)
+        return parts.port or MQTT_PORTS[parts.scheme]
+
+    @property
+    def tls(self) -> bool:
+        return self.server.startswith("mqtts:")
+
+
+class Power(Struct, frozen=True, forbid_unknown_fields=True):
+    """`limit` is what the box may draw on average over `window`; none = unlimited."""
+
+    limit: Quantity = None
+    window: str | float = "10 s"
+
+    def __post_init__(self) -> None:
+        if self.limit is not None:
+            quantity.parse(self.limit, quantity.WATTS, key="limit")
+        quantity.parse(self.window, quantity.SECONDS, key="window")
+
+    @property
+    def limit_w(self) -> float | None:
+        return None if self.limit is None else quantity.parse(self.limit, quantity.WATTS)
+
+    @property
+    def window_s(self) -> float:
+        return quantity.parse(self.window, quantity.SECONDS)
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """`neurovmd.yaml`. `node` is the host's name where none is given."""
+
+    node: LevelName | None = None
+    prefix: TopicPrefix = "neurovm"
+    mqtt: Mqtt = Mqtt()
+    vm_dir: str = str(places.SYSTEM.vm_dir)
+    cache_dir: str = str(places.SYSTEM.cache_dir)
+    state_dir: str = str(places.SYSTEM.state_dir)
+    socket: str = str(places.SYSTEM.socket)
+    log_level: Literal["error", "warning", "info", "debug"] = "info"
+    power: Power = Power()
+
+
+class Target(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which input tensor, and the names of its elements in C order (none = by number)."""
+
+    tensor: Annotated[int, Meta(ge=0, le=255)] = 0
+    elements: Annotated[list[str], Meta(min_length=1)] | None = None
+
+    def __post_init__(self) -> None:
+        names = self.elements or []
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"elements: found {name!r} twice; accepted: each name once")
+
+
+class Input(Struct, frozen=True, forbid_unknown_fields=True):
+    topic: str
+    qos: Literal[0, 1] = 1
+    payload: Payload = Json()
+    to: Target = Target()
+    initial: float = 0.0
+
+    def __post_init__(self) -> None:
+        _keyed("topic", topics.parse_input, self.topic)
+
+
+class Form(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a result holds: the `top_k` largest outputs, or all `values` as reals or codes."""
+
+    top_k: Annotated[int, Meta(ge=1, le=1024)] | None = None
+    values: Literal["real", "codes"] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.top_k is None) == (self.values is None):
+            found = "neither" if self.top_k is None else "both"
+            raise ValueError(f"found {found}; accepted: one of top_k and values")
+
+
+class Output(Struct, frozen=True, forbid_unknown_fields=True):
+    topic: str = DEFAULT_OUTPUT_TOPIC
+    on: Literal["change", "always", "interval"] = "change"
+    interval_s: Annotated[float, Meta(ge=0.01, le=86400)] | None = None
+    wait_for: Literal["all", "any"] = "all"
+    form: Form = Form(top_k=1)
+    qos: Literal[0, 1] = 1
+    retain: bool = False
+
+    def __post_init__(self) -> None:
+        _keyed("topic", topics.check_output, self.topic)
+        if (self.on == "interval") != (self.interval_s is not None):
+            raise ValueError(
+                f"interval_s: found {self.interval_s} with on: {self.on}; "
+                "accepted: seconds with on: interval, nothing with the others"
+            )
+
+
+class Vm(Struct, frozen=True, forbid_unknown_fields=True):
+    """One VM's file."""
+
+    model: Annotated[str, Meta(min_length=1)]
+    inputs: Annotated[list[Input], Meta(min_length=1, max_length=64)]
+    output: Output = Output()
+    profile: Literal["xnnpack"] = "xnnpack"
+    backend: Literal["cpu"] = "cpu"
+    max_streams: Annotated[int, Meta(ge=1, le=65536)] = 64
+    max_message_bytes: Annotated[int, Meta(ge=1, le=16 * 1024 * 1024)] = 65536
+    memory: str | int | None = None
+    cpu: Annotated[float, Meta(gt=0, le=1)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.memory is not None:
+            quantity.parse(self.memory, quantity.BYTES, key="memory")
+        if not self.model.endswith((".nvm", ".tflite")):
+            raise ValueError(f"model: found {self.model!r}; accepted: a .nvm or .tflite file")
+
+    @property
+    def memory_bytes(self) -> int | None:
+        return None if self.memory is None else int(quantity.parse(self.memory, quantity.BYTES))
