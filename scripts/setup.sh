@@ -55,13 +55,14 @@ name_packages() {
 
 apt_install() { # as root, or with the sudo prefix in "$@"
     local lists=(/var/lib/apt/lists/*_Packages*)
-    [ -e "${lists[0]}" ] || "$@" apt-get -qq update
-    "$@" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
-        "${packages[@]}" && return
-    say "once more with fresh package lists"
+    local install=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 install -y
+        --no-install-recommends "${packages[@]}")
+    if [ -e "${lists[0]}" ]; then
+        "$@" "${install[@]}" && return
+        say "once more with fresh package lists"
+    fi
     "$@" apt-get -qq update
-    "$@" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
-        "${packages[@]}"
+    "$@" "${install[@]}"
 }
 
 join() { local IFS=';'; local text="$*"; printf '%s' "${text//;/, }"; }
