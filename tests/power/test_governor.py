@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The governor on a fake tree and the real shared block: figures, source, duty."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neurovmd.power import Governor, PowerState, Roots, rest_ns
+from neurovmd.power.actuators import set_duty
+from neurovmd.power.governor import LEAST_INTERVAL_S, MISSES_BEFORE_GIVING_UP
+from neurovmd.shared import DUTY_ONE, SharedBlock
+
+RANGE_UJ = 262_143_328_850
+
+
+class MeteredBox:
+    """One package counter, two workers, and a clock that a test turns."""
+
+    def __init__(self, folder: Path) -> None:
+        self.roots = Roots(sys=folder / "sys", proc=folder / "proc")
+        zone = self.roots.sys / "class" / "powercap" / "intel-rapl:0"
+        zone.mkdir(parents=True)
+        (zone / "name").write_text("package-0\n")
+        (zone / "max_energy_range_uj").write_text(f"{RANGE_UJ}\n")
+        self.counter = zone / "energy_uj"
+        self.counter.write_text("0\n")
+        self.energy_uj = 0
+        self.now_s = 100.0
+        self.roots.proc.mkdir()
+        (self.roots.proc / "stat").write_text("cpu  0 0 0 0 0 0 0 0 0 0\n")
+        self.block = SharedBlock(2)
+        for index, slot in enumerate(self.block.slots):
+            slot.pid = 1000 + index
+
+    def governor(self, limit_w: float | None) -> Governor:
+        return Governor(limit_w, 10.0, self.block, lambda: self.now_s, self.roots, cpus=4)
+
+    def pass_time(self, seconds: float, watts: float, busy_s: float = 0.0) -> float:
+        self.now_s += seconds
+        self.energy_uj += int(watts * seconds * 1e6)
+        self.counter.write_text(f"{self.energy_uj}\n")
+        for slot in self.block.slots:
+            slot.cpu_ns += int(busy_s / 2 * 1e9)
+        return self.now_s
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> MeteredBox:
+    return MeteredBox(tmp_path)
+
+
+def test_without_a_limit_it_measures_and_holds_nobody_back(box: MeteredBox) -> None:
+    governor = box.governor(None)
+    state = governor.tick(box.pass_time(1.0, watts=30.0))
+    assert state == PowerState(
+        watts=pytest.approx(30.0),
+        source="powercap:package-0",
+        limit_w=None,
+        duty=1.0,
+        infeasible=False,
+    )
+    assert [slot.duty_q16 for slot in box.block.slots] == [DUTY_ONE, DUTY_ONE]
+    assert str(state) == "30.0 W (powercap:package-0)"
+
+
+def test_full_demand_settles_below_the_limit(box: MeteredBox) -> None:
+    """Two workers that always want a core each, 3 W a core, on a box of 4 W under 8 W."""
+    governor = box.governor(8.0)
+    state = governor.tick(box.pass_time(1.0, watts=4.0))
+    for _ in range(60):
+        duty = box.block.slot(0).duty_q16 / DUTY_ONE
+        busy_s = 2 * duty
+        state = governor.tick(box.pass_time(1.0, watts=4.0 + 3.0 * busy_s, busy_s=busy_s))
+        assert state.watts is not None
+        assert state.watts <= 8.0
+    assert state.watts >= 7.0
+    assert box.block.slot(1).duty_q16 == int(state.duty * DUTY_ONE)
+    assert not box.block.slot(1).paused
+    assert str(state).startswith("7.")
+    assert "/8 W (powercap:package-0), duty " in str(state)
+
+
+def test_a_box_at_its_limit_pauses_the_workers_and_says_so(box: MeteredBox) -> None:
+    governor = box.governor(3.0)
+    state = governor.tick(box.pass_time(1.0, watts=4.0))
+    assert state.infeasible
+    assert state.duty == 0
+    assert [(slot.duty_q16, slot.paused) for slot in box.block.slots] == [(0, 1), (0, 1)]
+    assert "paused" in str(state)
+    for _ in range(30):
+        state = governor.tick(box.pass_time(1.0, watts=1.0))
+    assert not state.infeasible
+    assert [slot.paused for slot in box.block.slots] == [0, 0]
+
+
+def test_ticks_in_quick_succession_repeat_the_decision(box: MeteredBox) -> None:
+    governor = box.governor(8.0)
+    first = governor.tick(box.pass_time(1.0, watts=4.0))
+    box.block.slot(0).duty_q16 = 7  # as a slot that was taken anew
+    again = governor.tick(box.pass_time(LEAST_INTERVAL_S / 2, watts=100.0))
+    assert again == first
+    assert box.block.slot(0).duty_q16 == int(first.duty * DUTY_ONE)
+
+
+def test_before_the_first_reading_there_is_no_figure(box: MeteredBox) -> None:
+    state = box.governor(8.0).tick(box.now_s)
+    assert state.watts is None
+    assert 0 < state.duty < 0.1
+    assert str(state).startswith("?/8 W (powercap:package-0)")
+
+
+def test_a_meter_that_dies_gives_way_to_the_estimate(box: MeteredBox) -> None:
+    governor = box.governor(50.0)
+    governor.tick(box.pass_time(1.0, watts=4.0))
+    box.counter.unlink()
+    for _ in range(MISSES_BEFORE_GIVING_UP):
+        box.now_s += 1.0
+        state = governor.tick(box.now_s)
+    assert state.source == "estimate:cpu-time"
+    assert state.watts is None
+    assert any("energy_uj" in reason for reason in governor.reasons)
+    box.now_s += 1.0
+    state = governor.tick(box.now_s)
+    assert state.watts is not None
+    assert "estimate:cpu-time" in str(state)
+
+
+def test_long_sleeps_do_not_wear_a_meter_out(box: MeteredBox) -> None:
+    governor = box.governor(50.0)
+    for _ in range(2 * MISSES_BEFORE_GIVING_UP):
+        state = governor.tick(box.pass_time(3600.0, watts=1.0))
+        assert state.source == "powercap:package-0"
+    assert governor.tick(box.pass_time(1.0, watts=5.0)).watts == pytest.approx(5.0)
+
+
+def test_a_restarted_worker_counts_from_zero(box: MeteredBox) -> None:
+    governor = box.governor(8.0)
+    governor.tick(box.pass_time(1.0, watts=4.0, busy_s=1.0))
+    box.block.slot(0).cpu_ns = 250_000_000
+    box.block.slot(1).cpu_ns += 250_000_000
+    assert governor._busy_ns(box.block.slots) == 500_000_000
+
+
+@given(st.floats(0, 1))
+def test_the_duty_is_never_rounded_up(duty: float) -> None:
+    block = SharedBlock(1)
+    set_duty(block.slots, duty)
+    assert 0 <= block.slot(0).duty_q16 / DUTY_ONE <= duty
+    assert block.slot(0).paused == (block.slot(0).duty_q16 == 0)
+
+
+@pytest.mark.parametrize("duty", [-0.1, 1.1, float("nan")])
+def test_a_duty_out_of_range_is_refused(duty: float) -> None:
+    with pytest.raises(ValueError, match="duty"):
+        set_duty((), duty)
+
+
+@given(busy_ns=st.integers(0, 10**12), duty_q16=st.integers(1, DUTY_ONE))
+def test_work_and_rest_make_the_duty(busy_ns: int, duty_q16: int) -> None:
+    rest = rest_ns(busy_ns, duty_q16)
+    assert rest is not None
+    total_ns = busy_ns + rest
+    # busy / total = duty, up to the nanosecond that the division cuts off.
+    assert abs(busy_ns * DUTY_ONE - total_ns * duty_q16) <= duty_q16
+
+
+def test_at_full_duty_there_is_no_rest_and_at_none_no_end() -> None:
+    assert rest_ns(1_000_000, DUTY_ONE) == 0
+    assert rest_ns(1_000_000, 0) is None
