@@ -54,7 +54,8 @@ class Fixture:
     """One network: how it is built and trained, and how it is exported.
 
     `io` is the exported input and output type; `dynamic_batch` keeps Keras' unknown batch, so
-    that Flatten becomes Shape, StridedSlice, Pack and Reshape instead of one Reshape.
+    that Flatten becomes Shape, StridedSlice, Pack and Reshape instead of one Reshape;
+    `balanced` weighs classes by the square root of their rarity, so that rare faults count.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Fixture:
     epochs: int
     io: type
     dynamic_batch: bool = False
+    balanced: bool = False
     note: str = ""
 
 
@@ -92,7 +94,7 @@ def _pump(record: Callable[..., dataset.Rows], train: int, test: int) -> Data:
 
 def pump_snapshots() -> Data:
     """Readings of all sensors at one moment: (n, 64)."""
-    return _pump(dataset.snapshots, 60, 12)
+    return _pump(dataset.snapshots, 120, 12)
 
 
 def pump_windows() -> Data:
@@ -189,7 +191,8 @@ FIXTURE_LIST: tuple[Fixture, ...] = (
         path=PUMP,
         data=pump_snapshots,
         build=pump_mlp,
-        epochs=40,
+        epochs=30,
+        balanced=True,
         io=tf.float32,
         note="the demo; Quantize and Dequantize at the edges",
     ),
@@ -256,7 +259,16 @@ def train(fixture: Fixture, data: Data) -> keras.Model:
             from_logits=not isinstance(model.layers[-1], layers.Softmax)
         ),
     )
-    model.fit(data.x_train, data.y_train, batch_size=64, epochs=fixture.epochs, verbose=0)
+    counts = np.bincount(data.y_train)
+    weights = dict(enumerate(np.sqrt(counts.max() / counts))) if fixture.balanced else None
+    model.fit(
+        data.x_train,
+        data.y_train,
+        batch_size=64,
+        epochs=fixture.epochs,
+        class_weight=weights,
+        verbose=0,
+    )
     return model
 
 

@@ -5,50 +5,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from .faults import CLASSES, Schedule, random_schedule
-from .plant import Plant
-from .sensors import NAMES, SENSORS, Station
+from .faults import CLASSES, random_schedule
+from .pump import STUCK_SENSOR, Moment, Pump
+from .sensors import NAMES, SENSORS
 
-__all__ = ["NAMES", "WINDOW", "Rows", "snapshots", "stuck_sensors", "windows"]
+__all__ = ["NAMES", "WINDOW", "Rows", "episode", "snapshots", "windows"]
 
 Rows = tuple[list[list[float]], list[int]]
 WINDOW = 16
 EPISODE_S = 1500
-SEVERITY_SEEN = 0.35  # below this a fault changes less than the sensors' dead bands
-STUCK_SEEN = 0.025  # difference of stuck reading and truth, fraction of the range
+SEVERITY_SEEN = 0.25  # below this a fault changes less than the sensors' dead bands
+STUCK_SEEN = 0.03  # difference of stuck reading and truth, fraction of the range
 
 
-def stuck_sensors(truth: str) -> frozenset[str]:
-    """The sensors that repeat their last reading when `truth` is the state of the plant."""
-    return frozenset({"flow_pump"}) if truth == "sensor_stuck" else frozenset()
-
-
-def _visible(schedule: Schedule, time_s: float, values: dict[str, float], span: float) -> bool:
-    """Whether the state at `time_s` can be told from its readings at all."""
-    fault = schedule.at(time_s)
-    if fault is None:
-        return True
-    if fault.name == "sensor_stuck":
-        flow = SENSORS[NAMES.index("flow_pump")]
-        return abs(flow.span(values["flow_pump"]) - span) > STUCK_SEEN
-    return fault.severity(time_s) >= SEVERITY_SEEN
+def _visible(moment: Moment, spans: list[float]) -> bool:
+    """Whether the state can be told from the readings at all."""
+    if moment.truth == "sensor_stuck":
+        index = NAMES.index(STUCK_SENSOR)
+        return abs(SENSORS[index].span(moment.values[STUCK_SENSOR]) - spans[index]) > STUCK_SEEN
+    return moment.truth == CLASSES[0] or moment.severity >= SEVERITY_SEEN
 
 
 def episode(seed: int) -> Iterator[tuple[list[float], int, bool]]:
-    """One plant with faults, second by second: 64 spans as last sent, class, whether visible."""
-    schedule = random_schedule(seed, until_s=EPISODE_S, peak=(0.55, 1.0))
-    plant, station = Plant(seed), Station(seed)
-    stuck_index = NAMES.index("flow_pump")
+    """One pump with faults, second by second: 64 spans as last sent, class, whether visible."""
+    pump = Pump(seed, random_schedule(seed, until_s=EPISODE_S, peak=(0.55, 1.0)))
     for _ in range(EPISODE_S):
-        values = plant.step(schedule.severity(plant.time_s))
-        truth = schedule.truth(plant.time_s)
-        station.sample(values, stuck_sensors(truth))
-        spans = station.spans()
-        yield (
-            spans,
-            CLASSES.index(truth),
-            _visible(schedule, plant.time_s, values, spans[stuck_index]),
-        )
+        moment = pump.step()
+        spans = pump.station.spans()
+        yield spans, CLASSES.index(moment.truth), _visible(moment, spans)
 
 
 def snapshots(seeds: Iterable[int], *, every: int = 3) -> Rows:
