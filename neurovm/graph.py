@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from neurovm.arithmetic import Codes
 from neurovm.errors import ModelError
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Tensor:
     dtype: DType
     quantization: Quantization | None = None
     data: np.ndarray | None = None
+    signature: tuple[int, ...] | None = None
+    """The shape as the source leaves it open: −1 for an axis of any size; None = `shape` it is."""
 
     @property
     def size(self) -> int:
@@ -61,6 +64,15 @@ class Tensor:
     def zero_point(self) -> int:
         """The per-tensor zero point; ModelError as for `scale`."""
         return self._per_tensor().zero_point[0]
+
+    @property
+    def codes(self) -> Codes:
+        """What its codes mean; ModelError unless it is int8 or uint8, quantized per tensor."""
+        if self.dtype not in ("int8", "uint8"):
+            raise ModelError(
+                f"tensor {self.name!r} is {self.dtype}; int8 or uint8 codes are needed here"
+            )
+        return Codes(self.scale, self.zero_point, self.dtype)
 
     def _per_tensor(self) -> Quantization:
         if self.quantization is None:
