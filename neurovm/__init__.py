@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""neurovm: quantized networks as exact, event-driven spiking networks.
+
+model = neurovm.convert_tflite("pump.tflite")     # or neurovm.load("pump.nvm")
+session = model.session()
+codes = session.step(model.to_codes(x))            # bit for bit what LiteRT answers
+session.update(indices, changed_codes)             # costs what changed
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from neurovm.description import Counters, LayerInfo, OperatorInfo, TensorInfo
+from neurovm.errors import (
+    BackendError,
+    BundleError,
+    ConfigError,
+    ModelError,
+    NeurovmError,
+    ShapeError,
+    UnsupportedOperatorError,
+)
+from neurovm.loading import load
+from neurovm.model import Model
+from neurovm.session import LayerState, Session
+from neurovm.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "BackendError",
+    "BundleError",
+    "ConfigError",
+    "Counters",
+    "LayerInfo",
+    "LayerState",
+    "Model",
+    "ModelError",
+    "NeurovmError",
+    "OperatorInfo",
+    "Session",
+    "ShapeError",
+    "TensorInfo",
+    "UnsupportedOperatorError",
+    "__version__",
+    "convert_tflite",
+    "load",
+]
+
+
+def convert_tflite(
+    source: str | os.PathLike[str] | bytes,
+    *,
+    profile: str = "xnnpack",
+    coding: str = "graded",
+    labels: Sequence[str] | None = None,
+    name: str | None = None,
+) -> Model:
+    """Convert an int8 .tflite (a path, or the file's bytes) into a spiking network ready to run.
+
+    profile: the rounding rules the answer is exact to (`xnnpack`: LiteRT as everybody runs it).
+    coding: `graded` (events carry any delta) or `unit` (+1 and −1 only, drained to rest each step);
+    both give the same codes. labels: names of the first output's elements.
+
+    Raises ModelError for a file that cannot be read, UnsupportedOperatorError (naming file,
+    operator, index and what would be needed) for what has no exact rule here. Imports numpy.
+    """
+    from neurovm.convert import convert_tflite as convert
+
+    return convert(source, profile=profile, coding=coding, labels=labels, name=name)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The backend protocol and the registry of backends."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Literal, Protocol, cast
+
+from neurovm.errors import BackendError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from neurovm.bundle import Bundle
+
+Way = Literal["auto", "events", "dense"]
+WAYS: tuple[Way, ...] = ("auto", "events", "dense")
+
+
+class BackendSession(Protocol):
+    """The state of one stream. Used by one thread at a time."""
+
+    @property
+    def output(self) -> memoryview:
+        """All output codes, int8, read-only, concatenated; rewritten by each step."""
+        ...
+
+    @property
+    def changed(self) -> bool: ...
+    @property
+    def counters(self) -> tuple[int, int, int, int, int]: ...
+    def step(self, codes: Buffer) -> memoryview: ...
+    def update(self, indices: Buffer, codes: Buffer) -> memoryview: ...
+    def reset(self) -> None: ...
+    def force(self, way: str, layer: int | None = None) -> None: ...
+    def layer(self, index: int) -> tuple[memoryview, memoryview | None, int, int, str]:
+        """Codes, accumulators, events sent, weights applied, way of the last step."""
+        ...
+
+
+class Executable(Protocol):
+    """A bundle made ready to run."""
+
+    def session(self, counters: Buffer | None = None) -> BackendSession: ...
+    def predict(self, codes: Buffer, out: Buffer, rows: int) -> None: ...
+
+
+class Backend(Protocol):
+    """`name` as users write it; `kind` is what it runs on: cpu, simulator, virtual or hardware."""
+
+    name: str
+    kind: str
+
+    def load(self, bundle: Bundle) -> Executable: ...
+
+
+BACKENDS: dict[str, str] = {"cpu": "neurovm.backends.cpu"}
+"""Backend name → module that defines `BACKEND`."""
+
+
+def find(name: str) -> Backend:
+    """The backend of that name; BackendError names those there are."""
+    if name not in BACKENDS:
+        raise BackendError(
+            f"backend {name!r} is not known; available: {', '.join(sorted(BACKENDS))}"
+        )
+    return cast("Backend", importlib.import_module(BACKENDS[name]).BACKEND)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values into codes and back, without numpy: the edge of every network."""
+
+from __future__ import annotations
+
+import array
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from neurovm import _kernel
+from neurovm.errors import ShapeError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from neurovm.description import TensorInfo
+
+    Values = Buffer | Sequence[float]
+
+# uint8 runs as q − 128: flipping the top bit turns one into the other, both ways.
+_FLIP = bytes(q ^ 0x80 for q in range(256))
+_FORMATS = {"float32": "f", "int8": "b", "uint8": "B"}
+_ROUNDING = {"xnnpack": "even_reciprocal", "tflm": "away_divide"}
+
+
+def quantize(info: TensorInfo, profile: str, values: Values, count: int | None = None) -> bytes:
+    """int8 codes of `count` values (None: the whole tensor's) of the tensor's own dtype.
+
+    float32 is quantized by the profile, uint8 becomes q − 128, int8 stays. ShapeError where the
+    number or the type of the values does not fit, or one is NaN.
+    """
+    view = _view(values, info)
+    wanted = info.size if count is None else count
+    found = view.nbytes // view.itemsize
+    if found != wanted:
+        raise ShapeError(
+            f"input {info.name!r} takes {wanted} values, shape {info.shape}; {found} were given"
+        )
+    if info.dtype == "float32":
+        codes = bytearray(wanted)
+        _kernel.quantize_f32(view, info.scale, info.zero_point, _ROUNDING[profile], codes)
+        return bytes(codes)
+    raw = view.tobytes()
+    return raw.translate(_FLIP) if info.dtype == "uint8" else raw
+
+
+def dequantize(info: TensorInfo, codes: Buffer) -> memoryview:
+    """Values of int8 codes in the tensor's own dtype, flat."""
+    if info.dtype == "float32":
+        view = memoryview(codes)
+        values = array.array("f", bytes(4 * view.nbytes))
+        _kernel.dequantize_s8(view, info.scale, info.zero_point, values)
+        return memoryview(values)
+    raw = bytes(codes)
+    return memoryview(raw.translate(_FLIP)) if info.dtype == "uint8" else memoryview(raw).cast("b")
+
+
+def top_k(info: TensorInfo, codes: Buffer, k: int) -> list[tuple[int, int, float]]:
+    """The k largest codes as (index, code, value), largest first, equal ones by index."""
+    raw = memoryview(codes).cast("B").cast("b")
+    best = _kernel.top_k(raw, min(k, len(raw)))
+    values = dequantize(info, bytes(raw[i] & 0xFF for i in best))
+    return [(i, raw[i], value) for i, value in zip(best, values.tolist(), strict=True)]
+
+
+def shaped(info: TensorInfo, values: memoryview) -> Any:
+    """An ndarray of the tensor's shape where numpy is loaded already, else the flat view."""
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is None:
+        return values
+    return numpy.frombuffer(values, dtype=info.dtype).reshape(info.shape)
+
+
+def _view(values: Values, info: TensorInfo) -> memoryview:
+    """A contiguous view of values in the tensor's dtype; ShapeError for other types."""
+    wanted = _FORMATS[info.dtype]
+    if isinstance(values, (list, tuple)):
+        try:
+            return memoryview(array.array(wanted, values))
+        except (TypeError, OverflowError, ValueError) as error:
+            raise ShapeError(f"input {info.name!r} takes {info.dtype} numbers: {error}") from error
+    try:
+        view = memoryview(values)  # type: ignore[arg-type]  # anything else raises TypeError
+    except TypeError as error:
+        found = type(values).__name__
+        raise ShapeError(f"input {info.name!r}: {found} is no buffer of numbers") from error
+    if info.dtype == "float32" and view.format == "d" and view.c_contiguous:
+        view = memoryview(array.array("f", view.cast("B").cast("d")))
+    raw = isinstance(values, (bytes, bytearray)) and info.dtype != "float32"
+    if (view.format != wanted and not raw) or not view.c_contiguous:
+        raise ShapeError(
+            f"input {info.name!r} takes {info.dtype} in C order; "
+            f"a buffer of format {view.format!r} was given"
+        )
+    return view

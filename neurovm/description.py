@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a program tells of itself: the manifest of a bundle, typed, without numpy.
+
+The manifest is one JSON object; `Manifest` is its schema and `decode` refuses whatever does not fit
+it, with the path of the fault. Unknown fields are refused too: a newer writer raises `format`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from neurovm.errors import BundleError
+
+FORMAT = 1
+"""The newest manifest format; all older ones are read as well."""
+
+SourceDType = Literal["float32", "int8", "uint8"]
+Coding = Literal["graded", "unit"]
+Fate = Literal["events", "table", "dense", "folded"]
+
+
+class _Base(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class TensorInfo(_Base):
+    """One input or output: `shape` and `dtype` are the source's; real = scale · (code −
+    zero_point).
+
+    Codes are int8. A uint8 tensor runs as q − 128, and `zero_point` is that of the codes.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: SourceDType
+    scale: float
+    zero_point: int
+    labels: tuple[str, ...] | None = None
+
+    @property
+    def size(self) -> int:
+        """Elements."""
+        n = 1
+        for extent in self.shape:
+            n *= extent
+        return n
+
+
+class LayerInfo(_Base):
+    """One layer of the program and the source operator it stems from.
+
+    `neurons` are its outputs, `synapses` its stored weights, `macs` the weights one dense run
+    applies, `acc_bound` the largest magnitude its accumulators can reach (0: it keeps none),
+    `bytes` its constants in the arena, `fate` how it runs: by events, as a table, or densely again.
+    """
+
+    index: int
+    kind: str
+    op: str
+    source_op: int
+    name: str
+    shape: tuple[int, ...]
+    neurons: int
+    synapses: int
+    macs: int
+    acc_bound: int
+    bytes: int
+    fate: Fate
+
+
+class OperatorInfo(_Base):
+    """What became of one source operator: `layers` hold it; folded ones have none."""
+
+    index: int
+    source_op: str
+    fate: Fate
+    layers: tuple[int, ...]
+    note: str = ""
+
+
+class SourceInfo(_Base):
+    """The file a program was converted from."""
+
+    format: str
+    sha256: str
+    bytes: int
+    name: str
+
+
+class GoldenInfo(_Base, rename={"input": "in", "output": "out"}):
+    """One pair of golden vectors: tensor names in the file, and the way the kernel is to run it."""
+
+    input: str
+    output: str
+    way: Literal["auto", "events", "dense"]
+
+
+class Limits(_Base):
+    """Bytes that one session, and one `predict`, need."""
+
+    session_bytes: int
+    scratch_bytes: int
+
+
+class Digests(_Base):
+    """sha256 of the tensors of the file; `golden` covers all golden tensors in name order."""
+
+    layers: str
+    arena: str
+    golden: str
+
+
+class Manifest(_Base):
+    """Everything in a bundle but the numbers."""
+
+    format: int
+    generator: str
+    name: str
+    source: SourceInfo
+    profile: str
+    coding: Coding
+    neuron: str
+    layers: tuple[LayerInfo, ...]
+    operators: tuple[OperatorInfo, ...]
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    neurons: int
+    synapses: int
+    macs: int
+    golden: tuple[GoldenInfo, ...]
+    limits: Limits
+    sha256: Digests
+    notes: tuple[str, ...] = ()
+    certificate: dict[str, Any] | None = None
+    deploy: dict[str, Any] | None = None
+
+    def encode(self) -> bytes:
+        """Canonical JSON: sorted keys, no spaces, UTF-8."""
+        return msgspec.json.encode(self, order="sorted")
+
+    def identity(self) -> str:
+        """sha256 (hex) of the canonical manifest without certificate and deploy."""
+        bare = msgspec.structs.replace(self, certificate=None, deploy=None)
+        return hashlib.sha256(bare.encode()).hexdigest()
+
+
+class _FormatOnly(msgspec.Struct):
+    format: int
+
+
+def decode(text: bytes | str, where: str) -> Manifest:
+    """Parse a manifest; BundleError names the file `where`, the path and what was expected."""
+    try:
+        found = msgspec.json.decode(text, type=_FormatOnly).format
+        if found > FORMAT:
+            raise BundleError(
+                f"{where}: bundle format {found} is newer than this neurovm reads ({FORMAT}); "
+                f"update neurovm or convert the model again"
+            )
+        return msgspec.json.decode(text, type=Manifest)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BundleError(f"{where}: manifest: {error}") from error
+
+
+class Counters(NamedTuple):
+    """Totals since a session began (or of all sessions that share one block).
+
+    `steps` accepted; `events_in` sent by inputs and `events_out` by all other layers; `sops`
+    weights applied; `dense_macs` weights a dense run of every step would have applied.
+    """
+
+    steps: int
+    events_in: int
+    events_out: int
+    sops: int
+    dense_macs: int

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Golden vectors: a few inputs and the codes the oracle answers, replayed wherever the bundle is
+loaded.
+
+The answers come from the dense NumPy reference, not from the kernel, so that loading proves the
+kernel of that box equal to the oracle. Inputs come from a fixed seed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from neurovm import reference
+from neurovm.description import GoldenInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from neurovm.arithmetic import Profile
+    from neurovm.description import TensorInfo
+    from neurovm.graph import Graph
+
+MOST_PAIRS = 8
+MACS_TOGETHER = 30_000_000
+"""Weights that all pairs together may apply: about 50 ms on a slow core."""
+
+
+class Pair(NamedTuple):
+    """Codes of all inputs, and of all outputs, concatenated."""
+
+    codes_in: NDArray[np.int8]
+    codes_out: NDArray[np.int8]
+
+
+def vectors(
+    graph: Graph,
+    profile: Profile,
+    inputs: Sequence[TensorInfo],
+    macs: int,
+) -> list[Pair]:
+    """One stream: the zero point, random codes, then steps that change a few of them."""
+    count = max(2, min(MOST_PAIRS, MACS_TOGETHER // max(1, macs)))
+    codes = _stream(inputs, count)
+    answers = reference.run_codes(graph, profile, _split(codes, inputs))
+    joined = np.concatenate([np.reshape(a, (count, -1)) for a in answers], axis=1).astype(np.int8)
+    return [Pair(i, o) for i, o in zip(codes, joined, strict=True)]
+
+
+def _stream(inputs: Sequence[TensorInfo], count: int) -> NDArray[np.int8]:
+    rng = np.random.default_rng(2026)
+    zero = np.concatenate([np.full(t.size, t.zero_point, np.int8) for t in inputs])
+    rows = [zero, rng.integers(-128, 128, zero.size).astype(np.int8)]
+    while len(rows) < count:
+        row = rows[-1].copy()
+        touched = rng.integers(0, row.size, max(1, row.size // 16))
+        row[touched] = rng.integers(-128, 128, touched.size)
+        rows.append(row)
+    return np.stack(rows[:count])
+
+
+def _split(codes: NDArray[np.int8], inputs: Sequence[TensorInfo]) -> list[NDArray[np.int8]]:
+    ends = np.cumsum([t.size for t in inputs])[:-1]
+    return [
+        part.reshape(len(codes), *info.shape)
+        for part, info in zip(np.split(codes, ends, axis=1), inputs, strict=True)
+    ]
+
+
+def tensors(pairs: Sequence[Pair]) -> dict[str, memoryview]:
+    """The pairs as tensors of a bundle, by name."""
+    named = {}
+    for i, pair in enumerate(pairs):
+        named[f"golden.{i}.in"] = memoryview(_padded(pair.codes_in))
+        named[f"golden.{i}.out"] = memoryview(_padded(pair.codes_out))
+    return named
+
+
+def _padded(codes: NDArray[np.int8]) -> bytes:
+    return codes.tobytes() + bytes(-codes.size % 64)
+
+
+def infos(pairs: Sequence[Pair]) -> tuple[GoldenInfo, ...]:
+    """What the manifest says of them: every second one is forced to run by events."""
+    return tuple(
+        GoldenInfo(
+            input=f"golden.{i}.in", output=f"golden.{i}.out", way="events" if i % 2 else "auto"
+        )
+        for i in range(len(pairs))
+    )

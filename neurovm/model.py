@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Model: a program ready to run, and the way of values into codes and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from neurovm import bundle, codec
+from neurovm.backends import find
+from neurovm.errors import BundleError, ShapeError
+from neurovm.session import Session
+
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+    from types import TracebackType
+
+    from typing_extensions import Buffer, Self
+
+    from neurovm.backends.base import Executable, Way
+    from neurovm.codec import Values
+    from neurovm.description import LayerInfo, Manifest, TensorInfo
+
+
+class Model:
+    """One program on one backend; immutable and shared by any number of sessions and threads.
+
+    Made by `neurovm.load` or `neurovm.convert_tflite`. Use it as a context manager, or `close` it.
+    """
+
+    def __init__(self, content: bundle.Bundle, backend: str = "cpu") -> None:
+        found = find(backend)
+        self._bundle: bundle.Bundle | None = content
+        self._program: Executable | None = found.load(content)
+        self._manifest = content.manifest
+        self._kind = found.kind
+        self._backend = found.name
+        self._sha256 = content.manifest.identity()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the program. Sessions made before keep it, and stay usable."""
+        self._bundle = None
+        self._program = None
+
+    @property
+    def manifest(self) -> Manifest:
+        return self._manifest
+
+    @property
+    def name(self) -> str:
+        return self._manifest.name
+
+    @property
+    def sha256(self) -> str:
+        """Identity of the bundle: sha256 of its manifest without certificate and deployment."""
+        return self._sha256
+
+    @property
+    def profile(self) -> str:
+        return self._manifest.profile
+
+    @property
+    def coding(self) -> str:
+        return self._manifest.coding
+
+    @property
+    def neuron(self) -> str:
+        return self._manifest.neuron
+
+    @property
+    def backend(self) -> str:
+        return self._backend
+
+    @property
+    def kind(self) -> str:
+        """What it runs on: cpu, simulator, virtual or hardware."""
+        return self._kind
+
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        return self._manifest.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        return self._manifest.outputs
+
+    def explain(self) -> tuple[LayerInfo, ...]:
+        """The layers in the order they run; `manifest.operators` tells it operator by operator."""
+        return self._manifest.layers
+
+    def session(self, *, way: Way = "auto", counters: Buffer | None = None) -> Session:
+        """A new stream. `way` forces events or dense runs; the bits are the same.
+
+        `counters`: a writable buffer of five uint64 that the kernel counts straight into.
+        """
+        return Session(self._executable().session(counters), way)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the bundle atomically (.nvm) and return its path."""
+        if self._bundle is None:
+            raise ValueError("the model is closed")
+        return bundle.write(path, bundle.serialize(self._bundle.manifest, self._bundle.tensors))
+
+    def to_codes(self, x: Values | Mapping[str, Values]) -> bytes:
+        """int8 codes of all inputs, concatenated in C order.
+
+        x: one buffer of the source's dtype (any shape with the right number of elements, C order),
+        or numbers; for several inputs a mapping by name. float32 is quantized by the profile, uint8
+        becomes q − 128. ShapeError names what does not fit; NaN is refused.
+        """
+        if len(self.inputs) == 1 and not isinstance(x, Mapping):
+            return self.quantize(0, x)
+        if not isinstance(x, Mapping):
+            names = ", ".join(repr(t.name) for t in self.inputs)
+            raise ShapeError(
+                f"{self.name} has {len(self.inputs)} inputs: give a mapping with {names}"
+            )
+        wanted, found = {t.name for t in self.inputs}, set(x)
+        if wanted != found:
+            raise ShapeError(f"inputs {sorted(found)} were given; {sorted(wanted)} are needed")
+        return b"".join(self.quantize(i, x[t.name]) for i, t in enumerate(self.inputs))
+
+    def quantize(self, port: int, values: Values, *, count: int | None = None) -> bytes:
+        """int8 codes of values of input `port`; `count` elements (None: the whole input's)."""
+        return codec.quantize(self.inputs[port], self.profile, values, count)
+
+    def from_codes(self, codes: Buffer) -> Any:
+        """Values of output codes, in the source's dtype and shape.
+
+        codes: all outputs concatenated, int8. Returns an ndarray where numpy is loaded, else a
+        memoryview of that dtype; for several outputs a dict by name.
+        """
+        raw = memoryview(codes).cast("B")
+        wanted = sum(t.size for t in self.outputs)
+        if len(raw) != wanted:
+            raise ShapeError(f"{wanted} output codes are needed, {len(raw)} were given")
+        values, at = {}, 0
+        for info in self.outputs:
+            values[info.name] = codec.shaped(info, codec.dequantize(info, raw[at : at + info.size]))
+            at += info.size
+        return values[self.outputs[0].name] if len(self.outputs) == 1 else values
+
+    def top_k(self, codes: Buffer, k: int, port: int = 0) -> list[tuple[int, int, float]]:
+        """The k largest of one output's codes as (index, code, value), largest first.
+
+        Equal codes keep the order of their indices. k beyond the number of codes gives all.
+        """
+        return codec.top_k(self.outputs[port], codes, k)
+
+    def predict(self, x: Any) -> Any:
+        """Dense answers for whole inputs, in the source's own dtypes.
+
+        x: (n, *shape[1:]), or one input of shape[1:] or `shape`; several inputs: a dict by name,
+        all
+        with the same n. The result has the same leading axis. Rows are independent.
+        """
+        from neurovm.rows import predict
+
+        return predict(self.manifest, self._executable(), x)
+
+    def _executable(self) -> Executable:
+        if self._program is None:
+            raise ValueError("the model is closed")
+        return self._program
+
+
+def replay_golden(model: Model, content: bundle.Bundle, where: str) -> None:
+    """Run the golden vectors through fresh sessions; BundleError where any code differs."""
+    sessions: dict[str, Session] = {}
+    for i, (codes, wanted, way) in enumerate(content.golden()):
+        if way not in sessions:
+            sessions[way] = model.session(way=way)
+        if sessions[way].step(codes).tobytes() != wanted.tobytes():
+            raise BundleError(
+                f"{where}: golden vector {i} gives other codes on backend {model.backend!r} "
+                f"than at conversion; the file or this build of neurovm is damaged"
+            )

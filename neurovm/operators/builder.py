@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a lowering writes: `Layer`, the kernel's layer record with arrays in place of offsets.
+
+Field by field the meaning is that of `nvm_layer` in core_c/include/nvm.h.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from neurovm.arithmetic import Profile, Requantizer
+    from neurovm.graph import Tensor
+
+# fmt: off
+Kind = Literal[
+    "INPUT", "CONST", "DENSE", "CONV", "DWCONV", "ADD", "AVGPOOL", "MAXPOOL", "MEAN", "MAP",
+    "TABLE", "SOFTMAX",
+]
+# fmt: on
+Requant = Literal["NONE", "FP32", "DOUBLE", "SINGLE", "HALFUP", "SHIFT", "AFFINE"]
+Neuron = Literal["SD", "IF", "LIF"]
+Reset = Literal["ZERO", "VALUE", "SUBTRACT"]
+
+Value = int
+"""The index of the layer whose codes a tensor holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Geometry of a sliding window: sizes in codes, pairs are (vertical, horizontal)."""
+
+    in_shape: tuple[int, int, int]
+    out_shape: tuple[int, int, int]
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    before: tuple[int, int]
+    groups: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Layer:
+    """One layer of a program before it is packed. `inputs` index earlier layers."""
+
+    kind: Kind
+    inputs: tuple[Value, ...]
+    n: int
+    window: Window | None = None
+    in_c: int = 0
+    rows: int = 0
+    out_c: int = 0
+    neuron: Neuron = "SD"
+    requant: Requant = "NONE"
+    zero_in: int = 0
+    zero_out: int = 0
+    lo: int = -128
+    hi: int = 127
+    weights: NDArray[np.generic] | None = None
+    bias: NDArray[np.int32] | None = None
+    scale: NDArray[np.generic] | None = None
+    shift: NDArray[np.generic] | None = None
+    table0: NDArray[np.generic] | None = None
+    table1: NDArray[np.generic] | None = None
+    theta: int = 0
+    reset: Reset = "ZERO"
+    reset_value: int = 0
+    leak_q16: int = 0
+    aux: tuple[int, int] = (0, 0)
+    spikes: bool = False
+    macs: int = 0
+    """Weights one dense run applies (valid taps only)."""
+    synapses: int = 0
+    """Stored weights."""
+    acc_bound: int = 0
+    """No partial sum of the accumulator exceeds this in magnitude; 0: the kind keeps none."""
+
+
+class Builder(Protocol):
+    """What a lowering may ask and do."""
+
+    @property
+    def profile(self) -> Profile: ...
+    @property
+    def tensors(self) -> Sequence[Tensor]: ...
+    @property
+    def inputs(self) -> Sequence[int]:
+        """The network's input tensors."""
+        ...
+
+    def value(self, tensor: int) -> Value:
+        """The layer that holds a tensor's codes (int8; uint8 as code − 128)."""
+        ...
+
+    def emit(self, tensor: int, layer: Layer) -> Value:
+        """Append a layer that holds (or, while a tensor takes several, leads to) `tensor`."""
+        ...
+
+    def alias(self, tensor: int, value: Value) -> None:
+        """The tensor has the codes of an existing layer, in the same order."""
+        ...
+
+
+def requantizer_fields(requantizer: Requantizer, channels: int) -> dict[str, Any]:
+    """The fields of a `Layer` that hold a requantizer, its arrays spread to one entry a channel."""
+    fields: dict[str, Any] = {
+        "requant": requantizer.kind.upper(),
+        "zero_out": requantizer.zero_out,
+        "lo": requantizer.lo,
+        "hi": requantizer.hi,
+    }
+    if requantizer.bits:
+        fields["aux"] = (requantizer.bits, 0)
+    if requantizer.scale is not None:
+        fields["scale"] = np.broadcast_to(requantizer.scale, channels)
+    if requantizer.offset is not None:
+        fields["shift"] = np.broadcast_to(requantizer.offset, channels)
+    if requantizer.multipliers is not None:
+        fields["scale"] = np.broadcast_to(requantizer.multipliers.mantissa, channels)
+        fields["shift"] = np.broadcast_to(requantizer.multipliers.exponent, channels)
+    return fields
+
+
+def gather(
+    sources: tuple[Value, ...], index: NDArray[np.integer], total: int, fill: int = 0
+) -> Layer:
+    """A MAP layer: output i is the sources' code `index[i]` of `total`, or `fill` where −1."""
+    flat = np.ascontiguousarray(index, np.int32).reshape(-1)
+    order = np.argsort(flat, kind="stable")
+    targets = order[np.searchsorted(flat[order], 0) :].astype(np.uint32)
+    counts = np.bincount(flat[targets], minlength=total)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32)
+    return Layer(
+        kind="MAP",
+        inputs=sources,
+        n=flat.size,
+        zero_out=fill,
+        table0=flat,
+        table1=offsets,
+        weights=targets,
+    )

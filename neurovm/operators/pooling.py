@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators that reduce neighbourhoods or axes: AveragePool2D, MaxPool2D, Mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from neurovm.errors import ModelError
+from neurovm.operators.base import Activation, Operator, Padding, Shape, register
+from neurovm.operators.builder import Layer, requantizer_fields
+from neurovm.operators.window import output_size, window_of
+
+if TYPE_CHECKING:
+    from neurovm.graph import Tensor
+    from neurovm.operators.builder import Builder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pool2D(Operator):
+    padding: Padding
+    window: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    activation: Activation = "NONE"
+
+    def infer_shapes(self, tensors: Sequence[Tensor]) -> tuple[Shape, ...]:
+        x = tensors[self.inputs[0]]
+        if len(x.shape) != 4:
+            raise ModelError(
+                f"operator {self.index} ({self.source_name}): input {x.shape} must be (N, H, W, C)"
+            )
+        height, width = output_size(self, x.shape[1:3], self.window)
+        return ((x.shape[0], height, width, x.shape[3]),)
+
+    def _layer(self, builder: Builder, **fields: Any) -> None:
+        x, y = builder.tensors[self.inputs[0]], builder.tensors[self.outputs[0]]
+        if (x.codes.scale, x.codes.zero_point) != (y.codes.scale, y.codes.zero_point):
+            raise ModelError(
+                f"operator {self.index} ({self.source_name}): input and output are quantized "
+                f"differently ({x.codes} and {y.codes}); a pool needs the same scale and zero point"
+            )
+        window = window_of(self, builder.tensors, self.window)
+        n = math.prod(window.out_shape)
+        value = builder.value(self.inputs[0])
+        builder.emit(self.outputs[0], Layer(inputs=(value,), n=n, window=window, **fields))
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AveragePool2D(_Pool2D):
+    """y[p, c] = act(mean of the valid x[stride·p − pad + t, c]). Input: x (1, H, W, C)."""
+
+    name: ClassVar[str] = "AveragePool2D"
+
+    def lower(self, builder: Builder) -> None:
+        """Sums of raw codes, divided by the number of valid taps when one changed."""
+        out = builder.tensors[self.outputs[0]].codes.as_int8
+        lo, hi = builder.profile.average_pool_range(out, self.activation)
+        taps = self.window[0] * self.window[1]
+        self._layer(builder, kind="AVGPOOL", lo=lo, hi=hi, acc_bound=128 * taps)
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaxPool2D(_Pool2D):
+    """y[p, c] = act(max of the valid x[stride·p − pad + t, c]). Input: x (1, H, W, C)."""
+
+    name: ClassVar[str] = "MaxPool2D"
+
+    def lower(self, builder: Builder) -> None:
+        """The maximum is held; a window is looked at again only when its maximum fell."""
+        out = builder.tensors[self.outputs[0]].codes.as_int8
+        lo, hi = builder.profile.max_pool_range(out, self.activation)
+        self._layer(builder, kind="MAXPOOL", lo=lo, hi=hi)
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mean(Operator):
+    """y = mean of x over `axes`. Inputs: x, axes (constant, read at conversion)."""
+
+    name: ClassVar[str] = "Mean"
+    axes: tuple[int, ...]
+    """Sorted, not negative, without repetition."""
+    keep_dims: bool = False
+
+    def infer_shapes(self, tensors: Sequence[Tensor]) -> tuple[Shape, ...]:
+        x = tensors[self.inputs[0]]
+        if any(not 0 <= a < len(x.shape) for a in self.axes) or x.size == 0:
+            raise ModelError(
+                f"operator {self.index} ({self.source_name}): axes {self.axes} do not fit input "
+                f"{x.shape}"
+            )
+        if self.keep_dims:
+            return (tuple(1 if i in self.axes else n for i, n in enumerate(x.shape)),)
+        return (tuple(n for i, n in enumerate(x.shape) if i not in self.axes),)
+
+    def lower(self, builder: Builder) -> None:
+        """A sum of raw codes for each output; the map says which input counts where."""
+        x, y = builder.tensors[self.inputs[0]], builder.tensors[self.outputs[0]]
+        kept = tuple(1 if i in self.axes else n for i, n in enumerate(x.shape))
+        outputs = np.arange(y.size, dtype=np.uint32).reshape(kept)
+        count = x.size // y.size
+        rule = builder.profile.mean(x.codes.as_int8, y.codes.as_int8, count)
+        builder.emit(
+            self.outputs[0],
+            Layer(
+                kind="MEAN",
+                inputs=(builder.value(self.inputs[0]),),
+                n=y.size,
+                table0=np.broadcast_to(outputs, x.shape),
+                acc_bound=128 * count,
+                **requantizer_fields(rule, 1),
+            ),
+        )

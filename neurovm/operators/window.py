@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Geometry of sliding windows (convolutions and pools), as TFLite defines SAME and VALID.
+
+Source of the rule: tensorflow/lite/kernels/padding.h (ComputeOutSize, ComputePaddingHeightWidth).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from neurovm.errors import ModelError
+from neurovm.operators.base import Padding
+from neurovm.operators.builder import Window
+
+if TYPE_CHECKING:
+    from neurovm.graph import Tensor
+
+
+class Windowed(Protocol):
+    """An operator with a sliding window."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def source_name(self) -> str: ...
+    @property
+    def inputs(self) -> tuple[int, ...]: ...
+    @property
+    def outputs(self) -> tuple[int, ...]: ...
+    @property
+    def padding(self) -> Padding: ...
+    @property
+    def stride(self) -> tuple[int, int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis of a sliding window: `size` outputs; output p, tap t reads stride·p − before +
+    dilation·t.
+    """
+
+    size: int
+    before: int
+
+
+def axis(length: int, kernel: int, stride: int, dilation: int, padding: Padding) -> Axis:
+    """Output size and leading padding along one axis; size ≤ 0 where the window does not fit."""
+    extent = (kernel - 1) * dilation + 1
+    size = -(-length // stride) if padding == "SAME" else (length + stride - extent) // stride
+    total = max((size - 1) * stride + extent - length, 0)
+    return Axis(size, total // 2)
+
+
+def output_size(
+    operator: Windowed,
+    image: Sequence[int],
+    kernel: Sequence[int],
+    dilation: tuple[int, int] = (1, 1),
+) -> tuple[int, int]:
+    """Height and width of the output; ModelError where strides, dilations or sizes make none."""
+    if min(*operator.stride, *dilation, *kernel, *image) < 1:
+        raise ModelError(
+            f"operator {operator.index} ({operator.source_name}): strides {operator.stride}, "
+            f"dilations {dilation}, "
+            f"window {tuple(kernel)} and image {tuple(image)} must all be at least 1"
+        )
+    sizes = [
+        axis(n, k, s, d, operator.padding).size
+        for n, k, s, d in zip(image, kernel, operator.stride, dilation, strict=True)
+    ]
+    if min(sizes) < 1:
+        raise ModelError(
+            f"operator {operator.index} ({operator.source_name}): window {tuple(kernel)} with "
+            f"dilation {dilation} "
+            f"does not fit image {tuple(image)} with {operator.padding} padding"
+        )
+    return sizes[0], sizes[1]
+
+
+def window_of(
+    operator: Windowed,
+    tensors: Sequence[Tensor],
+    kernel: Sequence[int],
+    dilation: tuple[int, int] = (1, 1),
+    groups: int = 1,
+) -> Window:
+    """The layer geometry of an operator on (1, H, W, C); ModelError for a batch other than 1."""
+    x, y = tensors[operator.inputs[0]].shape, tensors[operator.outputs[0]].shape
+    if x[0] != 1:
+        raise ModelError(
+            f"operator {operator.index} ({operator.source_name}): input {x} has a batch of {x[0]}; "
+            f"1 is needed"
+        )
+    before = [
+        axis(n, k, s, d, operator.padding).before
+        for n, k, s, d in zip(x[1:3], kernel, operator.stride, dilation, strict=True)
+    ]
+    return Window(
+        in_shape=(x[1], x[2], x[3]),
+        out_shape=(y[1], y[2], y[3]),
+        kernel=(kernel[0], kernel[1]),
+        stride=operator.stride,
+        dilation=dilation,
+        before=(before[0], before[1]),
+        groups=groups,
+    )
+
+
+def taps(window: Window) -> int:
+    """Taps that fall inside the image, over all output pixels."""
+
+    def along(i: int) -> int:
+        length, size = window.in_shape[i], window.out_shape[i]
+        return sum(
+            0 <= p * window.stride[i] - window.before[i] + t * window.dilation[i] < length
+            for p in range(size)
+            for t in range(window.kernel[i])
+        )
+
+    return along(0) * along(1)

@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: Apache-2.0
+"""compile_graph: a Graph becomes a program, layer records and an arena of constants.
+
+Every operator lowers itself through the builder below; the records are then packed as the kernel
+reads them (`nvm_layer`, core_c/include/nvm.h), and golden vectors are computed by the oracle.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from typing import TYPE_CHECKING, cast, get_args
+
+import numpy as np
+
+from neurovm import _kernel, golden
+from neurovm.arithmetic import NoExactRuleError
+from neurovm.bundle import ALIGN, Bundle, digests
+from neurovm.description import (
+    FORMAT,
+    Coding,
+    Digests,
+    Fate,
+    LayerInfo,
+    Limits,
+    Manifest,
+    OperatorInfo,
+    SourceDType,
+    SourceInfo,
+    TensorInfo,
+)
+from neurovm.errors import ModelError, UnsupportedOperatorError
+from neurovm.operators.builder import Layer, Value
+from neurovm.version import GENERATOR
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from neurovm.arithmetic import Profile
+    from neurovm.graph import Graph, Tensor
+    from neurovm.operators import Operator
+
+CODINGS: tuple[Coding, ...] = get_args(Coding)
+
+_RECORD = struct.Struct("<4B I 2I I 6I 6H 2h I 4b 6I i i I I 2I 12x")
+_FLAG_OUTPUT, _FLAG_SPIKES, _FLAG_UNIT = 1, 2, 4
+_FATE: dict[str, Fate] = {
+    "TABLE": "table",
+    "SOFTMAX": "dense",
+    "CONST": "folded",
+    "INPUT": "events",
+}
+
+
+class ProgramBuilder:
+    """Collects layers while operators lower themselves; the `Builder` of `operators.builder`."""
+
+    def __init__(self, graph: Graph, profile: Profile) -> None:
+        self.graph = graph
+        self.profile = profile
+        self.tensors: Sequence[Tensor] = graph.tensors
+        self.inputs = graph.inputs
+        self.layers: list[Layer] = []
+        self.owners: list[tuple[str, int, int]] = []
+        """For each layer: operator name, its source index (-1: none), tensor."""
+        self.operators: list[OperatorInfo] = []
+        self._values: dict[int, Value] = {}
+        self._operator: Operator | None = None
+
+    def value(self, tensor: int) -> Value:
+        """The layer that holds a tensor's codes; a constant becomes a CONST layer."""
+        if tensor not in self._values:
+            data = self.tensors[tensor].data
+            if data is None:
+                raise ModelError(
+                    f"tensor {self.tensors[tensor].name!r} is used before it is computed"
+                )
+            codes = int8_codes(data)
+            self.emit(tensor, Layer(kind="CONST", inputs=(), n=codes.size, table0=codes))
+        return self._values[tensor]
+
+    def emit(self, tensor: int, layer: Layer) -> Value:
+        """Append a layer; it holds `tensor` until another layer is emitted for it."""
+        operator = self._operator
+        name = layer.kind.capitalize() if operator is None else operator.name
+        self.layers.append(layer)
+        self.owners.append((name, -1 if operator is None else operator.index, tensor))
+        self._values[tensor] = len(self.layers) - 1
+        return self._values[tensor]
+
+    def alias(self, tensor: int, value: Value) -> None:
+        """The tensor has the codes of an existing layer, in the same order."""
+        self._values[tensor] = value
+
+    def input(self, tensor: int, zero_point: int) -> None:
+        """A network input, at its zero point until it is heard."""
+        n = self.tensors[tensor].size
+        self.emit(tensor, Layer(kind="INPUT", inputs=(), n=n, zero_out=zero_point))
+
+    def lower(self, operator: Operator) -> None:
+        """Let one operator append its layers, and note what became of it."""
+        self._operator = operator
+        first = len(self.layers)
+        try:
+            operator.lower(self)
+        except NoExactRuleError as error:
+            raise UnsupportedOperatorError(
+                self.graph.source.name, operator.source_name, operator.index, str(error)
+            ) from error
+        made = range(first, len(self.layers))
+        kinds = {self.layers[i].kind for i in made} - {"CONST"}
+        fate: Fate = "folded" if not kinds else _FATE.get(self.layers[-1].kind, "events")
+        note = "" if kinds else "the same codes under another shape or name"
+        self.operators.append(
+            OperatorInfo(
+                index=operator.index,
+                source_op=operator.source_name,
+                fate=fate,
+                layers=tuple(made),
+                note=note,
+            )
+        )
+        self._operator = None
+
+    def output(self, tensor: int, after: Value) -> Value:
+        """A layer that can be the next output port, which must come after port `after`."""
+        value = self.value(tensor)
+        if value > after and self.layers[value].kind not in ("INPUT", "CONST"):
+            return value
+        n = self.layers[value].n
+        each = np.arange(n, dtype=np.int32)
+        copy = Layer(
+            kind="MAP",
+            inputs=(value,),
+            n=n,
+            table0=each,
+            table1=np.arange(n + 1, dtype=np.uint32),
+            weights=each.astype(np.uint32),
+        )
+        return self.emit(tensor, copy)
+
+
+def int8_codes(data: np.ndarray) -> np.ndarray:
+    """Codes of constant int8 or uint8 data as the kernel holds them, flat."""
+    if data.dtype == np.uint8:
+        return (data.reshape(-1) ^ 0x80).view(np.int8)
+    if data.dtype != np.int8:
+        raise ModelError(f"constant of type {data.dtype} where int8 or uint8 codes are needed")
+    return data.reshape(-1)
+
+
+def compile_graph(
+    graph: Graph, profile: Profile, coding: str = "graded", *, labels: Sequence[str] | None = None
+) -> Bundle:
+    """Lower every operator, pack the program, compute golden vectors with the oracle.
+
+    Raises UnsupportedOperatorError or ModelError where something has no exact form.
+    """
+    builder = ProgramBuilder(graph, profile)
+    inputs = _open_inputs(builder)
+    for operator in graph.operators:
+        builder.lower(operator)
+    ports, outputs = _open_outputs(builder, labels)
+    layers, arena, sizes = pack(builder.layers, ports, unit=coding == "unit")
+    program = _kernel.Program(layers, arena)
+    macs = sum(layer.macs for layer in builder.layers)
+    tensors = {"layers": memoryview(layers), "arena": memoryview(arena)}
+    pairs = golden.vectors(graph, profile, inputs, macs)
+    tensors |= golden.tensors(pairs)
+    return Bundle(
+        manifest=Manifest(
+            format=FORMAT,
+            generator=GENERATOR,
+            name=graph.name,
+            source=SourceInfo(**dataclasses.asdict(graph.source)),
+            profile=profile.name,
+            coding=cast("Coding", coding),
+            neuron="sd",
+            layers=_layer_infos(builder, sizes),
+            operators=tuple(builder.operators),
+            inputs=inputs,
+            outputs=outputs,
+            neurons=sum(
+                layer.n for layer in builder.layers if layer.kind not in ("INPUT", "CONST")
+            ),
+            synapses=sum(layer.synapses for layer in builder.layers),
+            macs=macs,
+            golden=golden.infos(pairs),
+            limits=Limits(session_bytes=program.session_bytes, scratch_bytes=program.scratch_bytes),
+            sha256=Digests(**digests(tensors)),
+            notes=graph.notes,
+        ),
+        tensors=tensors,
+    )
+
+
+def _open_inputs(builder: ProgramBuilder) -> tuple[TensorInfo, ...]:
+    infos = []
+    for index in builder.graph.inputs:
+        tensor = builder.tensors[index]
+        info = _port_info(tensor, _edge_quantization(builder, index), None)
+        builder.input(index, info.zero_point)
+        infos.append(info)
+    return tuple(infos)
+
+
+def _edge_quantization(builder: ProgramBuilder, index: int) -> Tensor:
+    """The tensor in whose codes a network input arrives: itself, or what QUANTIZE makes of it."""
+    tensor = builder.tensors[index]
+    if tensor.dtype != "float32":
+        return tensor
+    readers = [op for op in builder.graph.operators if index in op.inputs]
+    made = {
+        (t.dtype, t.scale, t.zero_point): t
+        for op in readers
+        if op.name == "Quantize"
+        for t in (builder.tensors[op.outputs[0]],)
+    }
+    if len(made) != 1 or any(op.name != "Quantize" for op in readers):
+        other = next((op for op in readers if op.name != "Quantize"), None)
+        raise ModelError(
+            f"{builder.graph.source.name}: float32 input {tensor.name!r} must go through one "
+            "QUANTIZE to "
+            f"int8; found "
+            + (f"operator {other.index} ({other.source_name})" if other else f"{len(made)} of them")
+        )
+    return next(iter(made.values()))
+
+
+def _port_info(tensor: Tensor, codes: Tensor, labels: Sequence[str] | None) -> TensorInfo:
+    if codes.dtype not in ("int8", "uint8"):
+        raise ModelError(
+            f"tensor {tensor.name!r} is {codes.dtype}; inputs and outputs must be int8, uint8, "
+            f"or float32 behind a QUANTIZE or DEQUANTIZE"
+        )
+    if labels is not None and len(labels) != tensor.size:
+        raise ModelError(
+            f"{len(labels)} labels were given for {tensor.size} outputs of {tensor.name!r}"
+        )
+    return TensorInfo(
+        name=tensor.name,
+        shape=tensor.shape,
+        dtype=cast("SourceDType", tensor.dtype),
+        scale=codes.scale,
+        zero_point=codes.zero_point - (128 if codes.dtype == "uint8" else 0),
+        labels=None if labels is None else tuple(labels),
+    )
+
+
+def _open_outputs(
+    builder: ProgramBuilder, labels: Sequence[str] | None
+) -> tuple[set[Value], tuple[TensorInfo, ...]]:
+    producers = {op.outputs[0]: op for op in builder.graph.operators}
+    infos: list[TensorInfo] = []
+    last = -1
+    ports = set()
+    for port, index in enumerate(builder.graph.outputs):
+        tensor = builder.tensors[index]
+        codes = tensor
+        if tensor.dtype == "float32" and (op := producers.get(index)) and op.name == "Dequantize":
+            codes = builder.tensors[op.inputs[0]]
+        infos.append(_port_info(tensor, codes, labels if port == 0 else None))
+        last = builder.output(index, last)
+        ports.add(last)
+    return ports, tuple(infos)
+
+
+class _Arena:
+    """Constants at 64-byte offsets; equal ones are stored once."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.length = 0
+        self._seen: dict[bytes, int] = {}
+
+    def place(self, array: np.ndarray | None) -> int:
+        if array is None:
+            return 0
+        data = np.ascontiguousarray(
+            array.astype(array.dtype.newbyteorder("<"), copy=False)
+        ).tobytes()
+        if data not in self._seen:
+            self._seen[data] = self.length
+            self.parts.append(data + bytes(-len(data) % ALIGN))
+            self.length += len(self.parts[-1])
+        return self._seen[data]
+
+
+def pack(
+    layers: Sequence[Layer], ports: set[Value], *, unit: bool
+) -> tuple[bytes, bytes, list[int]]:
+    """Layer records, arena, and the constants' bytes of each layer. `ports`: layers that are
+    outputs.
+    """
+    arena = _Arena()
+    records = []
+    sizes = []
+    for index, layer in enumerate(layers):
+        arrays = (layer.weights, layer.bias, layer.scale, layer.shift, layer.table0, layer.table1)
+        offsets = [arena.place(a) for a in arrays]
+        sizes.append(sum(a.nbytes for a in arrays if a is not None))
+        flags = _FLAG_OUTPUT * (index in ports) | _FLAG_SPIKES * layer.spikes
+        flags |= _FLAG_UNIT * (unit and layer.neuron == "SD" and not layer.spikes)
+        records.append(_record(layer, flags, offsets))
+    if arena.length > 0xFFFFFFFF:
+        raise ModelError(f"the constants take {arena.length} bytes; at most 2^32 - 1 are accepted")
+    return b"".join(records), b"".join(arena.parts) or bytes(ALIGN), sizes
+
+
+def _record(layer: Layer, flags: int, offsets: Sequence[int]) -> bytes:
+    w = layer.window
+    if w is None:
+        shape = (0, 0, layer.in_c, layer.rows, 0, layer.out_c)
+        window = (0, 0, 0, 0, 0, 0, 0, 0)
+        groups = 0
+    else:
+        shape = (*w.in_shape, *w.out_shape)
+        window = (*w.kernel, *w.stride, *w.dilation, *w.before)
+        groups = w.groups
+    inputs = (*layer.inputs, 0, 0)[:2]
+    try:
+        return _RECORD.pack(
+            _kernel.KINDS[layer.kind],
+            _kernel.NEURONS[layer.neuron],
+            _kernel.REQUANTS[layer.requant],
+            flags,
+            len(layer.inputs),
+            *inputs,
+            layer.n,
+            *shape,
+            *window,
+            groups,
+            layer.zero_in,
+            layer.zero_out,
+            layer.lo,
+            layer.hi,
+            *offsets,
+            layer.theta,
+            layer.reset_value,
+            _kernel.RESETS[layer.reset],
+            layer.leak_q16,
+            *layer.aux,
+        )
+    except struct.error as error:
+        raise ModelError(
+            f"a {layer.kind} layer has a size the kernel cannot hold: {error}"
+        ) from error
+
+
+def _layer_infos(builder: ProgramBuilder, sizes: Sequence[int]) -> tuple[LayerInfo, ...]:
+    infos = []
+    for index, (layer, (op, source_op, tensor)) in enumerate(
+        zip(builder.layers, builder.owners, strict=True)
+    ):
+        shape = builder.tensors[tensor].shape
+        infos.append(
+            LayerInfo(
+                index=index,
+                kind=layer.kind,
+                op=op,
+                source_op=source_op,
+                name=builder.tensors[tensor].name,
+                shape=shape if int(np.prod(shape)) == layer.n else (layer.n,),
+                neurons=layer.n,
+                synapses=layer.synapses,
+                macs=layer.macs,
+                acc_bound=layer.acc_bound,
+                bytes=sizes[index],
+                fate=_FATE.get(layer.kind, "events"),
+            )
+        )
+    return tuple(infos)
