@@ -9,8 +9,9 @@ session.update(indices, changed_codes)             # costs what changed
 
 from __future__ import annotations
 
+import importlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from neurovm.description import Counters, LayerInfo, OperatorInfo, TensorInfo
 from neurovm.errors import (
@@ -22,13 +23,14 @@ from neurovm.errors import (
     ShapeError,
     UnsupportedOperatorError,
 )
-from neurovm.loading import load
-from neurovm.model import Model
-from neurovm.session import LayerState, Session
 from neurovm.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from neurovm.loading import load
+    from neurovm.model import Model
+    from neurovm.session import LayerState, Session
 
 __all__ = [
     "BackendError",
@@ -71,3 +73,25 @@ def convert_tflite(
     from neurovm.convert import convert_tflite as convert
 
     return convert(source, profile=profile, coding=coding, labels=labels, name=name)
+
+
+# What needs the extension is loaded when it is first asked for, so that the arithmetic and the
+# oracle can be used without one.
+_LAZY = {
+    "LayerState": "neurovm.session",
+    "Model": "neurovm.model",
+    "Session": "neurovm.session",
+    "load": "neurovm.loading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'neurovm' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

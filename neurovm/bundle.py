@@ -26,7 +26,7 @@ from typing import Literal
 
 import msgspec
 
-from neurovm.description import Manifest, decode
+from neurovm.description import Manifest, Way, decode
 from neurovm.errors import BundleError
 
 ALIGN = 64
@@ -63,7 +63,7 @@ class Bundle:
     def arena(self) -> memoryview:
         return self.tensors["arena"]
 
-    def golden(self) -> list[tuple[memoryview, memoryview, str]]:
+    def golden(self) -> list[tuple[memoryview, memoryview, Way]]:
         """Input codes, output codes and way of each golden pair, in the order they are run."""
         n_in = sum(t.size for t in self.manifest.inputs)
         n_out = sum(t.size for t in self.manifest.outputs)
@@ -187,7 +187,10 @@ def serialize(manifest: Manifest, tensors: dict[str, memoryview]) -> bytes:
     from safetensors.numpy import save
 
     arrays = {
-        name: _padded(np.frombuffer(data, np.int8 if name.startswith("golden.") else np.uint8))
+        name: np.frombuffer(
+            data.tobytes() + bytes(-data.nbytes % ALIGN),
+            np.int8 if name.startswith("golden.") else np.uint8,
+        )
         for name, data in tensors.items()
     }
     text = manifest.encode().decode()
@@ -196,12 +199,6 @@ def serialize(manifest: Manifest, tensors: dict[str, memoryview]) -> bytes:
     # there.
     text += " " * (-data_start % ALIGN)
     return save(arrays, {METADATA_KEY: text})
-
-
-def _padded(array):  # type: ignore[no-untyped-def]  # numpy is imported late, also for types
-    import numpy as np
-
-    return np.concatenate([array, np.zeros(-array.size % ALIGN, array.dtype)])
 
 
 def write(path: str | os.PathLike[str], data: bytes) -> Path:

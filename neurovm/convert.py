@@ -10,7 +10,7 @@ from neurovm.arithmetic import PROFILES
 from neurovm.converters import tflite
 from neurovm.errors import ModelError
 from neurovm.model import Model, replay_golden
-from neurovm.passes import simplify
+from neurovm.passes import prepare
 from neurovm.program import CODINGS, compile_graph
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def convert_tflite(
         raise ModelError(f"profile {profile!r} is not known; accepted: {', '.join(PROFILES)}")
     if coding not in CODINGS:
         raise ModelError(f"coding {coding!r} is not known; accepted: {', '.join(CODINGS)}")
-    graph = simplify(tflite.read(source, name=name))
+    graph = prepare(tflite.read(source, name=name))
     content = compile_graph(graph, PROFILES[profile], coding, labels=labels)
     model = Model(content)
     replay_golden(model, content, graph.source.name)

@@ -19,14 +19,11 @@ FORMAT = 1
 
 SourceDType = Literal["float32", "int8", "uint8"]
 Coding = Literal["graded", "unit"]
+Way = Literal["auto", "events", "dense"]
 Fate = Literal["events", "table", "dense", "folded"]
 
 
-class _Base(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    pass
-
-
-class TensorInfo(_Base):
+class TensorInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One input or output: `shape` and `dtype` are the source's; real = scale · (code −
     zero_point).
 
@@ -49,7 +46,7 @@ class TensorInfo(_Base):
         return n
 
 
-class LayerInfo(_Base):
+class LayerInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One layer of the program and the source operator it stems from.
 
     `neurons` are its outputs, `synapses` its stored weights, `macs` the weights one dense run
@@ -71,7 +68,7 @@ class LayerInfo(_Base):
     fate: Fate
 
 
-class OperatorInfo(_Base):
+class OperatorInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What became of one source operator: `layers` hold it; folded ones have none."""
 
     index: int
@@ -81,7 +78,7 @@ class OperatorInfo(_Base):
     note: str = ""
 
 
-class SourceInfo(_Base):
+class SourceInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The file a program was converted from."""
 
     format: str
@@ -90,22 +87,28 @@ class SourceInfo(_Base):
     name: str
 
 
-class GoldenInfo(_Base, rename={"input": "in", "output": "out"}):
+class GoldenInfo(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    rename={"input": "in", "output": "out"},
+):
     """One pair of golden vectors: tensor names in the file, and the way the kernel is to run it."""
 
     input: str
     output: str
-    way: Literal["auto", "events", "dense"]
+    way: Way
 
 
-class Limits(_Base):
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Bytes that one session, and one `predict`, need."""
 
     session_bytes: int
     scratch_bytes: int
 
 
-class Digests(_Base):
+class Digests(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """sha256 of the tensors of the file; `golden` covers all golden tensors in name order."""
 
     layers: str
@@ -113,7 +116,7 @@ class Digests(_Base):
     golden: str
 
 
-class Manifest(_Base):
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything in a bundle but the numbers."""
 
     format: int

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from neurovm import reference
+from neurovm.arithmetic import Codes
 from neurovm.description import GoldenInfo
 
 if TYPE_CHECKING:
@@ -45,9 +46,34 @@ def vectors(
     """One stream: the zero point, random codes, then steps that change a few of them."""
     count = max(2, min(MOST_PAIRS, MACS_TOGETHER // max(1, macs)))
     codes = _stream(inputs, count)
-    answers = reference.run_codes(graph, profile, _split(codes, inputs))
-    joined = np.concatenate([np.reshape(a, (count, -1)) for a in answers], axis=1).astype(np.int8)
-    return [Pair(i, o) for i, o in zip(codes, joined, strict=True)]
+    answers = oracle_codes(graph, profile, inputs, codes)
+    return [Pair(i, o) for i, o in zip(codes, answers, strict=True)]
+
+
+def oracle_codes(
+    graph: Graph, profile: Profile, inputs: Sequence[TensorInfo], codes: NDArray[np.int8]
+) -> NDArray[np.int8]:
+    """What the dense reference answers: (N, codes of all inputs) to (N, codes of all outputs)."""
+    ends = np.cumsum([info.size for info in inputs])[:-1]
+    parts = np.split(codes, ends, axis=1)
+    values = [_values(p, info, profile) for p, info in zip(parts, inputs, strict=True)]
+    known = reference.run(graph, profile, values)
+    producers = {op.outputs[0]: op for op in graph.operators}
+    outputs = []
+    for index in graph.outputs:
+        last = producers.get(index)
+        held = last.inputs[0] if last is not None and last.name == "Dequantize" else index
+        value = known[held].reshape(len(codes), -1)
+        outputs.append(value ^ 0x80 if value.dtype == np.uint8 else value)
+    return np.concatenate([o.view(np.int8) for o in outputs], axis=1)
+
+
+def _values(codes: NDArray[np.int8], info: TensorInfo, profile: Profile) -> NDArray[np.generic]:
+    """Codes as values of the input's own dtype, (N, *shape)."""
+    shaped = np.ascontiguousarray(codes).reshape(len(codes), *info.shape)
+    if info.dtype == "float32":
+        return profile.dequantize(shaped, Codes(info.scale, info.zero_point))
+    return shaped.view(np.uint8) ^ 0x80 if info.dtype == "uint8" else shaped
 
 
 def _stream(inputs: Sequence[TensorInfo], count: int) -> NDArray[np.int8]:
@@ -60,14 +86,6 @@ def _stream(inputs: Sequence[TensorInfo], count: int) -> NDArray[np.int8]:
         row[touched] = rng.integers(-128, 128, touched.size)
         rows.append(row)
     return np.stack(rows[:count])
-
-
-def _split(codes: NDArray[np.int8], inputs: Sequence[TensorInfo]) -> list[NDArray[np.int8]]:
-    ends = np.cumsum([t.size for t in inputs])[:-1]
-    return [
-        part.reshape(len(codes), *info.shape)
-        for part, info in zip(np.split(codes, ends, axis=1), inputs, strict=True)
-    ]
 
 
 def tensors(pairs: Sequence[Pair]) -> dict[str, memoryview]:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer, Self
 
-    from neurovm.backends.base import Executable, Way
+    from neurovm.backends.base import Executable
     from neurovm.codec import Values
-    from neurovm.description import LayerInfo, Manifest, TensorInfo
+    from neurovm.description import LayerInfo, Manifest, TensorInfo, Way
 
 
 class Model:

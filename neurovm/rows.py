@@ -35,7 +35,7 @@ def predict(model: Manifest, program: Executable, x: Any) -> Any:
         part = slice(start, min(start + chunk, count))
         codes = _codes(model, [r[part] for r in rows])
         out = np.empty((len(codes), n_out), np.int8)
-        program.predict(codes, out, len(codes))
+        program.predict(codes.data, out.data, len(codes))
         _values(model, out, [o[part] for o in outputs])
     named = {
         info.name: _leading(values, info, single)
@@ -85,7 +85,7 @@ def _codes(model: Manifest, rows: list[NDArray[np.generic]]) -> NDArray[np.int8]
     parts = []
     for info, array in zip(model.inputs, rows, strict=True):
         flat = np.ascontiguousarray(array).reshape(-1)
-        codes = codec.quantize(info, model.profile, flat, flat.size)
+        codes = codec.quantize(info, model.profile, flat.data, flat.size)
         parts.append(np.frombuffer(codes, np.int8).reshape(len(array), info.size))
     return parts[0] if len(parts) == 1 else np.ascontiguousarray(np.concatenate(parts, axis=1))
 
@@ -94,7 +94,7 @@ def _values(model: Manifest, codes: NDArray[np.int8], into: list[NDArray[np.gene
     at = 0
     for info, target in zip(model.outputs, into, strict=True):
         part = np.ascontiguousarray(codes[:, at : at + info.size])
-        values = codec.dequantize(info, part)
+        values = codec.dequantize(info, part.data)
         target[...] = np.frombuffer(values, info.dtype).reshape(target.shape)
         at += info.size
 

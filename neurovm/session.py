@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
-from neurovm.backends import WAYS, BackendSession
-from neurovm.description import Counters
+from neurovm.description import Counters, Way
 
 if TYPE_CHECKING:
-    from neurovm.backends.base import Way
+    from neurovm.backends import BackendSession
+
+
+WAYS: tuple[Way, ...] = get_args(Way)
 
 
 class LayerState(NamedTuple):

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from neurovm.errors import BackendError
 
@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from neurovm.bundle import Bundle
-
-Way = Literal["auto", "events", "dense"]
-WAYS: tuple[Way, ...] = ("auto", "events", "dense")
 
 
 class BackendSession(Protocol):

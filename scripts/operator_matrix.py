@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Print the operator matrix of README.md from the registries, or write it there (--write).
+
+A row is an operator: its equation (the first sentence of its docstring), how it runs (the first
+sentence of its lowering's), and the profiles it is exact to. tests/test_readme.py holds README.md
+to it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+
+from neurovm.arithmetic import PROFILES
+from neurovm.operators import REGISTRY
+from neurovm.operators.base import Operator
+from neurovm.reference import RULES
+
+README = Path(__file__).parent.parent / "README.md"
+BEGIN, END = "<!-- operators -->", "<!-- end of operators -->"
+
+
+def first_line(text: str | None) -> str:
+    """The first sentence of a docstring on one line."""
+    paragraph = inspect.cleandoc(text or "").split("\n\n", 1)[0]
+    return " ".join(paragraph.split()).split(". ", 1)[0].rstrip(".").replace("|", "\\|")
+
+
+def runs_as(operator: type[Operator]) -> str:
+    """How an operator runs; folded ones have no lowering of their own."""
+    if operator.lower is Operator.lower:
+        return "Folded to a constant at conversion"
+    return first_line(operator.lower.__doc__)
+
+
+def matrix() -> str:
+    """The table as Markdown."""
+    lines = [
+        f"| operator | equation | how it runs | {' | '.join(PROFILES)} |",
+        "| --- " * (3 + len(PROFILES)) + "|",
+    ]
+    for name, operator in sorted(REGISTRY.items()):
+        exact = "exact" if operator in RULES else "–"
+        equation = f"`{first_line(operator.__doc__)}`"
+        cells = [name, equation, runs_as(operator), *[exact] * len(PROFILES)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def with_matrix(readme: str) -> str:
+    """README with the table between its marks."""
+    head, rest = readme.split(BEGIN, 1)
+    return f"{head}{BEGIN}\n{matrix()}\n{END}{rest.split(END, 1)[1]}"
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--write"]:
+        README.write_text(with_matrix(README.read_text()))
+    else:
+        print(matrix())
