@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TFLite's built-in operators and the classes they become: one decoder and one line in DECODERS
+each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tflite
+
+from neurovm import operators
+from neurovm.converters.tflite_file import MAX_RANK
+from neurovm.errors import ModelError, UnsupportedOperatorError
+from neurovm.graph import Tensor
+from neurovm.operators import Activation, Operator, Padding
+
+_ACTIVATIONS: dict[int, Activation] = {
+    tflite.ActivationFunctionType.NONE: "NONE",
+    tflite.ActivationFunctionType.RELU: "RELU",
+    tflite.ActivationFunctionType.RELU6: "RELU6",
+    tflite.ActivationFunctionType.RELU_N1_TO_1: "RELU_N1_TO_1",
+}
+_PADDINGS: dict[int, Padding] = {tflite.Padding.SAME: "SAME", tflite.Padding.VALID: "VALID"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawOperator:
+    """An operator as the file has it. `table` is the schema's Operator, indices are checked."""
+
+    file: str
+    index: int
+    code: int
+    name: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    table: Any
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """The fields every operator of the graph has."""
+        return {
+            "index": self.index,
+            "source_name": self.name,
+            "inputs": self.inputs,
+            "outputs": self.outputs,
+        }
+
+    def options(self, kind: type[Any]) -> Any:
+        """The options of this type; where the file has none, a table whose fields are all
+        default.
+        """
+        table = self.table.BuiltinOptions()
+        if table is not None and self.table.BuiltinOptionsType() == _OPTION_TYPES[kind]:
+            options = kind()
+            options.Init(table.Bytes, table.Pos)
+            return options
+        return _Defaults(kind)
+
+    def activation(self, options: Any) -> Activation:
+        code = options.FusedActivationFunction()
+        if code not in _ACTIVATIONS:
+            raise self.unsupported(
+                f"its fused activation is number {code}; "
+                f"accepted: {', '.join(_ACTIVATIONS.values())}"
+            )
+        return _ACTIVATIONS[code]
+
+    def padding(self, options: Any) -> Padding:
+        code = options.Padding()
+        if code not in _PADDINGS:
+            raise self.error(f"padding is number {code}; SAME (0) or VALID (1) is accepted")
+        return _PADDINGS[code]
+
+    def constant(self, tensors: Sequence[Tensor], position: int, what: str) -> tuple[int, ...]:
+        """The integers of a constant input."""
+        tensor = tensors[self.inputs[position]]
+        if tensor.data is None:
+            raise self.unsupported(f"its {what} are computed at run time; constants are needed")
+        if tensor.dtype not in ("int32", "int64"):
+            raise self.error(f"its {what} are {tensor.dtype}; int32 or int64 is needed")
+        if tensor.size > 2 * MAX_RANK:
+            raise self.error(f"{tensor.size} {what}; at most {2 * MAX_RANK} are accepted")
+        return tuple(int(n) for n in tensor.data.reshape(-1))
+
+    def error(self, found: str) -> ModelError:
+        return ModelError(f"{self.file}: operator {self.index} ({self.name}): {found}")
+
+    def unsupported(self, needed: str) -> UnsupportedOperatorError:
+        return UnsupportedOperatorError(self.file, self.name, self.index, needed)
+
+
+class _Defaults:
+    """Stands for absent options, read as TFLite reads them: every field zero."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        self._kind = kind
+
+    def __getattr__(self, name: str) -> Callable[[], int]:
+        if not hasattr(self._kind, name):
+            raise AttributeError(name)
+        return lambda: 0
+
+
+_OPTION_TYPES: dict[type[Any], int] = {
+    getattr(tflite, name): number
+    for name, number in vars(tflite.BuiltinOptions).items()
+    if not name.startswith("_") and number and hasattr(tflite, name)
+}
+
+Decoder = Callable[[RawOperator, Sequence[Tensor]], Operator]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A decoder and how many inputs the operator may have (inputs; outputs are one)."""
+
+    decode: Decoder
+    fewest: int
+    most: int
+
+
+def _add(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
+    options = raw.options(tflite.AddOptions)
+    return operators.Add(**raw.place, activation=raw.activation(options))
+
+
+def _pool_options(raw: RawOperator) -> dict[str, Any]:
+    options = raw.options(tflite.Pool2DOptions)
+    return {
+        "padding": raw.padding(options),
+        "window": (options.FilterHeight(), options.FilterWidth()),
+        "stride": (options.StrideH(), options.StrideW()),
+        "activation": raw.activation(options),
+    }
+
+
+def _average_pool(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
+    return operators.AveragePool2D(**raw.place, **_pool_options(raw))
+
+
+def _max_pool(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
+    return operators.MaxPool2D(**raw.place, **_pool_options(raw))
+
+
+def _window_options(raw: RawOperator, options: Any) -> dict[str, Any]:
+    return {
+        "padding": raw.padding(options),
+        "stride": (options.StrideH(), options.StrideW()),
+        "dilation": (options.DilationHFactor(), options.DilationWFactor()),
+        "activation": raw.activation(options),
+    }
+
+
+def _conv(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
+    return operators.Conv2D(**raw.place, **_window_options(raw, raw.options(tflite.Conv2DOptions)))
+
+
+def _depthwise(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
+    options = raw.options(tflite.DepthwiseConv2DOptions)
+    return operators.DepthwiseConv2D(**raw.place, **_window_options(raw, options))
+
+
+def _fully_connected(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
+    options = raw.options(tflite.FullyConnectedOptions)
+    if options.WeightsFormat() != tflite.FullyConnectedOptionsWeightsFormat.DEFAULT:
+        raise raw.unsupported("its weights are shuffled; the default format is needed")
+    return operators.FullyConnected(
+        **raw.place,
+        activation=raw.activation(options),
+        keep_num_dims=bool(options.KeepNumDims()),
+    )
+
+
+def _mean(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
+    rank = len(tensors[raw.inputs[0]].shape)
+    axes = raw.constant(tensors, 1, "axes")
+    if any(not -rank <= a < rank for a in axes):
+        raise raw.error(f"axes {axes} do not fit an input of {rank} axes")
+    return operators.Mean(
+        **raw.place,
+        axes=tuple(sorted({a % rank for a in axes})),
+        keep_dims=bool(raw.options(tflite.ReducerOptions).KeepDims()),
+    )
+
+
+def _pad(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
+    pairs = raw.constant(tensors, 1, "paddings")
+    return operators.Pad(**raw.place, before=pairs[0::2], after=pairs[1::2])
+
+
+def _reshape(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
+    if len(raw.inputs) > 1 and raw.inputs[1] != -1 and tensors[raw.inputs[1]].data is not None:
+        raw.constant(tensors, 1, "new sizes")
+    options = raw.options(tflite.ReshapeOptions)
+    rank = options.NewShapeLength()
+    if rank > MAX_RANK:
+        raise raw.error(f"a new shape of {rank} axes; at most {MAX_RANK} are accepted")
+    new_shape = tuple(int(options.NewShape(i)) for i in range(rank))
+    return operators.Reshape(**raw.place, new_shape=new_shape or None)
+
+
+def _softmax(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
+    return operators.Softmax(**raw.place, beta=float(raw.options(tflite.SoftmaxOptions).Beta()))
+
+
+def _strided_slice(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
+    for position, what in enumerate(("begins", "ends", "strides"), 1):
+        raw.constant(tensors, position, what)
+    options = raw.options(tflite.StridedSliceOptions)
+    return operators.StridedSlice(
+        **raw.place,
+        begin_mask=options.BeginMask(),
+        end_mask=options.EndMask(),
+        ellipsis_mask=options.EllipsisMask(),
+        new_axis_mask=options.NewAxisMask(),
+        shrink_axis_mask=options.ShrinkAxisMask(),
+        offset=bool(options.Offset()),
+    )
+
+
+def _pack(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
+    return operators.Pack(**raw.place, axis=raw.options(tflite.PackOptions).Axis())
+
+
+def _plain(kind: type[Operator]) -> Decoder:
+    """An operator without options."""
+    return lambda raw, _: kind(**raw.place)
+
+
+_ANY = 1 << 10
+_OP = tflite.BuiltinOperator
+DECODERS: dict[int, Entry] = {
+    _OP.ADD: Entry(_add, 2, 2),
+    _OP.AVERAGE_POOL_2D: Entry(_average_pool, 1, 1),
+    _OP.CONV_2D: Entry(_conv, 2, 3),
+    _OP.DEPTHWISE_CONV_2D: Entry(_depthwise, 2, 3),
+    _OP.DEQUANTIZE: Entry(_plain(operators.Dequantize), 1, 1),
+    _OP.FULLY_CONNECTED: Entry(_fully_connected, 2, 3),
+    _OP.MAX_POOL_2D: Entry(_max_pool, 1, 1),
+    _OP.MEAN: Entry(_mean, 2, 2),
+    _OP.PACK: Entry(_pack, 1, _ANY),
+    _OP.PAD: Entry(_pad, 2, 2),
+    _OP.QUANTIZE: Entry(_plain(operators.Quantize), 1, 1),
+    _OP.RESHAPE: Entry(_reshape, 1, 2),
+    _OP.SHAPE: Entry(_plain(operators.ShapeOf), 1, 1),
+    _OP.SOFTMAX: Entry(_softmax, 1, 1),
+    _OP.STRIDED_SLICE: Entry(_strided_slice, 4, 4),
+}
+"""Registration: TFLite's operator → its decoder. One line an operator."""

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Passes: Graph → Graph, one idea a file. Each says in `Graph.notes` what it did."""
+
+from neurovm.graph import Graph
+from neurovm.passes.batch import fix_batch
+from neurovm.passes.dead import drop_dead
+from neurovm.passes.formats import check_formats
+from neurovm.passes.resolve import resolve
+
+PASSES = (fix_batch, resolve, drop_dead, check_formats)
+"""In the order they run: what a reader hands over becomes what lowering and the oracle take."""
+
+
+def prepare(graph: Graph) -> Graph:
+    """All passes in order; ModelError where the graph contradicts itself or is not an int8
+    network.
+    """
+    for one in PASSES:
+        graph = one(graph)
+    graph.check()
+    return graph
+
+
+__all__ = ["PASSES", "check_formats", "drop_dead", "fix_batch", "prepare", "resolve"]

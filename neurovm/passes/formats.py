@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Check that the network is int8 inside, and float32 or uint8 at its edges only."""
+
+from __future__ import annotations
+
+from neurovm.errors import ModelError, UnsupportedOperatorError
+from neurovm.graph import Graph, Tensor
+from neurovm.operators import (
+    Add,
+    Conv2D,
+    DepthwiseConv2D,
+    Dequantize,
+    FullyConnected,
+    Operator,
+    Quantize,
+)
+
+_SMALLEST_SCALE = 2.0**-126
+"""The smallest normal float32: below it both runtimes stop multiplying exactly."""
+
+_CHANNEL_AXIS: dict[type[Operator], int] = {Conv2D: 0, DepthwiseConv2D: 3, FullyConnected: 0}
+
+
+def check_formats(graph: Graph) -> Graph:
+    """The graph itself, once every operator was found to work on codes it can work on.
+
+    Raises ModelError naming operator, tensor, what was found and what is needed.
+    """
+    for operator in graph.operators:
+        try:
+            _check(graph, operator)
+        except UnsupportedOperatorError:
+            raise
+        except ModelError as e:
+            raise ModelError(
+                f"{graph.source.name}: operator {operator.index} ({operator.source_name}): {e}"
+            ) from e
+    return graph
+
+
+def _check(graph: Graph, operator: Operator) -> None:
+    tensors = graph.tensors
+    out = tensors[operator.outputs[0]]
+    x = tensors[operator.inputs[0]]
+    if isinstance(operator, Quantize):
+        _check_quantize(graph, operator, x)
+        _check_codes(out, ("int8", "uint8"))
+    elif isinstance(operator, Dequantize):
+        _check_codes(x, ("int8", "uint8"))
+        _check_dequantize(graph, operator, out)
+    else:
+        _check_codes(x, ("int8",))
+        _check_codes(out, ("int8",))
+        if isinstance(operator, Add):
+            _check_codes(tensors[operator.inputs[1]], ("int8",))
+        if type(operator) in _CHANNEL_AXIS:
+            _check_weights(graph, operator)
+
+
+def _check_codes(tensor: Tensor, dtypes: tuple[str, ...]) -> None:
+    if tensor.dtype not in dtypes:
+        raise ModelError(
+            f"tensor {tensor.name!r} is {tensor.dtype}; {' or '.join(dtypes)} is needed here "
+            f"(int8 post-training quantization; float32 and uint8 at inputs and outputs only)"
+        )
+    if not tensor.scale >= _SMALLEST_SCALE:
+        raise ModelError(f"tensor {tensor.name!r} has scale {tensor.scale!r}; above 0 is needed")
+
+
+def _check_quantize(graph: Graph, operator: Quantize, x: Tensor) -> None:
+    if x.dtype != "float32":
+        _check_codes(x, ("int8", "uint8"))
+    elif operator.inputs[0] not in graph.inputs:
+        raise ModelError(
+            f"it quantizes {x.name!r}, a float32 value within the network; "
+            f"only inputs may be float32"
+        )
+
+
+def _check_dequantize(graph: Graph, operator: Dequantize, out: Tensor) -> None:
+    if out.dtype != "float32":
+        raise ModelError(f"tensor {out.name!r} is {out.dtype}; float32 is needed here")
+    readers = [o for o in graph.operators if operator.outputs[0] in o.inputs]
+    if readers:
+        raise UnsupportedOperatorError(
+            graph.source.name, readers[0].source_name, readers[0].index,
+            "it reads float32 values within the network; the whole network must be int8",
+        )  # fmt: skip
+
+
+def _check_weights(graph: Graph, operator: Operator) -> None:
+    w = graph.tensors[operator.inputs[1]]
+    if w.data is None:
+        raise UnsupportedOperatorError(
+            graph.source.name, operator.source_name, operator.index,
+            f"its weights {w.name!r} are computed at run time; constants are needed",
+        )  # fmt: skip
+    if w.dtype != "int8" or w.quantization is None:
+        raise ModelError(f"weights {w.name!r} are {w.dtype} without scale; int8 is needed")
+    axis = _CHANNEL_AXIS[type(operator)]
+    channels = w.shape[axis]
+    q = w.quantization
+    if len(q.scale) != 1 and (q.axis != axis or len(q.scale) != channels):
+        raise ModelError(
+            f"weights {w.name!r} have {len(q.scale)} scales along axis {q.axis}; "
+            f"one, or {channels} along axis {axis}, is needed"
+        )
+    if any(q.zero_point):
+        raise ModelError(f"weights {w.name!r} have a zero point that is not 0; 0 is needed")
+    if len(operator.inputs) > 2 and operator.inputs[2] != -1:
+        _check_bias(graph, operator, channels)
+
+
+def _check_bias(graph: Graph, operator: Operator, channels: int) -> None:
+    bias = graph.tensors[operator.inputs[2]]
+    if bias.data is None or bias.dtype != "int32" or bias.size != channels:
+        raise ModelError(
+            f"bias {bias.name!r} is {bias.dtype} {bias.shape}"
+            f"{', computed at run time' if bias.data is None else ''}; "
+            f"{channels} constant int32 are needed"
+        )

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dense NumPy rule of every operator, one family a file: the oracle of every test.
+
+It imports arithmetic, graph and operators, never the kernel, so that it stays independent of what
+it judges.
+"""
+
+from neurovm.reference import elementwise, layout, linear, pooling, quantize, softmax
+from neurovm.reference.rules import RULES
+from neurovm.reference.run import run
+
+FAMILIES = (elementwise, layout, linear, pooling, quantize, softmax)
+"""One line a family: importing it registers its rules."""
+
+__all__ = ["FAMILIES", "RULES", "run"]

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FullyConnected, Conv2D, DepthwiseConv2D: A = b + Σ w (q − z) in int32, then the profile's
+requantiser.
+
+Sums are taken in float64, where they are exact: |Σ| ≤ taps · 255 · 128 stays far below 2^53.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from neurovm.operators import Conv2D, DepthwiseConv2D, FullyConnected
+from neurovm.reference.rules import Call, rule
+from neurovm.reference.window import patches
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Linear = Call[FullyConnected] | Call[Conv2D] | Call[DepthwiseConv2D]
+    Convolution = Call[Conv2D] | Call[DepthwiseConv2D]
+
+
+@rule(FullyConnected)
+def fully_connected(call: Call[FullyConnected]) -> NDArray[np.generic]:
+    weights = _weights(call)
+    rows = call.steps(0).reshape(-1, weights.shape[1])
+    codes = _requantized(call, rows @ weights.T)
+    return codes.reshape(-1, *call.out.shape)
+
+
+@rule(Conv2D)
+def conv_2d(call: Call[Conv2D]) -> NDArray[np.generic]:
+    weights = _weights(call)
+    images = _images(call)
+    outputs, depth = weights.shape[0], weights.shape[3]
+    groups = images.shape[3] // depth
+    each = outputs // groups
+    sums = [
+        _columns(call, images[..., g * depth : (g + 1) * depth], weights.shape[1:3])
+        @ weights[g * each : (g + 1) * each].reshape(each, -1).T
+        for g in range(groups)
+    ]
+    codes = _requantized(call, np.concatenate(sums, axis=-1))
+    return codes.reshape(-1, *call.out.shape)
+
+
+@rule(DepthwiseConv2D)
+def depthwise_conv_2d(call: Call[DepthwiseConv2D]) -> NDArray[np.generic]:
+    weights = _weights(call)[0]
+    images = _images(call)
+    channels = images.shape[3]
+    taps = weights.reshape(*weights.shape[:2], channels, -1)
+    total = np.zeros((), np.float64)
+    for (i, j), patch in _taps(call, images, weights.shape[:2]):
+        total = total + patch[..., None] * taps[i, j]
+    codes = _requantized(call, total.reshape(*total.shape[:3], -1))
+    return codes.reshape(-1, *call.out.shape)
+
+
+def _images(call: Convolution) -> NDArray[np.float64]:
+    """Q − z with the samples in the batch axis; 0 is then what padding reads."""
+    return call.steps(0).reshape(-1, *call.tensor(0).shape[1:])
+
+
+def _weights(call: Linear) -> NDArray[np.float64]:
+    result: NDArray[np.float64] = call.value(1)[0].astype(np.float64)
+    return result
+
+
+def _taps(
+    call: Convolution,
+    images: NDArray[np.float64],
+    kernel: tuple[int, ...],
+) -> Iterator[tuple[tuple[int, int], NDArray[np.float64]]]:
+    operator = call.operator
+    return patches(
+        images, kernel, operator.stride, operator.padding, dilation=operator.dilation, fill=0.0
+    )
+
+
+def _columns(
+    call: Call[Conv2D], images: NDArray[np.float64], kernel: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Every window of the images as one row, taps first, channels last."""
+    rows = [patch for _, patch in _taps(call, images, kernel)]
+    return np.concatenate(rows, axis=-1).reshape(-1, len(rows) * images.shape[3])
+
+
+def _requantized(call: Linear, sums: NDArray[np.float64]) -> NDArray[np.int64]:
+    acc = sums.astype(np.int64)
+    if len(call.values) > 2 and call.values[2] is not None:
+        acc += call.codes(2)[0].reshape(-1)
+    quantization = call.tensor(1).quantization
+    requantizer = call.profile.linear(
+        scale_in=call.meaning(0).scale,
+        scale_weights=quantization.scale if quantization else (),
+        out=call.out.codes,
+        activation=call.operator.activation,
+    )
+    return requantizer.codes(acc)

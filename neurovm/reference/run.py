@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The oracle: every code of a network, densely, by the rules of a profile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from neurovm.arithmetic import NoExactRuleError, Profile
+from neurovm.errors import ShapeError, UnsupportedOperatorError
+from neurovm.graph import Graph
+from neurovm.reference.rules import RULES, Call
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Values = dict[int, NDArray[np.generic]]
+
+_CHUNK_ELEMENTS = 1 << 19
+"""Samples are run in groups whose largest tensor has about this many elements."""
+
+
+def run(
+    graph: Graph,
+    profile: Profile,
+    inputs: Mapping[int, NDArray[np.generic]] | Sequence[NDArray[np.generic]],
+) -> dict[int, NDArray[np.generic]]:
+    """All values of N independent samples: tensor index → (N, *shape), in the tensor's own element
+    type.
+
+    graph    prepared (`neurovm.passes.prepare`)
+    inputs   by tensor index, or in the order of graph.inputs: N times the elements of the tensor
+    each, in C order, in
+             its element type (any leading axes)
+    Raises ShapeError where they do not fit, UnsupportedOperatorError where the profile has no
+    exact rule. Constants are not among the results.
+    """
+    if not isinstance(inputs, Mapping):
+        inputs = dict(zip(graph.inputs, inputs, strict=True))
+    samples = _samples(graph, inputs)
+    constants = {
+        i: np.asarray(t.data)[None] for i, t in enumerate(graph.tensors) if t.data is not None
+    }
+    parts = [
+        _run_chunk(graph, profile, constants, {i: x[rows] for i, x in samples.items()})
+        for rows in _chunks(graph, len(next(iter(samples.values()))))
+    ]
+    return {i: np.concatenate([part[i] for part in parts]) for i in parts[0]}
+
+
+def _samples(graph: Graph, inputs: Mapping[int, NDArray[np.generic]]) -> Values:
+    """The inputs as (N, *shape), with one N."""
+    samples: Values = {}
+    for i in graph.inputs:
+        tensor = graph.tensors[i]
+        x = np.asarray(inputs[i])
+        if x.dtype != tensor.dtype or x.size == 0 or x.size % tensor.size:
+            raise ShapeError(
+                f"input {tensor.name!r}: found {x.dtype} {x.shape}; "
+                f"{tensor.dtype} (N, *{tensor.shape}) is needed"
+            )
+        samples[i] = x.reshape(-1, *tensor.shape)
+    counts = {len(x) for x in samples.values()}
+    if len(counts) != 1:
+        raise ShapeError(f"inputs hold {sorted(counts)} samples; one number is needed")
+    return samples
+
+
+def _chunks(graph: Graph, samples: int) -> Iterator[slice]:
+    largest = max((math.prod(t.shape) for t in graph.tensors if t.data is None), default=1)
+    size = max(_CHUNK_ELEMENTS // max(largest, 1), 1)
+    for start in range(0, samples, size):
+        yield slice(start, start + size)
+
+
+def _run_chunk(graph: Graph, profile: Profile, constants: Values, inputs: Values) -> Values:
+    live: Values = dict(inputs)
+    count = len(next(iter(inputs.values())))
+    for operator in graph.operators:
+        values = [
+            None if i == -1 else constants[i] if i in constants else live[i]
+            for i in operator.inputs
+        ]
+        evaluate = RULES.get(type(operator))
+        if evaluate is None:
+            raise UnsupportedOperatorError(
+                graph.source.name, operator.source_name, operator.index, "a dense rule is needed"
+            )
+        call = Call(operator=operator, tensors=graph.tensors, profile=profile, values=values)
+        try:
+            codes = evaluate(call)
+        except NoExactRuleError as e:
+            raise UnsupportedOperatorError(
+                graph.source.name, operator.source_name, operator.index, str(e)
+            ) from e
+        out = graph.tensors[operator.outputs[0]]
+        whole = np.broadcast_to(codes, (count, *out.shape))
+        live[operator.outputs[0]] = whole.astype(out.dtype, copy=False)
+    return live
