@@ -48,7 +48,10 @@ class Add(Operator):
         )
 
     def lower(self, builder: Builder) -> None:
-        """Two tables of 256 terms and one requantizer; a MAP spreads a broadcast input."""
+        """An element is computed again when one of its inputs changed, from two tables.
+
+        A broadcast input is spread by a MAP layer first.
+        """
         y = builder.tensors[self.outputs[0]]
         a, b = (builder.tensors[i] for i in self.inputs)
         rule = builder.profile.add(a.codes, b.codes, y.codes.as_int8, self.activation)

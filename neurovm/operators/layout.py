@@ -48,7 +48,7 @@ class Pad(Operator):
         return (tuple(b + n + a for b, n, a in zip(self.before, x.shape, self.after, strict=True)),)
 
     def lower(self, builder: Builder) -> None:
-        """A MAP; what is new holds the code of 0.0 and never sends."""
+        """Codes move to their new places; the rim holds the code of 0.0 and never sends."""
         x = builder.tensors[self.inputs[0]]
         index = np.pad(
             np.arange(x.size, dtype=np.int32).reshape(x.shape),

@@ -48,7 +48,10 @@ class FullyConnected(Operator):
         return ((x.size // w.shape[1], w.shape[0]),)
 
     def lower(self, builder: Builder) -> None:
-        """One row is a DENSE layer; several rows share their weights as a 1 × 1 convolution."""
+        """A changed code adds one row of weights to the sums, which are then requantized.
+
+        One row of inputs is a DENSE layer; several share their weights as a 1 × 1 convolution.
+        """
         outputs, inputs = builder.tensors[self.inputs[1]].shape
         rows = builder.tensors[self.inputs[0]].size // inputs
         parts = _parts(self, builder, outputs, np.s_[:, :])
@@ -112,7 +115,10 @@ class Conv2D(Operator):
         return ((x.shape[0], height, width, w.shape[0]),)
 
     def lower(self, builder: Builder) -> None:
-        """A CONV layer with weights in the order (kH, kW, C / groups, O)."""
+        """A changed code adds one row of weights a tap; only touched pixels are requantized.
+
+        The weights are stored as (kH, kW, C / groups, O).
+        """
         x, w = builder.tensors[self.inputs[0]], builder.tensors[self.inputs[1]]
         groups = x.shape[3] // w.shape[3]
         if w.shape[0] % groups:
@@ -170,7 +176,10 @@ class DepthwiseConv2D(Operator):
         return ((x.shape[0], height, width, w.shape[3]),)
 
     def lower(self, builder: Builder) -> None:
-        """A DWCONV layer with weights in the order (kH, kW, C·M)."""
+        """A changed code adds M weights a tap; only touched pixels are requantized.
+
+        The weights are stored as (kH, kW, C·M).
+        """
         x, w = builder.tensors[self.inputs[0]], builder.tensors[self.inputs[1]]
         multiplier = w.shape[3] // x.shape[3]
         window = window_of(self, builder.tensors, w.shape[1:3], self.dilation, multiplier)

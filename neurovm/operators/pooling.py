@@ -57,7 +57,7 @@ class AveragePool2D(_Pool2D):
     name: ClassVar[str] = "AveragePool2D"
 
     def lower(self, builder: Builder) -> None:
-        """Sums of raw codes, divided by the number of valid taps when one changed."""
+        """Sums of raw codes; the quotient is taken again where a sum changed."""
         out = builder.tensors[self.outputs[0]].codes.as_int8
         lo, hi = builder.profile.average_pool_range(out, self.activation)
         taps = self.window[0] * self.window[1]
@@ -100,7 +100,7 @@ class Mean(Operator):
         return (tuple(n for i, n in enumerate(x.shape) if i not in self.axes),)
 
     def lower(self, builder: Builder) -> None:
-        """A sum of raw codes for each output; the map says which input counts where."""
+        """Sums of raw codes, requantized where one changed; a map says which input counts where."""
         x, y = builder.tensors[self.inputs[0]], builder.tensors[self.outputs[0]]
         kept = tuple(1 if i in self.axes else n for i, n in enumerate(x.shape))
         outputs = np.arange(y.size, dtype=np.uint32).reshape(kept)

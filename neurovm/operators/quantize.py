@@ -31,9 +31,7 @@ class Quantize(Operator):
         return (tensors[self.inputs[0]].shape,)
 
     def lower(self, builder: Builder) -> None:
-        """From float32, only at the edge: values are quantized as they arrive. Between codes a
-        table.
-        """
+        """From float32 at the edge, as values arrive; between codes a table of 256 entries."""
         x, y = builder.tensors[self.inputs[0]], builder.tensors[self.outputs[0]]
         if x.dtype == "float32":
             if self.inputs[0] not in builder.inputs:
