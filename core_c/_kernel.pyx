@@ -1,0 +1,494 @@
+# SPDX-License-Identifier: Apache-2.0
+# cython: language_level=3
+# cython: embedsignature=False
+#   signatures and documentation stand in neurovm/_kernel.pyi
+# cython: emit_code_comments=False
+#   the generated C stays readable in a debugger and does not repeat this file
+"""The C kernel for Python: declares, converts and checks; computes nothing.
+
+Buffers come in by the buffer protocol and are held as long as C may read them. Types and
+documentation: neurovm/_kernel.pyi.
+"""
+
+from cpython.buffer cimport (
+    PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release,
+    PyObject_CheckBuffer, PyObject_GetBuffer)
+from libc.stdint cimport UINT32_MAX, int8_t, int32_t, uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+
+from nvm cimport *
+
+from neurovm.errors import BackendError, BundleError, ShapeError
+
+cdef extern from "<stdlib.h>" nogil:
+    void *aligned_alloc(size_t alignment, size_t size)
+
+LAYER_BYTES = 128
+COUNTERS = 5
+ALIGN = NVM_ALIGN
+MAX_LAYERS = NVM_MAX_LAYERS
+KINDS = {
+    "INPUT": NVM_INPUT, "CONST": NVM_CONST, "DENSE": NVM_DENSE, "CONV": NVM_CONV,
+    "DWCONV": NVM_DWCONV, "ADD": NVM_ADD, "AVGPOOL": NVM_AVGPOOL, "MAXPOOL": NVM_MAXPOOL,
+    "MEAN": NVM_MEAN, "MAP": NVM_MAP, "TABLE": NVM_TABLE, "SOFTMAX": NVM_SOFTMAX,
+}
+NEURONS = {"SD": NVM_SD, "IF": NVM_IF, "LIF": NVM_LIF}
+REQUANTS = {
+    "NONE": NVM_RQ_NONE, "FP32": NVM_RQ_FP32, "DOUBLE": NVM_RQ_DOUBLE, "SINGLE": NVM_RQ_SINGLE,
+    "HALFUP": NVM_RQ_HALFUP, "SHIFT": NVM_RQ_SHIFT, "AFFINE": NVM_RQ_AFFINE,
+}
+RESETS = {"ZERO": NVM_RESET_ZERO, "VALUE": NVM_RESET_VALUE, "SUBTRACT": NVM_RESET_SUBTRACT}
+FLAGS = {"OUTPUT": NVM_FLAG_OUTPUT, "SPIKES": NVM_FLAG_SPIKES, "UNIT": NVM_FLAG_UNIT}
+WAYS = {
+    "auto": NVM_AUTO, "events": NVM_EVENTS, "tiles": NVM_TILES, "zeroskip": NVM_ZEROSKIP,
+    "dense": NVM_DENSE_WAY,
+}
+ROUNDINGS = {
+    "even_reciprocal": NVM_ROUND_EVEN_RECIPROCAL, "away_divide": NVM_ROUND_AWAY_DIVIDE,
+}
+
+cdef dict _WAY_NAMES = {value: name for name, value in WAYS.items()}
+cdef dict _KIND_NAMES = {value: name for name, value in KINDS.items()}
+
+
+cdef object _error(nvm_status status, str what):
+    """The exception for a status of a call other than nvm_program_init."""
+    text = f"{what}: {nvm_status_text(status).decode()}"
+    if status == NVM_E_UNSUPPORTED:
+        return BackendError(text)
+    if status == NVM_E_STATE:
+        return RuntimeError(text)
+    return ShapeError(text)
+
+
+cdef int _get(object source, Py_buffer *view, str formats, Py_ssize_t itemsize, bint writable,
+              str what) except -1:
+    """Takes a C-contiguous buffer whose items have one of these formats; the caller releases it."""
+    cdef int flags = PyBUF_FORMAT | PyBUF_ND
+    if not PyObject_CheckBuffer(source):
+        raise TypeError(
+            f"{what}: found {type(source).__name__}; accepted: a C-contiguous buffer of format "
+            f"{' or '.join(formats)}, {itemsize} bytes an item")
+    try:
+        PyObject_GetBuffer(source, view, flags | PyBUF_WRITABLE if writable else flags)
+    except (BufferError, ValueError) as error:
+        raise ShapeError(
+            f"{what}: found a buffer that is not C-contiguous{' or not writable' if writable else ''}"
+        ) from error
+    found = "B" if view.format is NULL else view.format.decode().lstrip("@=<|")
+    if view.itemsize != itemsize or len(found) != 1 or found not in formats:
+        found = f"format {found!r}, {view.itemsize} bytes an item"
+        PyBuffer_Release(view)
+        raise ShapeError(
+            f"{what}: found {found}; accepted: {' or '.join(formats)}, {itemsize} bytes an item")
+    return 0
+
+
+cdef void *_allocate(size_t size) except NULL:
+    cdef void *mem = aligned_alloc(NVM_ALIGN, (size + NVM_ALIGN - 1) // NVM_ALIGN * NVM_ALIGN + NVM_ALIGN)
+    if mem is NULL:
+        raise MemoryError(f"{size} bytes for the kernel")
+    return mem
+
+
+cdef class _Bytes:
+    """A read-only buffer, aligned to NVM_ALIGN: the caller's own where it is, else a copy."""
+
+    cdef Py_buffer view
+    cdef bint held
+    cdef void *copy
+    cdef const uint8_t *data
+    cdef size_t size
+
+    def __cinit__(self, source, str what):
+        self.held = False
+        self.copy = NULL
+        self.data = NULL
+        if not PyObject_CheckBuffer(source):
+            raise TypeError(f"{what}: found {type(source).__name__}; accepted: a buffer of bytes")
+        PyObject_GetBuffer(source, &self.view, PyBUF_SIMPLE)
+        self.held = True
+        self.size = <size_t>self.view.len
+        self.data = <const uint8_t *>self.view.buf
+        if self.data is NULL or <uintptr_t>self.data % NVM_ALIGN != 0:
+            self.copy = _allocate(self.size)
+            if self.size != 0:
+                memcpy(self.copy, self.view.buf, self.size)
+            self.data = <const uint8_t *>self.copy
+            self.release()
+
+    cdef void release(self):
+        if self.held:
+            self.held = False
+            PyBuffer_Release(&self.view)
+
+    def __dealloc__(self):
+        self.release()
+        free(self.copy)
+
+
+cdef class Program:
+    """Owns its two buffers (or aligned copies of them); the C program points into them."""
+
+    cdef nvm_program program
+    cdef _Bytes layers
+    cdef _Bytes arena
+
+    def __cinit__(self, layers, arena):
+        cdef uint32_t bad = UINT32_MAX
+        cdef nvm_status status
+        memset(&self.program, 0, sizeof(self.program))
+        self.layers = _Bytes(layers, "layers")
+        self.arena = _Bytes(arena, "arena")
+        if self.layers.size == 0 or self.layers.size % 128 != 0 or self.layers.size // 128 > NVM_MAX_LAYERS:
+            raise BundleError(
+                f"layers: found {self.layers.size} bytes; accepted: 1 to {NVM_MAX_LAYERS} records of 128")
+        with nogil:
+            status = nvm_program_init(
+                &self.program, self.layers.data, <uint32_t>(self.layers.size // 128), self.arena.data,
+                self.arena.size, &bad)
+        if status != NVM_OK:
+            raise self.refusal(status, bad)
+
+    cdef object refusal(self, nvm_status status, uint32_t bad):
+        text = nvm_status_text(status).decode()
+        if bad == UINT32_MAX:
+            return BundleError(f"program: {text}")
+        kind = (<const nvm_layer *>(self.layers.data + <size_t>bad * 128)).kind
+        return BundleError(f"layer {bad} ({_KIND_NAMES.get(kind, f'kind {kind}')}): {text}")
+
+    @property
+    def n_layers(self):
+        return self.program.n_layers
+
+    @property
+    def n_inputs(self):
+        return self.program.n_inputs
+
+    @property
+    def n_outputs(self):
+        return self.program.n_outputs
+
+    @property
+    def codes_in(self):
+        return self.program.codes_in
+
+    @property
+    def codes_out(self):
+        return self.program.codes_out
+
+    @property
+    def session_bytes(self):
+        return nvm_session_size(&self.program)
+
+    @property
+    def scratch_bytes(self):
+        return nvm_predict_size(&self.program)
+
+    @property
+    def macs(self):
+        return self.program.macs
+
+    @property
+    def unit(self):
+        return self.program.unit != 0
+
+    def predict(self, codes_in, codes_out, Py_ssize_t rows):
+        cdef Py_buffer source, target
+        cdef void *scratch = NULL
+        cdef size_t size = nvm_predict_size(&self.program)
+        cdef nvm_status status
+        if rows < 0:
+            raise ShapeError(f"rows: found {rows}; accepted: 0 or more")
+        _get(codes_in, &source, "bBc", 1, False, "codes_in")
+        try:
+            _get(codes_out, &target, "bBc", 1, True, "codes_out")
+            try:
+                _expect(source.len, rows * <Py_ssize_t>self.program.codes_in, "codes_in")
+                _expect(target.len, rows * <Py_ssize_t>self.program.codes_out, "codes_out")
+                scratch = _allocate(size)
+                with nogil:
+                    status = nvm_predict(
+                        &self.program, scratch, size, <const int8_t *>source.buf,
+                        <int8_t *>target.buf, <size_t>rows)
+                free(scratch)
+            finally:
+                PyBuffer_Release(&target)
+        finally:
+            PyBuffer_Release(&source)
+        if status != NVM_OK:
+            raise _error(status, "predict")
+
+
+cdef int _expect(Py_ssize_t found, Py_ssize_t accepted, str what) except -1:
+    if found != accepted:
+        raise ShapeError(f"{what}: found {found} codes; accepted: {accepted}")
+    return 0
+
+
+cdef class _View:
+    """Exports read-only memory of a session and keeps the session alive."""
+
+    cdef object owner
+    cdef const void *data
+    cdef Py_ssize_t count
+    cdef Py_ssize_t itemsize
+    cdef Py_ssize_t stride
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        if flags & PyBUF_WRITABLE:
+            raise BufferError("memory of a session is read-only")
+        PyBuffer_FillInfo(buffer, self, <void *>self.data, self.count * self.itemsize, 1, flags)
+        if flags & PyBUF_FORMAT:
+            buffer.format = b"b" if self.itemsize == 1 else b"i"
+        buffer.itemsize = self.itemsize
+        if buffer.shape is not NULL:
+            buffer.shape = &self.count
+        if buffer.strides is not NULL:
+            buffer.strides = &self.stride
+
+
+cdef object _export(object owner, const void *data, size_t count, Py_ssize_t itemsize):
+    cdef _View view = _View.__new__(_View)
+    view.owner = owner
+    view.data = data
+    view.count = <Py_ssize_t>count
+    view.itemsize = itemsize
+    view.stride = itemsize
+    return memoryview(view)
+
+
+cdef class _Memory:
+    """Owns the block of one session, and the buffer its counters are in."""
+
+    cdef void *block
+    cdef Py_buffer counters
+    cdef bint held
+
+    def __cinit__(self):
+        self.block = NULL
+        self.held = False
+
+    def __dealloc__(self):
+        if self.held:
+            PyBuffer_Release(&self.counters)
+        free(self.block)
+
+
+cdef class Session:
+    """One stream. The block belongs to `memory`, which the exported views keep alive too."""
+
+    cdef Program program
+    cdef _Memory memory
+    cdef nvm_session *session
+    cdef nvm_counters own
+    cdef nvm_counters *counts
+    cdef bint busy
+    cdef bint any_changed
+    cdef readonly object output
+
+    def __cinit__(self, Program program not None, counters=None):
+        cdef size_t size = nvm_session_size(&program.program)
+        cdef const int8_t *codes = NULL
+        cdef nvm_status status
+        cdef void *block
+        self.session = NULL
+        self.busy = False
+        self.any_changed = False
+        memset(&self.own, 0, sizeof(self.own))
+        self.counts = &self.own
+        self.program = program
+        self.memory = _Memory()
+        if counters is not None:
+            self.count_into(counters)
+        block = self.memory.block = _allocate(size)
+        with nogil:
+            status = nvm_session_init(block, size, &program.program, self.counts, &self.session)
+        if status != NVM_OK:
+            raise _error(status, "session")
+        nvm_session_output(self.session, UINT32_MAX, &codes, NULL, NULL)
+        self.output = _export((self.memory, program), codes, program.program.codes_out, 1)
+
+    cdef int count_into(self, counters) except -1:
+        PyObject_GetBuffer(counters, &self.memory.counters, PyBUF_SIMPLE | PyBUF_WRITABLE)
+        self.memory.held = True
+        if self.memory.counters.len < <Py_ssize_t>sizeof(nvm_counters):
+            raise ShapeError(f"counters: found {self.memory.counters.len} bytes; accepted: 40 or more")
+        if <uintptr_t>self.memory.counters.buf % 8 != 0:
+            raise ShapeError("counters: found a buffer that is not aligned; accepted: 8-byte aligned")
+        self.counts = <nvm_counters *>self.memory.counters.buf
+        return 0
+
+    cdef int enter(self) except -1:
+        if self.busy:
+            raise RuntimeError("this session is in use by another thread; accepted: one at a time")
+        self.busy = True
+        return 0
+
+    cdef object leave(self, nvm_status status, str what):
+        cdef int changed = 0
+        if status != NVM_OK:
+            self.busy = False
+            raise _error(status, what)
+        nvm_session_output(self.session, UINT32_MAX, NULL, NULL, &changed)
+        self.any_changed = changed != 0
+        self.busy = False
+        return self.output
+
+    def step(self, codes):
+        cdef Py_buffer view
+        cdef nvm_status status
+        _get(codes, &view, "bBc", 1, False, "codes")
+        try:
+            _expect(view.len, <Py_ssize_t>self.program.program.codes_in, "codes")
+            self.enter()
+            with nogil:
+                status = nvm_session_step(self.session, <const int8_t *>view.buf, <size_t>view.len)
+            return self.leave(status, "step")
+        finally:
+            PyBuffer_Release(&view)
+
+    def update(self, indices, codes):
+        cdef Py_buffer index, code
+        cdef nvm_status status
+        _get(indices, &index, "IL", 4, False, "indices")
+        try:
+            _get(codes, &code, "bBc", 1, False, "codes")
+            try:
+                _expect(code.len, index.len // 4, "codes (one an index)")
+                self.enter()
+                with nogil:
+                    status = nvm_session_update(
+                        self.session, <const uint32_t *>index.buf, <const int8_t *>code.buf,
+                        <size_t>code.len)
+                if status == NVM_E_RANGE:
+                    self.busy = False
+                    raise ShapeError(
+                        "indices: found one beyond the inputs; accepted: 0 to "
+                        f"{self.program.program.codes_in - 1}")
+                return self.leave(status, "update")
+            finally:
+                PyBuffer_Release(&code)
+        finally:
+            PyBuffer_Release(&index)
+
+    def reset(self):
+        cdef nvm_status status
+        self.enter()
+        with nogil:
+            status = nvm_session_reset(self.session)
+        self.leave(status, "reset")
+
+    def force(self, str way, layer=None):
+        cdef uint32_t index = UINT32_MAX
+        if way not in WAYS:
+            raise ValueError(f"way: found {way!r}; accepted: {', '.join(WAYS)}")
+        if layer is not None:
+            index = self.layer_index(layer)
+        self.enter()
+        self.leave(nvm_session_force(self.session, index, <nvm_way><int>WAYS[way]), f"way {way!r}")
+
+    cdef uint32_t layer_index(self, layer) except? 0xFFFFFFFF:
+        if not 0 <= layer < self.program.program.n_layers:
+            raise IndexError(f"layer: found {layer}; accepted: 0 to {self.program.program.n_layers - 1}")
+        return <uint32_t>layer
+
+    @property
+    def changed(self):
+        return bool(self.any_changed)
+
+    @property
+    def counters(self):
+        return (
+            self.counts.steps, self.counts.events_in, self.counts.events_out, self.counts.sops,
+            self.counts.dense_macs)
+
+    def layer(self, index):
+        cdef nvm_layer_view view
+        cdef uint32_t i = self.layer_index(index)
+        cdef nvm_status status = nvm_session_layer(self.session, i, &view)
+        if status != NVM_OK:
+            raise _error(status, "layer")
+        owner = (self.memory, self.program)
+        codes = _export(owner, view.codes, view.n, 1)
+        acc = None if view.acc is NULL else _export(owner, view.acc, view.n, 4)
+        return codes, acc, view.events, view.sops, _WAY_NAMES[<int>view.way]
+
+
+def quantize_f32(values, float scale, int zero, str rounding, out):
+    cdef Py_buffer x, codes
+    cdef nvm_status status
+    cdef nvm_rounding rule
+    if rounding not in ROUNDINGS:
+        raise ValueError(f"rounding: found {rounding!r}; accepted: {', '.join(ROUNDINGS)}")
+    rule = <nvm_rounding><int>ROUNDINGS[rounding]
+    _get(values, &x, "f", 4, False, "values")
+    try:
+        _get(out, &codes, "bBc", 1, True, "out")
+        try:
+            _expect(codes.len, x.len // 4, "out (one a value)")
+            with nogil:
+                status = nvm_quantize_f32(
+                    <const float *>x.buf, <size_t>codes.len, scale, zero, rule, <int8_t *>codes.buf)
+        finally:
+            PyBuffer_Release(&codes)
+    finally:
+        PyBuffer_Release(&x)
+    if status == NVM_E_RANGE:
+        raise ValueError(
+            f"values: found a NaN, or scale {scale}, zero point {zero}; accepted: numbers, a finite "
+            "scale above 0, a zero point of -128 to 127")
+    if status != NVM_OK:
+        raise _error(status, "quantize")
+
+
+def dequantize_s8(codes, float scale, int zero, out):
+    cdef Py_buffer source, x
+    cdef nvm_status status
+    _get(codes, &source, "bBc", 1, False, "codes")
+    try:
+        _get(out, &x, "f", 4, True, "out")
+        try:
+            _expect(source.len, x.len // 4, "codes (one a value of out)")
+            with nogil:
+                status = nvm_dequantize_s8(
+                    <const int8_t *>source.buf, <size_t>source.len, scale, zero, <float *>x.buf)
+        finally:
+            PyBuffer_Release(&x)
+    finally:
+        PyBuffer_Release(&source)
+    if status == NVM_E_RANGE:
+        raise ValueError(
+            f"found scale {scale}, zero point {zero}; accepted: a finite scale above 0, a zero point "
+            "of -128 to 127")
+    if status != NVM_OK:
+        raise _error(status, "dequantize")
+
+
+def top_k(codes, Py_ssize_t k):
+    cdef Py_buffer view
+    cdef uint32_t *index = NULL
+    cdef nvm_status status
+    _get(codes, &view, "bBc", 1, False, "codes")
+    try:
+        if k < 0 or k > view.len:
+            raise ShapeError(f"k: found {k}; accepted: 0 to {view.len}")
+        index = <uint32_t *>_allocate(<size_t>k * sizeof(uint32_t))
+        try:
+            status = nvm_top_k_s8(<const int8_t *>view.buf, <size_t>view.len, <size_t>k, index)
+            if status != NVM_OK:
+                raise _error(status, "top_k")
+            return [index[i] for i in range(k)]
+        finally:
+            free(index)
+    finally:
+        PyBuffer_Release(&view)
+
+
+def version():
+    return nvm_version() >> 16, nvm_version() >> 8 & 255, nvm_version() & 255
+
+
+def isa():
+    return "scalar"

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nvm.h: the whole C API of the neurovm kernel.
+ *
+ * A program is a flat list of layers in topological order and an arena of constants, both read-only
+ * and shared by every session. A session is the state of one stream. The library never allocates,
+ * keeps no globals, and never reads or writes outside the memory it is given: ask a size, give
+ * memory, and free it yourself.
+ *
+ *     nvm_program p;
+ *     nvm_program_init(&p, layers, n_layers, arena, arena_len);
+ *     void *mem = aligned_alloc(64, nvm_session_size(&p));
+ *     nvm_session *s;
+ *     nvm_session_init(mem, nvm_session_size(&p), &p, &counters, &s);
+ *     nvm_session_step(s, codes, n);
+ *     nvm_session_output(s, 0, &out, &n_out, &changed);
+ *
+ * One neuron. Every unit is the same integer neuron:
+ *
+ *     u <- leak(u) + b + sum_j W_j s_j;   s <- fire(u);   u <- reset(u, s)
+ *
+ * SD   no leak, b applied once. y' = clamp(zero_out + R(u), lo, hi) with the layer's requantiser R;
+ *      sends the graded spike s = y' - y when it differs from 0 (a ladder of thresholds, reset by
+ *      subtraction; the kernel stores the accumulator A = u and the code y in its place).
+ * IF   no leak, b applied each step, sends 1 when u >= theta, at most one spike a step.
+ * LIF  as IF, and u <- (u * leak_q16 + 2^15) >> 16 (arithmetic, 64-bit product) before the sum.
+ *      u saturates at the int32 limits (IF and LIF).
+ *
+ * Accumulators of SD neurons are int32 and wrap (two's complement): sums are exact modulo 2^32 in
+ * any order, so event-driven and dense evaluation hold the same bits for ever.
+ *
+ * Thread safety: a program may be used by any number of threads; a session by one at a time.
+ * Byte order: little-endian hosts only (checked by nvm_program_init).
+ */
+#ifndef NVM_H
+#define NVM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define NVM_VERSION 0x000100u  /* major << 16 | minor << 8 | patch */
+#define NVM_ALIGN 64u          /* alignment of arena, session memory and every arena offset */
+#define NVM_MAX_INPUTS 2u      /* inputs of one layer */
+#define NVM_MAX_NEURONS 0x08000000u /* of one layer, and of all layers together: 2^27 */
+#define NVM_MAX_LAYERS 4096u
+#define NVM_MAX_WORK 0x10000000000u /* multiply-adds and pooled codes of one dense pass: 2^40 */
+
+typedef enum nvm_status {
+    NVM_OK = 0,
+    NVM_E_ARG,         /* null pointer, wrong count, unknown enumerator */
+    NVM_E_FORMAT,      /* the layer list or arena contradicts itself */
+    NVM_E_RANGE,       /* an index or value outside its range; NaN */
+    NVM_E_SIZE,        /* memory or arena too small, or misaligned */
+    NVM_E_UNSUPPORTED, /* known, but not in this build */
+    NVM_E_STATE        /* called out of order */
+} nvm_status;
+
+typedef enum nvm_kind {
+    NVM_INPUT = 0, /* one network input; n codes */
+    NVM_CONST,     /* n constant codes: table0 = int8[n] */
+    NVM_DENSE,     /* u[o] = bias[o] + sum_i w[i][o] (q[i] - zero_in);  weights int8[in_c][out_c], n = out_c */
+    NVM_CONV,      /* weights int8[k_h][k_w][in_c / groups][out_c]; output HWC, n = out_h out_w out_c */
+    NVM_DWCONV,    /* weights int8[k_h][k_w][out_c], out_c = in_c * multiplier, output c reads input c / multiplier */
+    NVM_ADD,       /* u = table0[q0 + 128] + table1[q1 + 128] (int32[256] each), both inputs n codes */
+    NVM_AVGPOOL,   /* S = sum of the valid codes of the window, m their number;
+                      y = clamp(S > 0 ? (S + m/2) / m : (S - m/2) / m, lo, hi), C division */
+    NVM_MAXPOOL,   /* y = clamp(max of the valid codes, lo, hi) */
+    NVM_MEAN,      /* S[o] = sum of codes of inputs i with map[i] = o; table0 = uint32 map[n of in[0]];
+                      requantised from S; any axes */
+    NVM_MAP,       /* y[i] = source[i] < 0 ? zero_out : q[source[i]]; table0 = int32 source[n]. The inputs
+                      count on: source index n(in[0]) is the first code of in[1]. The inverse stands in
+                      table1 = uint32 offsets[total + 1] and weights = uint32 targets[offsets[total]]:
+                      targets[offsets[j] .. offsets[j+1]) are the ascending i with source[i] = j */
+    NVM_TABLE,     /* y[i] = table0[(i / run) % tables][q[i] + 128]; table0 = int8[tables][256];
+                      aux[0] = tables >= 1, aux[1] = run >= 1 */
+    NVM_SOFTMAX,   /* rows = out_h, length = out_c, n = rows * length; table0 = float t[256]: t[d] for
+                      d = row maximum - q. Sigma = ((t[d_0] + t[d_1]) + ...) in float, in order;
+                      inv = 1.0f / (Sigma * scale[0]); y = clamp(round_half_away(t[d] * inv) + zero_out) */
+    NVM_KIND_COUNT
+} nvm_kind;
+
+typedef enum nvm_neuron { NVM_SD = 0, NVM_IF, NVM_LIF, NVM_NEURON_COUNT } nvm_neuron;
+
+/* R(A), then clamp(zero_out + R(A), lo, hi). Arrays have one entry an output channel (out_c) for
+ * DENSE, CONV and DWCONV, one entry in all for ADD and MEAN.
+ *   SRDHM(a, m) = floor((a m + 2^30) / 2^31), a wraps to int32 before
+ *   e = shift[c] (positive: left), l = max(e, 0), r = max(-e, 0)                                    */
+typedef enum nvm_requant {
+    NVM_RQ_NONE = 0,
+    NVM_RQ_FP32,   /* rint_even((float)A * scale[c]); scale = float[c] > 0, finite */
+    NVM_RQ_DOUBLE, /* RDBPOT(SRDHM(A << l, m), r): half away from zero; scale = int32 m[c], shift = int32 e[c] */
+    NVM_RQ_SINGLE, /* floor((A m + 2^(30 - e)) / 2^(31 - e)); as above; e in [-31, 30] */
+    NVM_RQ_HALFUP, /* (SRDHM(A << l, m) + (r ? 2^(r - 1) : 0)) >> r */
+    NVM_RQ_SHIFT,  /* (A + 2^(aux[0] - 1)) >> aux[0]; aux[0] in [1, 31] */
+    NVM_RQ_AFFINE, /* rint_even((float)A * scale[0] + shift[0]), both float, two roundings, zero_out NOT added */
+    NVM_RQ_COUNT
+} nvm_requant;
+
+typedef enum nvm_reset { NVM_RESET_ZERO = 0, NVM_RESET_VALUE, NVM_RESET_SUBTRACT } nvm_reset;
+
+enum {
+    NVM_FLAG_OUTPUT = 1, /* the layer is a network output; ports are numbered in layer order */
+    NVM_FLAG_SPIKES = 2, /* INPUT only: codes are this step's spikes, not values to be differenced.
+                            A spiking value is such an input, or an IF or LIF layer. IF and LIF layers read
+                            spiking values only, all others none */
+    NVM_FLAG_UNIT = 4    /* SD layers and inputs: at most one unit spike (+1 or -1) a neuron and sweep;
+                            a step then sweeps the layers until nothing is left to send */
+};
+
+/* 128 bytes, little-endian. Fields a kind does not name must be 0. Offsets are bytes into the arena,
+ * multiples of NVM_ALIGN; what they point at must lie wholly inside. */
+typedef struct nvm_layer {
+    uint8_t kind, neuron, requant, flags;
+    uint32_t n_in;               /* 0 .. NVM_MAX_INPUTS */
+    uint32_t in[NVM_MAX_INPUTS]; /* indices of earlier layers */
+    uint32_t n;                  /* neurons = output codes, 1 .. NVM_MAX_NEURONS */
+    uint32_t in_h, in_w, in_c;   /* CONV, DWCONV, pools: n of in[0] = in_h in_w in_c. DENSE: in_c only */
+    uint32_t out_h, out_w, out_c;
+    uint16_t k_h, k_w, stride_h, stride_w, dil_h, dil_w; /* all >= 1 where used */
+    int16_t pad_t, pad_l;        /* output (y, x), tap (i, j) reads row y stride_h - pad_t + i dil_h; taps outside are skipped */
+    uint32_t groups;             /* CONV: divides in_c and out_c; DWCONV: the channel multiplier */
+    int8_t zero_in, zero_out, lo, hi;
+    uint32_t off_weights, off_bias, off_scale, off_shift, off_table0, off_table1; /* bias: int32[out_c] */
+    int32_t theta;               /* IF, LIF: threshold */
+    int32_t reset_value;
+    uint32_t reset;              /* nvm_reset */
+    uint32_t leak_q16;           /* LIF: Q0.16, 0 .. 65536; IF: 65536; SD: 0 */
+    uint32_t aux[2];
+    uint32_t reserved[3];
+} nvm_layer;
+
+typedef struct nvm_program {
+    const nvm_layer *layers;
+    const uint8_t *arena;
+    size_t arena_len;
+    uint32_t n_layers, n_inputs, n_outputs; /* INPUT layers, output ports */
+    size_t codes_in, codes_out;             /* codes of all inputs, of all outputs, each in layer order */
+    size_t session_size, predict_size;      /* bytes */
+    uint64_t macs;                          /* weights applied by one dense pass */
+    int unit;                               /* some layer has NVM_FLAG_UNIT */
+} nvm_program;
+
+typedef struct nvm_session nvm_session;
+
+/* Written by the session's thread only; may be read by anybody (8-byte aligned words). Never reset. */
+typedef struct nvm_counters {
+    uint64_t steps;      /* step and update calls that were accepted */
+    uint64_t events_in;  /* events sent by input layers */
+    uint64_t events_out; /* events sent by all other layers */
+    uint64_t sops;       /* weights applied, by events or densely (DENSE, CONV, DWCONV) */
+    uint64_t dense_macs; /* weights a dense run would have applied: macs of the program a step */
+} nvm_counters;
+
+typedef enum nvm_way { NVM_AUTO = 0, NVM_EVENTS, NVM_TILES, NVM_ZEROSKIP, NVM_DENSE_WAY } nvm_way;
+
+typedef enum nvm_rounding {
+    NVM_ROUND_EVEN_RECIPROCAL = 0, /* clamp(rint_even(x * (1.0f / scale)) + zero) : xnnpack */
+    NVM_ROUND_AWAY_DIVIDE          /* clamp(round_half_away(x / scale) + zero)    : tflm */
+} nvm_rounding;
+
+typedef struct nvm_event {
+    uint32_t index;
+    int16_t delta;
+} nvm_event;
+
+typedef struct nvm_layer_view {
+    const int8_t *codes;  /* n codes; spikes of the last step for IF and LIF */
+    const int32_t *acc;   /* n accumulators or membrane potentials; NULL where the kind keeps none */
+    size_t n;
+    uint64_t events, sops; /* since the session began */
+    nvm_way way;           /* of the last step */
+    uint32_t last_events;  /* sent in the last step (all sweeps) */
+} nvm_layer_view;
+
+uint32_t nvm_version(void);
+/* One short English phrase; never NULL. */
+const char *nvm_status_text(nvm_status status);
+
+/* Checks every field of every layer and everything reachable in the arena (maps, offsets, requantiser
+ * parameters), so that no later call can read or write out of bounds whatever the bytes were; O(bytes).
+ * layers: n_layers records, 8-byte aligned; arena: NVM_ALIGN-aligned. Both must outlive the program. On
+ * failure *bad_layer (may be NULL) is the layer at fault or UINT32_MAX. */
+nvm_status nvm_program_init(nvm_program *program, const void *layers, uint32_t n_layers,
+                            const uint8_t *arena, size_t len, uint32_t *bad_layer);
+
+size_t nvm_session_size(const nvm_program *program);
+
+/* mem: NVM_ALIGN-aligned, len >= nvm_session_size. counters may be NULL (then the session's own are
+ * used) and must outlive the session. Every input starts at its zero point (zero_out of the INPUT layer; 0 for
+ * spikes), primed by one dense pass that is not counted. */
+nvm_status nvm_session_init(void *mem, size_t len, const nvm_program *program, nvm_counters *counters, nvm_session **out);
+
+/* Back to the state after nvm_session_init; counters are kept. */
+nvm_status nvm_session_reset(nvm_session *session);
+
+/* All inputs, concatenated in layer order; n must be program->codes_in. */
+nvm_status nvm_session_step(nvm_session *session, const int8_t *codes, size_t n);
+
+/* Absolute codes for some elements of the concatenated inputs, any order, a later entry wins. Every
+ * index is checked before any effect. n may be 0 (a step in which nothing changed). */
+nvm_status nvm_session_update(nvm_session *session, const uint32_t *index, const int8_t *code, size_t n);
+
+/* Port 0 .. n_outputs - 1, or UINT32_MAX for all outputs concatenated. *codes stays valid and is
+ * rewritten by the next call. *changed: whether the last step changed any of these codes (spiking
+ * outputs: whether any spiked). */
+nvm_status nvm_session_output(const nvm_session *session, uint32_t port, const int8_t **codes, size_t *n, int *changed);
+
+nvm_status nvm_session_layer(const nvm_session *session, uint32_t layer, nvm_layer_view *view);
+
+/* layer = UINT32_MAX: all. TILES and ZEROSKIP: NVM_E_UNSUPPORTED in this version. */
+nvm_status nvm_session_force(nvm_session *session, uint32_t layer, nvm_way way);
+
+size_t nvm_predict_size(const nvm_program *program);
+
+/* rows independent dense runs from codes_in to codes_out codes each, no state kept. scratch:
+ * NVM_ALIGN-aligned, >= nvm_predict_size. Programs with spiking layers: NVM_E_UNSUPPORTED. */
+nvm_status nvm_predict(const nvm_program *program, void *scratch, size_t len, const int8_t *in, int8_t *out, size_t rows);
+
+/* NaN: NVM_E_RANGE, nothing promised about codes. scale finite and > 0; zero in [-128, 127].
+ * Infinities saturate. */
+nvm_status nvm_quantize_f32(const float *x, size_t n, float scale, int32_t zero, nvm_rounding rounding, int8_t *codes);
+
+/* x = (float)(code - zero) * scale */
+nvm_status nvm_dequantize_s8(const int8_t *codes, size_t n, float scale, int32_t zero, float *x);
+
+/* Indices of the k largest codes, largest first, lower index first among equals; k <= n. */
+nvm_status nvm_top_k_s8(const int8_t *codes, size_t n, size_t k, uint32_t *index);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

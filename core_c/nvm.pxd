@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Declarations of include/nvm.h, nothing else."""
+
+from libc.stdint cimport int8_t, int32_t, uint8_t, uint32_t, uint64_t
+
+
+cdef extern from "nvm.h" nogil:
+    enum: NVM_ALIGN
+    enum: NVM_MAX_LAYERS
+
+    ctypedef enum nvm_status:
+        NVM_OK
+        NVM_E_ARG
+        NVM_E_FORMAT
+        NVM_E_RANGE
+        NVM_E_SIZE
+        NVM_E_UNSUPPORTED
+        NVM_E_STATE
+
+    ctypedef enum nvm_kind:
+        NVM_INPUT
+        NVM_CONST
+        NVM_DENSE
+        NVM_CONV
+        NVM_DWCONV
+        NVM_ADD
+        NVM_AVGPOOL
+        NVM_MAXPOOL
+        NVM_MEAN
+        NVM_MAP
+        NVM_TABLE
+        NVM_SOFTMAX
+
+    ctypedef enum nvm_neuron:
+        NVM_SD
+        NVM_IF
+        NVM_LIF
+
+    ctypedef enum nvm_requant:
+        NVM_RQ_NONE
+        NVM_RQ_FP32
+        NVM_RQ_DOUBLE
+        NVM_RQ_SINGLE
+        NVM_RQ_HALFUP
+        NVM_RQ_SHIFT
+        NVM_RQ_AFFINE
+
+    ctypedef enum nvm_reset:
+        NVM_RESET_ZERO
+        NVM_RESET_VALUE
+        NVM_RESET_SUBTRACT
+
+    enum:
+        NVM_FLAG_OUTPUT
+        NVM_FLAG_SPIKES
+        NVM_FLAG_UNIT
+
+    ctypedef enum nvm_way:
+        NVM_AUTO
+        NVM_EVENTS
+        NVM_TILES
+        NVM_ZEROSKIP
+        NVM_DENSE_WAY
+
+    ctypedef enum nvm_rounding:
+        NVM_ROUND_EVEN_RECIPROCAL
+        NVM_ROUND_AWAY_DIVIDE
+
+    ctypedef struct nvm_layer:
+        uint8_t kind
+
+    ctypedef struct nvm_program:
+        const nvm_layer *layers
+        uint32_t n_layers
+        uint32_t n_inputs
+        uint32_t n_outputs
+        size_t codes_in
+        size_t codes_out
+        size_t session_size
+        size_t predict_size
+        uint64_t macs
+        int unit
+
+    ctypedef struct nvm_session:
+        pass
+
+    ctypedef struct nvm_counters:
+        uint64_t steps
+        uint64_t events_in
+        uint64_t events_out
+        uint64_t sops
+        uint64_t dense_macs
+
+    ctypedef struct nvm_layer_view:
+        const int8_t *codes
+        const int32_t *acc
+        size_t n
+        uint64_t events
+        uint64_t sops
+        nvm_way way
+        uint32_t last_events
+
+    uint32_t nvm_version()
+    const char *nvm_status_text(nvm_status status)
+    nvm_status nvm_program_init(
+        nvm_program *program, const void *layers, uint32_t n_layers, const uint8_t *arena, size_t len,
+        uint32_t *bad_layer)
+    size_t nvm_session_size(const nvm_program *program)
+    nvm_status nvm_session_init(
+        void *mem, size_t len, const nvm_program *program, nvm_counters *counters, nvm_session **out)
+    nvm_status nvm_session_reset(nvm_session *session)
+    nvm_status nvm_session_step(nvm_session *session, const int8_t *codes, size_t n)
+    nvm_status nvm_session_update(
+        nvm_session *session, const uint32_t *index, const int8_t *code, size_t n)
+    nvm_status nvm_session_output(
+        const nvm_session *session, uint32_t port, const int8_t **codes, size_t *n, int *changed)
+    nvm_status nvm_session_layer(const nvm_session *session, uint32_t layer, nvm_layer_view *view)
+    nvm_status nvm_session_force(nvm_session *session, uint32_t layer, nvm_way way)
+    size_t nvm_predict_size(const nvm_program *program)
+    nvm_status nvm_predict(
+        const nvm_program *program, void *scratch, size_t len, const int8_t *codes, int8_t *out,
+        size_t rows)
+    nvm_status nvm_quantize_f32(
+        const float *x, size_t n, float scale, int32_t zero, nvm_rounding rounding, int8_t *codes)
+    nvm_status nvm_dequantize_s8(
+        const int8_t *codes, size_t n, float scale, int32_t zero, float *x)
+    nvm_status nvm_top_k_s8(const int8_t *codes, size_t n, size_t k, uint32_t *index)

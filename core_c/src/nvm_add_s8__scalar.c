@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Element-wise sum by two tables: u = table0[q0 + 128] + table1[q1 + 128]; touched elements again.
+ */
+#include "nvm_internal.h"
+
+#define CHUNK 64
+
+static inline int32_t sum_at(const nvm_node *node, size_t i)
+{
+    const int32_t *table0 = node->table0, *table1 = node->table1;
+    return nvm_add_wrap(table0[node->in[0]->codes[i] + 128], table1[node->in[1]->codes[i] + 128]);
+}
+
+void nvm_add_full_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+{
+    int32_t acc[CHUNK];
+    int8_t wanted[CHUNK];
+    size_t n = node->layer->n;
+    (void)scratch;
+    for (size_t first = 0; first < n; first += CHUNK) {
+        size_t part = n - first < CHUNK ? n - first : CHUNK;
+        for (size_t i = 0; i < part; i++) {
+            acc[i] = sum_at(node, first + i);
+        }
+        nvm_requant_s32s8__scalar(node, acc, 0, part, wanted);
+        nvm_neuron_sd_s8__scalar(node, first, wanted, part);
+    }
+}
+
+static void send_elements(nvm_node *node, const uint32_t *index, const int32_t *acc, size_t n)
+{
+    int8_t wanted[CHUNK];
+    nvm_requant_s32s8__scalar(node, acc, 0, n, wanted);
+    for (size_t i = 0; i < n; i++) {
+        nvm_neuron_sd_s8__scalar(node, index[i], wanted + i, 1);
+    }
+}
+
+void nvm_add_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+{
+    const nvm_event *a = node->in[0]->events, *a_end = a + node->in[0]->n_events;
+    const nvm_event *b = node->in[1]->events, *b_end = b + node->in[1]->n_events;
+    uint32_t index[CHUNK];
+    int32_t acc[CHUNK];
+    size_t n = 0;
+    (void)scratch;
+    while (a < a_end || b < b_end) {
+        uint32_t i = a < a_end ? a->index : UINT32_MAX;
+        i = b < b_end && b->index < i ? b->index : i;
+        a += a < a_end && a->index == i;
+        b += b < b_end && b->index == i;
+        index[n] = i;
+        acc[n++] = sum_at(node, i);
+        if (n == CHUNK) {
+            send_elements(node, index, acc, n);
+            n = 0;
+        }
+    }
+    if (n != 0) {
+        send_elements(node, index, acc, n);
+    }
+}

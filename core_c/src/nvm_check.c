@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nvm_check.c: one layer record against its predecessors. After it no kernel needs to look again.
+ * A check that fails returns at once: there is nothing to undo.
+ */
+#include "nvm_internal.h"
+
+#define REQUIRE(condition)     \
+    do {                       \
+        if (!(condition)) {    \
+            return NVM_E_FORMAT; \
+        }                      \
+    } while (0)
+
+#define MAX_POOL_TAPS (UINT64_C(1) << 23) /* so that |S| <= 2^30 */
+
+int nvm_arena_holds(const nvm_program *program, uint32_t offset, uint64_t bytes)
+{
+    return offset % NVM_ALIGN == 0 && offset <= program->arena_len && bytes <= program->arena_len - offset;
+}
+
+static uint64_t product3(uint64_t a, uint64_t b, uint64_t c)
+{
+    uint64_t ab, abc;
+    return __builtin_mul_overflow(a, b, &ab) || __builtin_mul_overflow(ab, c, &abc) ? UINT64_MAX : abc;
+}
+
+static uint32_t n_of(const nvm_program *program, const nvm_layer *layer, uint32_t p)
+{
+    return program->layers[layer->in[p]].n;
+}
+
+static int has_weights(const nvm_layer *layer)
+{
+    return layer->kind == NVM_DENSE || layer->kind == NVM_CONV || layer->kind == NVM_DWCONV;
+}
+
+/* ---- fields of every kind ------------------------------------------------------------------- */
+
+static nvm_status check_neuron(const nvm_program *program, const nvm_layer *layer)
+{
+    int spiking = layer->neuron != NVM_SD;
+    REQUIRE(layer->neuron < NVM_NEURON_COUNT);
+    REQUIRE(!(layer->flags & NVM_FLAG_SPIKES) || layer->kind == NVM_INPUT);
+    REQUIRE(!(layer->flags & NVM_FLAG_UNIT) || !nvm_is_spiking(layer));
+    for (uint32_t p = 0; p < layer->n_in; p++) {
+        REQUIRE(nvm_is_spiking(&program->layers[layer->in[p]]) == spiking);
+    }
+    if (!spiking) {
+        REQUIRE(layer->leak_q16 == 0 && layer->theta == 0 && layer->reset == 0 && layer->reset_value == 0);
+        return NVM_OK;
+    }
+    REQUIRE(has_weights(layer) && layer->requant == NVM_RQ_NONE && layer->zero_in == 0);
+    REQUIRE(layer->reset <= NVM_RESET_SUBTRACT);
+    REQUIRE(layer->neuron == NVM_IF ? layer->leak_q16 == 65536 : layer->leak_q16 <= 65536);
+    return NVM_OK;
+}
+
+static nvm_status check_common(const nvm_program *program, uint32_t index)
+{
+    static const uint8_t inputs[NVM_KIND_COUNT][2] = {
+        [NVM_INPUT] = {0, 0}, [NVM_CONST] = {0, 0},   [NVM_DENSE] = {1, 1},   [NVM_CONV] = {1, 1},
+        [NVM_DWCONV] = {1, 1}, [NVM_ADD] = {2, 2},    [NVM_AVGPOOL] = {1, 1}, [NVM_MAXPOOL] = {1, 1},
+        [NVM_MEAN] = {1, 1},  [NVM_MAP] = {1, 2},     [NVM_TABLE] = {1, 1},   [NVM_SOFTMAX] = {1, 1},
+    };
+    const nvm_layer *layer = &program->layers[index];
+    if (layer->kind >= NVM_KIND_COUNT || layer->requant >= NVM_RQ_COUNT) {
+        return NVM_E_ARG;
+    }
+    if (layer->n == 0 || layer->n > NVM_MAX_NEURONS) {
+        return NVM_E_RANGE;
+    }
+    REQUIRE((layer->flags & ~(NVM_FLAG_OUTPUT | NVM_FLAG_SPIKES | NVM_FLAG_UNIT)) == 0);
+    REQUIRE(layer->n_in >= inputs[layer->kind][0] && layer->n_in <= inputs[layer->kind][1]);
+    for (uint32_t p = 0; p < NVM_MAX_INPUTS; p++) {
+        REQUIRE(p < layer->n_in ? layer->in[p] < index : layer->in[p] == 0);
+    }
+    REQUIRE(layer->reserved[0] == 0 && layer->reserved[1] == 0 && layer->reserved[2] == 0);
+    return check_neuron(program, layer);
+}
+
+/* ---- windows -------------------------------------------------------------------------------- */
+
+/* Every position a kernel computes along the axis fits int32. */
+static int axis_fits(const nvm_axis *axis)
+{
+    int64_t pad = axis->pad < 0 ? -(int64_t)axis->pad : axis->pad;
+    int64_t reach = (int64_t)(axis->out - 1) * axis->stride + (int64_t)(axis->k - 1) * axis->dil;
+    return reach + pad + axis->in + axis->dil + axis->stride <= INT32_MAX;
+}
+
+static int every_window_reads(const nvm_axis *axis)
+{
+    for (int32_t y = 0; y < axis->out; y++) {
+        int32_t first, end;
+        nvm_axis_taps(axis, y, &first, &end);
+        if (first == end) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static nvm_status check_window(const nvm_program *program, const nvm_layer *layer)
+{
+    REQUIRE(layer->in_h != 0 && layer->in_w != 0 && layer->in_c != 0);
+    REQUIRE(layer->out_h != 0 && layer->out_w != 0 && layer->out_c != 0);
+    REQUIRE(product3(layer->in_h, layer->in_w, layer->in_c) == n_of(program, layer, 0));
+    REQUIRE(product3(layer->out_h, layer->out_w, layer->out_c) == layer->n);
+    REQUIRE(layer->k_h != 0 && layer->k_w != 0 && layer->stride_h != 0 && layer->stride_w != 0);
+    REQUIRE(layer->dil_h != 0 && layer->dil_w != 0);
+    nvm_axis rows = nvm_layer_rows(layer), cols = nvm_layer_cols(layer);
+    return axis_fits(&rows) && axis_fits(&cols) ? NVM_OK : NVM_E_RANGE;
+}
+
+static nvm_status check_pool(const nvm_program *program, const nvm_layer *layer)
+{
+    nvm_status status = check_window(program, layer);
+    if (status != NVM_OK) {
+        return status;
+    }
+    nvm_axis rows = nvm_layer_rows(layer), cols = nvm_layer_cols(layer);
+    uint64_t tall = layer->k_h < layer->in_h ? layer->k_h : layer->in_h;
+    uint64_t wide = layer->k_w < layer->in_w ? layer->k_w : layer->in_w;
+    REQUIRE(layer->in_c == layer->out_c);
+    REQUIRE(every_window_reads(&rows) && every_window_reads(&cols));
+    return tall * wide <= MAX_POOL_TAPS ? NVM_OK : NVM_E_RANGE;
+}
+
+/* ---- kinds ---------------------------------------------------------------------------------- */
+
+static nvm_status check_weights(const nvm_program *program, const nvm_layer *layer, uint64_t bytes)
+{
+    if (!nvm_arena_holds(program, layer->off_weights, bytes) ||
+        !nvm_arena_holds(program, layer->off_bias, (uint64_t)layer->out_c * sizeof(int32_t))) {
+        return NVM_E_SIZE;
+    }
+    return layer->neuron == NVM_SD ? nvm_check_requant(program, layer, layer->out_c) : NVM_OK;
+}
+
+static nvm_status check_dense(const nvm_program *program, const nvm_layer *layer)
+{
+    REQUIRE(layer->in_c == n_of(program, layer, 0) && layer->out_c == layer->n);
+    return check_weights(program, layer, (uint64_t)layer->in_c * layer->out_c);
+}
+
+static nvm_status check_conv(const nvm_program *program, const nvm_layer *layer)
+{
+    nvm_status status = check_window(program, layer);
+    if (status != NVM_OK) {
+        return status;
+    }
+    REQUIRE(layer->groups != 0 && layer->in_c % layer->groups == 0 && layer->out_c % layer->groups == 0);
+    uint64_t taps = (uint64_t)layer->k_h * layer->k_w;
+    return check_weights(program, layer, product3(taps, layer->in_c / layer->groups, layer->out_c));
+}
+
+static nvm_status check_dwconv(const nvm_program *program, const nvm_layer *layer)
+{
+    nvm_status status = check_window(program, layer);
+    if (status != NVM_OK) {
+        return status;
+    }
+    REQUIRE((uint64_t)layer->in_c * layer->groups == layer->out_c);
+    return check_weights(program, layer, product3(layer->k_h, layer->k_w, layer->out_c));
+}
+
+static nvm_status check_add(const nvm_program *program, const nvm_layer *layer)
+{
+    REQUIRE(n_of(program, layer, 0) == layer->n && n_of(program, layer, 1) == layer->n);
+    if (!nvm_arena_holds(program, layer->off_table0, 256 * sizeof(int32_t)) ||
+        !nvm_arena_holds(program, layer->off_table1, 256 * sizeof(int32_t))) {
+        return NVM_E_SIZE;
+    }
+    return nvm_check_requant(program, layer, 1);
+}
+
+static nvm_status check_kind(const nvm_program *program, const nvm_layer *layer)
+{
+    switch (layer->kind) {
+    case NVM_INPUT:
+        return NVM_OK;
+    case NVM_CONST:
+        return nvm_arena_holds(program, layer->off_table0, layer->n) ? NVM_OK : NVM_E_SIZE;
+    case NVM_DENSE:
+        return check_dense(program, layer);
+    case NVM_CONV:
+        return check_conv(program, layer);
+    case NVM_DWCONV:
+        return check_dwconv(program, layer);
+    case NVM_ADD:
+        return check_add(program, layer);
+    case NVM_AVGPOOL:
+    case NVM_MAXPOOL:
+        return check_pool(program, layer);
+    default:
+        return nvm_check_tables(program, layer);
+    }
+}
+
+nvm_status nvm_check_layer(const nvm_program *program, uint32_t index)
+{
+    const nvm_layer *layer = &program->layers[index];
+    nvm_status status = check_common(program, index);
+    if (status != NVM_OK) {
+        return status;
+    }
+    int requantised = (has_weights(layer) && layer->neuron == NVM_SD) || layer->kind == NVM_ADD ||
+                      layer->kind == NVM_MEAN;
+    REQUIRE((layer->requant != NVM_RQ_NONE) == requantised);
+    REQUIRE(layer->lo <= layer->hi);
+    return check_kind(program, layer);
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nvm_check_tables.c: the contents of the arena that kernels index or compute with: requantiser
+ * parameters, maps, float tables.
+ */
+#include "nvm_internal.h"
+
+/* Neither NaN nor infinite. */
+static int is_finite(float x)
+{
+    return x >= -FLT_MAX && x <= FLT_MAX;
+}
+
+static nvm_status check_integer_rule(const nvm_program *program, const nvm_layer *layer, uint32_t channels)
+{
+    if (!nvm_arena_holds(program, layer->off_scale, (uint64_t)channels * 4) ||
+        !nvm_arena_holds(program, layer->off_shift, (uint64_t)channels * 4)) {
+        return NVM_E_SIZE;
+    }
+    const int32_t *m = nvm_arena_at(program, layer->off_scale), *e = nvm_arena_at(program, layer->off_shift);
+    for (uint32_t c = 0; c < channels; c++) {
+        if (m[c] < 0 || e[c] < -31 || e[c] > 30) {
+            return NVM_E_RANGE;
+        }
+    }
+    return NVM_OK;
+}
+
+nvm_status nvm_check_requant(const nvm_program *program, const nvm_layer *layer, uint32_t channels)
+{
+    const float *scale = nvm_arena_at(program, layer->off_scale), *shift = nvm_arena_at(program, layer->off_shift);
+    switch (layer->requant) {
+    case NVM_RQ_FP32:
+        if (!nvm_arena_holds(program, layer->off_scale, (uint64_t)channels * 4)) {
+            return NVM_E_SIZE;
+        }
+        for (uint32_t c = 0; c < channels; c++) {
+            if (!is_finite(scale[c]) || scale[c] <= 0.0f) {
+                return NVM_E_RANGE;
+            }
+        }
+        return NVM_OK;
+    case NVM_RQ_AFFINE:
+        if (!nvm_arena_holds(program, layer->off_scale, 4) || !nvm_arena_holds(program, layer->off_shift, 4)) {
+            return NVM_E_SIZE;
+        }
+        return is_finite(*scale) && is_finite(*shift) ? NVM_OK : NVM_E_RANGE;
+    case NVM_RQ_SHIFT:
+        return layer->aux[0] >= 1 && layer->aux[0] <= 31 ? NVM_OK : NVM_E_RANGE;
+    default:
+        return check_integer_rule(program, layer, channels);
+    }
+}
+
+static nvm_status check_mean(const nvm_program *program, const nvm_layer *layer)
+{
+    uint32_t n_in = program->layers[layer->in[0]].n;
+    if (!nvm_arena_holds(program, layer->off_table0, (uint64_t)n_in * 4)) {
+        return NVM_E_SIZE;
+    }
+    const uint32_t *map = nvm_arena_at(program, layer->off_table0);
+    for (uint32_t i = 0; i < n_in; i++) {
+        if (map[i] >= layer->n) {
+            return NVM_E_RANGE;
+        }
+    }
+    return nvm_check_requant(program, layer, 1);
+}
+
+/* targets is the inverse of source: every i with source[i] = j once, ascending, and nothing else. */
+static nvm_status check_inverse(const nvm_layer *layer, const int32_t *source, const uint32_t *offsets,
+                                const uint32_t *targets, uint32_t total)
+{
+    uint32_t filled = 0;
+    for (uint32_t i = 0; i < layer->n; i++) {
+        if (source[i] >= (int64_t)total) {
+            return NVM_E_RANGE;
+        }
+        filled += source[i] < 0;
+    }
+    if (offsets[total] != layer->n - filled) {
+        return NVM_E_FORMAT;
+    }
+    for (uint32_t j = 0; j < total; j++) {
+        for (uint32_t t = offsets[j]; t < offsets[j + 1]; t++) {
+            if (targets[t] >= layer->n || source[targets[t]] != (int32_t)j ||
+                (t > offsets[j] && targets[t] <= targets[t - 1])) {
+                return NVM_E_FORMAT;
+            }
+        }
+    }
+    return NVM_OK;
+}
+
+static nvm_status check_map(const nvm_program *program, const nvm_layer *layer)
+{
+    uint64_t total = 0;
+    for (uint32_t p = 0; p < layer->n_in; p++) {
+        total += program->layers[layer->in[p]].n;
+    }
+    if (!nvm_arena_holds(program, layer->off_table0, (uint64_t)layer->n * 4) ||
+        !nvm_arena_holds(program, layer->off_table1, (total + 1) * 4)) {
+        return NVM_E_SIZE;
+    }
+    const uint32_t *offsets = nvm_arena_at(program, layer->off_table1);
+    if (offsets[0] != 0) {
+        return NVM_E_FORMAT;
+    }
+    for (uint64_t j = 0; j < total; j++) {
+        if (offsets[j] > offsets[j + 1]) {
+            return NVM_E_FORMAT;
+        }
+    }
+    if (!nvm_arena_holds(program, layer->off_weights, (uint64_t)offsets[total] * 4)) {
+        return NVM_E_SIZE;
+    }
+    return check_inverse(layer, nvm_arena_at(program, layer->off_table0), offsets,
+                         nvm_arena_at(program, layer->off_weights), (uint32_t)total);
+}
+
+static nvm_status check_table(const nvm_program *program, const nvm_layer *layer)
+{
+    if (program->layers[layer->in[0]].n != layer->n) {
+        return NVM_E_FORMAT;
+    }
+    if (layer->aux[0] == 0 || layer->aux[1] == 0) {
+        return NVM_E_RANGE;
+    }
+    return nvm_arena_holds(program, layer->off_table0, (uint64_t)layer->aux[0] * 256) ? NVM_OK : NVM_E_SIZE;
+}
+
+static nvm_status check_softmax(const nvm_program *program, const nvm_layer *layer)
+{
+    if (program->layers[layer->in[0]].n != layer->n || layer->out_h == 0 || layer->out_c == 0 ||
+        (uint64_t)layer->out_h * layer->out_c != layer->n) {
+        return NVM_E_FORMAT;
+    }
+    if (!nvm_arena_holds(program, layer->off_table0, 256 * 4) ||
+        !nvm_arena_holds(program, layer->off_scale, 4)) {
+        return NVM_E_SIZE;
+    }
+    const float *t = nvm_arena_at(program, layer->off_table0), *scale = nvm_arena_at(program, layer->off_scale);
+    for (uint32_t d = 0; d < 256; d++) {
+        if (!is_finite(t[d]) || t[d] < 0.0f) {
+            return NVM_E_RANGE;
+        }
+    }
+    return t[0] > 0.0f && is_finite(*scale) && *scale > 0.0f ? NVM_OK : NVM_E_RANGE;
+}
+
+nvm_status nvm_check_tables(const nvm_program *program, const nvm_layer *layer)
+{
+    switch (layer->kind) {
+    case NVM_MEAN:
+        return check_mean(program, layer);
+    case NVM_MAP:
+        return check_map(program, layer);
+    case NVM_TABLE:
+        return check_table(program, layer);
+    case NVM_SOFTMAX:
+        return check_softmax(program, layer);
+    default:
+        return NVM_E_ARG;
+    }
+}

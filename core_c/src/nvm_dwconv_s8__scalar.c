@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Depthwise convolution, HWC: output channel c reads input channel c / multiplier.
+ */
+#include "nvm_rows_s8__scalar.h"
+
+static void scatter_tap(int32_t *sum, const int8_t *tap, uint32_t multiplier, const nvm_event *events, size_t n,
+                        uint32_t first)
+{
+    for (size_t k = 0; k < n; k++) {
+        size_t c = (size_t)(events[k].index - first) * multiplier;
+        for (size_t m = 0; m < multiplier; m++) {
+            sum[c + m] = nvm_add_wrap(sum[c + m], tap[c + m] * events[k].delta);
+        }
+    }
+}
+
+static void scatter_pixel(nvm_node *node, nvm_marks *marks, const nvm_event *events, size_t n, uint32_t pixel)
+{
+    const nvm_layer *layer = node->layer;
+    size_t out_c = layer->out_c;
+    int32_t row = (int32_t)(pixel / layer->in_w), col = (int32_t)(pixel % layer->in_w);
+    int32_t y, y_end, x_first, x_end;
+    uint64_t taps = 0;
+    nvm_axis_outputs(&node->rows, row, &y, &y_end);
+    nvm_axis_outputs(&node->cols, col, &x_first, &x_end);
+    for (; y < y_end; y++) {
+        int32_t i = nvm_axis_tap(&node->rows, y, row);
+        for (int32_t x = x_first; i >= 0 && x < x_end; x++) {
+            int32_t j = nvm_axis_tap(&node->cols, x, col);
+            if (j >= 0) {
+                size_t out = (size_t)y * layer->out_w + (size_t)x;
+                size_t tap = (size_t)i * layer->k_w + (size_t)j;
+                scatter_tap(node->sum + out * out_c, node->weights + tap * out_c, layer->groups, events, n,
+                            pixel * layer->in_c);
+                nvm_mark(marks, out);
+                taps++;
+            }
+        }
+    }
+    node->sops += taps * n * layer->groups;
+}
+
+void nvm_dwconv_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+{
+    const nvm_event *events = node->in[0]->events;
+    size_t n = node->in[0]->n_events;
+    uint32_t in_c = node->layer->in_c;
+    for (size_t k = 0; k < n;) {
+        uint32_t pixel = events[k].index / in_c;
+        uint32_t first = pixel * in_c;
+        size_t part = 1;
+        while (k + part < n && events[k + part].index - first < in_c) {
+            part++;
+        }
+        scatter_pixel(node, &scratch->marks, events + k, part, pixel);
+        k += part;
+    }
+    nvm_fire_marked(node, scratch);
+}
+
+typedef struct window {
+    const int8_t *in, *tap;       /* of the first valid tap, channel 0 */
+    size_t rows, cols;            /* valid taps */
+    size_t in_row, in_col, w_row; /* strides between taps; a tap's column is out_c weights */
+    size_t out_c;
+    int16_t zero;
+} window;
+
+/* Sums of `width` consecutive channels over the whole window, multiplier 1. */
+NVM_INLINE void channel_tile(int32_t *restrict sum, const window *win, size_t c, size_t width)
+{
+    uint32_t acc[32];
+    for (size_t u = 0; u < width; u++) {
+        acc[u] = (uint32_t)sum[c + u];
+    }
+    for (size_t i = 0; i < win->rows; i++) {
+        const int8_t *in = win->in + i * win->in_row + c;
+        const int8_t *tap = win->tap + i * win->w_row + c;
+        for (size_t j = 0; j < win->cols; j++, in += win->in_col, tap += win->out_c) {
+            for (size_t u = 0; u < width; u++) {
+                acc[u] += (uint32_t)((int32_t)tap[u] * (int16_t)(in[u] - win->zero));
+            }
+        }
+    }
+    for (size_t u = 0; u < width; u++) {
+        sum[c + u] = (int32_t)acc[u];
+    }
+}
+
+static void gather_single(int32_t *sum, const window *win)
+{
+    size_t c = 0;
+    for (; win->out_c - c >= 16; c += 16) {
+        channel_tile(sum, win, c, 16);
+    }
+    if (win->out_c - c >= 8) {
+        channel_tile(sum, win, c, 8);
+        c += 8;
+    }
+    for (; c < win->out_c; c++) {
+        channel_tile(sum, win, c, 1);
+    }
+}
+
+static void gather_multiple(int32_t *sum, const window *win, uint32_t multiplier)
+{
+    for (size_t i = 0; i < win->rows; i++) {
+        for (size_t j = 0; j < win->cols; j++) {
+            const int8_t *in = win->in + i * win->in_row + j * win->in_col;
+            const int8_t *tap = win->tap + i * win->w_row + j * win->out_c;
+            for (size_t c = 0; c < win->out_c; c++) {
+                sum[c] = nvm_add_wrap(sum[c], tap[c] * (in[c / multiplier] - win->zero));
+            }
+        }
+    }
+}
+
+static void gather_pixel(const nvm_node *node, int32_t *sum, int32_t y, int32_t x)
+{
+    const nvm_layer *layer = node->layer;
+    int32_t i, i_end, j, j_end;
+    nvm_axis_taps(&node->rows, y, &i, &i_end);
+    nvm_axis_taps(&node->cols, x, &j, &j_end);
+    if (i == i_end || j == j_end) {
+        return;
+    }
+    size_t row = (size_t)(y * node->rows.stride - node->rows.pad + i * node->rows.dil);
+    size_t col = (size_t)(x * node->cols.stride - node->cols.pad + j * node->cols.dil);
+    window win = {
+        .in = node->in[0]->codes + (row * layer->in_w + col) * layer->in_c,
+        .tap = node->weights + ((size_t)i * layer->k_w + (size_t)j) * layer->out_c,
+        .rows = (size_t)(i_end - i),
+        .cols = (size_t)(j_end - j),
+        .in_row = (size_t)layer->dil_h * layer->in_w * layer->in_c,
+        .in_col = (size_t)layer->dil_w * layer->in_c,
+        .w_row = (size_t)layer->k_w * layer->out_c,
+        .out_c = layer->out_c,
+        .zero = layer->zero_in,
+    };
+    if (layer->groups == 1) {
+        gather_single(sum, &win);
+    } else {
+        gather_multiple(sum, &win, layer->groups);
+    }
+}
+
+void nvm_dwconv_full_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+{
+    const nvm_layer *layer = node->layer;
+    int32_t *sum = node->sum;
+    for (int32_t y = 0; y < node->rows.out; y++) {
+        for (int32_t x = 0; x < node->cols.out; x++, sum += layer->out_c) {
+            if (layer->neuron == NVM_SD) {
+                memcpy(sum, node->bias, layer->out_c * sizeof *sum);
+            }
+            gather_pixel(node, sum, y, x);
+        }
+    }
+    node->sops += node->macs;
+    nvm_fire_all(node, scratch);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nvm_fire.c: from sums to spikes, shared by all kinds with weights.
+ */
+#include "nvm_internal.h"
+
+#define CHUNK 256
+
+/* Requantises and sends the neurons [first, first + n) of consecutive channels from `channel` on. */
+static void fire_run(nvm_node *node, size_t first, size_t channel, size_t n)
+{
+    int8_t wanted[CHUNK];
+    for (size_t i = 0; i < n; i += CHUNK) {
+        size_t part = n - i < CHUNK ? n - i : CHUNK;
+        nvm_requant_s32s8__scalar(node, node->acc + first + i, channel + i, part, wanted);
+        nvm_neuron_sd_s8__scalar(node, first + i, wanted, part);
+    }
+}
+
+void nvm_fire_all(nvm_node *node, nvm_scratch *scratch)
+{
+    const nvm_layer *layer = node->layer;
+    nvm_unmark_all(&scratch->marks);
+    if (layer->neuron != NVM_SD) {
+        nvm_neuron_lif_s32__scalar(node);
+        return;
+    }
+    for (size_t first = 0; first < layer->n; first += layer->out_c) {
+        fire_run(node, first, 0, layer->out_c);
+    }
+}
+
+void nvm_fire_marked(nvm_node *node, nvm_scratch *scratch)
+{
+    const nvm_layer *layer = node->layer;
+    if (layer->neuron != NVM_SD || node->behind) {
+        nvm_fire_all(node, scratch);
+        return;
+    }
+    for (size_t pixel; (pixel = nvm_unmark_next(&scratch->marks)) != SIZE_MAX;) {
+        fire_run(node, pixel * layer->out_c, 0, layer->out_c);
+    }
+}

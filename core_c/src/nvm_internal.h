@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nvm_internal.h: what the files of the kernel share; not installed.
+ *
+ * A node is one layer in one session with every offset resolved to a pointer. A step runs the nodes
+ * in order; each reads the codes and events of earlier nodes, updates its own accumulators, and
+ * sends events for those of its codes that changed. Everything here was validated by
+ * nvm_program_init, so these functions assert and do not check.
+ */
+#ifndef NVM_INTERNAL_H
+#define NVM_INTERNAL_H
+
+#include <assert.h>
+#include <float.h>
+#include <string.h>
+
+#include "nvm.h"
+
+_Static_assert(sizeof(nvm_layer) == 128, "a layer record has 128 bytes");
+_Static_assert(sizeof(nvm_event) == 8, "an event has 8 bytes");
+_Static_assert((-3 >> 1) == -2, "right shifts of negative integers are arithmetic");
+_Static_assert(FLT_EVAL_METHOD == 0, "float expressions are rounded to float");
+
+/* One axis of a sliding window. nvm_program_init makes sure that every position
+ * y stride - pad + i dil with y < out, i < k fits int32. */
+typedef struct nvm_axis {
+    int32_t in, out, k, stride, dil, pad;
+} nvm_axis;
+
+/* Set of small integers: one bit each, and the range of words that may hold set bits. */
+typedef struct nvm_marks {
+    uint64_t *words;
+    size_t first, end; /* words[first .. end); all others are 0 */
+} nvm_marks;
+
+/* Memory that no layer keeps from one layer to the next. */
+typedef struct nvm_scratch {
+    nvm_marks marks; /* empty between layers */
+    int32_t *drive;  /* synaptic sums of one IF or LIF layer */
+} nvm_scratch;
+
+typedef struct nvm_node nvm_node;
+struct nvm_node {
+    const nvm_layer *layer;
+    const nvm_node *in[NVM_MAX_INPUTS];
+    const int8_t *weights;
+    const int32_t *bias;
+    const void *scale, *shift, *table0, *table1;
+    nvm_axis rows, cols;
+    int8_t *codes;     /* what was sent so far; spikes of this step */
+    int8_t *wanted;    /* INPUT: what the caller asked for; NULL elsewhere */
+    int32_t *acc;      /* A, u, S or window maximum; NULL where the kind keeps none */
+    int32_t *sum;      /* where synapses add: acc, or scratch drive for IF and LIF */
+    nvm_event *events; /* capacity n, shared with layers of other lifetimes */
+    uint32_t n_events; /* sent in this sweep */
+    uint32_t last_events;
+    uint64_t sent, sops, macs;
+    uint32_t slot;     /* of the event buffer; used while the memory is laid out */
+    uint8_t forced, way; /* nvm_way */
+    uint8_t unit;      /* at most one unit spike a neuron and sweep */
+    uint8_t pending;   /* unit: some code is not yet the one wanted */
+    uint8_t behind;    /* unit: so it was after the last sweep; visit every neuron */
+    uint8_t changed;   /* output port: some code differs from before the step */
+};
+
+/* One entry a kind: bring the node up to date from the events of its inputs, or from their codes
+ * alone; both leave the same bits and send the same events. */
+typedef void nvm_node_fn(nvm_node *node, nvm_scratch *scratch);
+typedef struct nvm_kernel {
+    nvm_node_fn *events, *full;
+} nvm_kernel;
+
+#define NVM_VARIANT(kind, op, types, isa)                   \
+    nvm_node_fn nvm_##op##_events_##types##__##isa;         \
+    nvm_node_fn nvm_##op##_full_##types##__##isa;
+#include "nvm_variants.inc"
+#undef NVM_VARIANT
+
+/* The variant this machine runs; events == NULL for INPUT and CONST. */
+const nvm_kernel *nvm_kernel_of(uint32_t kind);
+
+struct nvm_session {
+    const nvm_program *program;
+    nvm_node *nodes;
+    nvm_scratch scratch;
+    int8_t *output; /* all ports, concatenated */
+    nvm_counters *counters;
+    nvm_counters own;
+    int changed;
+};
+
+/* Where things lie in the arena and what a layer costs (nvm_program.c). */
+uint64_t nvm_layer_macs(const nvm_layer *layer);
+nvm_axis nvm_layer_rows(const nvm_layer *layer);
+nvm_axis nvm_layer_cols(const nvm_layer *layer);
+int nvm_layer_keeps_acc(const nvm_layer *layer);
+
+/* Status of one layer given its predecessors (nvm_check.c). */
+nvm_status nvm_check_layer(const nvm_program *program, uint32_t index);
+nvm_status nvm_check_requant(const nvm_program *program, const nvm_layer *layer, uint32_t channels);
+nvm_status nvm_check_tables(const nvm_program *program, const nvm_layer *layer);
+int nvm_arena_holds(const nvm_program *program, uint32_t offset, uint64_t bytes);
+
+/* Lays out a session at base, or measures only (base NULL, session NULL). Returns the bytes. */
+size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session *session);
+
+/* One dense pass from the inputs' wanted codes; sends and counts nothing. */
+void nvm_session_pass(nvm_session *session);
+
+/* Whether the node's events are cheaper than a full run. */
+int nvm_prefers_events(const nvm_node *node);
+
+/* R and clamp of n accumulators of consecutive channels, the first of them `channel`. */
+void nvm_requant_s32s8__scalar(const nvm_node *node, const int32_t *acc, size_t channel, size_t n, int8_t *codes);
+
+/* The SD neuron's fire and reset: codes[first .. first + n) become wanted[0 .. n), one event each change. */
+void nvm_neuron_sd_s8__scalar(nvm_node *node, size_t first, const int8_t *wanted, size_t n);
+
+/* IF and LIF: leak, bias, drive, fire, reset of all n neurons; one event each spike. */
+void nvm_neuron_lif_s32__scalar(nvm_node *node);
+
+/* The neuron stage of DENSE, CONV and DWCONV after the synapses: all neurons, or (SD) those of the
+ * marked pixels. Both empty the marks. */
+void nvm_fire_all(nvm_node *node, nvm_scratch *scratch);
+void nvm_fire_marked(nvm_node *node, nvm_scratch *scratch);
+
+/* NULL outside the arena: offsets that a kind does not name are never followed. */
+static inline const void *nvm_arena_at(const nvm_program *program, uint32_t offset)
+{
+    return offset < program->arena_len ? program->arena + offset : NULL;
+}
+
+static inline int nvm_is_spiking(const nvm_layer *layer)
+{
+    return layer->neuron != NVM_SD || (layer->flags & NVM_FLAG_SPIKES) != 0;
+}
+
+static inline void nvm_mark(nvm_marks *marks, size_t i)
+{
+    size_t word = i / 64;
+    if (marks->first == marks->end) {
+        marks->first = word;
+        marks->end = word + 1;
+    } else if (word < marks->first) {
+        marks->first = word;
+    } else if (word >= marks->end) {
+        marks->end = word + 1;
+    }
+    marks->words[word] |= UINT64_C(1) << (i % 64);
+}
+
+/* Removes and returns the smallest member, or SIZE_MAX when there is none. */
+static inline size_t nvm_unmark_next(nvm_marks *marks)
+{
+    for (; marks->first < marks->end; marks->first++) {
+        uint64_t word = marks->words[marks->first];
+        if (word != 0) {
+            marks->words[marks->first] = word & (word - 1);
+            return marks->first * 64 + (size_t)__builtin_ctzll(word);
+        }
+    }
+    marks->first = marks->end = 0;
+    return SIZE_MAX;
+}
+
+static inline void nvm_unmark_all(nvm_marks *marks)
+{
+    if (marks->first < marks->end) {
+        memset(marks->words + marks->first, 0, (marks->end - marks->first) * sizeof *marks->words);
+    }
+    marks->first = marks->end = 0;
+}
+
+/* acc + product modulo 2^32, without signed overflow. */
+static inline int32_t nvm_add_wrap(int32_t a, int32_t b)
+{
+    return (int32_t)((uint32_t)a + (uint32_t)b);
+}
+
+/* Taps [*first, *end) of output y that read inside the input. */
+static inline void nvm_axis_taps(const nvm_axis *axis, int32_t y, int32_t *first, int32_t *end)
+{
+    int32_t start = y * axis->stride - axis->pad; /* read by tap 0 */
+    int32_t left = axis->in - start;              /* taps with i dil < left are inside */
+    *first = start >= 0 ? 0 : (-start + axis->dil - 1) / axis->dil;
+    *end = left <= 0 ? 0 : (left + axis->dil - 1) / axis->dil;
+    *end = *end < axis->k ? *end : axis->k;
+    *end = *end > *first ? *end : *first;
+}
+
+/* Outputs [*first, *end) whose window spans input position r. */
+static inline void nvm_axis_outputs(const nvm_axis *axis, int32_t r, int32_t *first, int32_t *end)
+{
+    int32_t top = r + axis->pad;
+    int32_t low = top - (axis->k - 1) * axis->dil;
+    low = low > 0 ? low : 0;
+    if (top < 0) {
+        *first = *end = 0;
+        return;
+    }
+    if (axis->stride != 1) {
+        low = (low + axis->stride - 1) / axis->stride;
+        top /= axis->stride;
+    }
+    *first = low;
+    *end = top < axis->out ? top + 1 : axis->out;
+}
+
+/* The tap of output y that reads r, where nvm_axis_outputs gave y; -1 if dilation skips r. */
+static inline int32_t nvm_axis_tap(const nvm_axis *axis, int32_t y, int32_t r)
+{
+    int32_t offset = r + axis->pad - y * axis->stride;
+    if (axis->dil == 1) {
+        return offset;
+    }
+    return offset % axis->dil == 0 ? offset / axis->dil : -1;
+}
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nvm_program.c: takes a layer list and an arena into use.
+ */
+#include "nvm_internal.h"
+
+nvm_axis nvm_layer_rows(const nvm_layer *layer)
+{
+    return (nvm_axis){.in = (int32_t)layer->in_h, .out = (int32_t)layer->out_h, .k = layer->k_h,
+                      .stride = layer->stride_h, .dil = layer->dil_h, .pad = layer->pad_t};
+}
+
+nvm_axis nvm_layer_cols(const nvm_layer *layer)
+{
+    return (nvm_axis){.in = (int32_t)layer->in_w, .out = (int32_t)layer->out_w, .k = layer->k_w,
+                      .stride = layer->stride_w, .dil = layer->dil_w, .pad = layer->pad_l};
+}
+
+int nvm_layer_keeps_acc(const nvm_layer *layer)
+{
+    switch (layer->kind) {
+    case NVM_DENSE:
+    case NVM_CONV:
+    case NVM_DWCONV:
+    case NVM_AVGPOOL:
+    case NVM_MAXPOOL:
+    case NVM_MEAN:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+/* Valid taps of all outputs of one axis; < 2^27 2^16. */
+static uint64_t count_taps(const nvm_axis *axis)
+{
+    uint64_t taps = 0;
+    for (int32_t y = 0; y < axis->out; y++) {
+        int32_t first, end;
+        nvm_axis_taps(axis, y, &first, &end);
+        taps += (uint64_t)(end - first);
+    }
+    return taps;
+}
+
+/* a * b, or UINT64_MAX. */
+static uint64_t multiply_saturated(uint64_t a, uint64_t b)
+{
+    return b != 0 && a > UINT64_MAX / b ? UINT64_MAX : a * b;
+}
+
+/* Taps of all windows, times what each of them costs. */
+static uint64_t window_work(const nvm_layer *layer, uint64_t each)
+{
+    nvm_axis rows = nvm_layer_rows(layer), cols = nvm_layer_cols(layer);
+    uint64_t taps = multiply_saturated(count_taps(&rows), count_taps(&cols));
+    return multiply_saturated(taps, each);
+}
+
+uint64_t nvm_layer_macs(const nvm_layer *layer)
+{
+    switch (layer->kind) {
+    case NVM_DENSE:
+        return (uint64_t)layer->in_c * layer->out_c;
+    case NVM_CONV:
+        return window_work(layer, (uint64_t)(layer->in_c / layer->groups) * layer->out_c);
+    case NVM_DWCONV:
+        return window_work(layer, layer->out_c);
+    default:
+        return 0;
+    }
+}
+
+/* Elementary operations of one dense pass over the layer, to bound the time of a hostile program. */
+static uint64_t layer_work(const nvm_layer *layer)
+{
+    int pool = layer->kind == NVM_AVGPOOL || layer->kind == NVM_MAXPOOL;
+    return pool ? window_work(layer, layer->out_c) : nvm_layer_macs(layer);
+}
+
+static nvm_status add_layer(nvm_program *program, uint32_t index, uint64_t *work, uint64_t *neurons)
+{
+    const nvm_layer *layer = &program->layers[index];
+    nvm_status status = nvm_check_layer(program, index);
+    if (status != NVM_OK) {
+        goto done;
+    }
+    *neurons += layer->n;
+    *work = *work > UINT64_MAX - layer_work(layer) ? UINT64_MAX : *work + layer_work(layer);
+    if (*neurons > NVM_MAX_NEURONS || *work > NVM_MAX_WORK) {
+        status = NVM_E_RANGE;
+        goto done;
+    }
+    program->macs += nvm_layer_macs(layer);
+    program->unit |= (layer->flags & NVM_FLAG_UNIT) != 0;
+    if (layer->kind == NVM_INPUT) {
+        program->n_inputs++;
+        program->codes_in += layer->n;
+    }
+    if (layer->flags & NVM_FLAG_OUTPUT) {
+        program->n_outputs++;
+        program->codes_out += layer->n;
+    }
+done:
+    return status;
+}
+
+/* Records are used in place, as the host's own integers. */
+static int is_little_endian(void)
+{
+    const uint16_t one = 1;
+    uint8_t first;
+    memcpy(&first, &one, 1);
+    return first == 1;
+}
+
+nvm_status nvm_program_init(nvm_program *program, const void *layers, uint32_t n_layers,
+                            const uint8_t *arena, size_t len, uint32_t *bad_layer)
+{
+    nvm_status status = NVM_OK;
+    uint32_t bad = UINT32_MAX;
+    uint64_t work = 0, neurons = 0;
+    if (program == NULL || layers == NULL || (arena == NULL && len != 0)) {
+        status = NVM_E_ARG;
+        goto done;
+    }
+    memset(program, 0, sizeof *program);
+    if (!is_little_endian()) {
+        status = NVM_E_UNSUPPORTED;
+        goto done;
+    }
+    if ((uintptr_t)layers % 8 != 0 || (uintptr_t)arena % NVM_ALIGN != 0) {
+        status = NVM_E_SIZE;
+        goto done;
+    }
+    if (n_layers == 0 || n_layers > NVM_MAX_LAYERS) {
+        status = NVM_E_RANGE;
+        goto done;
+    }
+    program->layers = layers;
+    program->arena = arena;
+    program->arena_len = len;
+    for (uint32_t i = 0; i < n_layers; i++) {
+        program->n_layers = i; /* a layer may only look back */
+        status = add_layer(program, i, &work, &neurons);
+        if (status != NVM_OK) {
+            bad = i;
+            goto done;
+        }
+    }
+    program->n_layers = n_layers;
+    if (program->n_inputs == 0 || program->n_outputs == 0) {
+        status = NVM_E_FORMAT;
+        goto done;
+    }
+    program->session_size = nvm_session_layout(program, NULL, NULL);
+    program->predict_size = program->session_size;
+done:
+    if (status != NVM_OK && program != NULL) {
+        memset(program, 0, sizeof *program);
+    }
+    if (bad_layer != NULL) {
+        *bad_layer = bad;
+    }
+    return status;
+}
+
+size_t nvm_session_size(const nvm_program *program)
+{
+    return program == NULL ? 0 : program->session_size;
+}
+
+size_t nvm_predict_size(const nvm_program *program)
+{
+    return program == NULL ? 0 : program->predict_size;
+}

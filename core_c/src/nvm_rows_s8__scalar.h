@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nvm_rows_s8__scalar.h: sums of weight rows, the inner loop of every synapse.
+ *
+ *     acc[u] += sum_k w[row_k * stride + u] * x_k        u < width, modulo 2^32
+ *
+ * int8 weights times |x| <= 255 stay below 2^15. The accumulators of one tile live in registers over
+ * the whole list of rows; tiles of constant width are what compilers turn into SIMD code.
+ */
+#ifndef NVM_ROWS_S8_SCALAR_H
+#define NVM_ROWS_S8_SCALAR_H
+
+#include "nvm_internal.h"
+
+#define NVM_INLINE static inline __attribute__((always_inline))
+
+/* Rows of a list of events; row = index - first. */
+NVM_INLINE void nvm_event_tile(int32_t *restrict acc, const int8_t *restrict w, size_t stride,
+                               const nvm_event *restrict events, size_t n, uint32_t first, size_t width)
+{
+    uint32_t sum[32];
+    for (size_t u = 0; u < width; u++) {
+        sum[u] = (uint32_t)acc[u];
+    }
+    for (size_t k = 0; k < n; k++) {
+        const int8_t *row = w + (size_t)(events[k].index - first) * stride;
+        int16_t x = events[k].delta;
+        for (size_t u = 0; u < width; u++) {
+            sum[u] += (uint32_t)((int32_t)row[u] * x);
+        }
+    }
+    for (size_t u = 0; u < width; u++) {
+        acc[u] = (int32_t)sum[u];
+    }
+}
+
+/* Consecutive rows, x = code - zero. */
+NVM_INLINE void nvm_code_tile(int32_t *restrict acc, const int8_t *restrict w, size_t stride,
+                              const int8_t *restrict codes, size_t n, int16_t zero, size_t width)
+{
+    uint32_t sum[32];
+    for (size_t u = 0; u < width; u++) {
+        sum[u] = (uint32_t)acc[u];
+    }
+    for (size_t k = 0; k < n; k++) {
+        const int8_t *row = w + k * stride;
+        int16_t x = (int16_t)(codes[k] - zero);
+        for (size_t u = 0; u < width; u++) {
+            sum[u] += (uint32_t)((int32_t)row[u] * x);
+        }
+    }
+    for (size_t u = 0; u < width; u++) {
+        acc[u] = (int32_t)sum[u];
+    }
+}
+
+#define NVM_TILES(tile, ...)                                   \
+    do {                                                       \
+        size_t u_ = 0;                                         \
+        for (; width - u_ >= 32; u_ += 32) {                   \
+            tile(acc + u_, w + u_, stride, __VA_ARGS__, 32);   \
+        }                                                      \
+        if (width - u_ >= 16) {                                \
+            tile(acc + u_, w + u_, stride, __VA_ARGS__, 16);   \
+            u_ += 16;                                          \
+        }                                                      \
+        if (width - u_ >= 8) {                                 \
+            tile(acc + u_, w + u_, stride, __VA_ARGS__, 8);    \
+            u_ += 8;                                           \
+        }                                                      \
+        if (width - u_ >= 4) {                                 \
+            tile(acc + u_, w + u_, stride, __VA_ARGS__, 4);    \
+            u_ += 4;                                           \
+        }                                                      \
+        for (; u_ < width; u_++) {                             \
+            tile(acc + u_, w + u_, stride, __VA_ARGS__, 1);    \
+        }                                                      \
+    } while (0)
+
+static inline void nvm_rows_events_s8__scalar(int32_t *restrict acc, const int8_t *restrict w, size_t stride,
+                                              const nvm_event *restrict events, size_t n, uint32_t first,
+                                              size_t width)
+{
+    NVM_TILES(nvm_event_tile, events, n, first);
+}
+
+static inline void nvm_rows_codes_s8__scalar(int32_t *restrict acc, const int8_t *restrict w, size_t stride,
+                                             const int8_t *restrict codes, size_t n, int16_t zero, size_t width)
+{
+    NVM_TILES(nvm_code_tile, codes, n, zero);
+}
+
+#endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nvm_session.c: the memory of one stream.
+ *
+ * One block: the session, its nodes, codes and accumulators, then scratch. Event buffers live from
+ * the layer that sends to the last one that reads, so a few of them serve the whole network.
+ */
+#include "nvm_internal.h"
+
+/* More event buffers than this alive at once: the further layers get one of their own. */
+#define MAX_SLOTS 32u
+#define OWN_SLOT UINT32_MAX
+
+typedef struct block {
+    uint8_t *base; /* NULL: measure */
+    size_t used;
+} block;
+
+typedef struct slots {
+    uint32_t n[MAX_SLOTS];     /* events */
+    uint32_t until[MAX_SLOTS]; /* last layer that reads it */
+    uint32_t count;
+} slots;
+
+static void *take(block *mem, size_t count, size_t size)
+{
+    size_t start = mem->used;
+    mem->used += (count * size + NVM_ALIGN - 1) / NVM_ALIGN * NVM_ALIGN;
+    return mem->base == NULL ? NULL : mem->base + start;
+}
+
+static uint32_t last_reader(const nvm_program *program, uint32_t index)
+{
+    for (uint32_t i = program->n_layers; i-- > index + 1;) {
+        const nvm_layer *layer = &program->layers[i];
+        for (uint32_t p = 0; p < layer->n_in; p++) {
+            if (layer->in[p] == index) {
+                return i;
+            }
+        }
+    }
+    return index;
+}
+
+/* The free slot that wastes or grows least, or a new one. */
+static uint32_t choose_slot(slots *plan, uint32_t from, uint32_t until, uint32_t n)
+{
+    uint32_t best = OWN_SLOT, best_cost = UINT32_MAX;
+    for (uint32_t s = 0; s < plan->count; s++) {
+        uint32_t cost = plan->n[s] >= n ? plan->n[s] - n : n - plan->n[s];
+        if (plan->until[s] < from && cost < best_cost) {
+            best = s;
+            best_cost = cost;
+        }
+    }
+    if (best == OWN_SLOT && plan->count < MAX_SLOTS) {
+        best = plan->count++;
+        plan->n[best] = 0;
+    }
+    if (best != OWN_SLOT) {
+        plan->until[best] = until;
+        plan->n[best] = plan->n[best] > n ? plan->n[best] : n;
+    }
+    return best;
+}
+
+static void place_events(const nvm_program *program, block *mem, nvm_node *nodes)
+{
+    slots plan = {.count = 0};
+    nvm_event *buffers[MAX_SLOTS];
+    for (int inputs = 1; inputs >= 0; inputs--) { /* all inputs send before the first layer runs */
+        for (uint32_t i = 0; i < program->n_layers; i++) {
+            const nvm_layer *layer = &program->layers[i];
+            if ((layer->kind == NVM_INPUT) != inputs || layer->kind == NVM_CONST) {
+                continue;
+            }
+            uint32_t until = last_reader(program, i);
+            uint32_t slot = choose_slot(&plan, i, until, layer->n);
+            nvm_event *own = slot == OWN_SLOT ? take(mem, layer->n, sizeof *own) : NULL;
+            if (nodes != NULL) {
+                nodes[i].slot = slot;
+                nodes[i].events = own;
+            }
+        }
+    }
+    for (uint32_t s = 0; s < plan.count; s++) {
+        buffers[s] = take(mem, plan.n[s], sizeof **buffers);
+    }
+    for (uint32_t i = 0; nodes != NULL && i < program->n_layers; i++) {
+        if (program->layers[i].kind != NVM_CONST && nodes[i].slot != OWN_SLOT) {
+            nodes[i].events = buffers[nodes[i].slot];
+        }
+    }
+}
+
+static void resolve_node(const nvm_program *program, nvm_node *nodes, uint32_t index)
+{
+    const nvm_layer *layer = &program->layers[index];
+    nvm_node *node = &nodes[index];
+    node->layer = layer;
+    for (uint32_t p = 0; p < layer->n_in; p++) {
+        node->in[p] = &nodes[layer->in[p]];
+    }
+    node->weights = nvm_arena_at(program, layer->off_weights);
+    node->bias = nvm_arena_at(program, layer->off_bias);
+    node->scale = nvm_arena_at(program, layer->off_scale);
+    node->shift = nvm_arena_at(program, layer->off_shift);
+    node->table0 = nvm_arena_at(program, layer->off_table0);
+    node->table1 = nvm_arena_at(program, layer->off_table1);
+    node->rows = nvm_layer_rows(layer);
+    node->cols = nvm_layer_cols(layer);
+    node->macs = nvm_layer_macs(layer);
+    node->forced = NVM_AUTO;
+}
+
+size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session *session)
+{
+    block mem = {.base = base};
+    size_t marks = program->codes_in, drive = 0;
+    (void)take(&mem, 1, sizeof *session);
+    nvm_node *nodes = take(&mem, program->n_layers, sizeof *nodes);
+    int8_t *output = take(&mem, program->codes_out, sizeof *output);
+    for (uint32_t i = 0; i < program->n_layers; i++) {
+        const nvm_layer *layer = &program->layers[i];
+        int8_t *codes = take(&mem, layer->n, sizeof *codes);
+        int8_t *wanted = layer->kind == NVM_INPUT ? take(&mem, layer->n, sizeof *wanted) : NULL;
+        int32_t *acc = nvm_layer_keeps_acc(layer) ? take(&mem, layer->n, sizeof *acc) : NULL;
+        marks = marks > layer->n ? marks : layer->n;
+        if (layer->neuron != NVM_SD) {
+            drive = drive > layer->n ? drive : layer->n;
+        }
+        if (nodes != NULL) {
+            resolve_node(program, nodes, i);
+            nodes[i].codes = codes;
+            nodes[i].wanted = wanted;
+            nodes[i].acc = acc;
+        }
+    }
+    place_events(program, &mem, nodes);
+    uint64_t *words = take(&mem, marks / 64 + 1, sizeof *words);
+    int32_t *sums = take(&mem, drive, sizeof *sums);
+    if (session != NULL) {
+        session->nodes = nodes;
+        session->output = output;
+        session->scratch = (nvm_scratch){.marks = {.words = words}, .drive = sums};
+        for (uint32_t i = 0; i < program->n_layers; i++) {
+            nodes[i].sum = nodes[i].layer->neuron == NVM_SD ? nodes[i].acc : sums;
+        }
+    }
+    return mem.used;
+}
+
+nvm_status nvm_session_init(void *mem, size_t len, const nvm_program *program, nvm_counters *counters,
+                            nvm_session **out)
+{
+    nvm_status status = NVM_OK;
+    if (mem == NULL || program == NULL || program->n_layers == 0 || out == NULL) {
+        status = NVM_E_ARG;
+        goto done;
+    }
+    if ((uintptr_t)mem % NVM_ALIGN != 0 || len < program->session_size ||
+        (uintptr_t)counters % sizeof(uint64_t) != 0) {
+        status = NVM_E_SIZE;
+        goto done;
+    }
+    memset(mem, 0, program->session_size);
+    nvm_session *session = mem;
+    session->program = program;
+    session->counters = counters != NULL ? counters : &session->own;
+    (void)nvm_session_layout(program, mem, session);
+    *out = session;
+    status = nvm_session_reset(session);
+done:
+    return status;
+}
+
+nvm_status nvm_session_reset(nvm_session *session)
+{
+    nvm_status status = NVM_OK;
+    if (session == NULL) {
+        status = NVM_E_ARG;
+        goto done;
+    }
+    for (uint32_t i = 0; i < session->program->n_layers; i++) {
+        nvm_node *node = &session->nodes[i];
+        const nvm_layer *layer = node->layer;
+        if (layer->kind == NVM_INPUT) {
+            memset(node->wanted, (layer->flags & NVM_FLAG_SPIKES) ? 0 : layer->zero_out, layer->n);
+        } else if (layer->kind == NVM_CONST) {
+            memcpy(node->codes, node->table0, layer->n);
+        } else if (layer->neuron != NVM_SD) {
+            memset(node->codes, 0, layer->n);
+            memset(node->acc, 0, layer->n * sizeof *node->acc);
+        }
+    }
+    nvm_session_pass(session);
+done:
+    return status;
+}

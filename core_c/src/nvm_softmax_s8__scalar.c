@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Softmax over rows by a table of exponentials; a touched row again. Every float operation rounds
+ * to float in the order written, so the bits are the same everywhere.
+ */
+#include "nvm_internal.h"
+
+#define CHUNK 256
+
+/* Half away from zero, then clamp; p >= 0 or NaN (an inverse of 0 or infinity), which becomes lo. */
+static int8_t round_code(const nvm_layer *layer, float p)
+{
+    float lo = (float)(layer->lo - layer->zero_out), hi = (float)(layer->hi - layer->zero_out);
+    p = p > lo ? p : lo;
+    p = p < hi ? p : hi;
+    int32_t whole = (int32_t)p;
+    float rest = p - (float)whole;
+    whole += (rest >= 0.5f) - (rest <= -0.5f);
+    return (int8_t)(whole + layer->zero_out);
+}
+
+static void fire_row(nvm_node *node, size_t row)
+{
+    const nvm_layer *layer = node->layer;
+    const float *t = node->table0, *scale = node->scale;
+    size_t length = layer->out_c, first = row * length;
+    const int8_t *q = node->in[0]->codes + first;
+    int8_t wanted[CHUNK];
+    int32_t max = INT8_MIN;
+    float sum = 0.0f;
+    for (size_t i = 0; i < length; i++) {
+        max = q[i] > max ? q[i] : max;
+    }
+    for (size_t i = 0; i < length; i++) {
+        sum += t[max - q[i]];
+    }
+    float inverse = 1.0f / (sum * *scale);
+    for (size_t i = 0; i < length; i += CHUNK) {
+        size_t part = length - i < CHUNK ? length - i : CHUNK;
+        for (size_t k = 0; k < part; k++) {
+            wanted[k] = round_code(layer, t[max - q[i + k]] * inverse);
+        }
+        nvm_neuron_sd_s8__scalar(node, first + i, wanted, part);
+    }
+}
+
+void nvm_softmax_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+{
+    const nvm_node *in = node->in[0];
+    uint32_t length = node->layer->out_c;
+    (void)scratch;
+    for (size_t k = 0; k < in->n_events;) {
+        uint32_t row = in->events[k].index / length;
+        fire_row(node, row);
+        while (k < in->n_events && in->events[k].index / length == row) {
+            k++;
+        }
+    }
+}
+
+void nvm_softmax_full_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+{
+    (void)scratch;
+    for (size_t row = 0; row < node->layer->out_h; row++) {
+        fire_row(node, row);
+    }
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nvm_step.c: one step of a session, layer by layer in topological order.
+ */
+#include "nvm_internal.h"
+
+/* ---- inputs ------------------------------------------------------------------------------- */
+
+static void send_spikes(nvm_node *node)
+{
+    for (uint32_t i = 0; i < node->layer->n; i++) {
+        node->codes[i] = node->wanted[i];
+        if (node->wanted[i] != 0) {
+            node->events[node->n_events++] = (nvm_event){i, node->wanted[i]};
+        }
+    }
+}
+
+/* Sends what the input's wanted codes differ by from those it sent before. */
+static void send_input(nvm_node *node)
+{
+    if (node->layer->flags & NVM_FLAG_SPIKES) {
+        send_spikes(node);
+    } else {
+        nvm_neuron_sd_s8__scalar(node, 0, node->wanted, node->layer->n);
+    }
+}
+
+/* Input that holds element i of the concatenated inputs; *first becomes its first element. */
+static nvm_node *input_of(nvm_session *session, size_t i, size_t *first)
+{
+    nvm_node *node = session->nodes;
+    for (*first = 0;; node++) {
+        if (node->layer->kind == NVM_INPUT) {
+            if (i - *first < node->layer->n) {
+                return node;
+            }
+            *first += node->layer->n;
+        }
+    }
+}
+
+/* Sends the inputs' marked elements, ascending. */
+static void send_marked(nvm_session *session)
+{
+    nvm_node *node = NULL;
+    size_t first = 0, end = 0;
+    for (size_t i; (i = nvm_unmark_next(&session->scratch.marks)) != SIZE_MAX;) {
+        if (i >= end) {
+            node = input_of(session, i, &first);
+            end = first + node->layer->n;
+        }
+        if (!(node->layer->flags & NVM_FLAG_SPIKES)) {
+            nvm_neuron_sd_s8__scalar(node, i - first, node->wanted + (i - first), 1);
+        }
+    }
+}
+
+/* ---- layers ------------------------------------------------------------------------------- */
+
+/* The exact way with the smaller estimate, unless the caller forced one. */
+static nvm_way choose_way(const nvm_node *node)
+{
+    if (node->forced != NVM_AUTO) {
+        return (nvm_way)node->forced;
+    }
+    return nvm_prefers_events(node) ? NVM_EVENTS : NVM_DENSE_WAY;
+}
+
+static void run_node(nvm_session *session, nvm_node *node)
+{
+    const nvm_kernel *kernel = nvm_kernel_of(node->layer->kind);
+    const nvm_layer *layer = node->layer;
+    size_t received = 0;
+    for (uint32_t p = 0; p < layer->n_in; p++) {
+        received += node->in[p]->n_events;
+    }
+    node->behind = node->pending;
+    node->pending = 0;
+    nvm_way way = choose_way(node);
+    if (node->behind && !nvm_layer_keeps_acc(layer)) {
+        way = NVM_DENSE_WAY; /* no record of which codes are behind: all are looked at */
+    }
+    node->way = (uint8_t)way;
+    if (layer->neuron != NVM_SD) {
+        memset(node->sum, 0, layer->n * sizeof *node->sum);
+    } else if (received == 0 && !node->behind && way == NVM_EVENTS) {
+        return;
+    }
+    if (way == NVM_EVENTS) {
+        kernel->events(node, &session->scratch);
+    } else {
+        kernel->full(node, &session->scratch);
+    }
+}
+
+static void add_to(uint64_t *counter, uint64_t amount)
+{
+    __atomic_store_n(counter, *counter + amount, __ATOMIC_RELAXED);
+}
+
+/* One sweep over all layers; the events of the inputs are there for the first. Returns what is sent. */
+static uint64_t sweep(nvm_session *session, int first)
+{
+    nvm_counters *counters = session->counters;
+    uint64_t events_in = 0, events_out = 0, sops = 0;
+    for (uint32_t i = 0; i < session->program->n_layers; i++) {
+        nvm_node *node = &session->nodes[i];
+        uint64_t before = node->sops;
+        if (node->layer->kind == NVM_CONST || (!first && nvm_is_spiking(node->layer))) {
+            continue; /* time does not pass between sweeps: spiking neurons step once */
+        }
+        if (node->layer->kind == NVM_INPUT) {
+            if (!first) {
+                node->n_events = 0;
+                node->behind = node->pending;
+                node->pending = 0;
+                if (node->behind) {
+                    send_input(node);
+                }
+            }
+            events_in += node->n_events;
+        } else {
+            node->n_events = 0;
+            run_node(session, node);
+            events_out += node->n_events;
+        }
+        node->sent += node->n_events;
+        node->last_events += node->n_events;
+        sops += node->sops - before;
+    }
+    add_to(&counters->events_in, events_in);
+    add_to(&counters->events_out, events_out);
+    add_to(&counters->sops, sops);
+    return events_in + events_out;
+}
+
+/* Copies the ports that sent something to the output block and notes which of them changed. */
+static void publish(nvm_session *session, int always)
+{
+    int8_t *port = session->output;
+    session->changed = 0;
+    for (uint32_t i = 0; i < session->program->n_layers; i++) {
+        nvm_node *node = &session->nodes[i];
+        size_t n = node->layer->n;
+        if (!(node->layer->flags & NVM_FLAG_OUTPUT)) {
+            continue;
+        }
+        if (nvm_is_spiking(node->layer)) {
+            node->changed = node->last_events != 0;
+            memcpy(port, node->codes, n);
+        } else {
+            node->changed = (node->last_events != 0 || always) && memcmp(port, node->codes, n) != 0;
+            if (node->changed) {
+                memcpy(port, node->codes, n);
+            }
+        }
+        session->changed |= node->changed;
+        port += n;
+    }
+}
+
+static void begin_step(nvm_session *session)
+{
+    for (uint32_t i = 0; i < session->program->n_layers; i++) {
+        session->nodes[i].n_events = 0;
+        session->nodes[i].last_events = 0;
+    }
+}
+
+/* A unit-spike network settles: once the inputs rest, each layer in turn rests within 255 sweeps. */
+static void finish_step(nvm_session *session)
+{
+    uint64_t sent = sweep(session, 1);
+    while (session->program->unit && sent != 0) {
+        sent = sweep(session, 0);
+    }
+    publish(session, 0);
+    add_to(&session->counters->steps, 1);
+    add_to(&session->counters->dense_macs, session->program->macs);
+}
+
+nvm_status nvm_session_step(nvm_session *session, const int8_t *codes, size_t n)
+{
+    nvm_status status = NVM_OK;
+    if (session == NULL || codes == NULL || n != session->program->codes_in) {
+        status = NVM_E_ARG;
+        goto done;
+    }
+    begin_step(session);
+    for (uint32_t i = 0; i < session->program->n_layers; i++) {
+        nvm_node *node = &session->nodes[i];
+        if (node->layer->kind == NVM_INPUT) {
+            memcpy(node->wanted, codes, node->layer->n);
+            codes += node->layer->n;
+            send_input(node);
+        }
+    }
+    finish_step(session);
+done:
+    return status;
+}
+
+nvm_status nvm_session_update(nvm_session *session, const uint32_t *index, const int8_t *code, size_t n)
+{
+    nvm_status status = NVM_OK;
+    nvm_node *node = NULL;
+    size_t first = 0, end = 0;
+    if (session == NULL || (n != 0 && (index == NULL || code == NULL))) {
+        status = NVM_E_ARG;
+        goto done;
+    }
+    for (size_t k = 0; k < n; k++) {
+        if (index[k] >= session->program->codes_in) {
+            status = NVM_E_RANGE;
+            goto done;
+        }
+    }
+    begin_step(session);
+    for (uint32_t i = 0; i < session->program->n_layers; i++) {
+        node = &session->nodes[i];
+        if (node->layer->kind == NVM_INPUT && (node->layer->flags & NVM_FLAG_SPIKES)) {
+            memset(node->wanted, 0, node->layer->n); /* elements not named do not spike */
+        }
+    }
+    for (size_t k = 0; k < n; k++) {
+        if (index[k] < first || index[k] >= end) {
+            node = input_of(session, index[k], &first);
+            end = first + node->layer->n;
+        }
+        node->wanted[index[k] - first] = code[k];
+        nvm_mark(&session->scratch.marks, index[k]);
+    }
+    send_marked(session);
+    for (uint32_t i = 0; i < session->program->n_layers; i++) {
+        node = &session->nodes[i];
+        if (node->layer->kind == NVM_INPUT && (node->layer->flags & NVM_FLAG_SPIKES)) {
+            send_spikes(node);
+        }
+    }
+    finish_step(session);
+done:
+    return status;
+}
+
+/* ---- dense passes ------------------------------------------------------------------------- */
+
+void nvm_session_pass(nvm_session *session)
+{
+    for (uint32_t i = 0; i < session->program->n_layers; i++) {
+        nvm_node *node = &session->nodes[i];
+        const nvm_layer *layer = node->layer;
+        uint64_t sops = node->sops;
+        node->n_events = 0;
+        node->last_events = 0;
+        node->unit = 0; /* straight to the code at rest */
+        node->pending = node->behind = 0;
+        if (layer->kind == NVM_INPUT) {
+            memcpy(node->codes, node->wanted, layer->n);
+        } else if (layer->kind != NVM_CONST && layer->neuron == NVM_SD) {
+            nvm_kernel_of(layer->kind)->full(node, &session->scratch);
+        }
+        node->n_events = 0;
+        node->way = NVM_DENSE_WAY;
+        node->sops = sops;
+        node->unit = (layer->flags & NVM_FLAG_UNIT) != 0;
+    }
+    publish(session, 1);
+    session->changed = 0;
+}
+
+nvm_status nvm_predict(const nvm_program *program, void *scratch, size_t len, const int8_t *in, int8_t *out,
+                       size_t rows)
+{
+    nvm_status status;
+    nvm_session *session;
+    if (program == NULL || (rows != 0 && (in == NULL || out == NULL))) {
+        status = NVM_E_ARG;
+        goto done;
+    }
+    for (uint32_t i = 0; i < program->n_layers; i++) {
+        if (nvm_is_spiking(&program->layers[i])) {
+            status = NVM_E_UNSUPPORTED;
+            goto done;
+        }
+    }
+    status = nvm_session_init(scratch, len, program, NULL, &session);
+    if (status != NVM_OK) {
+        goto done;
+    }
+    for (size_t row = 0; row < rows; row++) {
+        for (uint32_t i = 0; i < program->n_layers; i++) {
+            nvm_node *node = &session->nodes[i];
+            if (node->layer->kind == NVM_INPUT) {
+                memcpy(node->wanted, in, node->layer->n);
+                in += node->layer->n;
+            }
+        }
+        nvm_session_pass(session);
+        memcpy(out, session->output, program->codes_out);
+        out += program->codes_out;
+    }
+done:
+    return status;
+}
