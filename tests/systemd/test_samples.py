@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sample configuration names every option, with the default that the daemon really has."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from neurovmd import config, schema
+from neurovmd.payload import Json
+
+SHIPPED = Path(__file__).resolve().parents[2] / "systemd"
+# What the sample has to invent: it has no default.
+MODEL = "pump.tflite"
+TOPIC = "plant/{stream}/sensor/{element}"
+DEFAULT_PAYLOAD = Json()
+
+
+def read_yaml(name: str) -> Any:
+    """The file as PyYAML reads it: a judge apart from the daemon's own reader."""
+
+    class Core(yaml.SafeLoader):
+        """`on` is a key, not a truth value."""
+
+    Core.yaml_implicit_resolvers = {
+        first: [(tag, rule) for tag, rule in rules if tag != "tag:yaml.org,2002:bool"]
+        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    text = (SHIPPED / name).read_text(encoding="utf-8")
+    return yaml.load(text, Loader=Core)  # a SafeLoader
+
+
+def missing_keys(given: Any, value: Any, where: str = "") -> list[str]:
+    """Keys of a struct, and of the structs in it, that the document does not have."""
+    if isinstance(value, list):
+        return [key for index, item in enumerate(value) for key in missing_keys(given[index], item)]
+    if not isinstance(value, msgspec.Struct):
+        return []
+    missing: list[str] = []
+    for field in msgspec.structs.fields(value):
+        if field.name not in given:
+            missing.append(where + field.name)
+        else:
+            inner = getattr(value, field.name)
+            missing += missing_keys(given[field.name], inner, f"{where}{field.name}.")
+    return missing
+
+
+def test_the_sample_names_every_option_with_its_default() -> None:
+    settings = config.load(SHIPPED / "neurovmd.yaml", environ={}, host="box")
+    assert settings.config == schema.Config()
+    assert missing_keys(read_yaml("neurovmd.yaml"), schema.Config()) == []
+
+
+def test_every_option_of_the_sample_is_explained() -> None:
+    """Above each key stands a comment, or a key that stands under one."""
+    for name in ("neurovmd.yaml", "vm.yaml.sample"):
+        before = ""
+        for line in (SHIPPED / name).read_text(encoding="utf-8").splitlines():
+            text = line.strip()
+            if text and not text.startswith("#"):
+                opens = text.endswith(":")
+                assert opens or before.startswith("#"), f"{name}: no reason above {text!r}"
+            before = text
+
+
+def test_the_sample_vm_names_every_option_with_its_default(tmp_path: Path) -> None:
+    (tmp_path / "vm.d").mkdir()
+    shutil.copy(SHIPPED / "vm.yaml.sample", tmp_path / "vm.d" / "pump.yaml")
+    (tmp_path / "neurovmd.yaml").write_text("vm_dir: vm.d\n", encoding="utf-8")
+    settings = config.load(tmp_path / "neurovmd.yaml", environ={}, host="box")
+    (deployment,) = settings.deployments
+    plain = schema.Vm(model=MODEL, inputs=[schema.Input(topic=TOPIC)])
+    assert deployment.vm == plain
+    given = read_yaml("vm.yaml.sample")
+    # One of two ways to give the form; the other is named above it.
+    assert missing_keys(given, plain) == ["output.form.values"]
+    assert given["inputs"][0]["payload"]["format"] == "json"
+    assert plain.inputs[0].payload == DEFAULT_PAYLOAD
+
+
+def test_the_sample_beside_the_vms_is_not_taken_for_one(tmp_path: Path) -> None:
+    (tmp_path / "vm.d").mkdir()
+    shutil.copy(SHIPPED / "vm.yaml.sample", tmp_path / "vm.d" / "vm.yaml.sample")
+    (tmp_path / "neurovmd.yaml").write_text("vm_dir: vm.d\n", encoding="utf-8")
+    assert config.load(tmp_path / "neurovmd.yaml", environ={}, host="box").deployments == ()
