@@ -46,7 +46,6 @@ class Softmax(Operator):
                 n=x.size,
                 rows=x.size // x.shape[-1],
                 out_c=x.shape[-1],
-                requant="FP32",
                 zero_out=rule.zero_out,
                 scale=np.array([rule.scale_out], np.float32),
                 table0=rule.table,
