@@ -169,7 +169,7 @@ def _check_manifest(manifest: Manifest, tensors: dict[str, memoryview], where: s
             f"{where}: tensors {sorted(tensors)} do not match the manifest's {sorted(wanted)}"
         )
     for info in (*manifest.inputs, *manifest.outputs):
-        if not info.shape or min(info.shape) < 1 or not 0 < info.scale < float("inf"):
+        if min(info.shape, default=1) < 1 or not 0 < info.scale < float("inf"):
             raise BundleError(
                 f"{where}: {info.name!r} has shape {info.shape} and scale {info.scale}"
             )

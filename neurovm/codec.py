@@ -39,7 +39,10 @@ def quantize(info: TensorInfo, profile: str, values: Values, count: int | None =
         )
     if info.dtype == "float32":
         codes = bytearray(wanted)
-        _kernel.quantize_f32(view, info.scale, info.zero_point, _ROUNDING[profile], codes)
+        try:
+            _kernel.quantize_f32(view, info.scale, info.zero_point, _ROUNDING[profile], codes)
+        except ValueError as error:  # scale and zero point were checked with the manifest
+            raise ShapeError(f"input {info.name!r} takes numbers; NaN was found") from error
         return bytes(codes)
     raw = view.tobytes()
     return raw.translate(_FLIP) if info.dtype == "uint8" else raw

@@ -15,6 +15,7 @@ import numpy as np
 from neurovm import reference
 from neurovm.arithmetic import Codes
 from neurovm.description import GoldenInfo
+from neurovm.operators.builder import int8_codes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,9 +64,8 @@ def oracle_codes(
     for index in graph.outputs:
         last = producers.get(index)
         held = last.inputs[0] if last is not None and last.name == "Dequantize" else index
-        value = known[held].reshape(len(codes), -1)
-        outputs.append(value ^ 0x80 if value.dtype == np.uint8 else value)
-    return np.concatenate([o.view(np.int8) for o in outputs], axis=1)
+        outputs.append(int8_codes(known[held]).reshape(len(codes), -1))
+    return np.concatenate(outputs, axis=1)
 
 
 def _values(codes: NDArray[np.int8], info: TensorInfo, profile: Profile) -> NDArray[np.generic]:

@@ -30,7 +30,7 @@ from neurovm.description import (
     TensorInfo,
 )
 from neurovm.errors import ModelError, UnsupportedOperatorError
-from neurovm.operators.builder import Layer, Value
+from neurovm.operators.builder import Layer, Value, gather, int8_codes
 from neurovm.version import GENERATOR
 
 if TYPE_CHECKING:
@@ -128,25 +128,7 @@ class ProgramBuilder:
         if value > after and self.layers[value].kind not in ("INPUT", "CONST"):
             return value
         n = self.layers[value].n
-        each = np.arange(n, dtype=np.int32)
-        copy = Layer(
-            kind="MAP",
-            inputs=(value,),
-            n=n,
-            table0=each,
-            table1=np.arange(n + 1, dtype=np.uint32),
-            weights=each.astype(np.uint32),
-        )
-        return self.emit(tensor, copy)
-
-
-def int8_codes(data: np.ndarray) -> np.ndarray:
-    """Codes of constant int8 or uint8 data as the kernel holds them, flat."""
-    if data.dtype == np.uint8:
-        return (data.reshape(-1) ^ 0x80).view(np.int8)
-    if data.dtype != np.int8:
-        raise ModelError(f"constant of type {data.dtype} where int8 or uint8 codes are needed")
-    return data.reshape(-1)
+        return self.emit(tensor, gather((value,), np.arange(n), n))
 
 
 def compile_graph(

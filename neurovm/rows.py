@@ -70,7 +70,7 @@ def _rows(x: Any, info: TensorInfo) -> tuple[NDArray[np.generic], bool]:
         if dtype != np.float32 or array.dtype.kind not in "fiu":
             raise ShapeError(f"input {info.name!r} takes {info.dtype}; {array.dtype} was given")
         array = array.astype(np.float32)
-    inner = info.shape[1:] if info.shape[0] == 1 else info.shape
+    inner = info.shape[1:] if info.shape[:1] == (1,) else info.shape
     if array.shape == inner:
         return array.reshape(1, *info.shape), True
     if array.shape[1:] == inner:
@@ -101,6 +101,6 @@ def _values(model: Manifest, codes: NDArray[np.int8], into: list[NDArray[np.gene
 
 def _leading(values: NDArray[np.generic], info: TensorInfo, single: bool) -> NDArray[np.generic]:
     """Drop the batch axis of 1 behind the row axis, and the row axis where the input had none."""
-    if info.shape[0] == 1:
+    if info.shape[:1] == (1,):
         values = values.reshape(len(values), *info.shape[1:])
     return values[0] if single else values

@@ -88,9 +88,9 @@ class Drawing:
         self, kind: type[Operator], inputs: tuple[int, ...], scale: float, **attributes: Any
     ) -> None:
         index = len(self.operators)
+        zero = attributes.pop("zero", None)
         probe = kind(index=index, source_name=kind.name, inputs=inputs, outputs=(-1,), **attributes)
         (shape,) = probe.infer_shapes(self.tensors)
-        zero = attributes.pop("zero", None)
         output = self.tensor(shape, scale, zero)
         self.operators.append(
             kind(index=index, source_name=kind.name, inputs=inputs, outputs=(output,), **attributes)

@@ -111,7 +111,7 @@ def test_a_wrong_update_changes_nothing(graph: Graph, seed: int) -> None:
     session = model.session()
     before = session.step(codes[0]).tobytes()
     steps = session.counters.steps
-    with pytest.raises(ValueError, match="index"):
+    with pytest.raises(ValueError, match="indices"):
         session.update(np.array([0, codes.shape[1]], np.uint32), np.array([5, 5], np.int8))
     with pytest.raises(ValueError, match="codes"):
         session.step(codes[1][:-1])

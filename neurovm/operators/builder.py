@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from neurovm.errors import ModelError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -146,3 +148,12 @@ def gather(
         table1=offsets,
         weights=targets,
     )
+
+
+def int8_codes(codes: NDArray[np.generic]) -> NDArray[np.int8]:
+    """int8 or uint8 codes as the kernel holds them: uint8 as code − 128, in the same shape."""
+    if codes.dtype == np.uint8:
+        return (codes.view(np.uint8) ^ np.uint8(0x80)).view(np.int8)
+    if codes.dtype != np.int8:
+        raise ModelError(f"values of type {codes.dtype} where int8 or uint8 codes are needed")
+    return codes.view(np.int8)

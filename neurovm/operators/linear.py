@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from neurovm.errors import ModelError
 from neurovm.operators.base import Activation, Operator, Padding, Shape, register
 from neurovm.operators.builder import Layer, Window, requantizer_fields
-from neurovm.operators.window import output_size, taps, window_of
+from neurovm.operators.window import emit_each_sample, output_size, taps, window_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -128,18 +128,16 @@ class Conv2D(Operator):
             )
         window = window_of(self, builder.tensors, w.shape[1:3], self.dilation, groups)
         parts = _parts(self, builder, w.shape[0], np.s_[:, :, :, :])
-        builder.emit(
-            self.outputs[0],
-            Layer(
-                kind="CONV",
-                inputs=(builder.value(self.inputs[0]),),
-                n=math.prod(window.out_shape),
-                window=window,
-                weights=np.ascontiguousarray(parts.weights.transpose(1, 2, 3, 0)),
-                macs=taps(window) * w.shape[3] * w.shape[0],
-                **parts.fields,
-            ),
+        layer = Layer(
+            kind="CONV",
+            inputs=(),
+            n=math.prod(window.out_shape),
+            window=window,
+            weights=np.ascontiguousarray(parts.weights.transpose(1, 2, 3, 0)),
+            macs=taps(window) * w.shape[3] * w.shape[0],
+            **parts.fields,
         )
+        emit_each_sample(builder, self, lambda value: replace(layer, inputs=(value,)))
 
 
 @register
@@ -184,18 +182,16 @@ class DepthwiseConv2D(Operator):
         multiplier = w.shape[3] // x.shape[3]
         window = window_of(self, builder.tensors, w.shape[1:3], self.dilation, multiplier)
         parts = _parts(self, builder, w.shape[3], np.s_[0, :, :, :])
-        builder.emit(
-            self.outputs[0],
-            Layer(
-                kind="DWCONV",
-                inputs=(builder.value(self.inputs[0]),),
-                n=math.prod(window.out_shape),
-                window=window,
-                weights=np.ascontiguousarray(parts.weights),
-                macs=taps(window) * w.shape[3],
-                **parts.fields,
-            ),
+        layer = Layer(
+            kind="DWCONV",
+            inputs=(),
+            n=math.prod(window.out_shape),
+            window=window,
+            weights=np.ascontiguousarray(parts.weights),
+            macs=taps(window) * w.shape[3],
+            **parts.fields,
         )
+        emit_each_sample(builder, self, lambda value: replace(layer, inputs=(value,)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import numpy as np
 from neurovm.errors import ModelError
 from neurovm.operators.base import Activation, Operator, Padding, Shape, register
 from neurovm.operators.builder import Layer, requantizer_fields
-from neurovm.operators.window import output_size, window_of
+from neurovm.operators.window import emit_each_sample, output_size, window_of
 
 if TYPE_CHECKING:
     from neurovm.graph import Tensor
@@ -45,8 +45,9 @@ class _Pool2D(Operator):
             )
         window = window_of(self, builder.tensors, self.window)
         n = math.prod(window.out_shape)
-        value = builder.value(self.inputs[0])
-        builder.emit(self.outputs[0], Layer(inputs=(value,), n=n, window=window, **fields))
+        emit_each_sample(
+            builder, self, lambda value: Layer(inputs=(value,), n=n, window=window, **fields)
+        )
 
 
 @register

@@ -6,13 +6,15 @@ Source of the rule: tensorflow/lite/kernels/padding.h (ComputeOutSize, ComputePa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from neurovm.errors import ModelError
 from neurovm.operators.base import Padding
-from neurovm.operators.builder import Window
+from neurovm.operators.builder import Builder, Layer, Value, Window, gather
 
 if TYPE_CHECKING:
     from neurovm.graph import Tensor
@@ -86,13 +88,8 @@ def window_of(
     dilation: tuple[int, int] = (1, 1),
     groups: int = 1,
 ) -> Window:
-    """The layer geometry of an operator on (1, H, W, C); ModelError for a batch other than 1."""
+    """The layer geometry of an operator on one sample of (N, H, W, C)."""
     x, y = tensors[operator.inputs[0]].shape, tensors[operator.outputs[0]].shape
-    if x[0] != 1:
-        raise ModelError(
-            f"operator {operator.index} ({operator.source_name}): input {x} has a batch of {x[0]}; "
-            f"1 is needed"
-        )
     before = [
         axis(n, k, s, d, operator.padding).before
         for n, k, s, d in zip(x[1:3], kernel, operator.stride, dilation, strict=True)
@@ -106,6 +103,30 @@ def window_of(
         before=(before[0], before[1]),
         groups=groups,
     )
+
+
+def emit_each_sample(
+    builder: Builder, operator: Windowed, layer_of: Callable[[Value], Layer]
+) -> None:
+    """Emit `layer_of(input)` for the one sample of the input, or for each and join the results."""
+    x = builder.tensors[operator.inputs[0]]
+    value, output = builder.value(operator.inputs[0]), operator.outputs[0]
+    if x.shape[0] == 1:
+        builder.emit(output, layer_of(value))
+        return
+    positions = np.arange(x.size).reshape(x.shape[0], -1)
+    layers = [layer_of(builder.emit(output, gather((value,), p, x.size))) for p in positions]
+    parts = [(builder.emit(output, layer), layer.n) for layer in layers]
+    while len(parts) > 1:
+        parts = [_joined(builder, output, parts[i : i + 2]) for i in range(0, len(parts), 2)]
+
+
+def _joined(builder: Builder, tensor: int, pair: Sequence[tuple[Value, int]]) -> tuple[Value, int]:
+    """The codes of one or two layers in one."""
+    if len(pair) == 1:
+        return pair[0]
+    total = pair[0][1] + pair[1][1]
+    return builder.emit(tensor, gather((pair[0][0], pair[1][0]), np.arange(total), total)), total
 
 
 def taps(window: Window) -> int:
