@@ -6,7 +6,7 @@
 # and never written to by a test: every boot lays an overlay over it. DEBIAN_MIRROR names another mirror.
 set -euo pipefail
 
-cache=${NEUROVM_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/neurovm-tests}
+cache=${NEUROVM_TEST_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/neurovm-tests}
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 packages=systemd,systemd-sysv,dbus,python3,python3-venv,mosquitto,mosquitto-clients,libseccomp2,iproute2,procps
 # The name holds the package list, so that another list builds another tree.

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""inside.py: the service's whole life in a booted systemd; run by run.sh, as root, in a container.
+
+/opt/neurovm is the installed wheel, /opt/test holds this file, expected.json and the models. Each
+step prints one line; the first that fails prints why, and the journal, and ends with 1.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+
+HERE = Path(__file__).parent
+NEUROVM = "/opt/neurovm/bin/neurovm"
+NEUROVMD = "/opt/neurovm/bin/neurovmd"
+UNIT = "neurovmd.service"
+NODE = "box"
+DEADLINE_S = 60.0
+CASES = json.loads((HERE / "expected.json").read_text())
+# Quicker than the shipped unit, so that the test need not wait for its times.
+DROP_IN = "[Service]\nRestartSec=200ms\nWatchdogSec=4s\nTimeoutAbortSec=500ms\n"
+
+
+def run(*command: str, expect: int = 0) -> str:
+    """The output of a command that must end with `expect`."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == expect, f"{' '.join(command)}: {done.returncode}\n{said}"
+    return said
+
+
+def wait_for(what: str, condition: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:
+    """Until the condition holds; an assertion after the deadline."""
+    end_s = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end_s, f"not within {deadline_s:.0f} s: {what}"
+        time.sleep(0.02)  # between two looks at another process, never instead of a condition
+
+
+def unit(name: str) -> str:
+    """One property of the unit."""
+    return run("systemctl", "show", "--value", "-p", name, UNIT).strip()
+
+
+def main_pid() -> int:
+    return int(unit("MainPID"))
+
+
+def processes() -> list[int]:
+    """Every process of the service, the main one first."""
+    path = unit("ControlGroup")
+    for tree in ("systemd", "unified", ""):
+        file = Path("/sys/fs/cgroup", tree, path.lstrip("/"), "cgroup.procs")
+        if path and file.exists():
+            pids = [int(word) for word in file.read_text().split()]
+            return sorted(pids, key=lambda pid: pid != main_pid())
+    return []
+
+
+class Subscriber:
+    """A client that keeps the last message of every topic, and sends."""
+
+    def __init__(self) -> None:
+        self.last: dict[str, bytes] = {}
+        self.results: list[dict[str, object]] = []
+        self._ready = threading.Event()
+        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        self._client.on_connect = lambda client, *_: client.subscribe("neurovm/#", qos=1)
+        self._client.on_subscribe = lambda *_: self._ready.set()
+        self._client.on_message = self._on_message
+        self._client.connect("127.0.0.1")
+        self._client.loop_start()
+        assert self._ready.wait(DEADLINE_S), "the broker does not answer"
+
+    def _on_message(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
+        self.last[message.topic] = bytes(message.payload)
+        if "/result/" in message.topic:
+            self.results.append(json.loads(message.payload))
+
+    def send(self, topic: str, payload: bytes) -> None:
+        self._client.publish(topic, payload, qos=1).wait_for_publish(DEADLINE_S)
+
+    def availability(self, of: str = "") -> str:
+        return self.last.get(f"neurovm/{NODE}/{of}availability", b"").decode()
+
+    def all_online(self) -> bool:
+        return all(self.availability(of) == "online" for of in ("", *(f"{vm}/" for vm in CASES)))
+
+
+def refuses_whoever_is_not_root() -> None:
+    said = run("setpriv", "--reuid=65534", "--clear-groups", NEUROVM, "service", "install", expect=77)
+    assert f"run: sudo {NEUROVM} service install" in said, said
+
+
+def installs() -> None:
+    run(NEUROVM, "service", "install")
+    user = run("id", "neurovmd")
+    assert "(neurovmd)" in user
+    assert "(neurovm)" in user
+    assert run(NEUROVM, "service", "install").count("keep    ") == 5
+    warnings = run("systemd-analyze", "verify", f"/etc/systemd/system/{UNIT}")
+    assert warnings.strip() == "", warnings
+
+
+def keeps_a_changed_configuration() -> None:
+    config = Path("/etc/neurovmd/neurovmd.yaml")
+    sample = config.read_text()
+    config.write_text(sample.replace("node: null", f"node: {NODE}"))
+    changed = config.read_text()
+    assert changed != sample
+    run(NEUROVM, "service", "install")
+    assert config.read_text() == changed
+    assert Path("/etc/neurovmd/neurovmd.yaml.new").read_text() == sample
+
+
+def does_not_retry_a_wrong_configuration() -> None:
+    drop_in = Path(f"/etc/systemd/system/{UNIT}.d/test.conf")
+    drop_in.parent.mkdir()
+    drop_in.write_text(DROP_IN)
+    run("systemctl", "daemon-reload")
+    wrong = Path("/etc/neurovmd/conf.d/wrong.yaml")
+    wrong.parent.mkdir(exist_ok=True)
+    wrong.write_text("mqtt: {keepalive_s: soon}\n")
+    run("systemctl", "start", UNIT, expect=1)
+    assert unit("ExecMainStatus") == "78", unit("ExecMainStatus")
+    assert unit("ActiveState") == "failed"
+    assert unit("NRestarts") == "0"
+    said = run("journalctl", "-b", "-u", UNIT, "--no-pager")
+    for part in (str(wrong), "mqtt.keepalive_s", "soon"):
+        assert part in said, said
+    wrong.unlink()
+    run("systemctl", "reset-failed", UNIT)
+
+
+def starts(client: Subscriber) -> None:
+    for name, case in CASES.items():
+        Path(f"/etc/neurovmd/vm.d/{name}.tflite").write_bytes((HERE / f"{name}.tflite").read_bytes())
+        Path(f"/etc/neurovmd/vm.d/{name}.yaml").write_text(
+            f"model: {name}.tflite\n"
+            f"inputs: [{{topic: 'digits/{{stream}}/{name}', "
+            f"payload: {{format: raw, dtype: {case['dtype']}}}}}]\n"
+            "output: {on: always, form: {values: codes}}\n"
+        )
+    begun_s = time.monotonic()
+    run("systemctl", "start", UNIT)
+    print(f"     {time.monotonic() - begun_s:.2f} s from `systemctl start` to READY, models converted")
+    assert unit("ActiveState") == "active"
+    assert unit("SubState") == "running"
+    wait_for("online", client.all_online)
+    print(f"     status: {unit('StatusText')}")
+
+
+def answers(client: Subscriber) -> None:
+    """Every message has its result, equal to the judge's."""
+    for name, case in CASES.items():
+        for payload, codes in zip(case["payloads"], case["codes"], strict=True):
+            client.results.clear()
+            client.send(f"digits/s1/{name}", bytes.fromhex(payload))
+            wait_for(f"a result of {name}", lambda: client.results)
+            (result,) = client.results
+            assert result["vm"] == name
+            assert result["stream"] == "s1"
+            assert result["values"] == codes, (name, case["judge"], codes, result)
+    judges = {case["judge"] for case in CASES.values()}
+    count = sum(len(case["codes"]) for case in CASES.values())
+    print(f"     {count} results equal {' and '.join(judges)}, code by code")
+
+
+def runs_as_nobody_in_particular() -> None:
+    for pid in processes():
+        status = Path(f"/proc/{pid}/status").read_text()
+        fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        user = run("id", "-u", "neurovmd").strip()
+        assert fields["Uid"].split() == [user] * 4, fields["Uid"]
+        assert fields["CapEff"].strip("0") == "", fields["CapEff"]
+        assert fields["NoNewPrivs"] == "1"
+        assert fields["Seccomp"] == "2"
+    score = run("systemd-analyze", "security", "--no-pager", UNIT).strip().splitlines()[-1]
+    print(f"     {score.lstrip('→ ')}")
+
+
+def restarts_a_killed_worker(client: Subscriber) -> None:
+    supervisor, before = main_pid(), processes()
+    assert len(before) == 1 + len(CASES), before
+    os.kill(before[-1], signal.SIGKILL)
+    wait_for("another worker", lambda: len(processes()) == len(before) and processes() != before)
+    assert main_pid() == supervisor
+    wait_for("online again", client.all_online)
+    answers(client)
+
+
+def restarts_after_its_own_death(client: Subscriber) -> None:
+    before = processes()
+    os.kill(main_pid(), signal.SIGKILL)
+    wait_for("a restart", lambda: unit("NRestarts") == "1" and unit("ActiveState") == "active")
+    wait_for("new processes", lambda: len(processes()) == len(before))
+    assert not set(processes()) & set(before), "a process outlived its supervisor"
+    wait_for("online again", client.all_online)
+    answers(client)
+
+
+def is_restarted_when_it_hangs(client: Subscriber) -> None:
+    before = processes()
+    os.kill(main_pid(), signal.SIGSTOP)
+    wait_for("a restart", lambda: unit("NRestarts") == "2" and unit("ActiveState") == "active")
+    assert "Watchdog timeout" in run("journalctl", "-b", "-u", UNIT, "--no-pager")
+    assert not set(processes()) & set(before), "a process outlived its supervisor"
+    wait_for("online again", client.all_online)
+    answers(client)
+
+
+def outlives_its_broker(client: Subscriber) -> None:
+    before = processes()
+    run("systemctl", "restart", "mosquitto.service")
+    client.last.clear()
+    wait_for("online again", client.all_online)
+    assert processes() == before
+    answers(client)
+
+
+def holds_a_power_limit(client: Subscriber) -> None:
+    """A box at its limit without any model: paused, and said so; the message waits and is answered."""
+    limit = Path("/etc/neurovmd/conf.d/power.yaml")
+    limit.write_text("power: {limit: 100 mW, window: 5 s}\n")
+    run("systemctl", "restart", UNIT)
+    wait_for("online again", client.all_online)
+    name, case = next(iter(CASES.items()))
+    client.results.clear()
+    client.send(f"digits/s2/{name}", bytes.fromhex(case["payloads"][0]))
+    wait_for("the reason in STATUS", lambda: "paused" in unit("StatusText"))
+    print(f"     status: {unit('StatusText')}")
+    limit.write_text("power: {limit: 1 kW, window: 5 s}\n")
+    run("systemctl", "restart", UNIT)
+    wait_for("the result", lambda: client.results)
+    assert client.results[-1]["values"] == case["codes"][0]
+    print(f"     status: {unit('StatusText')}")
+    limit.unlink()
+
+
+def stops(client: Subscriber) -> None:
+    before = processes()
+    run("systemctl", "stop", UNIT)
+    assert unit("Result") == "success", unit("Result")
+    assert unit("ExecMainStatus") == "0"
+    assert unit("ActiveState") == "inactive"
+    assert not [pid for pid in before if Path(f"/proc/{pid}").exists()]
+    for of in ("", *(f"{vm}/" for vm in CASES)):
+        wait_for(f"offline of {of or 'the node'}", lambda of=of: client.availability(of) == "offline")
+    late = Subscriber()
+    wait_for("offline, retained", lambda: late.availability() == "offline")
+
+
+def is_removed() -> None:
+    run("systemctl", "start", UNIT)
+    run(NEUROVM, "service", "remove")
+    assert unit("LoadState") == "not-found"
+    assert not processes()
+    assert Path("/etc/neurovmd/vm.d/digits_cnn.yaml").exists()
+    assert Path("/var/lib/neurovmd").exists()
+    run(NEUROVM, "service", "remove", "--purge")
+    for path in ("/etc/neurovmd", "/var/lib/neurovmd", "/var/cache/neurovmd"):
+        assert not Path(path).exists(), path
+
+
+def main() -> int:
+    client = Subscriber()
+    steps: tuple[Callable[..., None], ...] = (
+        refuses_whoever_is_not_root,
+        installs,
+        keeps_a_changed_configuration,
+        does_not_retry_a_wrong_configuration,
+        starts,
+        answers,
+        runs_as_nobody_in_particular,
+        restarts_a_killed_worker,
+        restarts_after_its_own_death,
+        is_restarted_when_it_hangs,
+        outlives_its_broker,
+        holds_a_power_limit,
+        stops,
+        is_removed,
+    )
+    for step in steps:
+        begun_s = time.monotonic()
+        try:
+            step(client) if step.__code__.co_argcount else step()
+        except Exception as error:  # whatever it is, it belongs in the log
+            print(f"FAIL {step.__name__}: {type(error).__name__}: {error}")
+            for command in (["journalctl", "-b", "-u", UNIT, "-n", "60"], ["systemctl", "status", UNIT]):
+                subprocess.run([*command, "--no-pager"], check=False)
+            return 1
+        print(f"ok   {step.__name__.replace('_', ' ')} ({time.monotonic() - begun_s:.1f} s)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    sys.exit(main())
