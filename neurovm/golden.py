@@ -55,10 +55,7 @@ def oracle_codes(
     graph: Graph, profile: Profile, inputs: Sequence[TensorInfo], codes: NDArray[np.int8]
 ) -> NDArray[np.int8]:
     """What the dense reference answers: (N, codes of all inputs) to (N, codes of all outputs)."""
-    ends = np.cumsum([info.size for info in inputs])[:-1]
-    parts = np.split(codes, ends, axis=1)
-    values = [_values(p, info, profile) for p, info in zip(parts, inputs, strict=True)]
-    known = reference.run(graph, profile, values)
+    known = reference.run(graph, profile, input_values(profile, inputs, codes))
     producers = {op.outputs[0]: op for op in graph.operators}
     outputs = []
     for index in graph.outputs:
@@ -66,6 +63,15 @@ def oracle_codes(
         held = last.inputs[0] if last is not None and last.name == "Dequantize" else index
         outputs.append(int8_codes(known[held]).reshape(len(codes), -1))
     return np.concatenate(outputs, axis=1)
+
+
+def input_values(
+    profile: Profile, inputs: Sequence[TensorInfo], codes: NDArray[np.int8]
+) -> list[NDArray[np.generic]]:
+    """Codes of all inputs, (N, codes), as values of each input's own dtype, (N, *shape)."""
+    ends = np.cumsum([info.size for info in inputs])[:-1]
+    parts = np.split(codes, ends, axis=1)
+    return [_values(p, info, profile) for p, info in zip(parts, inputs, strict=True)]
 
 
 def _values(codes: NDArray[np.int8], info: TensorInfo, profile: Profile) -> NDArray[np.generic]:

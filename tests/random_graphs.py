@@ -8,7 +8,7 @@ Scales are chosen so that codes spread over their range instead of sticking to i
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -191,7 +191,11 @@ def mean(d: Drawing) -> None:
 
 def add(d: Drawing) -> None:
     """With itself, an earlier value of the same shape, a constant, or a broadcast one."""
-    same = [i for i, t in enumerate(d.tensors) if t.data is None and t.shape == d.shape]
+    same = [
+        i
+        for i, t in enumerate(d.tensors)
+        if t.data is None and t.shape == d.shape and t.dtype == "int8"
+    ]
     other = d.pick(*same)
     if d.pick(True, False, False):
         shape = d.pick(d.shape, (1,) * len(d.shape), (d.shape[-1],))
@@ -229,15 +233,33 @@ FLAT = (fully_connected, add, mean, reshape, softmax, quantize, pad)
 IMAGE = (*FLAT, conv, conv, depthwise, average_pool, max_pool)
 
 
+def _open(d: Drawing, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """One input (int8; uint8 or float32 behind a QUANTIZE), or two that are added."""
+    first = d.value = d.tensor(shape, 0.05)
+    kind = d.pick("int8", "int8", "int8", "uint8", "float32", "two")
+    if kind == "two":
+        second = d.value = d.tensor(d.pick(shape, shape[-1:]), 0.08)
+        d.append(Add, (first, second), 0.1)
+        return first, second
+    if kind == "uint8":
+        zero = (d.tensors[first].zero_point + 128,)
+        quantization = Quantization(scale=(f32(0.05 * d.pick(1.0, 1.3)),), zero_point=zero)
+        d.tensors[first] = replace(d.tensors[first], dtype="uint8", quantization=quantization)
+        d.append(Quantize, (first,), 0.05, zero=d.tensors[first].zero_point - 128)
+    if kind == "float32":
+        d.tensors[first] = replace(d.tensors[first], dtype="float32", quantization=None)
+        d.append(Quantize, (first,), 0.05)
+    return (first,)
+
+
 @st.composite
 def graphs(draw: st.DrawFn, most_operators: int = 5) -> Graph:
     """A well-formed graph of 1 … most_operators operators with at most two outputs."""
     d = Drawing(draw, np.random.default_rng(draw(st.integers(0, 1 << 30))))
-    image = (1, d.small(1, 6), d.small(1, 6), d.small(1, 5))
-    shape = d.pick(image, image, (1, d.small(1, 40)))
-    first = d.value = d.tensor(shape, 0.05)
+    image = (d.pick(1, 1, 1, 2), d.small(1, 6), d.small(1, 6), d.small(1, 5))
+    inputs = _open(d, d.pick(image, image, (1, d.small(1, 40))))
     for _ in range(d.small(1, most_operators)):
-        fitting = IMAGE if len(d.shape) == 4 and d.shape[0] == 1 else FLAT
+        fitting = IMAGE if len(d.shape) == 4 else FLAT
         if len(d.shape) < 2:
             fitting = (fully_connected, add, quantize)
         before = len(d.tensors), len(d.operators), d.value
@@ -256,7 +278,7 @@ def graphs(draw: st.DrawFn, most_operators: int = 5) -> Graph:
         source=Source(format="drawn", sha256="0" * 64, bytes=0, name="random"),
         tensors=tuple(d.tensors),
         operators=tuple(d.operators),
-        inputs=(first,),
+        inputs=inputs,
         outputs=tuple(outputs),
     )
     graph.check()

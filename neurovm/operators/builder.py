@@ -153,7 +153,8 @@ def gather(
 def int8_codes(codes: NDArray[np.generic]) -> NDArray[np.int8]:
     """int8 or uint8 codes as the kernel holds them: uint8 as code − 128, in the same shape."""
     if codes.dtype == np.uint8:
-        return (codes.view(np.uint8) ^ np.uint8(0x80)).view(np.int8)
+        flipped: NDArray[np.int8] = (codes.view(np.uint8) ^ np.uint8(0x80)).view(np.int8)
+        return flipped
     if codes.dtype != np.int8:
         raise ModelError(f"values of type {codes.dtype} where int8 or uint8 codes are needed")
     return codes.view(np.int8)
