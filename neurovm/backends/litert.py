@@ -28,6 +28,7 @@ from neurovm.errors import BackendError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from typing_extensions import Self
 
 _CHILD = Path(__file__).with_name("litert_child.py")
 # The child sees the modules this process sees, and none of this package.
@@ -120,7 +121,7 @@ class LiteRT:
                 with contextlib.suppress(OSError):
                     stream.close()
 
-    def __enter__(self) -> LiteRT:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every operator of a .tflite with what hinders its conversion, also where the file is refused.
+
+`tflite.read` stops at what it refuses; this walks on, so that `neurovm explain` can list the whole
+of it. It judges an operator by itself: its kind, and the element types of what it reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tflite
+
+from neurovm.converters.tflite_file import DTYPES, TFLiteFile, operator_name, type_name
+from neurovm.converters.tflite_operators import DECODERS
+
+_EDGES = (tflite.BuiltinOperator.QUANTIZE, tflite.BuiltinOperator.DEQUANTIZE)
+_FINE = ("int8", "int32", "int64", "bool")
+"""Element types that occur in a converted network: codes, biases, shapes, masks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surveyed:
+    """One operator: place and name in the file; `needed` says what hinders it, None: nothing."""
+
+    index: int
+    name: str
+    needed: str | None
+
+
+def survey(source: str | Path) -> tuple[Surveyed, ...]:
+    """All operators of the main subgraph. ModelError where the file itself is damaged."""
+    path = Path(source)
+    file = TFLiteFile(path.name, path.read_bytes())
+    with file.guarded():
+        if file.model.SubgraphsLength() < 1:
+            raise file.error("no subgraph")
+        return tuple(_operators(file, file.model.Subgraphs(0)))
+
+
+def _operators(file: TFLiteFile, subgraph: Any) -> Iterator[Surveyed]:
+    entries = list(file.items(file.model.OperatorCodesLength(), file.model.OperatorCodes))
+    for i, table in enumerate(file.items(subgraph.OperatorsLength(), subgraph.Operators)):
+        file.place = f"operator {i}"
+        entry = entries[table.OpcodeIndex()]
+        code = max(entry.DeprecatedBuiltinCode(), entry.BuiltinCode())
+        custom = code == tflite.BuiltinOperator.CUSTOM
+        name = f"CUSTOM {file.text(entry.CustomCode(), '?')}" if custom else operator_name(code)
+        yield Surveyed(index=i, name=name, needed=_needed(file, subgraph, table, code))
+
+
+def _needed(file: TFLiteFile, subgraph: Any, table: Any, code: int) -> str | None:
+    if code not in DECODERS:
+        return "an exact rule and an event rule"
+    if code in _EDGES:
+        return None
+    read = file.integers(table.InputsAsNumpy())
+    types = [subgraph.Tensors(i).Type() for i in read if 0 <= i < subgraph.TensorsLength()]
+    wrong = [type_name(t) for t in types if DTYPES.get(t) not in _FINE]
+    if wrong:
+        return f"int8 post-training quantization; it reads {wrong[0]}"
+    return None

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The list of commands, and what becomes of an error: one line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+import neurovm
+from neurovm.cli.exits import Exit, code_of, text_of
+
+COMMANDS = {
+    "convert": "neurovm.cli.convert",
+    "inspect": "neurovm.cli.inspect",
+    "explain": "neurovm.cli.explain",
+    "verify": "neurovm.cli.verify",
+    "predict": "neurovm.cli.predict",
+    "bench": "neurovm.cli.bench",
+    "info": "neurovm.cli.info",
+    "check": "neurovm.cli.daemon",
+    "config": "neurovm.cli.daemon",
+    "service": "neurovm.cli.service",
+    "completion": "neurovm.cli.completion",
+}
+"""Command -> module; the module's attribute of the same name is the click command."""
+
+HELP = """Exact, event-driven spiking networks from TFLite models.
+
+A trained int8 .tflite becomes a .nvm bundle: a spiking network that computes what changed, and
+answers bit for bit what LiteRT answers.
+
+\b
+Examples:
+  neurovm convert model.tflite             write model.nvm beside it
+  neurovm verify model.tflite              compare with LiteRT, layer by layer
+  neurovm explain model.nvm                what became of every operator
+  neurovm predict model.nvm samples.csv    the answers for every row
+  neurovm bench model.nvm                  this model on this machine
+
+Every reading command takes -o json or -o yaml. NEUROVM_DEBUG=1 shows the traceback of an error.
+
+\b
+Exit codes: 0 done, 1 verify found differences, 64 usage, 65 bad model or data,
+66 missing file, 69 unavailable, 70 internal, 73 cannot create, 74 input/output,
+77 permission, 78 configuration, 124 timeout, 130 interrupted.
+"""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        return command
+
+
+@click.group(cls=LazyGroup, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(neurovm.__version__, "-V", "--version", message="neurovm %(version)s")
+def cli() -> None: ...
+
+
+def run(argv: Sequence[str] | None) -> int:
+    """Run the command; never raises, never prints a traceback unless NEUROVM_DEBUG is set."""
+    if sys.stdout is None:
+        _complain("standard output is closed; results need somewhere to go")
+        return Exit.IO
+    try:
+        code = cli.main(args=argv, prog_name="neurovm", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else Exit.OK
+    except BrokenPipeError:
+        _silence_stdout()
+        return Exit.IO
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - every error gets a line and a code
+        return _fail(error)
+
+
+def _fail(error: BaseException) -> int:
+    if os.environ.get("NEUROVM_DEBUG"):
+        traceback.print_exception(error)
+    _complain(text_of(error))
+    _silence_stdout()
+    return code_of(error)
+
+
+def _complain(text: str) -> None:
+    # A closed or full stderr must not turn one error into another.
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError, ValueError):
+            print(f"neurovm: {text}", file=sys.stderr, flush=True)
+
+
+def _silence_stdout() -> None:
+    """Flush what there is; let the interpreter's own flush at exit go nowhere if that fails."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, sys.stdout.fileno())
+            os.close(null)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`neurovm convert`: a .tflite in, a .nvm bundle out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from neurovm.cli import models, options, show
+
+if TYPE_CHECKING:
+    from neurovm.model import Model
+
+
+@click.command()
+@click.argument("source", type=options.FILE)
+@click.argument("dest", type=options.FILE, required=False)
+@options.profile
+@options.coding
+@options.labels
+@click.option("--name", metavar="NAME", help="Name of the model. [default: the file's]")
+@click.option("--force", is_flag=True, help="Overwrite DEST even if it is not a bundle.")
+@options.output()
+@options.quiet
+def convert(
+    source: Path,
+    dest: Path | None,
+    profile: str,
+    coding: str,
+    labels: Path | None,
+    name: str | None,
+    force: bool,
+    form: str,
+    quiet: bool,
+) -> None:
+    """Convert a TFLite model SOURCE into a bundle DEST.
+
+    Every operator becomes events, a table, a dense recomputation, or is folded away; one that has
+    no exact rule is refused by name, and nothing is written. Without DEST the bundle is written
+    beside SOURCE with the ending .nvm. It is written whole or not at all.
+
+    \b
+    Examples:
+      neurovm convert pump.tflite
+      neurovm convert kws.tflite /etc/neurovmd/vm.d/kws.nvm --labels words.txt
+      neurovm convert kws.tflite kws.nvm -o json
+    """
+    target = models.destination(source, dest, force=force)
+    with models.open_model(
+        source, quiet=quiet, profile=profile, coding=coding, labels=labels, name=name
+    ) as model:
+        models.save(model, target)
+        result = summary(model, target)
+    if not show.data(form, result) and not quiet:
+        show.facts([(key.replace("_", " "), value) for key, value in result.items()])
+
+
+def summary(model: Model, target: Path) -> dict[str, Any]:
+    """What a converted model is, and where it lies."""
+    manifest = model.manifest
+    return {
+        "file": str(target),
+        "bytes": target.stat().st_size,
+        "name": model.name,
+        "sha256": model.sha256,
+        "profile": model.profile,
+        "coding": model.coding,
+        "source": manifest.source.name,
+        "source_bytes": manifest.source.bytes,
+        "operators": len(manifest.operators),
+        "layers": len(manifest.layers),
+        "neurons": manifest.neurons,
+        "synapses": manifest.synapses,
+        "macs": manifest.macs,
+    }

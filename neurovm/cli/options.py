@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that several commands share, so that they read and behave the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FILE = click.Path(path_type=Path)
+"""A path; what is wrong with it is said by the one who opens it, with the right exit code."""
+
+
+def output(*more: str) -> Callable[[F], F]:
+    """`-o table|json|yaml` and what the command can print besides."""
+    return click.option(
+        "-o",
+        "--output",
+        "form",
+        type=click.Choice(["table", "json", "yaml", *more]),
+        default="table",
+        show_default=True,
+        help="How to print the result.",
+    )
+
+
+quiet = click.option("-q", "--quiet", is_flag=True, help="No progress bars and no remarks.")
+
+profile = click.option(
+    "--profile",
+    default="xnnpack",
+    show_default=True,
+    metavar="NAME",
+    help="Rounding rules to be exact to: xnnpack is LiteRT's default.",
+)
+
+coding = click.option(
+    "--coding",
+    type=click.Choice(["graded", "unit"]),
+    default="graded",
+    show_default=True,
+    help="Spikes that carry a delta, or only +1 and -1.",
+)
+
+labels = click.option(
+    "--labels",
+    type=FILE,
+    metavar="FILE",
+    help="Text file, one name a line, for the elements of the output.",
+)
