@@ -10,6 +10,7 @@ Buffers come in by the buffer protocol and are held as long as C may read them. 
 documentation: neurovm/_kernel.pyi.
 """
 
+cimport cython
 from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release,
     PyObject_CheckBuffer, PyObject_GetBuffer)
@@ -92,6 +93,7 @@ cdef void *_allocate(size_t size) except NULL:
     return mem
 
 
+@cython.final
 cdef class _Bytes:
     """A read-only buffer, aligned to NVM_ALIGN: the caller's own where it is, else a copy."""
 
@@ -128,6 +130,7 @@ cdef class _Bytes:
         free(self.copy)
 
 
+@cython.final
 cdef class Program:
     """Owns its two buffers (or aligned copies of them); the C program points into them."""
 
@@ -227,6 +230,7 @@ cdef int _expect(Py_ssize_t found, Py_ssize_t accepted, str what) except -1:
     return 0
 
 
+@cython.final
 cdef class _View:
     """Exports read-only memory of a session and keeps the session alive."""
 
@@ -259,6 +263,7 @@ cdef object _export(object owner, const void *data, size_t count, Py_ssize_t ite
     return memoryview(view)
 
 
+@cython.final
 cdef class _Memory:
     """Owns the block of one session, and the buffer its counters are in."""
 
@@ -276,6 +281,7 @@ cdef class _Memory:
         free(self.block)
 
 
+@cython.final
 cdef class Session:
     """One stream. The block belongs to `memory`, which the exported views keep alive too."""
 

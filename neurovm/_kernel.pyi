@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C kernel (core_c/include/nvm.h) as Python sees it.
+
+Buffers: `codes` are C-contiguous, one byte an item (format b, B or c) and are read as int8; indices
+are uint32 (format I, or L where it has 4 bytes); real values are float32 (format f). Something that
+is no buffer raises TypeError, a buffer of another format or length ShapeError. The GIL is released
+around every C call that does work.
+"""
+
+from typing import Final, final
+
+from typing_extensions import Buffer
+
+LAYER_BYTES: Final = 128
+"""Bytes of one layer record."""
+COUNTERS: Final = 5
+"""uint64 words of the counters: steps, events_in, events_out, sops, dense_macs."""
+ALIGN: Final[int]
+"""Arena offsets are multiples of this; buffers aligned to it are used in place."""
+MAX_LAYERS: Final[int]
+
+KINDS: Final[dict[str, int]]
+"""INPUT, CONST, DENSE, CONV, DWCONV, ADD, AVGPOOL, MAXPOOL, MEAN, MAP, TABLE, SOFTMAX."""
+NEURONS: Final[dict[str, int]]
+"""SD, IF, LIF."""
+REQUANTS: Final[dict[str, int]]
+"""NONE, FP32, DOUBLE, SINGLE, HALFUP, SHIFT, AFFINE."""
+RESETS: Final[dict[str, int]]
+"""ZERO, VALUE, SUBTRACT."""
+FLAGS: Final[dict[str, int]]
+"""OUTPUT, SPIKES, UNIT."""
+WAYS: Final[dict[str, int]]
+"""auto, events, tiles, zeroskip, dense."""
+ROUNDINGS: Final[dict[str, int]]
+"""even_reciprocal (xnnpack), away_divide (tflm)."""
+
+@final
+class Program:
+    """A checked program: layer records and an arena of constants, shared by all its sessions.
+
+    Holds both buffers; one that is not aligned to `ALIGN` bytes is copied. Raises BundleError
+    naming the layer at fault where the records or the arena contradict themselves. Any thread
+    may use it.
+    """
+
+    def __init__(self, layers: Buffer, arena: Buffer) -> None: ...
+    @property
+    def n_layers(self) -> int: ...
+    @property
+    def n_inputs(self) -> int: ...
+    @property
+    def n_outputs(self) -> int: ...
+    @property
+    def codes_in(self) -> int:
+        """Codes of all inputs together."""
+    @property
+    def codes_out(self) -> int:
+        """Codes of all output ports together."""
+    @property
+    def session_bytes(self) -> int: ...
+    @property
+    def scratch_bytes(self) -> int:
+        """Memory that one call of `predict` takes and frees."""
+    @property
+    def macs(self) -> int:
+        """Weights applied by one dense pass."""
+    @property
+    def unit(self) -> bool:
+        """Whether some layer sends unit spikes, so that a step sweeps until the network rests."""
+    def predict(self, codes_in: Buffer, codes_out: Buffer, rows: int) -> None:
+        """`rows` independent dense runs, `codes_in` and `codes_out` codes each; keeps no state.
+
+        Raises BackendError for programs with IF or LIF neurons, which have no dense run.
+        """
+
+@final
+class Session:
+    """The state of one stream on a program, used by one thread at a time.
+
+    `counters`: a writable, 8-byte aligned buffer of at least `COUNTERS` uint64 that the kernel
+    counts straight into; it stays exported while the session or a view of it lives. A second thread that
+    enters during a call gets RuntimeError.
+    """
+
+    def __init__(self, program: Program, counters: Buffer | None = None) -> None: ...
+    def step(self, codes: Buffer) -> memoryview:
+        """Set all inputs (`Program.codes_in` codes) and run one step. Returns `output`."""
+    def update(self, indices: Buffer, codes: Buffer) -> memoryview:
+        """Set some elements of the concatenated inputs; a later entry wins. Returns `output`.
+
+        Every index is checked before any effect. Elements of spiking inputs that are not named do
+        not spike in this step.
+        """
+    def reset(self) -> None:
+        """Back to the state after construction; counters go on."""
+    def force(self, way: str, layer: int | None = None) -> None:
+        """Take this way (a key of `WAYS`) in one layer or in all; "auto": the cheaper one."""
+    @property
+    def output(self) -> memoryview:
+        """All ports concatenated: int8, read-only, always the same object, rewritten each step."""
+    @property
+    def changed(self) -> bool:
+        """Whether the last step changed any output code (spiking outputs: whether any spiked)."""
+    @property
+    def counters(self) -> tuple[int, int, int, int, int]:
+        """steps, events_in, events_out, sops, dense_macs."""
+    def layer(self, index: int) -> tuple[memoryview, memoryview | None, int, int, str]:
+        """Codes (int8), accumulators (int32) or None, events and SOPs so far, way of the last step.
+
+        The views show the session's memory as it changes.
+        """
+
+def quantize_f32(values: Buffer, scale: float, zero: int, rounding: str, out: Buffer) -> None:
+    """Codes of real values by a rounding rule (a key of `ROUNDINGS`) into `out`.
+
+    Infinities saturate; a NaN raises ValueError and leaves `out` undefined.
+    """
+
+def dequantize_s8(codes: Buffer, scale: float, zero: int, out: Buffer) -> None:
+    """(code − zero) · scale in float32 into `out`."""
+
+def top_k(codes: Buffer, k: int) -> list[int]:
+    """Indices of the k largest codes, largest first, the lower index first among equals."""
+
+def version() -> tuple[int, int, int]:
+    """Major, minor, patch of the kernel."""
+
+def isa() -> str:
+    """The instruction set of the kernels in use."""

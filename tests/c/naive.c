@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Every kind by its definition in nvm.h: one output at a time, nothing shared with the kernel.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "network.h"
+
+__extension__ typedef __int128 wide;
+
+static int64_t floor_div(wide a, wide b)
+{
+    wide q = a / b;
+    return (int64_t)(q - (a % b != 0 && (a < 0) != (b < 0)));
+}
+
+static wide power(int e)
+{
+    return (wide)1 << e;
+}
+
+static int32_t wrap(int64_t a)
+{
+    return (int32_t)(uint32_t)(uint64_t)a;
+}
+
+static int8_t clamp(double y, int8_t lo, int8_t hi)
+{
+    return (int8_t)(y < lo ? lo : y > hi ? hi : y);
+}
+
+static int64_t srdhm(int32_t a, int32_t m, int32_t e)
+{
+    int32_t x = wrap((int64_t)((uint64_t)(int64_t)a << (e > 0 ? e : 0)));
+    return floor_div((wide)x * m + power(30), power(31));
+}
+
+static int8_t requantise(const network *net, const nvm_layer *layer, int32_t a, uint32_t channel)
+{
+    const float *scale = (const float *)(const void *)(net->arena + layer->off_scale);
+    const float *offset = (const float *)(const void *)(net->arena + layer->off_shift);
+    const int32_t *m = (const int32_t *)(const void *)scale, *e = (const int32_t *)(const void *)offset;
+    double zero = layer->zero_out, r = 0;
+    float product;
+    int64_t x;
+    int right;
+    switch (layer->requant) {
+    case NVM_RQ_FP32:
+        product = (float)a * scale[channel];
+        r = nearbyint((double)product);
+        break;
+    case NVM_RQ_AFFINE:
+        product = (float)a * scale[0];
+        product = product + offset[0];
+        r = nearbyint((double)product);
+        zero = 0;
+        break;
+    case NVM_RQ_DOUBLE:
+        x = srdhm(a, m[channel], e[channel]);
+        right = e[channel] < 0 ? -e[channel] : 0;
+        /* half away from zero */
+        r = x < 0 ? -(double)floor_div(-(wide)x * 2 + power(right), power(right + 1))
+                  : (double)floor_div((wide)x * 2 + power(right), power(right + 1));
+        break;
+    case NVM_RQ_SINGLE:
+        r = (double)floor_div((wide)a * m[channel] + power(30 - e[channel]), power(31 - e[channel]));
+        break;
+    case NVM_RQ_HALFUP:
+        x = srdhm(a, m[channel], e[channel]);
+        right = e[channel] < 0 ? -e[channel] : 0;
+        r = (double)floor_div((wide)x * 2 + power(right), power(right + 1));
+        break;
+    case NVM_RQ_SHIFT:
+        r = (double)floor_div((wide)a + power((int)layer->aux[0] - 1), power((int)layer->aux[0]));
+        break;
+    default:
+        abort();
+    }
+    return clamp(r + zero, layer->lo, layer->hi);
+}
+
+/* Whether tap (i, j) of output (y, x) reads inside the input; *pixel is what it reads. */
+static int tap_reads(const nvm_layer *layer, uint32_t y, uint32_t x, uint32_t i, uint32_t j, size_t *pixel)
+{
+    long row = (long)y * layer->stride_h - layer->pad_t + (long)i * layer->dil_h;
+    long col = (long)x * layer->stride_w - layer->pad_l + (long)j * layer->dil_w;
+    if (row < 0 || col < 0 || row >= (long)layer->in_h || col >= (long)layer->in_w) {
+        return 0;
+    }
+    *pixel = (size_t)row * layer->in_w + (size_t)col;
+    return 1;
+}
+
+/* Sum of one convolution output; *taps counts the valid ones. */
+static int64_t conv_sum(const network *net, const nvm_layer *layer, const int8_t *q, uint32_t y, uint32_t x,
+                        uint32_t o)
+{
+    const int8_t *w = (const int8_t *)(net->arena + layer->off_weights);
+    uint32_t per_group = layer->kind == NVM_CONV ? layer->in_c / layer->groups : 1;
+    uint32_t first = layer->kind == NVM_CONV ? o / (layer->out_c / layer->groups) * per_group : o / layer->groups;
+    int64_t sum = 0;
+    for (uint32_t i = 0; i < layer->k_h; i++) {
+        for (uint32_t j = 0; j < layer->k_w; j++) {
+            size_t pixel;
+            for (uint32_t c = 0; c < per_group && tap_reads(layer, y, x, i, j, &pixel); c++) {
+                size_t at = (((size_t)i * layer->k_w + j) * per_group + c) * layer->out_c + o;
+                sum += w[at] * (q[pixel * layer->in_c + first + c] - layer->zero_in);
+            }
+        }
+    }
+    return sum;
+}
+
+void naive_drive(const network *net, uint32_t index, int8_t *const *codes, int64_t *sums)
+{
+    const nvm_layer *layer = &net->layers[index];
+    const int8_t *q = codes[layer->in[0]];
+    const int8_t *w = (const int8_t *)(net->arena + layer->off_weights);
+    for (uint32_t k = 0; k < layer->n; k++) {
+        uint32_t o = k % layer->out_c, pixel = k / layer->out_c;
+        sums[k] = 0;
+        if (layer->kind != NVM_DENSE) {
+            sums[k] = conv_sum(net, layer, q, pixel / layer->out_w, pixel % layer->out_w, o);
+            continue;
+        }
+        for (uint32_t i = 0; i < layer->in_c; i++) {
+            sums[k] += w[(size_t)i * layer->out_c + o] * (q[i] - layer->zero_in);
+        }
+    }
+}
+
+static void naive_weighted(const network *net, uint32_t index, int8_t *const *codes)
+{
+    const nvm_layer *layer = &net->layers[index];
+    const int32_t *bias = (const int32_t *)(const void *)(net->arena + layer->off_bias);
+    int64_t *sums = malloc(layer->n * sizeof *sums);
+    naive_drive(net, index, codes, sums);
+    for (uint32_t k = 0; k < layer->n; k++) {
+        uint32_t o = k % layer->out_c;
+        codes[index][k] = requantise(net, layer, wrap(sums[k] + bias[o]), o);
+    }
+    free(sums);
+}
+
+static void naive_pool(const nvm_layer *layer, const int8_t *q, int8_t *out)
+{
+    for (uint32_t k = 0; k < layer->n; k++) {
+        uint32_t c = k % layer->out_c, pixel = k / layer->out_c;
+        int32_t sum = 0, m = 0, max = -1000;
+        for (uint32_t i = 0; i < layer->k_h; i++) {
+            for (uint32_t j = 0; j < layer->k_w; j++) {
+                size_t at;
+                if (tap_reads(layer, pixel / layer->out_w, pixel % layer->out_w, i, j, &at)) {
+                    int32_t code = q[at * layer->in_c + c];
+                    sum += code;
+                    max = code > max ? code : max;
+                    m++;
+                }
+            }
+        }
+        int32_t mean = sum > 0 ? (sum + m / 2) / m : (sum - m / 2) / m;
+        out[k] = clamp(layer->kind == NVM_AVGPOOL ? mean : max, layer->lo, layer->hi);
+    }
+}
+
+static void naive_softmax(const network *net, const nvm_layer *layer, const int8_t *q, int8_t *out)
+{
+    const float *t = (const float *)(const void *)(net->arena + layer->off_table0);
+    float scale;
+    memcpy(&scale, net->arena + layer->off_scale, sizeof scale);
+    for (uint32_t row = 0; row < layer->out_h; row++, q += layer->out_c, out += layer->out_c) {
+        int max = -128;
+        float sum = 0.0f;
+        for (uint32_t i = 0; i < layer->out_c; i++) {
+            max = q[i] > max ? q[i] : max;
+        }
+        for (uint32_t i = 0; i < layer->out_c; i++) {
+            sum = sum + t[max - q[i]];
+        }
+        float inverse = 1.0f / (sum * scale);
+        for (uint32_t i = 0; i < layer->out_c; i++) {
+            float p = t[max - q[i]] * inverse;
+            out[i] = clamp((double)roundf(p) + layer->zero_out, layer->lo, layer->hi);
+        }
+    }
+}
+
+static void naive_mean(const network *net, const nvm_layer *layer, const int8_t *q, uint32_t n_in, int8_t *out)
+{
+    const uint32_t *map = (const uint32_t *)(const void *)(net->arena + layer->off_table0);
+    for (uint32_t o = 0; o < layer->n; o++) {
+        int32_t sum = 0;
+        for (uint32_t i = 0; i < n_in; i++) {
+            sum += map[i] == o ? q[i] : 0;
+        }
+        out[o] = requantise(net, layer, sum, 0);
+    }
+}
+
+void naive_codes(const network *net, uint32_t index, int8_t *const *codes)
+{
+    const nvm_layer *layer = &net->layers[index];
+    const int8_t *q0 = codes[layer->in[0]], *q1 = codes[layer->in[1]];
+    const int32_t *table0 = (const int32_t *)(const void *)(net->arena + layer->off_table0);
+    const int32_t *table1 = (const int32_t *)(const void *)(net->arena + layer->off_table1);
+    const int8_t *bytes = (const int8_t *)(net->arena + layer->off_table0);
+    uint32_t n0 = net->layers[layer->in[0]].n;
+    int8_t *out = codes[index];
+    switch (layer->kind) {
+    case NVM_CONST:
+        memcpy(out, bytes, layer->n);
+        break;
+    case NVM_DENSE:
+    case NVM_CONV:
+    case NVM_DWCONV:
+        naive_weighted(net, index, codes);
+        break;
+    case NVM_ADD:
+        for (uint32_t i = 0; i < layer->n; i++) {
+            out[i] = requantise(net, layer, wrap((int64_t)table0[q0[i] + 128] + table1[q1[i] + 128]), 0);
+        }
+        break;
+    case NVM_AVGPOOL:
+    case NVM_MAXPOOL:
+        naive_pool(layer, q0, out);
+        break;
+    case NVM_MEAN:
+        naive_mean(net, layer, q0, n0, out);
+        break;
+    case NVM_MAP:
+        for (uint32_t i = 0; i < layer->n; i++) {
+            int32_t j = table0[i];
+            out[i] = j < 0 ? layer->zero_out : j < (int32_t)n0 ? q0[j] : q1[j - (int32_t)n0];
+        }
+        break;
+    case NVM_TABLE:
+        for (uint32_t i = 0; i < layer->n; i++) {
+            out[i] = bytes[i / layer->aux[1] % layer->aux[0] * 256 + (uint32_t)(q0[i] + 128)];
+        }
+        break;
+    case NVM_SOFTMAX:
+        naive_softmax(net, layer, q0, out);
+        break;
+    default:
+        break;
+    }
+}

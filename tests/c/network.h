@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * network.h: programs made by hand or at random, and the same rules written out naively.
+ */
+#ifndef NVM_TEST_NETWORK_H
+#define NVM_TEST_NETWORK_H
+
+#include "nvm.h"
+
+enum { MAX_LAYERS = 24, ARENA_BYTES = 1 << 21 };
+
+typedef struct shape {
+    uint32_t h, w, c;
+} shape;
+
+/* Layers and arena under construction; big, so allocate it. */
+typedef struct network {
+    nvm_layer layers[MAX_LAYERS];
+    shape shapes[MAX_LAYERS];
+    uint32_t n;
+    size_t len;
+    uint64_t seed;
+    _Alignas(64) uint8_t arena[ARENA_BYTES];
+} network;
+
+network *network_new(uint64_t seed);
+
+uint64_t random_u64(uint64_t *seed);
+/* low .. high, both included */
+int32_t random_in(uint64_t *seed, int32_t low, int32_t high);
+void random_codes(uint64_t *seed, int8_t *codes, size_t n);
+
+/* Copies bytes into the arena; the offset. */
+uint32_t network_put(network *net, const void *data, size_t bytes);
+/* An empty record of this kind, to be filled in. */
+nvm_layer *network_add(network *net, nvm_kind kind, shape out);
+
+uint32_t add_input(network *net, shape out, int8_t zero);
+uint32_t add_const(network *net, shape out);
+/* A random layer of the kind on top of `in` (and of a second input where the kind takes one). */
+uint32_t add_random(network *net, nvm_kind kind, uint32_t in);
+/* The same for the spiking kinds. */
+uint32_t add_spiking(network *net, nvm_kind kind, nvm_neuron neuron, uint32_t in);
+/* A random requantiser for `channels` channels of accumulators of about `magnitude`. */
+void add_requant(network *net, nvm_layer *layer, nvm_requant requant, uint32_t channels, double magnitude);
+
+nvm_status network_init(const network *net, nvm_program *program);
+nvm_session *session_new(const nvm_program *program, nvm_counters *counters);
+
+/* Codes of layer `index` from the codes of all earlier ones, by definition. */
+void naive_codes(const network *net, uint32_t index, int8_t *const *codes);
+/* Synaptic sums alone (no bias), the first part of a spiking layer. */
+void naive_drive(const network *net, uint32_t index, int8_t *const *codes, int64_t *sums);
+
+#endif

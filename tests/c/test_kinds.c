@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Random networks after every step of random changes, every way, against the written-out rules.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "network.h"
+#include "nvm_test.h"
+
+static const char *const kind_names[] = {"input",   "const",   "dense", "conv", "dwconv", "add",
+                                         "avgpool", "maxpool", "mean",  "map",  "table",  "softmax"};
+
+typedef struct trial {
+    network *net;
+    nvm_program program;
+    nvm_session *sessions[4]; /* auto, events, dense, mixed */
+    nvm_counters counters[4];
+    int8_t *codes[MAX_LAYERS]; /* by definition */
+    int8_t *inputs;            /* concatenated */
+} trial;
+
+enum { SESSIONS = 4 };
+
+static void open_trial(trial *t, network *net)
+{
+    memset(t, 0, sizeof *t);
+    t->net = net;
+    nvm_status status = network_init(net, &t->program);
+    CHECK(status == NVM_OK);
+    if (status != NVM_OK) {
+        printf("status %s\n", nvm_status_text(status));
+        abort();
+    }
+    t->inputs = calloc(t->program.codes_in, 1);
+    for (uint32_t i = 0, at = 0; i < net->n; i++) {
+        t->codes[i] = calloc(net->layers[i].n, 1);
+        if (net->layers[i].kind == NVM_INPUT) {
+            memset(t->inputs + at, net->layers[i].zero_out, net->layers[i].n);
+            at += net->layers[i].n;
+        }
+    }
+    for (int s = 0; s < SESSIONS; s++) {
+        t->sessions[s] = session_new(&t->program, &t->counters[s]);
+    }
+    CHECK(nvm_session_force(t->sessions[1], UINT32_MAX, NVM_EVENTS) == NVM_OK);
+    CHECK(nvm_session_force(t->sessions[2], UINT32_MAX, NVM_DENSE_WAY) == NVM_OK);
+}
+
+static void close_trial(trial *t)
+{
+    for (uint32_t i = 0; i < t->net->n; i++) {
+        free(t->codes[i]);
+    }
+    for (int s = 0; s < SESSIONS; s++) {
+        free(t->sessions[s]);
+    }
+    free(t->inputs);
+    free(t->net);
+}
+
+static void evaluate(trial *t)
+{
+    for (uint32_t i = 0, at = 0; i < t->net->n; i++) {
+        if (t->net->layers[i].kind == NVM_INPUT) {
+            memcpy(t->codes[i], t->inputs + at, t->net->layers[i].n);
+            at += t->net->layers[i].n;
+        } else {
+            naive_codes(t->net, i, t->codes);
+        }
+    }
+}
+
+/* Every layer of every session holds the codes by definition, and the ports show them. */
+static void compare(trial *t)
+{
+    for (int s = 0; s < SESSIONS; s++) {
+        uint32_t port = 0;
+        for (uint32_t i = 0; i < t->net->n; i++) {
+            nvm_layer_view view;
+            const int8_t *codes;
+            size_t n;
+            CHECK(nvm_session_layer(t->sessions[s], i, &view) == NVM_OK);
+            int same = view.n == t->net->layers[i].n && memcmp(view.codes, t->codes[i], view.n) == 0;
+            CHECK(same);
+            if (!same && checks_failed < 20) {
+                printf("  session %d, layer %u (%s)\n", s, i, kind_names[t->net->layers[i].kind]);
+            }
+            if (t->net->layers[i].flags & NVM_FLAG_OUTPUT) {
+                CHECK(nvm_session_output(t->sessions[s], port++, &codes, &n, NULL) == NVM_OK);
+                CHECK(n == view.n && memcmp(codes, t->codes[i], n) == 0);
+            }
+        }
+    }
+}
+
+/* Changes 0, 1, some or all inputs; by update where `index` is used. */
+static void change_and_step(trial *t)
+{
+    uint64_t *seed = &t->net->seed;
+    size_t n = t->program.codes_in, count = 0;
+    int how = random_in(seed, 0, 4);
+    uint32_t *index = malloc(2 * n * sizeof *index);
+    int8_t *code = malloc(2 * n);
+    size_t changes = how == 0 ? 0 : how == 1 ? 1 : how == 2 ? 1 + n / 10 : how == 3 ? n / 2 : 2 * n;
+    for (; count < changes; count++) {
+        index[count] = (uint32_t)random_in(seed, 0, (int32_t)n - 1);
+        code[count] = (int8_t)random_in(seed, -128, 127);
+        if (random_in(seed, 0, 3) == 0) { /* small steps too: many codes stay as they are */
+            code[count] = (int8_t)(t->inputs[index[count]] / 2);
+        }
+        t->inputs[index[count]] = code[count];
+    }
+    for (uint32_t i = 0; i < t->net->n; i++) {
+        nvm_way way = random_in(seed, 0, 1) ? NVM_EVENTS : NVM_DENSE_WAY;
+        CHECK(nvm_session_force(t->sessions[3], i, way) == NVM_OK);
+    }
+    for (int s = 0; s < SESSIONS; s++) {
+        if (random_in(seed, 0, 1)) {
+            CHECK(nvm_session_step(t->sessions[s], t->inputs, n) == NVM_OK);
+        } else {
+            CHECK(nvm_session_update(t->sessions[s], index, code, count) == NVM_OK);
+        }
+    }
+    free(index);
+    free(code);
+}
+
+static void compare_predict(trial *t)
+{
+    enum { ROWS = 2 };
+    size_t size = nvm_predict_size(&t->program), n_in = t->program.codes_in, n_out = t->program.codes_out;
+    void *scratch = aligned_alloc(64, size);
+    int8_t *in = malloc(ROWS * n_in), *out = malloc(ROWS * n_out);
+    const int8_t *codes;
+    random_codes(&t->net->seed, in, n_in);
+    memcpy(in + n_in, t->inputs, n_in);
+    CHECK(nvm_predict(&t->program, scratch, size, in, out, ROWS) == NVM_OK);
+    CHECK(nvm_session_output(t->sessions[0], UINT32_MAX, &codes, NULL, NULL) == NVM_OK);
+    CHECK(memcmp(out + n_out, codes, n_out) == 0);
+    free(scratch);
+    free(in);
+    free(out);
+}
+
+static void compare_counters(trial *t, uint64_t steps)
+{
+    for (int s = 0; s < SESSIONS; s++) {
+        const nvm_counters *c = &t->counters[s];
+        CHECK(c->steps == steps);
+        CHECK(c->dense_macs == steps * t->program.macs);
+        CHECK(c->events_in == t->counters[0].events_in); /* the same spikes whatever the way */
+        CHECK(c->events_out == t->counters[0].events_out);
+    }
+    CHECK(t->program.unit || t->counters[2].sops == steps * t->program.macs);
+}
+
+static void run_trial(network *net, int steps)
+{
+    trial t;
+    open_trial(&t, net);
+    evaluate(&t);
+    compare(&t);
+    for (int step = 0; step < steps; step++) {
+        change_and_step(&t);
+        evaluate(&t);
+        compare(&t);
+    }
+    compare_predict(&t);
+    compare_counters(&t, (uint64_t)steps);
+    CHECK(nvm_session_reset(t.sessions[0]) == NVM_OK);
+    close_trial(&t);
+}
+
+static shape random_shape(uint64_t *seed)
+{
+    static const uint8_t sides[] = {1, 2, 3, 5, 8}, channels[] = {1, 2, 3, 4, 6, 8, 9, 16, 17};
+    return (shape){sides[random_in(seed, 0, 4)], sides[random_in(seed, 0, 4)], channels[random_in(seed, 0, 8)]};
+}
+
+static void set_flags(network *net, int unit)
+{
+    net->layers[net->n - 1].flags |= NVM_FLAG_OUTPUT;
+    for (uint32_t i = 0; i < net->n; i++) {
+        net->layers[i].flags |= unit ? NVM_FLAG_UNIT : 0;
+    }
+}
+
+static void each_kind_alone(void)
+{
+    for (uint32_t kind = NVM_DENSE; kind < NVM_KIND_COUNT; kind++) {
+        int before = checks_failed;
+        for (uint64_t round = 0; round < 60; round++) {
+            network *net = network_new(1000 * kind + round);
+            (void)add_input(net, random_shape(&net->seed), (int8_t)random_in(&net->seed, -128, 127));
+            (void)add_random(net, (nvm_kind)kind, 0);
+            set_flags(net, 0);
+            run_trial(net, 12);
+        }
+        printf("  %s %s\n", kind_names[kind], checks_failed == before ? "ok" : "FAIL");
+    }
+}
+
+static network *random_network(uint64_t round, uint32_t depth)
+{
+    network *net = network_new(77777 + round);
+    (void)add_input(net, random_shape(&net->seed), (int8_t)random_in(&net->seed, -128, 127));
+    if (random_in(&net->seed, 0, 1)) {
+        (void)add_input(net, random_shape(&net->seed), 3);
+    }
+    if (random_in(&net->seed, 0, 1)) {
+        (void)add_const(net, random_shape(&net->seed));
+    }
+    while (net->n < depth) {
+        nvm_kind kind = (nvm_kind)random_in(&net->seed, NVM_DENSE, NVM_SOFTMAX);
+        uint32_t in = random_in(&net->seed, 0, 2) ? net->n - 1 : (uint32_t)random_in(&net->seed, 0, (int32_t)net->n - 1);
+        uint32_t made = add_random(net, kind, in);
+        if (random_in(&net->seed, 0, 3) == 0) {
+            net->layers[made].flags = NVM_FLAG_OUTPUT;
+        }
+    }
+    return net;
+}
+
+static void random_networks(void)
+{
+    for (uint64_t round = 0; round < 150; round++) {
+        network *net = random_network(round, (uint32_t)(4 + round % 9));
+        set_flags(net, 0);
+        run_trial(net, 10);
+    }
+}
+
+/* Drained to rest, unit spikes leave the codes that graded ones do. */
+static void unit_spikes_at_rest(void)
+{
+    for (uint64_t round = 0; round < 60; round++) {
+        network *net = random_network(5000 + round, (uint32_t)(3 + round % 5));
+        set_flags(net, 1);
+        run_trial(net, 4);
+    }
+}
+
+int main(void)
+{
+    RUN(each_kind_alone);
+    RUN(random_networks);
+    RUN(unit_spikes_at_rest);
+    return REPORT();
+}
