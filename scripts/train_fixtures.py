@@ -352,7 +352,9 @@ def write_samples() -> None:
 
 def write_table(figures: list[dict[str, object]]) -> None:
     """Replace the table between the two markers of the README."""
-    lines = ["| network | bytes | in, out | float | int8 | test rows | operators | what it is for |"]
+    lines = [
+        "| network | bytes | in, out | float | int8 | test rows | operators | what it is for |"
+    ]
     lines.append("| --- " * 8 + "|")
     for row in figures:
         operators = " ".join(sorted(set(map(str, row["operators"]))))  # type: ignore[call-overload]

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from .faults import CLASSES, random_schedule
-from .pump import STUCK_SENSOR, Moment, Pump
-from .sensors import NAMES, SENSORS
+from examples.pump.faults import CLASSES, random_schedule
+from examples.pump.pump import STUCK_SENSOR, Moment, Pump
+from examples.pump.sensors import NAMES, SENSORS
 
 __all__ = ["NAMES", "WINDOW", "Rows", "episode", "snapshots", "windows"]
 

@@ -31,7 +31,7 @@ class Fault:
     name: str
     start_s: float
     length_s: float
-    ramp_s: float = 12.0
+    ramp_s: float = 25.0
     peak: float = 1.0
 
     def active(self, time_s: float) -> bool:

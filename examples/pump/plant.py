@@ -22,7 +22,7 @@ Drive               shaft power P = ρ·g·Q·H_p / η + 1500·r³ W, η = 0.78�
 Heat                dT/dt = (T_rest − T)/τ, T_rest = T_ambient + loss/conductance; τ = 40 … 240 s.
                     Real machines take ten times as long: the plant is compressed for teaching.
 Vibration           velocity in mm/s in bands: 1× (unbalance, ∝ r²), 2× (alignment, supply),
-                    blade pass (∝ Q off the best point, cavitation), high frequency (bearing, bubbles).
+                    blade pass (Q off the best point, cavitation), high frequency (bearing, bubble).
 
 Faults have a severity 0..1 that grows along a ramp (`faults.Fault`); several may not overlap.
 """
@@ -101,9 +101,7 @@ class Plant:
             self._demand_until_s = self.time_s + self._random.uniform(25.0, 70.0)
             self._supply_v = 400.0 + self._random.uniform(-4.0, 4.0)
         self._demand = toward(self._demand, self._demand_target, self.step_s, 8.0)
-        self._speed_rpm = toward(
-            self._speed_rpm, 1230.0 + 260.0 * self._demand, self.step_s, 5.0
-        )
+        self._speed_rpm = toward(self._speed_rpm, 1230.0 + 260.0 * self._demand, self.step_s, 5.0)
         self._opening = toward(self._opening, 0.45 + 0.5 * self._demand, self.step_s, 4.0)
 
     def _hydraulics(self, severity: Mapping[str, float]) -> dict[str, float]:

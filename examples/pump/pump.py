@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .faults import NORMAL, Schedule
-from .plant import Plant
-from .sensors import Station
+from examples.pump.faults import NORMAL, Schedule
+from examples.pump.plant import Plant
+from examples.pump.sensors import Station
 
 STUCK_SENSOR = "flow_pump"
 

@@ -26,7 +26,7 @@ class Sensor:
     low: float
     high: float
     resolution: float
-    noise_span: float = 0.0005
+    noise_span: float = 0.0012
     dead_span: float = 0.006
 
     def span(self, value: float) -> float:
@@ -78,7 +78,9 @@ SENSORS: tuple[Sensor, ...] = (
         ("floor_moisture", 0, 100),
         ("oil_level", 0, 100),
     ),
-    *_sensors("V", 0.1, ("voltage_l1", 360, 420), ("voltage_l2", 360, 420), ("voltage_l3", 360, 420)),
+    *_sensors(
+        "V", 0.1, ("voltage_l1", 360, 420), ("voltage_l2", 360, 420), ("voltage_l3", 360, 420)
+    ),
     *_sensors("A", 0.1, ("current_l1", 0, 50), ("current_l2", 0, 50), ("current_l3", 0, 50)),
     *_sensors("kW", 0.01, ("power", 0, 30)),
     *_sensors("1", 0.001, ("power_factor", 0.5, 1.0)),
