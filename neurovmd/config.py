@@ -94,7 +94,7 @@ def examine(
     for path in vm_files:
         try:
             deployments.append(_deployment(path, config, node))
-        except ConfigError as error:  # noqa: PERF203  # each file is judged for itself
+        except ConfigError as error:  # each file is judged for itself
             errors.append(error)
     return Settings(config, node, tuple(deployments), (*files, *vm_files)), errors
 

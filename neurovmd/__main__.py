@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `neurovmd` program: run the daemon, check or print its configuration."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+
+from neurovm.errors import ConfigError, NeurovmError
+from neurovm.version import __version__
+
+EXIT_OK, EXIT_WARNINGS, EXIT_USAGE, EXIT_CANNOT_CREATE, EXIT_CONFIG = 0, 1, 64, 73, 78
+
+DESCRIPTION = """\
+Runs each configured VM (a neural network, .nvm or .tflite) in a process of its own: sensor events
+come in over MQTT, results leave over MQTT, the box stays below its power limit.
+"""
+EPILOG = """\
+configuration:
+  /etc/neurovmd/neurovmd.yaml, then conf.d/*.yaml beside it (later wins), then the environment:
+  NEUROVMD__MQTT__SERVER=mqtt://broker sets mqtt.server. One file for each VM in vm_dir:
+
+    model: pump.tflite
+    inputs:
+      - topic: plant/{stream}/sensor/{element}
+        payload: {format: json, field: value}
+        to: {tensor: 0, elements: [flow, pressure]}
+    output: {on: change, form: {top_k: 1}}
+
+examples:
+  neurovmd check                          is the configuration right? (exit code 78 if not)
+  neurovmd config                         what is in effect, with all defaults
+  neurovmd --config ./neurovmd.yaml       run in the foreground with this configuration
+
+signals: TERM, INT end it after draining (at most 10 s). Exit codes: 0 ended as asked,
+64 wrong usage, 73 another daemon holds the control socket, 78 wrong configuration.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]  # it never returns
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    root = _Parser(
+        prog="neurovmd",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    root.add_argument("--version", action="version", version=f"neurovmd {__version__}")
+    _config_option(root, default=None)
+    commands = root.add_subparsers(dest="command", metavar="{check,config}")
+    check = commands.add_parser("check", help="check the configuration and say what is wrong")
+    check.add_argument("--json", action="store_true", help="answer as one JSON object")
+    check.add_argument("--quiet", action="store_true", help="say nothing when all is well")
+    check.add_argument("--warnings-as-errors", action="store_true", help="exit 1 on warnings")
+    config = commands.add_parser("config", help="print the configuration in effect")
+    for command in (check, config):
+        # The same option after the command must not overwrite one given before it.
+        _config_option(command, default=argparse.SUPPRESS)
+    return root
+
+
+def _config_option(command: argparse.ArgumentParser, default: object) -> None:
+    command.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        default=default,
+        help="the main configuration file (default: the service's or your own)",
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run `neurovmd`; returns the exit code."""
+    # A SIGHUP before the daemon can answer it must not end it.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # A resolver without an answer must not hold up the only thread for long.
+    os.environ.setdefault("RES_OPTIONS", "timeout:2 attempts:1")
+    options = parser().parse_args(arguments)
+    try:
+        if options.command == "check":
+            return _check(options)
+        if options.command == "config":
+            return _config(options.config)
+        return _run(options.config)
+    except ConfigError as error:
+        print(f"neurovmd: {error}", file=sys.stderr)  # noqa: T201
+        return EXIT_CONFIG
+
+
+def _run(file: Path | None) -> int:
+    from neurovmd import config, log
+    from neurovmd.control import Occupied
+
+    settings = config.load(file)
+    log.set_level(settings.config.log_level)
+    from neurovmd.notify import Notifier
+    from neurovmd.supervisor import Supervisor
+
+    try:
+        return Supervisor(settings, Notifier()).run()
+    except Occupied as error:
+        print(f"neurovmd: {error}", file=sys.stderr)  # noqa: T201
+        return EXIT_CANNOT_CREATE
+
+
+def _check(options: argparse.Namespace) -> int:
+    from neurovmd import check
+
+    try:
+        report = check.examine(options.config)
+    except ConfigError as error:
+        report = check.Report(errors=[error])
+    if options.json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report.as_json())).decode() + "\n")
+    else:
+        for line in report.lines(quiet=options.quiet):
+            print(line, file=sys.stderr if report.errors else sys.stdout)
+    if report.errors:
+        return EXIT_CONFIG
+    return EXIT_WARNINGS if report.warnings and options.warnings_as_errors else EXIT_OK
+
+
+def _config(file: Path | None) -> int:
+    import yaml
+
+    from neurovmd import config
+
+    settings = config.load(file)
+    shown = {
+        **msgspec.to_builtins(settings.config),
+        "node": settings.node,
+        "vms": {vm.name: msgspec.to_builtins(vm.vm) for vm in settings.deployments},
+    }
+    yaml.safe_dump(shown, sys.stdout, sort_keys=False, allow_unicode=True)
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except NeurovmError as error:
+        sys.exit(f"neurovmd: {error}")

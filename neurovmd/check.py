@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`neurovmd check`: the configuration judged without running it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from neurovm.errors import ConfigError, NeurovmError
+from neurovmd import config
+from neurovmd.config import Deployment, Settings
+from neurovmd.mapping import Inputs, MappingError
+
+
+@dataclass(slots=True)
+class Report:
+    """`errors` keep the daemon (or a VM) from running; `warnings` do not."""
+
+    settings: Settings | None = None
+    errors: list[ConfigError] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "ok": not self.errors,
+            "errors": [
+                {
+                    "file": error.file,
+                    "line": error.line,
+                    "key": error.key,
+                    "found": error.found,
+                    "accepted": error.accepted,
+                }
+                for error in self.errors
+            ],
+            "warnings": self.warnings,
+            "files": [str(path) for path in self.settings.files] if self.settings else [],
+            "vms": [vm.name for vm in self.settings.deployments] if self.settings else [],
+        }
+
+    def lines(self, *, quiet: bool) -> list[str]:
+        """What people read."""
+        said = [str(error) for error in self.errors]
+        said += [f"warning: {warning}" for warning in self.warnings]
+        if not self.errors and not quiet and self.settings:
+            names = ", ".join(vm.name for vm in self.settings.deployments) or "none"
+            said.append(f"the configuration is right; VMs: {names}")
+        return said
+
+
+def examine(file: Path | None) -> Report:
+    """Judge all files; ConfigError where the main file itself is wrong."""
+    settings, errors = config.examine(file)
+    report = Report(settings, errors)
+    for deployment in settings.deployments:
+        _examine_model(deployment, settings, report)
+    if not settings.deployments and not errors:
+        report.warnings.append(f"{settings.config.vm_dir}: no VM is configured (*.yaml)")
+    secret = settings.config.mqtt.password_file
+    if secret is not None and not os.access(secret, os.R_OK):
+        where = str(settings.files[0]) if settings.files else "environment"
+        report.errors.append(ConfigError(where, "mqtt.password_file", secret, "a readable file"))
+    return report
+
+
+def _examine_model(deployment: Deployment, settings: Settings, report: Report) -> None:
+    """A bundle is opened and its inputs are compared; a .tflite must be there to be converted."""
+    where = str(deployment.file)
+    if not os.access(deployment.model, os.R_OK):
+        found = f"{deployment.model}, which cannot be read"
+        report.errors.append(ConfigError(where, "model", found, "a model file"))
+        return
+    if deployment.model.suffix != ".nvm":
+        return
+    import neurovm
+
+    try:
+        with neurovm.load(deployment.model, check="sha256") as model:
+            Inputs(deployment.vm, settings.names(deployment.name), model)
+    except MappingError as error:
+        report.errors.append(ConfigError(where, error.key, error.found, error.accepted))
+    except (NeurovmError, OSError, ValueError) as error:
+        report.errors.append(ConfigError(where, "model", str(error), "an undamaged model file"))

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compute thread of a worker: messages in, steps of sessions, results out.
+
+Every accepted message gets the next `seq` of its stream. A result says the last `seq` it follows
+and, where it covers several, the first (`seq_first`): the ranges of a stream's results touch, so a
+subscriber sees no gap. With `on: always` each seq is answered by itself once the stream is complete
+(`wait_for`); before that, and with `change` and `interval`, by the next result there is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from neurovm.errors import BackendError, ShapeError
+from neurovmd import log
+from neurovmd.mailbox import Mailbox, Message, Receipt
+from neurovmd.mapping import Inputs, RefusedError, Update
+from neurovmd.power.actuators import rest_ns
+from neurovmd.result import Cost, ResultWriter
+from neurovmd.schema import Output, Vm
+from neurovmd.shared import DUTY_ONE, DropReason, Slot
+
+if TYPE_CHECKING:
+    from neurovm import Model, Session
+
+# Results are handed over at the end of a batch, or after this long within one.
+HAND_OVER_NS = 1_000_000
+# Rests shorter than this are saved up: a wait costs some 50 µs itself.
+LEAST_REST_NS = 2_000_000
+PAUSE_LOOK_S = 0.25
+
+_SOPS, _DENSE_MACS = 3, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A processed message: `receipt` (None: QoS 0) and what it is answered with, if anything."""
+
+    receipt: Receipt | None
+    topic: str = ""
+    payload: bytes = b""
+
+
+@dataclass(slots=True)
+class Stream:
+    """One sensor key: its session and what its subscriber has not been told yet."""
+
+    name: str
+    topic: str
+    session: Session
+    missing: set[int]
+    seq: int = 0
+    answered: int = 0
+    due_s: float = 0.0
+    published: bytes | None = None
+    cost: Cost = field(default_factory=Cost)
+
+
+class Streams:
+    """The streams of a VM and what is done with one message; used by one thread.
+
+    `clock_ns` is monotonic, `wall_ns` the time of day.
+    """
+
+    def __init__(
+        self,
+        vm: Vm,
+        model: Model,
+        inputs: Inputs,
+        writer: ResultWriter,
+        topic: Callable[[str], str],
+        slot: Slot,
+        *,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._output: Output = vm.output
+        self._max_streams = vm.max_streams
+        self._model, self._inputs, self._writer = model, inputs, writer
+        self._topic, self._slot = topic, slot
+        self._clock_ns, self._wall_ns = clock_ns, wall_ns
+        self._streams: dict[str, Stream] = {}
+        self._due: dict[str, Stream] = {}
+        self._initial = inputs.initial()
+
+    def accept(self, message: Message) -> Done:
+        """Process one message; what it is answered with."""
+        try:
+            update = self._inputs.read(message.topic, message.payload)
+            stream = self._streams.get(update.stream) or self._open(update.stream)
+            self._step(stream, update)
+        except RefusedError as refusal:
+            self._refuse(refusal.reason, str(refusal))
+            return Done(message.receipt)
+        except (BackendError, ShapeError) as error:
+            self._refuse(DropReason.BACKEND, str(error))
+            return Done(message.receipt)
+        if self._output.on == "interval":
+            self._plan(stream)
+            return Done(message.receipt)
+        if self._to_answer(stream):
+            return Done(message.receipt, stream.topic, self._answer(stream))
+        return Done(message.receipt)
+
+    def due(self) -> list[Done]:
+        """The results of `on: interval` whose time has come."""
+        now_s = self._clock_ns() / 1e9
+        return self._answer_all([stream for stream in self._due.values() if stream.due_s <= now_s])
+
+    def flush(self) -> list[Done]:
+        """The results of `on: interval` that still wait, at the end."""
+        return self._answer_all(list(self._due.values()))
+
+    def _answer_all(self, ready: list[Stream]) -> list[Done]:
+        for stream in ready:
+            del self._due[stream.name]
+        return [Done(None, stream.topic, self._answer(stream)) for stream in ready]
+
+    def next_due_s(self) -> float | None:
+        """Seconds until `due` has something; None while nothing waits for its interval."""
+        if not self._due:
+            return None
+        first = min(stream.due_s for stream in self._due.values())
+        return max(0.0, first - self._clock_ns() / 1e9)
+
+    def _open(self, name: str) -> Stream:
+        limit = min(self._max_streams, self._slot.max_streams or self._max_streams)
+        if len(self._streams) >= limit:
+            raise RefusedError(DropReason.STREAMS, f"stream {name!r} beyond max_streams {limit}")
+        session = self._model.session(counters=self._slot.counters)
+        session.update(*self._initial)
+        missing = set(self._inputs.expected) if self._output.wait_for == "all" else set()
+        stream = Stream(name, self._topic(name), session, missing)
+        self._streams[name] = stream
+        self._slot.streams = len(self._streams)
+        return stream
+
+    def _step(self, stream: Stream, update: Update) -> None:
+        counters = self._slot.counters
+        sops, macs = counters[_SOPS], counters[_DENSE_MACS]
+        start_ns = self._clock_ns()
+        stream.session.update(update.indices, update.codes)
+        cost = stream.cost
+        cost.compute_ns += self._clock_ns() - start_ns
+        cost.sops += counters[_SOPS] - sops
+        cost.dense_macs += counters[_DENSE_MACS] - macs
+        stream.seq += 1
+        if stream.missing:
+            stream.missing.difference_update(update.indices)
+
+    def _to_answer(self, stream: Stream) -> bool:
+        if stream.missing:
+            return False
+        if self._output.on == "always" or stream.published is None:
+            return True
+        return stream.session.changed and stream.session.output.tobytes() != stream.published
+
+    def _plan(self, stream: Stream) -> None:
+        if not stream.missing and stream.name not in self._due:
+            now_s = self._clock_ns() / 1e9
+            period_s = self._output.interval_s or 0.0
+            # A stream that was quiet answers at once, then at most once an interval.
+            stream.due_s = max(now_s, stream.due_s + period_s)
+            self._due[stream.name] = stream
+
+    def _answer(self, stream: Stream) -> bytes:
+        codes = stream.session.output
+        stream.published = codes.tobytes()
+        first, stream.answered = stream.answered + 1, stream.seq
+        cost, stream.cost = stream.cost, Cost()
+        t_us = self._wall_ns() // 1000
+        return self._writer.write(stream.name, first, stream.seq, t_us, codes, cost)
+
+    def _refuse(self, reason: DropReason, detail: str) -> None:
+        total = self._slot.count_drop(reason)
+        if total & (total - 1) == 0:  # the 1st, 2nd, 4th, 8th, ...
+            log.warning("message.dropped", reason=reason.name.lower(), total=total, detail=detail)
+
+
+class Compute:
+    """Runs `Streams` on its own thread, resting as the supervisor's duty and `cpu` ask."""
+
+    def __init__(
+        self,
+        streams: Streams,
+        mailbox: Mailbox,
+        slot: Slot,
+        cpu_share: float,
+        hand_over: Callable[[list[Done]], None],
+        wake_supervisor: Callable[[], None],
+    ) -> None:
+        self._streams, self._mailbox, self._slot = streams, mailbox, slot
+        self._share_q16 = int(cpu_share * DUTY_ONE)
+        self._hand_over, self._wake_supervisor = hand_over, wake_supervisor
+        self._owed_ns = 0
+        self._cpu_ns = time.process_time_ns()
+
+    def run(self) -> None:
+        """Until the mailbox is closed and empty."""
+        while True:
+            self._wait_while_paused()
+            batch = self._mailbox.take(self._streams.next_due_s())
+            if batch is None:
+                break
+            self._wake_supervisor()
+            self._process(batch)
+            self._rest()
+        self._hand_over(self._streams.flush())
+
+    def _process(self, batch: list[Message]) -> None:
+        slot = self._slot
+        done: list[Done] = []
+        handed_ns = time.monotonic_ns()
+        for message in batch:
+            now_ns = time.monotonic_ns()
+            slot.busy_since_ns = now_ns
+            done.append(self._streams.accept(message))
+            if now_ns - handed_ns > HAND_OVER_NS:
+                self._hand_over(done)
+                done, handed_ns = [], now_ns
+        slot.queue_depth = len(self._mailbox)
+        done += self._streams.due()
+        slot.busy_since_ns = 0
+        if done:
+            self._hand_over(done)
+
+    def _wait_while_paused(self) -> None:
+        slot = self._slot
+        while (slot.paused or not slot.duty_q16) and not self._mailbox.closed:
+            self._mailbox.rest(PAUSE_LOOK_S)
+
+    def _rest(self) -> None:
+        """Rest in proportion to the CPU time this process took since the last look."""
+        cpu_ns = time.process_time_ns()
+        busy_ns, self._cpu_ns = cpu_ns - self._cpu_ns, cpu_ns
+        self._slot.cpu_ns = cpu_ns
+        self._owed_ns += rest_ns(busy_ns, min(self._slot.duty_q16, self._share_q16)) or 0
+        if self._owed_ns >= LEAST_REST_NS:
+            self._mailbox.rest(self._owed_ns / 1e9)
+            self._owed_ns = 0

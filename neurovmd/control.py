@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The control socket: one JSON object a line in, one out.
+
+`{"op": "status"}` → `{"status": "ok", "data": {…}}`; anything else → `{"status": "error", "error":
+"…"}`. The socket is 0660, so that the group may ask. A client that sends nonsense or does not read
+is closed; it never holds up the daemon.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import grp
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from neurovmd import log
+
+GROUP = "neurovm"
+MAX_CLIENTS = 8
+MAX_REQUEST_BYTES = 4096
+
+Operation = Callable[[], object]
+
+
+class Occupied(Exception):  # noqa: N818  # a state of the place, not a fault
+    """Another daemon answers on this socket."""
+
+
+class ControlServer:
+    """Listens on `path`; the owner watches `filenos` and calls `ready`."""
+
+    def __init__(self, path: Path, operations: dict[str, Operation]) -> None:
+        self._path = path
+        self._operations = operations
+        self._clients: dict[int, tuple[socket.socket, bytearray]] = {}
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            self._bind()
+        except OSError:
+            self._listener.close()
+            raise
+
+    def _bind(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(self._path)
+        before = os.umask(0o117)
+        try:
+            self._listener.bind(str(self._path))
+        finally:
+            os.umask(before)
+        # Only root and members may give it to the group; others keep their own.
+        with contextlib.suppress(KeyError, OSError):
+            os.chown(self._path, -1, grp.getgrnam(GROUP).gr_gid)
+        self._listener.setblocking(False)
+        self._listener.listen(MAX_CLIENTS)
+
+    def filenos(self) -> list[int]:
+        return [self._listener.fileno(), *self._clients]
+
+    def ready(self, number: int) -> None:
+        """Serve one file descriptor that has become readable."""
+        if number == self._listener.fileno():
+            self._accept()
+        elif number in self._clients:
+            self._read(number)
+
+    def close(self) -> None:
+        """Stop listening and remove the socket."""
+        self.forget()
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+    def forget(self) -> None:
+        """In a forked child: close what was inherited."""
+        for number in list(self._clients):
+            self._drop(number)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        try:
+            client, _ = self._listener.accept()
+        except OSError:
+            return
+        client.setblocking(False)
+        while len(self._clients) >= MAX_CLIENTS:
+            self._drop(next(iter(self._clients)))
+        self._clients[client.fileno()] = (client, bytearray())
+
+    def _read(self, number: int) -> None:
+        client, pending = self._clients[number]
+        try:
+            data = client.recv(MAX_REQUEST_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        pending += data
+        if not data or len(pending) > MAX_REQUEST_BYTES:
+            self._drop(number)
+            return
+        *lines, rest = bytes(pending).split(b"\n")
+        pending[:] = rest
+        answers = b"".join(msgspec.json.encode(self._answer(line)) + b"\n" for line in lines)
+        try:
+            if client.send(answers) < len(answers):
+                self._drop(number)
+        except OSError:
+            self._drop(number)
+
+    def _answer(self, line: bytes) -> dict[str, object]:
+        try:
+            request = msgspec.json.decode(line, type=dict[str, object])
+        except (msgspec.DecodeError, RecursionError) as error:
+            return {"status": "error", "error": f"not a JSON object: {error}"}
+        operation = self._operations.get(str(request.get("op")))
+        if operation is None:
+            accepted = ", ".join(self._operations)
+            return {
+                "status": "error",
+                "error": f"op: found {request.get('op')!r}; accepted: {accepted}",
+            }
+        return {"status": "ok", "data": operation()}
+
+    def _drop(self, number: int) -> None:
+        client, _ = self._clients.pop(number)
+        client.close()
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a socket that nobody listens on; Occupied where somebody does."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError as error:
+            if error.errno in (errno.ECONNREFUSED, errno.ENOENT):
+                log.debug("control.stale_socket_removed", path=path)
+                path.unlink(missing_ok=True)
+            return
+    raise Occupied(f"another neurovmd answers on {path}")

@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The VMs of a daemon: convert where needed, fork a worker each, restart what ends.
+
+A VM whose worker ends unasked is restarted after 1 s, then twice as long each time up to 60 s; a
+minute of good service starts over. One model is converted at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from neurovmd import log, worker
+from neurovmd.config import Deployment, Settings
+from neurovmd.conversion import Conversion, cached_bundle
+from neurovmd.shared import SharedBlock, Slot, WorkerState
+
+RETRY_FIRST_S = 1.0
+RETRY_LAST_S = 60.0
+STABLE_S = 60.0
+# Signs of life (interfaces: watchdog progress of a worker).
+TICK_LIMIT_NS = 20_000_000_000
+BUSY_LIMIT_NS = 10_000_000_000
+LOADING_LIMIT_NS = 60_000_000_000
+
+
+class _Report(msgspec.Struct):
+    state: str
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Vm:
+    """One VM as the supervisor sees it. `state` is loading, ready or failed; `reason` says more."""
+
+    deployment: Deployment
+    slot: Slot
+    state: str = "loading"
+    reason: str = ""
+    bundle: Path | None = None
+    pid: int = 0
+    pipe: int = -1
+    heard: bytearray = field(default_factory=bytearray)
+    conversion: Conversion | None = None
+    restarts: int = 0
+    failures: int = 0
+    started_at: float = 0.0
+    retry_at: float | None = 0.0
+    settled: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.deployment.name
+
+
+class Fleet:
+    """All VMs of a daemon.
+
+    `changed` is called when one changes its state; `in_child` in each new worker, to let go of what
+    only the supervisor may hold.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        block: SharedBlock,
+        *,
+        changed: Callable[[Vm], None],
+        in_child: Callable[[], None],
+    ) -> None:
+        self._settings, self._block = settings, block
+        self._changed, self._in_child = changed, in_child
+        self.vms = [
+            Vm(deployment, block.slot(number))
+            for number, deployment in enumerate(settings.deployments)
+        ]
+        self.work = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._lifeline, self._held = os.pipe2(os.O_CLOEXEC)
+        self._stopping = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether every VM has become ready or failed at least once."""
+        return all(vm.settled for vm in self.vms)
+
+    @property
+    def converting(self) -> bool:
+        return any(vm.conversion for vm in self.vms)
+
+    @property
+    def running(self) -> bool:
+        return any(vm.pid or vm.conversion for vm in self.vms)
+
+    def filenos(self) -> Iterator[int]:
+        for vm in self.vms:
+            if vm.pipe >= 0:
+                yield vm.pipe
+            if vm.conversion and vm.conversion.stderr >= 0:
+                yield vm.conversion.stderr
+
+    def ready(self, number: int) -> None:
+        """Read what a worker or a conversion says."""
+        for vm in self.vms:
+            if vm.pipe == number:
+                self._listen(vm)
+            elif vm.conversion and vm.conversion.stderr == number:
+                vm.conversion.listen()
+
+    def tick(self, now: float) -> float:
+        """Start what is due; returns the time of the next call (`now` + 1 h when nothing is)."""
+        if self._stopping:
+            return now + 3600.0
+        for vm in self.vms:
+            if vm.retry_at is not None and now >= vm.retry_at:
+                self._start(vm)
+            if vm.conversion and vm.conversion.overdue(now):
+                vm.conversion.kill()
+        times = [vm.retry_at for vm in self.vms if vm.retry_at is not None]
+        times += [vm.conversion.deadline for vm in self.vms if vm.conversion]
+        return min(times, default=now + 3600.0)
+
+    def reap(self) -> None:
+        """Take the children that have ended."""
+        for vm in self.vms:
+            if vm.pid:
+                status = _ended(vm.pid)
+                if status is not None:
+                    self._worker_ended(vm, os.waitstatus_to_exitcode(status))
+            if vm.conversion:
+                status = _ended(vm.conversion.pid)
+                if status is not None:
+                    self._converted(vm, vm.conversion, status)
+
+    def end_stuck(self, now_ns: int) -> bool:
+        """Kill the workers that make no progress; whether there were any."""
+        stuck = [(vm, reason) for vm in self.vms if (reason := stuck_reason(vm, now_ns))]
+        for vm, reason in stuck:
+            log.error("worker.stuck", vm=vm.name, pid=vm.pid, reason=reason)
+            os.kill(vm.pid, signal.SIGKILL)
+        return bool(stuck)
+
+    def stop(self) -> None:
+        """Ask every worker to drain and end; conversions are given up."""
+        self._stopping = True
+        for vm in self.vms:
+            if vm.pid:
+                os.kill(vm.pid, signal.SIGTERM)
+            if vm.conversion:
+                vm.conversion.kill()
+
+    def kill(self) -> None:
+        """End every worker that is still there."""
+        for vm in self.vms:
+            if vm.pid:
+                os.kill(vm.pid, signal.SIGKILL)
+
+    def _start(self, vm: Vm) -> None:
+        vm.retry_at = None
+        try:
+            if vm.deployment.model.suffix == ".tflite":
+                if self.converting:
+                    vm.retry_at = time.monotonic() + 0.5
+                    return
+                vm.bundle = cached_bundle(vm.deployment, Path(self._settings.config.cache_dir))
+                if not vm.bundle.exists():
+                    vm.conversion = Conversion.start(vm.deployment, vm.bundle)
+                    log.info("model.converting", vm=vm.name, model=vm.deployment.model)
+                    self._set(vm, "loading", "converting")
+                    return
+            else:
+                vm.bundle = vm.deployment.model
+            self._fork(vm, vm.bundle)
+        except (OSError, ValueError) as error:
+            self._fail(vm, str(error))
+
+    def _converted(self, vm: Vm, conversion: Conversion, status: int) -> None:
+        conversion.listen()
+        conversion.close()
+        vm.conversion = None
+        if self._stopping:
+            return
+        reason = conversion.failure(status)
+        if reason:
+            self._fail(vm, reason)
+        else:
+            log.info("model.converted", vm=vm.name, bundle=conversion.bundle.name)
+            self._fork(vm, conversion.bundle)
+
+    def _fork(self, vm: Vm, bundle: Path) -> None:
+        vm.slot.clear_worker()
+        vm.slot.generation += 1
+        vm.slot.max_streams = vm.deployment.vm.max_streams
+        read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # What is alive now is never looked at again: its pages stay shared with the workers.
+        gc.freeze()
+        # A signal before the child has its own handlers would run the supervisor's.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
+        pid = os.fork()
+        if pid == 0:
+            self._be_worker(vm, bundle, write_end)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
+        os.close(write_end)
+        vm.pid, vm.pipe, vm.started_at = pid, read_end, time.monotonic()
+        vm.heard.clear()
+        log.info("worker.started", vm=vm.name, pid=pid)
+        self._set(vm, "loading", "")
+
+    def _be_worker(self, vm: Vm, bundle: Path, write_end: int) -> None:
+        """In the child: become the worker and never return."""
+        code = worker.EXIT_SOFTWARE
+        try:
+            self._in_child()
+            for number in list(self.filenos()):
+                os.close(number)
+            os.close(self._held)
+            code = worker.run(
+                worker.Assignment(
+                    settings=self._settings,
+                    deployment=vm.deployment,
+                    bundle=bundle,
+                    block=self._block,
+                    slot=vm.slot,
+                    report=write_end,
+                    lifeline=self._lifeline,
+                    work=self.work,
+                )
+            )
+        except BaseException:  # noqa: BLE001  # the child must not return into the supervisor's loop
+            import traceback
+
+            log.error("worker.crashed", traceback=traceback.format_exc(limit=-6))
+        finally:
+            os._exit(code)
+
+    def _listen(self, vm: Vm) -> None:
+        try:
+            data = os.read(vm.pipe, 65536)
+        except BlockingIOError:
+            return
+        if not data:
+            os.close(vm.pipe)
+            vm.pipe = -1
+            return
+        vm.heard += data
+        *lines, rest = bytes(vm.heard).split(b"\n")
+        vm.heard[:] = rest[-65536:]
+        for line in lines:
+            with contextlib.suppress(msgspec.DecodeError, msgspec.ValidationError):
+                said = msgspec.json.decode(line, type=_Report)
+                self._set(vm, said.state, said.reason)
+
+    def _worker_ended(self, vm: Vm, code: int) -> None:
+        while vm.pipe >= 0:  # its last words: it held the only other end, so this reaches the end
+            self._listen(vm)
+        pid, vm.pid = vm.pid, 0
+        vm.slot.pid = 0
+        vm.slot.state = WorkerState.EMPTY
+        log.info("worker.ended", vm=vm.name, pid=pid, code=code)
+        if self._stopping:
+            return
+        if time.monotonic() - vm.started_at >= STABLE_S:
+            vm.failures = 0
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        said = vm.reason if vm.state == "failed" else f"the worker ended ({how})"
+        vm.restarts += 1
+        self._fail(vm, said)
+
+    def _fail(self, vm: Vm, reason: str) -> None:
+        delay = min(RETRY_LAST_S, RETRY_FIRST_S * 2 ** min(vm.failures, 10))
+        vm.failures += 1
+        vm.retry_at = time.monotonic() + delay
+        log.error("vm.failed", vm=vm.name, reason=reason, retry_s=delay)
+        self._set(vm, "failed", reason)
+
+    def _set(self, vm: Vm, state: str, reason: str) -> None:
+        vm.settled = vm.settled or state in ("ready", "failed")
+        if (state, reason) != (vm.state, vm.reason):
+            vm.state, vm.reason = state, reason
+            self._changed(vm)
+
+
+def stuck_reason(vm: Vm, now_ns: int) -> str:
+    """Why a worker counts as stuck; empty while it makes progress (or there is none)."""
+    if not vm.pid:
+        return ""
+    slot = vm.slot
+    if slot.state in (WorkerState.EMPTY, WorkerState.LOADING):
+        loading_ns = now_ns - int(vm.started_at * 1e9)
+        return "its model does not finish loading" if loading_ns > LOADING_LIMIT_NS else ""
+    quiet_ns = now_ns - slot.network_tick_ns
+    if quiet_ns > TICK_LIMIT_NS:
+        return f"its network thread has been quiet for {quiet_ns / 1e9:.0f} s"
+    busy_since_ns = slot.busy_since_ns
+    if busy_since_ns and now_ns - busy_since_ns > BUSY_LIMIT_NS:
+        return f"one message has taken {(now_ns - busy_since_ns) / 1e9:.0f} s"
+    return ""
+
+
+def _ended(pid: int) -> int | None:
+    """The wait status of a child that has ended, else None."""
+    try:
+        found, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return 0
+    return status if found else None

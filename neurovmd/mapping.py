@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a message to the codes it sets: topic → stream and element, payload → values → codes.
+
+Bound once to a model, so that whatever does not fit it is said when the VM starts. Input codes are
+numbered through all input tensors in C order, as `Session.update` takes them.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from neurovm.errors import ShapeError
+from neurovmd.payload import Codes, PayloadError, Values
+from neurovmd.schema import Input, Vm
+from neurovmd.shared import DropReason
+from neurovmd.topics import TopicPattern, parse_input
+
+if TYPE_CHECKING:
+    from neurovm import Model
+
+# A topic seen before is not taken apart again; a publisher that invents topics cannot fill memory.
+MAX_ROUTES = 8192
+MAX_STREAM_BYTES = 256
+
+_FLIP = bytes(code ^ 0x80 for code in range(256))
+
+
+class RefusedError(Exception):
+    """A message that sets nothing; `reason` is what it is counted as."""
+
+    def __init__(self, reason: DropReason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class MappingError(ValueError):
+    """A VM's inputs that do not fit its model; `key` is where in its file."""
+
+    def __init__(self, key: str, found: str, accepted: str) -> None:
+        super().__init__(f"{key}: found {found}; accepted: {accepted}")
+        self.key, self.found, self.accepted = key, found, accepted
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What one message sets: `codes[k]` (int8, as bytes) becomes the code of input `indices[k]`."""
+
+    stream: str
+    indices: array[int]
+    codes: bytes
+
+
+class Port:
+    """One input tensor as a target of real values.
+
+    Values are quantised as the source model would: float32 inputs by the model's profile, int8 and
+    uint8 inputs to the nearest code (halves to even), both saturating at −128 and 127.
+    """
+
+    def __init__(self, model: Model, tensor: int, base: int) -> None:
+        info = model.inputs[tensor]
+        self._model, self._tensor, self._info = model, tensor, info
+        self.base = base
+        self.size = info.size
+        self.dtype: str = info.dtype
+
+    def quantize(self, values: Sequence[float]) -> bytes:
+        """Codes of finite real numbers, as many as given."""
+        if self.dtype == "float32":
+            return self._model.quantize(self._tensor, values, count=len(values))
+        scale, zero = self._info.scale, self._info.zero_point
+        codes = (round(value / scale) + zero for value in values)
+        return bytes(min(127, max(-128, code)) & 0xFF for code in codes)
+
+    def raw(self, codes: Codes) -> bytes:
+        """The source's own codes as ours (uint8 runs as q − 128)."""
+        return codes.data.translate(_FLIP) if codes.dtype == "uint8" else codes.data
+
+
+class Binding:
+    """One entry of `inputs`, bound to its tensor: reads a topic and a payload."""
+
+    def __init__(self, source: Input, pattern: TopicPattern, port: Port, key: str) -> None:
+        names = source.to.elements
+        self.pattern = pattern
+        self._port = port
+        self._decode = source.payload.decoder()
+        self._numbers = None if names is None else {name: at for at, name in enumerate(names)}
+        self._all = array("I", range(port.base, port.base + port.size))
+        if names is not None and len(names) != port.size:
+            accepted = f"{port.size}, one for each element of the input tensor"
+            raise MappingError(f"{key}.to.elements", f"{len(names)} names", accepted)
+        dtype = getattr(source.payload, "dtype", None)
+        if dtype is not None and pattern.element_level is not None:
+            accepted = "a topic without {element}: a raw payload is a whole tensor"
+            raise MappingError(f"{key}.topic", "{element}", accepted)
+        if dtype not in (None, "float32", port.dtype):
+            accepted = f"float32 (real values) or {port.dtype} (the model's own input)"
+            raise MappingError(f"{key}.payload.dtype", str(dtype), accepted)
+        self._initial = source.initial
+
+    @property
+    def indices(self) -> array[int]:
+        """All input numbers this entry may set."""
+        return self._all
+
+    def initial_codes(self) -> bytes:
+        """The codes of its elements until they are first heard."""
+        return self._port.quantize([self._initial]) * self._port.size
+
+    def element(self, levels: list[str]) -> int | None:
+        """The element a topic names (0..size-1), None where it names none."""
+        name = self.pattern.element(levels)
+        if name is None:
+            return None
+        if self._numbers is not None:
+            number = self._numbers.get(name)
+        else:
+            number = int(name) if name.isascii() and name.isdigit() and len(name) < 10 else None
+        if number is None or number >= self._port.size:
+            raise RefusedError(DropReason.TOPIC, f"no element {name!r}")
+        return number
+
+    def read(self, payload: bytes, element: int | None) -> tuple[array[int], bytes]:
+        """The input numbers a payload sets and their codes; RefusedError where it cannot."""
+        try:
+            values = self._decode(payload)
+        except PayloadError as error:
+            raise RefusedError(DropReason.PAYLOAD, str(error)) from None
+        if element is not None:
+            return array("I", (self._port.base + element,)), self._reals([values])
+        return self._tensor(values)
+
+    def _tensor(self, values: Values) -> tuple[array[int], bytes]:
+        """A payload that is not for one element: the whole tensor, or some elements by name."""
+        if isinstance(values, dict):
+            return self._named(values)
+        if isinstance(values, Codes):
+            self._check_length(len(values.data))
+            return self._all, self._port.raw(values)
+        if not isinstance(values, (list, array)):
+            values = [values]
+        self._check_length(len(values))
+        return self._all, self._reals(values)
+
+    def _named(self, values: Mapping[str, object]) -> tuple[array[int], bytes]:
+        """An object by element name; names that are no elements are other data, and ignored."""
+        numbers = self._numbers or {}
+        known = [name for name in values if name in numbers]
+        if not known:
+            raise RefusedError(DropReason.VALUE, "an object with none of the elements")
+        indices = array("I", (self._port.base + numbers[name] for name in known))
+        return indices, self._reals([values[name] for name in known])
+
+    def _check_length(self, found: int) -> None:
+        if found != self._port.size:
+            detail = f"found {found} values; accepted: {self._port.size}"
+            raise RefusedError(DropReason.PAYLOAD, detail)
+
+    def _reals(self, values: Sequence[object]) -> bytes:
+        try:
+            numbers = [float(value) for value in values if isinstance(value, (int, float))]
+            if len(numbers) != len(values) or not all(map(math.isfinite, numbers)):
+                raise RefusedError(DropReason.VALUE, "a value that is not a finite number")
+            return self._port.quantize(numbers)
+        except (OverflowError, ShapeError) as error:
+            raise RefusedError(DropReason.VALUE, str(error)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where the messages of one topic go: the stream, and the element of each entry."""
+
+    stream: str
+    parts: tuple[tuple[Binding, int | None], ...]
+
+
+class Inputs:
+    """All `inputs` of a VM bound to its model."""
+
+    def __init__(self, vm: Vm, names: Mapping[str, str], model: Model) -> None:
+        ports: list[Port] = []
+        base = 0
+        for tensor in range(len(model.inputs)):
+            ports.append(Port(model, tensor, base))
+            base += ports[-1].size
+        self.bindings: list[Binding] = []
+        self.filters: dict[str, int] = {}
+        for number, source in enumerate(vm.inputs):
+            key = f"inputs[{number}]"
+            if source.to.tensor >= len(ports):
+                accepted = f"0 to {len(ports) - 1}: the model has {len(ports)} input tensors"
+                raise MappingError(f"{key}.to.tensor", str(source.to.tensor), accepted)
+            pattern = parse_input(source.topic, names)
+            port = ports[source.to.tensor]
+            binding = Binding(source, pattern, port, key)
+            self.bindings.append(binding)
+            qos = max(source.qos, self.filters.get(pattern.filter, 0))
+            self.filters[pattern.filter] = qos
+        self.expected = frozenset(at for binding in self.bindings for at in binding.indices)
+        self._routes: dict[str, Route] = {}
+
+    def initial(self) -> tuple[array[int], bytes]:
+        """The elements' codes until they are first heard."""
+        indices, codes = array("I"), b""
+        for binding in self.bindings:
+            indices.extend(binding.indices)
+            codes += binding.initial_codes()
+        return indices, codes
+
+    def read(self, topic: str | None, payload: bytes) -> Update:
+        """What a message sets; RefusedError where it sets nothing.
+
+        Every entry whose topic matches takes its part; together they are one update.
+        """
+        if topic is None:
+            raise RefusedError(DropReason.TOPIC, "a topic that is not UTF-8")
+        route = self._routes.get(topic) or self._find(topic)
+        if len(route.parts) == 1:
+            binding, element = route.parts[0]
+            return Update(route.stream, *binding.read(payload, element))
+        indices, codes = array("I"), b""
+        for binding, element in route.parts:
+            more, code = binding.read(payload, element)
+            indices.extend(more)
+            codes += code
+        return Update(route.stream, indices, codes)
+
+    def _find(self, topic: str) -> Route:
+        levels = topic.split("/")
+        matching = [binding for binding in self.bindings if binding.pattern.matches(levels)]
+        if not matching:
+            raise RefusedError(DropReason.TOPIC, f"no input has the topic {topic[:80]!r}")
+        stream = matching[0].pattern.stream(levels)
+        if not stream or len(stream.encode("utf-8", "replace")) > MAX_STREAM_BYTES:
+            raise RefusedError(DropReason.TOPIC, f"a stream name of {len(stream)} characters")
+        parts = tuple((binding, binding.element(levels)) for binding in matching)
+        route = Route(stream, parts)
+        if len(self._routes) >= MAX_ROUTES:
+            self._routes.clear()
+        self._routes[topic] = route
+        return route

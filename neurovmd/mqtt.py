@@ -1,0 +1,402 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One MQTT connection inside its owner's select loop; the only place that speaks paho.
+
+The owner watches `fileno`, calls `readable`, `writable` and `tick`, and hears about it through
+`Events`; every call is made on the owner's one thread, as paho writes to its socket from whichever
+thread calls it. A broker that is away is a state: the connection retries for ever after 1 s, then
+twice as long each time up to 30 s, with jitter. MQTT 5 is tried first and 3.1.1 where the broker
+does not speak it (CONNACK reason 132, or two closes before any CONNACK): that needs a new client.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from neurovmd import log
+from neurovmd.config import Settings
+
+RETRY_FIRST_S = 1.0
+RETRY_LAST_S = 30.0
+CONNECT_TIMEOUT_S = 5.0
+CONNACK_TIMEOUT_S = 10.0
+# A connection that lived this long was a good one: the next retry starts at 1 s again.
+STABLE_S = 10.0
+READ_BATCH = 64
+# A session outlives its connection by a day; an older backlog is not worth replaying.
+SESSION_EXPIRY_S = 24 * 3600
+# QoS 1 messages a broker may send ahead of our acknowledgements.
+RECEIVE_MAXIMUM = 256
+PACKET_OVERHEAD = 66_000  # a topic of 65,535 bytes and the fixed part of a PUBLISH
+
+_UNSUPPORTED_VERSION = 132
+_TAKEN_OVER = 142
+
+
+class Events(Protocol):
+    """What the owner of a connection hears."""
+
+    def mqtt_up(self, session_present: bool) -> None:
+        """CONNACK: publish what others must see after every connect, subscribe if needed."""
+
+    def mqtt_down(self, reason: str) -> None:
+        """The connection is gone (or an attempt failed); `reason` is for people."""
+
+    def mqtt_message(self, topic: str | None, payload: bytes, qos: int, mid: int) -> None:
+        """One message; `topic` None where it is not UTF-8."""
+
+    def mqtt_published(self, mid: int, refusal: str) -> None:
+        """PUBACK of a QoS 1 message; `refusal` is empty when the broker took it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broker:
+    """Where and how to connect. `password_file` is read at each attempt, so that it may rotate."""
+
+    host: str
+    port: int
+    client_id: str
+    protocol: str = "auto"
+    tls: bool = False
+    ca_file: str | None = None
+    username: str | None = None
+    password_file: str | None = None
+    keepalive_s: int = 60
+    will_topic: str = ""
+    persistent: bool = False
+    manual_ack: bool = False
+    max_message_bytes: int = 1 << 20
+    clock: Callable[[], float] = field(default=time.monotonic)
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        *,
+        role: str,
+        will_topic: str,
+        persistent: bool = False,
+        manual_ack: bool = False,
+        max_message_bytes: int = 1 << 16,
+    ) -> Broker:
+        """How this node connects as `role`: `main` or a VM's name."""
+        mqtt = settings.config.mqtt
+        return cls(
+            host=mqtt.host,
+            port=mqtt.port,
+            client_id=f"neurovmd-{settings.node}-{role}",
+            protocol=str(mqtt.protocol),
+            tls=mqtt.tls,
+            ca_file=mqtt.ca_file,
+            username=mqtt.username,
+            password_file=mqtt.password_file,
+            keepalive_s=mqtt.keepalive_s,
+            will_topic=will_topic,
+            persistent=persistent,
+            manual_ack=manual_ack,
+            max_message_bytes=max_message_bytes,
+        )
+
+
+class Connection:
+    """The connection of one process. `state` is what it is doing, in words."""
+
+    def __init__(self, broker: Broker, events: Events) -> None:
+        self._broker = broker
+        self._events = events
+        self._five = broker.protocol in ("auto", "5")
+        self._client: paho.Client | None = None
+        self._poll = select.poll()
+        self._failures = 0
+        self._closes_before_connack = 0
+        self._ever_connected = False
+        self._quick_closes = 0
+        self._retry_at = broker.clock()
+        self._opened_at: float | None = None
+        self._up_at: float | None = None
+        self._leaving = False
+        self.state = "not connected yet"
+
+    @property
+    def connected(self) -> bool:
+        return self._up_at is not None
+
+    @property
+    def protocol(self) -> str:
+        return "5" if self._five else "3.1.1"
+
+    def fileno(self) -> int | None:
+        sock = self._client.socket() if self._client else None
+        number = sock.fileno() if sock else -1
+        return number if number >= 0 else None
+
+    def wants_write(self) -> bool:
+        return self._client is not None and self._client.want_write()
+
+    def readable(self) -> None:
+        """Take what has arrived, at most about 64 packets."""
+        for _ in range(READ_BATCH):
+            if self._client is None or self._client.loop_read() != paho.MQTT_ERR_SUCCESS:
+                return
+            if not self._more():
+                return
+
+    def writable(self) -> None:
+        """Send what is waiting, as far as the socket takes it."""
+        if self._client is not None and self._client.want_write():
+            self._client.loop_write()
+
+    def tick(self) -> float:
+        """Do what time asks for (retry, ping, give up); returns the clock time of the next call."""
+        now = self._broker.clock()
+        if self._opened_at is not None:
+            if now >= self._opened_at + CONNACK_TIMEOUT_S:
+                self._drop("the broker took the connection but never answered")
+            else:
+                return self._opened_at + CONNACK_TIMEOUT_S
+        if self._up_at is None:
+            if self._leaving:
+                return now + RETRY_LAST_S
+            if now >= self._retry_at:
+                self._open()
+            return self._retry_at if self._opened_at is None else now + CONNACK_TIMEOUT_S
+        if self._client is not None:
+            self._client.loop_misc()
+            return now + min(15.0, self._client.keepalive / 4)
+        return self._retry_at
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
+        """Queue one message and return its id; 0 when there is no connection to queue it on."""
+        if self._client is None or self._up_at is None:
+            return 0
+        return self._client.publish(topic, payload, qos, retain).mid
+
+    def subscribe(self, filters: dict[str, int]) -> None:
+        """Subscribe each filter at its QoS; a refusal is logged."""
+        if self._client is None or not filters:
+            return
+        if self._five:
+            options = [
+                (name, SubscribeOptions(qos=qos, noLocal=True)) for name, qos in filters.items()
+            ]
+            self._client.subscribe(options)
+        else:
+            self._client.subscribe(list(filters.items()))
+
+    def unsubscribe(self, filters: list[str]) -> None:
+        if self._client is not None and filters:
+            self._client.unsubscribe(filters)
+
+    def ack(self, mid: int) -> None:
+        """PUBACK one QoS 1 message of this connection (`manual_ack`)."""
+        if self._client is not None:
+            self._client.ack(mid, 1)
+
+    def leave(self) -> None:
+        """Send DISCONNECT and never come back; the will is not published then."""
+        self._leaving = True
+        if self._client is not None:
+            with contextlib.suppress(OSError):
+                self._client.disconnect()
+                self._client.loop_write()
+
+    def forget(self) -> None:
+        """In a forked child: close the inherited socket without a word to the broker."""
+        sock = self._client.socket() if self._client else None
+        if sock is not None:
+            sock.close()
+        self._client = None
+
+    def _more(self) -> bool:
+        sock = self._client.socket() if self._client else None
+        if sock is None:
+            return False
+        if isinstance(sock, ssl.SSLSocket) and sock.pending():
+            return True
+        return bool(self._poll.poll(0))
+
+    def _open(self) -> None:
+        client = self._client or self._new_client()
+        self._client = client
+        broker = self._broker
+        try:
+            if broker.username is not None:
+                client.username_pw_set(broker.username, _password(broker.password_file))
+            if self._five:
+                clean = not broker.persistent
+                client.connect(
+                    broker.host,
+                    broker.port,
+                    broker.keepalive_s,
+                    clean_start=clean,
+                    properties=self._connect_properties(),
+                )
+            else:
+                client.connect(broker.host, broker.port, broker.keepalive_s)
+        except (OSError, ValueError) as error:
+            self._failed(f"{broker.host}:{broker.port}: {error}")
+            return
+        self._opened_at = broker.clock()
+        self.writable()
+
+    def _new_client(self) -> paho.Client:
+        broker = self._broker
+        version = MQTTProtocolVersion.MQTTv5 if self._five else MQTTProtocolVersion.MQTTv311
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            broker.client_id,
+            clean_session=None if self._five else not broker.persistent,
+            protocol=version,
+            reconnect_on_failure=False,
+            manual_ack=broker.manual_ack,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        if broker.tls:
+            client.tls_set(ca_certs=broker.ca_file)
+        if broker.will_topic:
+            client.will_set(broker.will_topic, b"offline", 1, retain=True)
+        client.on_socket_open = self._on_socket_open
+        client.on_socket_close = self._on_socket_close
+        # Set, it keeps paho from writing inside publish(): we flush once a batch.
+        client.on_socket_register_write = lambda *_: None
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        return client
+
+    def _connect_properties(self) -> Properties:
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        if self._broker.persistent:
+            properties.SessionExpiryInterval = SESSION_EXPIRY_S
+            properties.ReceiveMaximum = RECEIVE_MAXIMUM
+        properties.MaximumPacketSize = PACKET_OVERHEAD + 2 * self._broker.max_message_bytes
+        return properties
+
+    def _on_socket_open(self, _client: paho.Client, _data: Any, sock: Any) -> None:
+        # Without it every QoS 1 answer waits for a delayed ACK (20 ms and more).
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A peer that vanished is noticed 30 s after our first unanswered byte.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)
+        self._poll.register(sock, select.POLLIN)
+
+    def _on_socket_close(self, _client: paho.Client, _data: Any, sock: Any) -> None:
+        with contextlib.suppress(KeyError, ValueError, OSError):
+            self._poll.unregister(sock)
+
+    def _on_connect(
+        self, _client: paho.Client, _data: Any, flags: Any, reason: Any, _properties: Any
+    ) -> None:
+        self._opened_at = None
+        if reason.is_failure:
+            if self._five and reason.value == _UNSUPPORTED_VERSION:
+                self._closes_before_connack = 2
+            self._failed(f"the broker refused: {reason.getName()}")
+            return
+        self._up_at = self._broker.clock()
+        self._ever_connected = True
+        self._closes_before_connack = 0
+        self.state = "connected"
+        log.info("mqtt.connected", protocol=self.protocol, session_present=flags.session_present)
+        self._events.mqtt_up(flags.session_present)
+
+    def _on_disconnect(
+        self, _client: paho.Client, _data: Any, flags: Any, reason: Any, _properties: Any
+    ) -> None:
+        if self._opened_at is not None:
+            self._opened_at = None
+            self._closes_before_connack += 1
+            self._failed("the connection was closed before the broker answered")
+        elif self._leaving:
+            self._up_at = None
+            self.state = "left"
+        elif self._up_at is not None:
+            from_server = flags.is_disconnect_packet_from_server
+            self._lost(reason.value if from_server else 0, reason.getName() if from_server else "")
+
+    def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        topic: str | None
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = None
+        self._events.mqtt_message(topic, bytes(message.payload), message.qos, message.mid)
+
+    def _on_publish(
+        self, _client: paho.Client, _data: Any, mid: int, reason: Any, _properties: Any
+    ) -> None:
+        self._events.mqtt_published(mid, reason.getName() if reason.is_failure else "")
+
+    def _on_subscribe(
+        self, _client: paho.Client, _data: Any, _mid: int, reasons: Any, _properties: Any
+    ) -> None:
+        for reason in reasons:
+            if reason.is_failure:
+                log.error("mqtt.subscription_refused", reason=reason.getName())
+
+    def _lost(self, code: int, name: str) -> None:
+        """A connection that was up is gone."""
+        alive_s = self._broker.clock() - (self._up_at or 0.0)
+        self._up_at = None
+        who = f"another client uses the id {self._broker.client_id}"
+        if alive_s >= STABLE_S:
+            self._failures = self._quick_closes = 0
+        else:
+            self._quick_closes += 1
+        reason = f"the broker ended the connection: {name}" if name else "the connection was lost"
+        if code == _TAKEN_OVER:
+            reason = f"{who} and took this session over: give each node its own name"
+            self._failures = max(self._failures, 3)
+        elif self._quick_closes >= 3:
+            reason = f"{reason} soon after connecting, {self._quick_closes} times; perhaps {who}"
+        self._failed(reason)
+
+    def _drop(self, reason: str) -> None:
+        """Give up an attempt that hangs; the client stays, it holds what must be sent again."""
+        self._opened_at = None
+        sock = self._client.socket() if self._client else None
+        if self._client is not None and sock is not None:
+            self._on_socket_close(self._client, None, sock)
+            sock.close()
+        self._failed(reason)
+
+    def _failed(self, reason: str) -> None:
+        """Plan the next attempt, in the other protocol where that is the likely remedy."""
+        now = self._broker.clock()
+        self.state = reason
+        unspoken = self._closes_before_connack >= 2 and not self._ever_connected
+        if self._broker.protocol == "auto" and self._five and unspoken:
+            self._five = False
+            self._client = None
+            self._closes_before_connack = 0
+            self._retry_at = now
+            log.info("mqtt.fallback", protocol="3.1.1", reason=reason)
+        else:
+            delay = min(RETRY_LAST_S, RETRY_FIRST_S * 2 ** min(self._failures, 10))
+            delay *= random.uniform(0.8, 1.2)  # noqa: S311  # jitter, no secret
+            self._failures += 1
+            self._retry_at = now + delay
+            log.warning("mqtt.down", reason=reason, retry_s=round(delay, 1))
+        self._events.mqtt_down(reason)
+
+
+def _password(file: str | None) -> str | None:
+    """The first line of `file`."""
+    if file is None:
+        return None
+    return Path(file).read_text(encoding="utf-8").split("\n", 1)[0]

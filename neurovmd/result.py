@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The result of a VM as JSON: what it says is fixed once, what it found is added each time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from neurovmd.schema import Form
+
+if TYPE_CHECKING:
+    from neurovm import Model
+    from neurovm.description import TensorInfo
+
+Found = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Cost:
+    """What the steps since the last result took."""
+
+    sops: int = 0
+    dense_macs: int = 0
+    compute_ns: int = 0
+
+
+class ResultWriter:
+    """Writes results of one VM: `write` gives the payload."""
+
+    def __init__(self, vm: str, model: Model, form: Form) -> None:
+        self._vm = vm
+        self._fixed: Found = {
+            "model": model.sha256[:12],
+            "profile": model.profile,
+            "backend": model.backend,
+            "kind": model.kind,
+            "neuron": model.neuron,
+            "coding": model.coding,
+        }
+        self._find = finder(model, form)
+        self._encode = msgspec.json.Encoder().encode
+
+    def write(
+        self, stream: str, first: int, last: int, t_us: int, codes: memoryview, cost: Cost
+    ) -> bytes:
+        """The result after message `last` of `stream`, covering all from `first` on.
+
+        `t_us` is the time of day in microseconds, `codes` all outputs concatenated (int8).
+        """
+        head: Found = {"vm": self._vm, "stream": stream, "seq": last}
+        if first != last:
+            head["seq_first"] = first
+        head["t_us"] = t_us
+        head.update(self._fixed)
+        head.update(self._find(codes))
+        head["sops"] = cost.sops
+        head["dense_macs"] = cost.dense_macs
+        head["compute_us"] = cost.compute_ns // 1000
+        return self._encode(head)
+
+
+def finder(model: Model, form: Form) -> Callable[[memoryview], Found]:
+    """How output codes become the part of the result that `form` asks for."""
+    if form.top_k is not None:
+        return _top(model, form.top_k)
+    return _values(model.outputs, real=form.values == "real")
+
+
+def _top(model: Model, k: int) -> Callable[[memoryview], Found]:
+    """The k largest codes of the first output; equal codes in the order of their indices."""
+    info = model.outputs[0]
+    labels = info.labels or ()
+    names = [{"label": label} for label in labels] or [{}] * info.size
+
+    def find(codes: memoryview) -> Found:
+        best = model.top_k(codes[: info.size], k)
+        return {
+            "top": [
+                {"index": at, **names[at], "value": _real(info, code), "code": code}
+                for at, code, _ in best
+            ]
+        }
+
+    return find
+
+
+def _values(outputs: tuple[TensorInfo, ...], *, real: bool) -> Callable[[memoryview], Found]:
+    """All values: a list, or lists by name where there are several outputs."""
+
+    def find(codes: memoryview) -> Found:
+        found: dict[str, list[int] | list[float]] = {}
+        start = 0
+        for info in outputs:
+            part = codes[start : start + info.size].tolist()
+            found[info.name] = [_real(info, code) for code in part] if real else part
+            start += info.size
+        return {"values": found if len(outputs) > 1 else found[outputs[0].name]}
+
+    return find
+
+
+def _real(info: TensorInfo, code: int) -> float:
+    return info.scale * (code - info.zero_point)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the daemon tells of itself: to systemd in a line, to the control socket and MQTT in full."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from neurovm.version import __version__
+from neurovmd.config import Settings
+from neurovmd.fleet import Vm
+from neurovmd.mqtt import Connection
+from neurovmd.power import PowerState
+from neurovmd.shared import DropReason
+
+_COUNTERS = ("steps", "events_in", "events_out", "sops", "dense_macs")
+
+
+def summary(vms: list[Vm], connection: Connection, power: PowerState | None) -> str:
+    """One line: `1 of 2 VMs ready (mic: …), broker connected, 2.1/5 W (…)`."""
+    ready = sum(vm.state == "ready" for vm in vms)
+    failed = [f"{vm.name}: {vm.reason}" for vm in vms if vm.state == "failed"]
+    parts = [f"{ready} of {len(vms)} VMs ready" + (f" ({'; '.join(failed)})" if failed else "")]
+    parts.append("broker connected" if connection.connected else f"broker down: {connection.state}")
+    if power is not None and power.watts is not None:
+        parts.append(str(power))
+    return ", ".join(parts).replace("\n", " ")[:500]
+
+
+def info(settings: Settings, vms: list[Vm]) -> dict[str, Any]:
+    """The retained `…/info`."""
+    return {
+        "version": __version__,
+        "node": settings.node,
+        "vms": [
+            {"name": vm.name, "state": vm.state, "model": vm.deployment.model.name} for vm in vms
+        ],
+        "backends": sorted({vm.deployment.vm.backend for vm in vms}),
+        "restart_required": False,
+    }
+
+
+def state(vm: Vm) -> dict[str, str]:
+    """The retained `…/<vm>/state`."""
+    return {"state": vm.state, "reason": vm.reason}
+
+
+def full(
+    settings: Settings,
+    vms: list[Vm],
+    connection: Connection,
+    power: PowerState | None,
+    now_ns: int,
+    uptime_s: float,
+) -> dict[str, Any]:
+    """The answer to `{"op": "status"}`; times in seconds, power in watts."""
+    return {
+        "version": __version__,
+        "node": settings.node,
+        "pid": os.getpid(),
+        "uptime_s": round(uptime_s, 3),
+        "files": [str(path) for path in settings.files],
+        "mqtt": {
+            "server": settings.config.mqtt.server,
+            "connected": connection.connected,
+            "protocol": connection.protocol,
+            "state": connection.state,
+        },
+        "power": None if power is None else _power(power),
+        "vms": [_vm(vm, now_ns) for vm in vms],
+    }
+
+
+def _power(power: PowerState) -> dict[str, Any]:
+    return {
+        "watts": power.watts,
+        "source": power.source,
+        "limit_w": power.limit_w,
+        "duty": power.duty,
+        "infeasible": power.infeasible,
+    }
+
+
+def _vm(vm: Vm, now_ns: int) -> dict[str, Any]:
+    slot = vm.slot
+    quiet_ns = now_ns - slot.last_message_ns if slot.last_message_ns else None
+    return {
+        "name": vm.name,
+        "state": vm.state,
+        "reason": vm.reason,
+        "pid": vm.pid,
+        "restarts": vm.restarts,
+        "model": str(vm.deployment.model),
+        "connected": bool(slot.connected),
+        "messages_in": slot.messages_in,
+        "results_out": slot.results_out,
+        "queue_depth": slot.queue_depth,
+        "dropped": {reason.name.lower(): slot.dropped[reason] for reason in DropReason},
+        "streams": slot.streams,
+        "cpu_s": slot.cpu_ns / 1e9,
+        "last_message_s": None if quiet_ns is None else quiet_ns / 1e9,
+        "duty": slot.duty_q16 / 65536,
+        "paused": bool(slot.paused),
+        "counters": dict(zip(_COUNTERS, slot.counters, strict=True)),
+    }

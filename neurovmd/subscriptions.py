@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a VM subscribed to before: a broker keeps a session's filters, also those no longer wanted.
+
+One small file a VM in the state folder holds the filters of its session, so that a changed topic is
+unsubscribed at the next start. Losing the file costs only that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from neurovmd import log
+
+
+class Subscriptions:
+    """The filters last subscribed by `vm`, in `<folder>/<vm>.subscriptions.json`."""
+
+    def __init__(self, folder: Path, vm: str) -> None:
+        self._file = folder / f"{vm}.subscriptions.json"
+
+    def obsolete(self, filters: Iterable[str]) -> list[str]:
+        """The remembered filters that are not in `filters`."""
+        try:
+            before = msgspec.json.decode(self._file.read_bytes(), type=list[str])
+        except FileNotFoundError:
+            return []
+        except (OSError, msgspec.DecodeError) as error:
+            log.warning("subscriptions.unreadable", file=self._file, error=error)
+            return []
+        wanted = set(filters)
+        return [name for name in before if name not in wanted]
+
+    def remember(self, filters: Iterable[str]) -> None:
+        """Write the filters, whole or not at all."""
+        scratch = self._file.with_suffix(f".{os.getpid()}")
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            scratch.write_bytes(msgspec.json.encode(sorted(filters)))
+            scratch.replace(self._file)
+        except OSError as error:
+            log.warning("subscriptions.not_written", file=self._file, error=error)
+            with contextlib.suppress(OSError):
+                scratch.unlink()

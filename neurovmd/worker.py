@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A worker: the process of one VM. Its main thread is the network, a second one computes.
+
+It is forked by the supervisor and tells it what happens by lines of JSON on a pipe (`ready`,
+`failed` with a reason) and by its slot of the shared block. It ends when it is told to (SIGTERM)
+or when the supervisor is gone: no more messages are taken, those queued are answered, the answers
+reach the broker, then it says `offline` and leaves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import select
+import signal
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from neurovm.errors import NeurovmError
+from neurovmd import log, topics
+from neurovmd.compute import Compute, Done, Streams
+from neurovmd.config import Deployment, Settings
+from neurovmd.mailbox import Mailbox, Message, Receipt
+from neurovmd.mapping import Inputs, MappingError
+from neurovmd.mqtt import Broker, Connection
+from neurovmd.publisher import Publisher
+from neurovmd.result import ResultWriter
+from neurovmd.shared import DropReason, SharedBlock, Slot, WorkerState
+from neurovmd.subscriptions import Subscriptions
+
+if TYPE_CHECKING:
+    from neurovm import Model
+
+EXIT_OK, EXIT_DATA, EXIT_SOFTWARE, EXIT_CONFIG = 0, 65, 70, 78
+
+DRAIN_S = 8.0
+FAREWELL_S = 1.5
+# An idle worker wakes this often, to keep its connection and to show that it lives.
+IDLE_TICK_S = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """What the supervisor gives a worker. The pipes and the eventfd are file descriptors:
+    `report` to write on, `lifeline` to see the supervisor end, `work` to wake it.
+    """
+
+    settings: Settings
+    deployment: Deployment
+    bundle: Path
+    block: SharedBlock
+    slot: Slot
+    report: int
+    lifeline: int
+    work: int
+
+
+def run(work: Assignment) -> int:
+    """The whole life of a worker process; returns its exit code."""
+    log.set_context(vm=work.deployment.name)
+    work.slot.pid = os.getpid()
+    work.slot.state = WorkerState.LOADING
+    try:
+        _limit_memory(work.deployment)
+        model = _load(work.bundle)
+        worker = Worker(work, model)
+    except (NeurovmError, MappingError, OSError, MemoryError, ValueError) as error:
+        reason = str(error) or type(error).__name__
+        work.slot.state = WorkerState.FAILED
+        report(work.report, "failed", reason)
+        log.error("worker.failed", reason=reason)
+        return EXIT_CONFIG if isinstance(error, MappingError) else EXIT_DATA
+    return worker.serve()
+
+
+def report(pipe: int, state: str, reason: str = "") -> None:
+    """Tell the supervisor; it may be gone."""
+    with contextlib.suppress(OSError):
+        os.write(pipe, msgspec.json.encode({"state": state, "reason": reason[:1000]}) + b"\n")
+
+
+def _limit_memory(deployment: Deployment) -> None:
+    """Bound what this process may allocate of its own (mapped files do not count)."""
+    limit = deployment.vm.memory_bytes
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def _load(bundle: Path) -> Model:
+    import neurovm
+
+    return neurovm.load(bundle)
+
+
+class Worker:
+    """The network thread and what it shares with the compute thread."""
+
+    def __init__(self, work: Assignment, model: Model) -> None:
+        settings, vm = work.settings, work.deployment.vm
+        self._work, self._vm, self._slot = work, vm, work.slot
+        name = work.deployment.name
+        names = settings.names(name)
+        self._base = f"{settings.config.prefix}/{settings.node}/{name}"
+        self._inputs = Inputs(vm, names, model)
+        self._mailbox = Mailbox()
+        self._publisher = Publisher(vm.output, work.slot)
+        broker = Broker.of(
+            settings,
+            role=name,
+            will_topic=f"{self._base}/availability",
+            persistent=True,
+            manual_ack=True,
+            max_message_bytes=vm.max_message_bytes,
+        )
+        self._connection = self._publisher.connection = Connection(broker, self)
+        self._subscriptions = Subscriptions(Path(settings.config.state_dir), name)
+        self._subscribed = False
+        topic = topics.fill(vm.output.topic, names)
+        streams = Streams(
+            vm,
+            model,
+            self._inputs,
+            ResultWriter(name, model, vm.output.form),
+            lambda stream: topics.fill(topic, {"stream": stream}),
+            work.slot,
+        )
+        self._compute = Compute(
+            streams,
+            self._mailbox,
+            work.slot,
+            vm.cpu or 1.0,
+            self._hand_over,
+            self._wake_supervisor,
+        )
+        self._batch: list[Message] = []
+        self._done: deque[list[Done]] = deque()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._computing = True
+        self._exit_code = EXIT_OK
+        self._stop_at: float | None = None
+
+    def serve(self) -> int:
+        """Serve until told to end; returns the exit code."""
+        signals, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop("told to end"))
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        threading.Thread(target=self._run_compute, name="compute", daemon=True).start()
+        self._slot.network_tick_ns = time.monotonic_ns()
+        self._slot.state = WorkerState.READY
+        report(self._work.report, "ready")
+        while not self._finished():
+            self._turn(signals)
+        self._farewell(signals)
+        return self._exit_code
+
+    def mqtt_up(self, session_present: bool) -> None:
+        self._connection.publish(f"{self._base}/availability", b"online", retain=True)
+        if self._stop_at is not None or (session_present and self._subscribed):
+            return
+        filters = self._inputs.filters
+        if session_present:
+            self._connection.unsubscribe(self._subscriptions.obsolete(filters))
+        self._connection.subscribe(filters)
+        self._subscriptions.remember(filters)
+        self._subscribed = True
+
+    def mqtt_down(self, reason: str) -> None:
+        del reason  # the connection has logged it
+        self._publisher.lost()
+
+    def mqtt_message(self, topic: str | None, payload: bytes, qos: int, mid: int) -> None:
+        if self._stop_at is not None:
+            return  # not acknowledged: the broker keeps it for the next worker
+        self._slot.messages_in += 1
+        self._slot.last_message_ns = time.monotonic_ns()
+        receipt = Receipt(mid) if qos else None
+        if receipt is not None:
+            self._publisher.received(receipt)
+        if len(payload) > self._vm.max_message_bytes:
+            self._dropped(DropReason.OVERSIZE, 1)
+            if receipt is not None:
+                receipt.done = True
+            return
+        self._batch.append(Message(topic, payload, receipt))
+
+    def mqtt_published(self, mid: int, refusal: str) -> None:
+        self._publisher.published(mid, refusal)
+
+    def _turn(self, signals: int) -> None:
+        """One round of the network thread: wait, read, hand over, publish, acknowledge, send."""
+        next_at = self._connection.tick()
+        network = self._connection.fileno()
+        poll = select.poll()
+        for pipe in (signals, self._wake, self._work.lifeline):
+            poll.register(pipe, select.POLLIN)
+        if network is not None:
+            writing = select.POLLOUT if self._connection.wants_write() else 0
+            poll.register(network, select.POLLIN | writing)
+        ready = {pipe for pipe, _ in poll.poll(self._timeout_ms(next_at))}
+        self._slot.network_tick_ns = time.monotonic_ns()
+        for pipe in (signals, self._wake):
+            if pipe in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(pipe, 4096)
+        if self._work.lifeline in ready:
+            self._stop("the supervisor is gone")
+        if network in ready:
+            self._connection.readable()
+        self._pass_on()
+        self._connection.writable()
+        self._slot.connected = self._connection.connected
+
+    def _pass_on(self) -> None:
+        """Messages to the compute thread, its results to the broker."""
+        if self._batch:
+            dropped = self._mailbox.put(self._batch)
+            self._batch = []
+            self._slot.queue_depth = len(self._mailbox)
+            if dropped:
+                self._dropped(DropReason.QUEUE_FULL, dropped)
+        while self._done:
+            self._publisher.take(self._done.popleft())
+        self._publisher.pump()
+
+    def _timeout_ms(self, next_at: float) -> int:
+        now = time.monotonic()
+        ends = [next_at, now + IDLE_TICK_S]
+        if self._stop_at is not None:
+            ends.append(self._stop_at)
+        return max(0, int((min(ends) - now) * 1000) + 1)
+
+    def _dropped(self, reason: DropReason, count: int) -> None:
+        before = self._slot.dropped[reason]
+        self._slot.dropped[reason] = total = before + count
+        if total.bit_length() != before.bit_length():  # at the 1st, 2nd, 4th, 8th, ...
+            log.warning("message.dropped", reason=reason.name.lower(), total=total)
+
+    def _stop(self, reason: str) -> None:
+        """Take no more messages; what is queued will still be answered."""
+        if self._stop_at is None:
+            log.info("worker.draining", reason=reason, queued=len(self._mailbox))
+            self._stop_at = time.monotonic() + DRAIN_S
+            self._slot.state = WorkerState.DRAINING
+            self._mailbox.close()
+
+    def _finished(self) -> bool:
+        if self._exit_code:
+            return True
+        if self._stop_at is None:
+            return False
+        answered = self._publisher.idle and not self._done
+        drained = not self._computing and (answered or not self._connection.connected)
+        return drained or time.monotonic() >= self._stop_at
+
+    def _farewell(self, signals: int) -> None:
+        """Say `offline`, see it arrive, and disconnect."""
+        if not self._connection.connected:
+            return
+        mid = self._connection.publish(f"{self._base}/availability", b"offline", retain=True)
+        self._publisher.watch(mid)
+        self._stop_at = time.monotonic() + FAREWELL_S
+        while self._publisher.watching and self._connection.connected:
+            if time.monotonic() >= self._stop_at:
+                break
+            self._turn(signals)
+        self._connection.leave()
+
+    def _run_compute(self) -> None:
+        try:
+            self._compute.run()
+        except BaseException:  # noqa: BLE001  # the process must end, whatever it was
+            import traceback
+
+            log.error("worker.crashed", traceback=traceback.format_exc(limit=-6))
+            self._exit_code = EXIT_SOFTWARE
+        self._computing = False
+        os.eventfd_write(self._wake, 1)
+
+    def _hand_over(self, done: list[Done]) -> None:
+        """From the compute thread: results and finished messages, one wake for all."""
+        self._done.append(done)
+        os.eventfd_write(self._wake, 1)
+
+    def _wake_supervisor(self) -> None:
+        if not self._work.block.awake:
+            with contextlib.suppress(OSError):
+                os.eventfd_write(self._work.work, 1)
