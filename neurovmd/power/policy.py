@@ -65,16 +65,18 @@ def decide(
 ) -> State:
     """The next state; its ``duty`` holds until the next decision.
 
-    ``limit_w`` > 0, ``window_s`` > 0; ``cores`` (> 0) is the most CPU seconds per second the
-    workers can use. ``infeasible`` says that the box without them is at the limit already; the
-    duty is 0 then.
+    ``limit_w`` > 0, ``window_s`` > 0; ``cores`` (> 0) is how many CPU seconds per second the
+    workers are expected to use at duty 1. ``infeasible`` says that the box without them is at the
+    limit already; the duty is 0 then.
     """
     state = replace(_learn(state, interval), history=remember(state.history, interval, window_s))
     if state.base_w is None:
         return state
     planned_w = limit_w * (1 - MARGIN)
     target_w = min(planned_w, _affordable_w(state.history, limit_w, window_s))
-    wanted = (target_w - state.base_w) / (cores * state.core_w)
+    # A worker is more than its computing thread: it may use more than its duty of a core.
+    reach = max(cores, interval.busy_cores / state.duty) if state.duty > 0 else cores
+    wanted = (target_w - state.base_w) / (reach * state.core_w)
     return replace(
         state,
         duty=max(0.0, min(wanted, state.duty + RISE, 1.0)),

@@ -16,8 +16,11 @@ PRIOR_CORE_W = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """A box that draws ``base_w``, and ``core_w`` for each core its workers keep busy."""
+    """A box that draws ``base_w``, and ``core_w`` for each core its workers keep busy: ``overuse``
+    times (>= 1) what is expected of their duty.
+    """
 
+    overuse: float = 1.0
     base_w: float
     core_w: float
     cores: int
@@ -31,7 +34,7 @@ class Box:
         state = state or policy.start(PRIOR_CORE_W)
         drawn, states = [], []
         for elapsed_s, demand in ticks:
-            busy = self.cores * min(state.duty, demand)
+            busy = self.overuse * self.cores * min(state.duty, demand)
             watts = self.base_w + self.core_w * busy
             interval = policy.Interval(
                 elapsed_s=elapsed_s, energy_j=watts * elapsed_s, busy_cores=busy
@@ -97,6 +100,13 @@ def test_a_core_hungrier_than_thought_is_found_out(
     assert worst_window_w(drawn[40:], box.window_s) <= box.limit_w * (1 + 1e-9)
 
 
+@settings(max_examples=100, deadline=None)
+@given(box=boxes, overuse=st.floats(1.0, 2.0))
+def test_workers_that_use_more_than_their_duty_are_reined_in(box: Box, overuse: float) -> None:
+    drawn, _ = replace(box, overuse=overuse).run([(1.0, 1.0)] * 100)
+    assert worst_window_w(drawn[40:], box.window_s) <= box.limit_w * (1 + 1e-9)
+
+
 @settings(max_examples=200, deadline=None)
 @given(box=boxes, ticks=ticks)
 def test_the_duty_rises_slowly(box: Box, ticks: list[tuple[float, float]]) -> None:
@@ -131,6 +141,28 @@ def test_another_program_that_takes_the_headroom_is_given_way_at_once() -> None:
     assert states[0].duty < 0.55
     drawn, _ = replace(box, base_w=4.5).run([(1.0, 1.0)] * 30, states[-1])
     assert worst_window_w(drawn, 10.0) <= 5.0
+
+
+def test_what_another_program_drew_too_much_is_made_up_for() -> None:
+    """3 s of 8 W leave 26 J for the other 7 s of the window: less than the limit's 35 J."""
+    calm = Box(base_w=3.0, core_w=2.0, cores=1, limit_w=5.0, window_s=10.0)
+    _, states = calm.run([(1.0, 1.0)] * 30)
+    spike, states = replace(calm, base_w=8.0 - 2.0 * states[-1].duty).run(
+        [(1.0, 1.0)] * 3, states[-1]
+    )
+    after, _ = calm.run([(1.0, 1.0)] * 7, states[-1])
+    assert spike[0] == (1.0, pytest.approx(8.0))
+    assert sum(seconds * watts for seconds, watts in spike + after) <= 5.0 * 10.0
+
+
+def test_what_the_workers_use_in_a_pause_counts_as_base() -> None:
+    """Their network side goes on: 0.3 cores that no duty takes away."""
+    paused = policy.State(core_w=2.0, least_core_w=1.0, base_w=3.0, duty=0.0)
+    interval = policy.Interval(elapsed_s=1.0, energy_j=3.6, busy_cores=0.3)
+    state = policy.decide(paused, interval, limit_w=3.5, window_s=10.0, cores=1)
+    assert state.base_w == pytest.approx(3.6)
+    assert state.core_w == 2.0
+    assert state.infeasible
 
 
 def test_a_box_at_its_limit_without_us_is_said_so_and_forgiven_later() -> None:

@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# run.sh [WHEEL]: install the wheel in a booted systemd and run the service there (root; a minute or two).
+# run.sh [WHEEL]: install the wheel in a booted systemd and run the service there (root; a minute).
 #
-# Needs debootstrap, systemd-nspawn, and a Python with pip, numpy and neurovm's own dependencies for the wheel
-# and the expected answers: $PYTHON, else .venv/bin/python, else python3. Without WHEEL one is built from this
-# checkout. pip runs on this host only, with its configuration; the container has no network but loopback.
+# Needs debootstrap, systemd-nspawn, and a Python >= 3.11 with pip and with neurovm ready to use, for
+# the wheel and the expected answers: $PYTHON, else .venv/bin/python, else python3. Without WHEEL one
+# is built from this checkout. pip runs on this host only, with its configuration; the container has
+# no network but loopback.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -26,6 +27,8 @@ cleanup() {
     if [ -n "$nspawn" ] && kill -0 "$nspawn" 2>/dev/null; then kill "$nspawn"; wait "$nspawn" || true; fi
     mountpoint -q "$room/root" && umount "$room/root"
     rm -rf --one-file-system "$room"
+    # With the old hierarchy of control groups nspawn leaves empty ones of its own behind.
+    find /sys/fs/cgroup/{unified,systemd}/{payload,supervisor} -depth -type d -exec rmdir {} + 2>/dev/null || true
 }
 trap cleanup EXIT
 
