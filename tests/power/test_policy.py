@@ -143,16 +143,15 @@ def test_another_program_that_takes_the_headroom_is_given_way_at_once() -> None:
     assert worst_window_w(drawn, 10.0) <= 5.0
 
 
-def test_what_another_program_drew_too_much_is_made_up_for() -> None:
-    """3 s of 8 W leave 26 J for the other 7 s of the window: less than the limit's 35 J."""
-    calm = Box(base_w=3.0, core_w=2.0, cores=1, limit_w=5.0, window_s=10.0)
-    _, states = calm.run([(1.0, 1.0)] * 30)
-    spike, states = replace(calm, base_w=8.0 - 2.0 * states[-1].duty).run(
-        [(1.0, 1.0)] * 3, states[-1]
+def test_what_was_drawn_too_much_is_made_up_for() -> None:
+    """28 J are gone of the window's 30 J, and 2 s are to come: 1 W, less than the base."""
+    overdrawn = policy.State(
+        core_w=2.0, least_core_w=1.0, base_w=3.0, duty=0.5, history=((3.0, 24.0),)
     )
-    after, _ = calm.run([(1.0, 1.0)] * 7, states[-1])
-    assert spike[0] == (1.0, pytest.approx(8.0))
-    assert sum(seconds * watts for seconds, watts in spike + after) <= 5.0 * 10.0
+    interval = policy.Interval(elapsed_s=1.0, energy_j=4.0, busy_cores=0.5)
+    state = policy.decide(overdrawn, interval, limit_w=5.0, window_s=6.0, cores=1)
+    assert state.duty == 0
+    assert not state.infeasible
 
 
 def test_what_the_workers_use_in_a_pause_counts_as_base() -> None:
