@@ -5,7 +5,7 @@
 uses. Nothing here knows graphs or the kernel.
 """
 
-from neurovm.arithmetic.codes import Activation, Codes, activation_range
+from neurovm.arithmetic.codes import Activation, Codes
 from neurovm.arithmetic.fixed_point import Multipliers, multiplier, multipliers, wrap32
 from neurovm.arithmetic.profiles import InputRounding, NoExactRuleError, Profile
 from neurovm.arithmetic.requantizers import Kind, Requantizer
@@ -31,7 +31,6 @@ __all__ = [
     "Requantizer",
     "SoftmaxRule",
     "Xnnpack",
-    "activation_range",
     "ladder",
     "multiplier",
     "multipliers",

@@ -57,32 +57,34 @@ def ratio32(a: float, b: float) -> float:
     return float(np.float32(a) / np.float32(b))
 
 
-def activation_range(
-    activation: Activation, out: Codes, rounding: Callable[[np.float32], float]
-) -> tuple[int, int]:
-    """Lowest and highest code an activation leaves: zero_point + rounding(f32(bound / scale)).
+def range_half_even(activation: Activation, out: Codes) -> tuple[int, int]:
+    """Lowest and highest code an activation leaves, by XNNPACK: rint(f32(f32(bound / scale) + z)).
 
-    A bound that is infinite, or falls outside the type, is the type's own limit.
+    The zero point is added before the rounding, so that a half goes to the even *code*.
     """
-    low, high = _BOUNDS[activation]
+    return _range(activation, out, lambda x: int(np.rint(x + np.float32(out.zero_point))))
+
+
+def range_half_away(activation: Activation, out: Codes) -> tuple[int, int]:
+    """As `range_half_even` by TFLite's own kernels: round_half_away(f32(bound / scale)) + z.
+
+    Source: tensorflow/lite/kernels/kernel_util.cc (CalculateActivationRangeQuantized).
+    """
+    return _range(activation, out, lambda x: int(round_half_away(np.asarray(x))) + out.zero_point)
+
+
+def _range(
+    activation: Activation, out: Codes, code: Callable[[np.float32], int]
+) -> tuple[int, int]:
+    """A bound that is infinite, or falls outside the type, is the type's own limit."""
     lowest, highest = out.limits
-
-    def code(bound: float, unbounded: int) -> int:
-        if math.isinf(bound):
-            return unbounded
-        quotient = np.float32(bound) / np.float32(out.scale)
-        if not np.isfinite(quotient):
-            return highest if bound > 0 else lowest
-        return min(max(out.zero_point + int(rounding(quotient)), lowest), highest)
-
-    return code(low, lowest), code(high, highest)
-
-
-def half_even(x: np.float32) -> float:
-    """Nearest integer, halves to even (lrintf)."""
-    return float(np.rint(x))
-
-
-def half_away(x: np.float32) -> float:
-    """Nearest integer, halves away from zero (std::round)."""
-    return float(round_half_away(np.asarray(x)))
+    ends = []
+    for bound, unbounded in zip(_BOUNDS[activation], (lowest, highest), strict=True):
+        quotient = np.float32(bound) / np.float32(out.scale) if math.isfinite(bound) else None
+        if quotient is None:
+            ends.append(unbounded)
+        elif abs(quotient) > 1024:
+            ends.append(highest if bound > 0 else lowest)
+        else:
+            ends.append(min(max(code(quotient), lowest), highest))
+    return ends[0], ends[1]

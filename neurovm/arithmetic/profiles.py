@@ -39,7 +39,12 @@ class Profile(Protocol):
     def linear(
         self, *, scale_in: float, scale_weights: Sequence[float], out: Codes, activation: Activation
     ) -> Requantizer:
-        """CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED; one weight scale, or one a channel."""
+        """CONV_2D, FULLY_CONNECTED; one weight scale, or one an output channel."""
+
+    def depthwise(
+        self, *, scale_in: float, scale_weights: Sequence[float], out: Codes, activation: Activation
+    ) -> Requantizer:
+        """DEPTHWISE_CONV_2D; as `linear`. The only requantiser that may have a `tail`."""
 
     def add(self, a: Codes, b: Codes, out: Codes, activation: Activation) -> AddRule:
         """ADD."""

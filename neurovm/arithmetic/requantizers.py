@@ -51,6 +51,7 @@ class Requantizer:
     multipliers int32[n]    double, single, halfup
     bits        1 … 31      shift
     zero_out    0 for affine (its offset holds the zero point)
+    tail        what channels from `tail_from` on take instead; its arrays count from channel 0
     """
 
     kind: Kind
@@ -61,6 +62,8 @@ class Requantizer:
     offset: NDArray[np.float32] | None = None
     multipliers: Multipliers | None = None
     bits: int = 0
+    tail: Requantizer | None = None
+    tail_from: int = 0
 
     @property
     def channels(self) -> int:
@@ -71,8 +74,10 @@ class Requantizer:
 
     def codes(self, acc: NDArray[np.int64]) -> NDArray[np.int64]:
         """Codes of the sums `acc` (channel last; wrapped to int32 first), as int64."""
-        y = _RULES[self.kind](self, wrap32(acc)) + self.zero_out
-        return np.clip(y, self.lo, self.hi)
+        y = np.clip(_RULES[self.kind](self, wrap32(acc)) + self.zero_out, self.lo, self.hi)
+        if self.tail is not None:
+            y[..., self.tail_from :] = self.tail.codes(acc)[..., self.tail_from :]
+        return y
 
 
 def _scale(q: Requantizer) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -17,9 +18,8 @@ import numpy as np
 from neurovm.arithmetic.codes import (
     Activation,
     Codes,
-    activation_range,
-    half_away,
-    half_even,
+    range_half_away,
+    range_half_even,
     ratio32,
 )
 from neurovm.arithmetic.fixed_point import multipliers
@@ -36,6 +36,9 @@ from neurovm.arithmetic.tables import (
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+SMALLEST_NORMAL = 2.0**-126
+"""XNNPACK takes weights only with scales from here on; 0 is the scale that occurs below."""
 
 _ADD_LEFT_SHIFT = 20
 
@@ -61,11 +64,27 @@ class Xnnpack:
                 f"input scale · weight scale / output scale is {float(scale.max())!r}; "
                 f"LiteRT runs such layers only below 256"
             )
-        if any(s == 0 for s in scale_weights):
+        if min(scale_weights) < SMALLEST_NORMAL:
             reals = [float(scale_in) * float(s) / float(out.scale) for s in scale_weights]
             return _integer("halfup", reals, out, activation)
-        lo, hi = activation_range(activation, out, half_even)
+        lo, hi = range_half_even(activation, out)
         return Requantizer(kind="fp32", zero_out=out.zero_point, lo=lo, hi=hi, scale=scale)
+
+    def depthwise(
+        self, *, scale_in: float, scale_weights: Sequence[float], out: Codes, activation: Activation
+    ) -> Requantizer:
+        """As `linear`; but of a `halfup` operator the last channels mod 8 take `double`.
+
+        The built-in kernel requantises eight channels at a time by vector instructions and the rest
+        one by one (measured with LiteRT 2.3 for 1 … 105 channels: 0 other elements).
+        """
+        head = self.linear(
+            scale_in=scale_in, scale_weights=scale_weights, out=out, activation=activation
+        )
+        whole = head.channels // 8 * 8
+        if head.kind != "halfup" or head.channels in {1, whole}:
+            return head
+        return replace(head, tail=replace(head, kind="double"), tail_from=whole)
 
     def add(self, a: Codes, b: Codes, out: Codes, activation: Activation) -> AddRule:
         """qs8 vadd: 20-bit multipliers, one sum, one half-up shift; out of its range of scales
@@ -86,7 +105,7 @@ class Xnnpack:
             )
             for ratio, x in zip(ratios, (a, b), strict=True)
         ]
-        lo, hi = activation_range(activation, out, half_even)
+        lo, hi = range_half_even(activation, out)
         requantizer = Requantizer(kind="shift", zero_out=out.zero_point, lo=lo, hi=hi, bits=bits)
         return AddRule(table_a=tables[0], table_b=tables[1], requantizer=requantizer)
 
@@ -108,14 +127,19 @@ class Xnnpack:
 
     def average_pool_range(self, out: Codes, activation: Activation) -> tuple[int, int]:
         """Built-in kernel: bounds round half away from zero."""
-        return activation_range(activation, out, half_away)
+        return range_half_away(activation, out)
 
     def max_pool_range(self, out: Codes, activation: Activation) -> tuple[int, int]:
         """XNNPACK: bounds round half to even."""
-        return activation_range(activation, out, half_even)
+        return range_half_even(activation, out)
 
     def softmax(self, x: Codes, out: Codes, beta: float) -> SoftmaxRule:
-        """Built-in kernel of x86: a float32 table of exp."""
+        """Built-in kernel of x86: a float32 table of exp; the output must be 1/256, −128."""
+        if abs(out.scale * 256 - 1) > 0.001 or out.as_int8.zero_point != -128:
+            raise NoExactRuleError(
+                f"output scale {out.scale!r}, zero point {out.as_int8.zero_point} of a SOFTMAX; "
+                f"1/256 and -128 are needed (LiteRT runs no other)"
+            )
         return SoftmaxRule(
             table=exp_table(x.scale, beta),
             scale_out=out.scale,
@@ -147,7 +171,8 @@ class Xnnpack:
         if np.isnan(real).any():
             raise ValueError("a value to quantize is NaN; finite or infinite float32 is needed")
         lo, hi = out.limits
-        scaled = np.asarray(real, np.float32) * (np.float32(1) / np.float32(out.scale))
+        with np.errstate(over="ignore"):
+            scaled = np.asarray(real, np.float32) * (np.float32(1) / np.float32(out.scale))
         bounded = np.clip(scaled, np.float32(lo - out.zero_point), np.float32(hi - out.zero_point))
         result: NDArray[np.int64] = np.rint(bounded).astype(np.int64) + out.zero_point
         return result
@@ -166,7 +191,7 @@ def _integer(kind: Kind, reals: Sequence[float], out: Codes, activation: Activat
     """A requantiser of LiteRT's built-in kernels: integer multipliers, bounds half away from
     zero.
     """
-    lo, hi = activation_range(activation, out, half_away)
+    lo, hi = range_half_away(activation, out)
     return Requantizer(
         kind=kind, zero_out=out.zero_point, lo=lo, hi=hi, multipliers=multipliers(reals)
     )

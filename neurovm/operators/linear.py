@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from neurovm.arithmetic import NoExactRuleError
 from neurovm.errors import ModelError
 from neurovm.operators.base import Activation, Operator, Padding, Shape, register
-from neurovm.operators.builder import Layer, Window, requantizer_fields
+from neurovm.operators.builder import Layer, Window, gather, requantizer_fields
 from neurovm.operators.window import emit_each_sample, output_size, taps, window_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from neurovm.arithmetic import Requantizer
     from neurovm.graph import Tensor
     from neurovm.operators.builder import Builder
 
@@ -191,7 +193,23 @@ class DepthwiseConv2D(Operator):
             macs=taps(window) * w.shape[3],
             **parts.fields,
         )
-        emit_each_sample(builder, self, lambda value: replace(layer, inputs=(value,)))
+        emit_each_sample(
+            builder,
+            self,
+            lambda value: self._finished(builder, parts, replace(layer, inputs=(value,))),
+        )
+
+    def _finished(self, builder: Builder, parts: _Parts, layer: Layer) -> Layer:
+        """The layer; where its last channels have another requantizer, two of it and a choice."""
+        tail, first = parts.requantizer.tail, parts.requantizer.tail_from
+        if tail is None:
+            return layer
+        channels = parts.weights.shape[-1]
+        other = replace(layer, synapses=0, **requantizer_fields(tail, channels))
+        index = np.arange(layer.n)
+        index[index % channels >= first] += layer.n
+        sources = tuple(builder.emit(self.outputs[0], part) for part in (layer, other))
+        return gather(sources, index, 2 * layer.n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +218,7 @@ class _Parts:
 
     weights: NDArray[np.int8]
     fields: dict[str, Any]
+    requantizer: Requantizer
 
 
 def _parts(
@@ -220,7 +239,9 @@ def _parts(
     weights = w.data[pick]
     bias = _bias(operator, builder, channels)
     codes = x.codes.as_int8
-    requantizer = builder.profile.linear(
+    depthwise = isinstance(operator, DepthwiseConv2D)
+    ask = builder.profile.depthwise if depthwise else builder.profile.linear
+    requantizer = ask(
         scale_in=x.scale,
         scale_weights=w.quantization.scale,
         out=builder.tensors[operator.outputs[0]].codes.as_int8,
@@ -228,16 +249,28 @@ def _parts(
     )
     per_channel = np.abs(weights.astype(np.int64)).sum(axis=_all_but_channel(operator))
     largest = max(127 - codes.zero_point, codes.zero_point + 128)
+    bound = int((per_channel * largest + np.abs(bias.astype(np.int64))).max())
+    _check_reach(requantizer, bound)
     return _Parts(
         weights,
         {
             "bias": bias,
             "zero_in": codes.zero_point,
             "synapses": weights.size,
-            "acc_bound": int((per_channel * largest + np.abs(bias.astype(np.int64))).max()),
+            "acc_bound": bound,
             **requantizer_fields(requantizer, channels),
         },
+        requantizer,
     )
+
+
+def _check_reach(requantizer: Requantizer, bound: int) -> None:
+    """Refuse sums whose code would leave int32: runtimes convert those as their processor does."""
+    if requantizer.scale is not None and bound * float(requantizer.scale.max()) >= 1 << 31:
+        raise NoExactRuleError(
+            f"sums of up to {bound} times {float(requantizer.scale.max())!r} leave int32; "
+            f"smaller weights, bias or scales are needed"
+        )
 
 
 def _all_but_channel(operator: Operator) -> tuple[int, ...]:

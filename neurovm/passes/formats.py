@@ -11,7 +11,9 @@ from neurovm.operators import (
     DepthwiseConv2D,
     Dequantize,
     FullyConnected,
+    MaxPool2D,
     Operator,
+    Pad,
     Quantize,
 )
 
@@ -53,6 +55,8 @@ def _check(graph: Graph, operator: Operator) -> None:
         _check_codes(out, ("int8",))
         if isinstance(operator, Add):
             _check_codes(tensors[operator.inputs[1]], ("int8",))
+        if isinstance(operator, MaxPool2D | Pad):
+            _check_equal(x, out)
         if type(operator) in _CHANNEL_AXIS:
             _check_weights(graph, operator)
 
@@ -65,6 +69,14 @@ def _check_codes(tensor: Tensor, dtypes: tuple[str, ...]) -> None:
         )
     if not tensor.scale >= _SMALLEST_SCALE:
         raise ModelError(f"tensor {tensor.name!r} has scale {tensor.scale!r}; above 0 is needed")
+
+
+def _check_equal(x: Tensor, out: Tensor) -> None:
+    if (x.scale, x.zero_point) != (out.scale, out.zero_point):
+        raise ModelError(
+            f"scale and zero point are {x.scale!r}, {x.zero_point} at its input and {out.scale!r}, "
+            f"{out.zero_point} at its output; equal ones are needed (codes pass unchanged)"
+        )
 
 
 def _check_quantize(graph: Graph, operator: Quantize, x: Tensor) -> None:

@@ -94,7 +94,9 @@ def _requantized(call: Linear, sums: NDArray[np.float64]) -> NDArray[np.int64]:
     if len(call.values) > 2 and call.values[2] is not None:
         acc += call.codes(2)[0].reshape(-1)
     quantization = call.tensor(1).quantization
-    requantizer = call.profile.linear(
+    depthwise = isinstance(call.operator, DepthwiseConv2D)
+    ask = call.profile.depthwise if depthwise else call.profile.linear
+    requantizer = ask(
         scale_in=call.meaning(0).scale,
         scale_weights=quantization.scale if quantization else (),
         out=call.out.codes,
