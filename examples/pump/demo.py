@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 READY_S = 30.0
 FRAME_S = 0.125
 DRAIN_S = 2.0
+SIGNALS = (signal.SIGTERM, signal.SIGHUP)  # treated as Ctrl-C
 
 
 class Stopwatch:
@@ -72,7 +73,7 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
     """Parsed and checked options; exits with code 2 on wrong ones."""
     made = parser()
     found = made.parse_args(arguments)
-    for name, low, high in (("seconds", 1.0, 86400.0), ("speed", 0.1, 200.0), ("pumps", 1, 4)):
+    for name, low, high in (("seconds", 1.0, 3600.0), ("speed", 0.1, 200.0), ("pumps", 1, 4)):
         if not low <= getattr(found, name) <= high:
             made.error(f"--{name}: found {getattr(found, name):g}, accepted {low:g} to {high:g}")
     return found
@@ -89,7 +90,7 @@ def server_of(text: str) -> Server:
         host, port = None, 0
     if not host or parts.scheme != "mqtt":
         raise DemoError(f"--broker: found {text!r}, accepted HOST or HOST:PORT")
-    return Server(host=f"[{host}]" if ":" in host else host, port=port, embedded=False)
+    return Server(host=host, port=port, embedded=False)
 
 
 @contextlib.contextmanager
@@ -170,9 +171,11 @@ class Run:
         except KeyboardInterrupt:
             return True
         finally:
+            for number in (signal.SIGINT, *SIGNALS):  # from here on everything is being ended
+                signal.signal(number, signal.SIG_IGN)
             publisher.stop()
+            self._drain()
             self._leave(client)
-        self._drain()
         return False
 
     def _watch(self, server: Server, alive: Callable[[], None]) -> None:
@@ -245,7 +248,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the demo; 0, or 1 with the reason on standard error."""
     found = options(arguments)
     out = console(color=not found.no_color)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, _interrupt)
     try:
         with the_folder(found.folder) as folder, the_server(found.broker, folder) as server:

@@ -32,7 +32,8 @@ class Server:
     embedded: bool
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
 
 
 def daemon_yaml(folder: Path, server: Server, limit: str) -> str:

@@ -24,6 +24,7 @@ FILTERS = (
     f"{BASE}/{VM}/state",
     f"{BASE}/{VM}/availability",
     f"{BASE}/availability",
+    f"{BASE}/info",
     f"{BASE}/power",
 )
 CONNECT_S = 10.0

@@ -67,7 +67,7 @@ def save(recording: Recording, result: Score, end_s: float, path: Path) -> Path:
         f"the decision was the true state {share:.1%} of the time",
         fontsize=13,
     )
-    _legend(axes[0])
+    _legend(figure)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     plt.close(figure)
@@ -101,19 +101,21 @@ def _bands(axis: Any, recording: Recording, pump: int, end_s: float) -> None:
 
 
 def _work(axis: Any, recording: Recording, result: Score, end_s: float) -> None:
-    bins = max(int(end_s * 2), 1)
-    sops, dense = [0.0] * bins, [0.0] * bins
+    times_s, sops, dense = [0.0], [0.0], [0.0]
     for decision in recording.decisions:
-        index = min(int(decision.t_s / end_s * bins), bins - 1)
-        sops[index] += decision.sops
-        dense[index] += decision.dense_macs
-    times_s = [(index + 0.5) * end_s / bins for index in range(bins)]
-    axis.fill_between(times_s, dense, step="mid", color="#d9d9d9", label="dense MACs")
-    axis.fill_between(times_s, sops, step="mid", color="#2ca02c", label="SOPs, event-driven")
-    axis.set_ylabel("operations\nper ½ s", fontsize=9)
-    axis.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+        times_s.append(decision.t_s)
+        sops.append(sops[-1] + decision.sops / 1e6)
+        dense.append(dense[-1] + decision.dense_macs / 1e6)
+    times_s.append(end_s)
+    for total, colour, label in (
+        (dense, "#d9d9d9", f"dense: {result.dense_macs:,} MACs"),
+        (sops, "#2ca02c", f"events: {result.sops:,} SOPs"),
+    ):
+        axis.fill_between(times_s, [*total, total[-1]], step="post", color=colour, label=label)
+    axis.set_ylim(bottom=0.0)
+    axis.set_ylabel("work so far,\nmillions", fontsize=9)
     share = result.sops / result.dense_macs if result.dense_macs else 0.0
-    _beside(axis, f"{share:.1%} of the dense work")
+    axis.legend(loc="upper left", fontsize=9, title=f"{share:.1%} of the dense work")
 
 
 def _watts(axis: Any, recording: Recording) -> None:
@@ -129,20 +131,16 @@ def _watts(axis: Any, recording: Recording) -> None:
         color="#444444",
         label=f"drawn ({known[-1].source})",
     )
-    axis.set_ylim(bottom=0.0)
+    top = max(power.watts or 0.0 for power in known)
     limit = known[-1].limit
-    if limit is not None and limit < 3.0 * max(power.watts or 0.0 for power in known):
+    if limit is not None and limit < 3.0 * top:
         axis.axhline(limit, color="#d62728", linestyle="--", label=f"limit {limit:g} W")
-    _beside(axis)
+        top = max(top, limit)
+    axis.set_ylim(0.0, 1.8 * top or 1.0)
+    axis.legend(loc="upper left", fontsize=9, ncols=2)
 
 
-def _beside(axis: Any, title: str | None = None) -> None:
-    axis.legend(
-        loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9, title=title, frameon=False
-    )
-
-
-def _legend(axis: Any) -> None:
+def _legend(figure: Any) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -152,10 +150,9 @@ def _legend(axis: Any) -> None:
     ]
     states = [Patch(color=colour, label=label) for label, colour in CLASS_COLOUR.items()]
     heading = [Line2D([], [], linestyle="", label=text) for text in ("states", "spikes of")]
-    axis.legend(
+    figure.legend(
         handles=[heading[0], *states, heading[1], *marks],
-        loc="upper left",
-        bbox_to_anchor=(1.0, 1.03),
+        loc="outside right upper",
         fontsize=9,
         frameon=False,
     )

@@ -123,6 +123,22 @@ def spans(changes: Sequence[Truth | Decision], pump: int, end_s: float) -> list[
     return result
 
 
+def latest(
+    changes: Sequence[Truth | Decision], pump: int, since_s: float
+) -> list[Truth | Decision]:
+    """The entries of one pump from `since_s` on, and the last one before, in order.
+
+    What a view of the last seconds needs, at a cost that does not grow with the run.
+    """
+    found: list[Truth | Decision] = []
+    for change in reversed(changes):
+        if change.pump == pump:
+            found.append(change)
+            if change.t_s < since_s:
+                break
+    return found[::-1]
+
+
 def label_at(timeline: Sequence[Span], t_s: float) -> str | None:
     """The label at `t_s`, None before the first interval."""
     index = bisect_right(timeline, t_s, key=lambda span: span.start_s) - 1

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from examples.pump.faults import CLASSES, NORMAL
 from examples.pump.raster import band, bars, braille
-from examples.pump.recording import Decision, Recording, label_at, spans
+from examples.pump.recording import Decision, Recording, label_at, latest, spans
 from examples.pump.sensors import NAMES, SENSORS, group_of
 
 CLASS_STYLE = dict(
@@ -48,6 +48,8 @@ class Screen:
         self._recording = recording
         self._title = title
         self._seconds = seconds
+        self._counted = 0
+        self._sops = self._dense = 0
 
     def render(self, now_s: float, width: int, height: int) -> RenderableType:
         """The whole view for a terminal of `width` × `height` characters."""
@@ -58,12 +60,16 @@ class Screen:
         table.add_row(*(self._pump(pump, now_s, column - 4, rows) for pump in range(pumps)))
         head = Text(f" {self._title}", style="bold", no_wrap=True, overflow="ellipsis")
         head.append(f"   {now_s:4.1f} of {self._seconds:g} s", style="default")
-        return Group(head, table, self._legend(), self._figures(now_s, width), self._latest(4))
+        spare = height - (rows + 5) - 8  # beside the head, the legend, the figures, the cursor
+        parts: list[RenderableType] = [head, table, self._legend()]
+        parts.append(self._figures(now_s, width))
+        parts.extend(self._newest(min(max(spare, 0), 5)))
+        return Group(*parts)
 
     def _pump(self, pump: int, now_s: float, columns: int, rows: int) -> Panel:
         start_s = max(now_s - WINDOW_S, 0.0)
-        truth = spans(self._recording.truths, pump, now_s)
-        decided = spans(self._recording.decisions, pump, now_s)
+        truth = spans(latest(self._recording.truths, pump, start_s), pump, now_s)
+        decided = spans(latest(self._recording.decisions, pump, start_s), pump, now_s)
         lines = self._raster(pump, start_s, columns, rows)
         for name, timeline in (("true", truth), ("vm", decided)):
             line = Text(f"{name:<5}", style="dim")
@@ -117,9 +123,11 @@ class Screen:
     def _figures(self, now_s: float, width: int) -> Panel:
         recording = self._recording
         decisions = recording.decisions
-        sops = sum(decision.sops for decision in decisions)
-        dense = sum(decision.dense_macs for decision in decisions)
-        share = sops / dense if dense else 0.0
+        for decision in decisions[self._counted :]:
+            self._counted += 1
+            self._sops += decision.sops
+            self._dense += decision.dense_macs
+        share = self._sops / self._dense if self._dense else 0.0
         second = [d for d in decisions[-2000:] if d.t_s > now_s - 1.0]
         events = sum(
             1 for _ in takewhile(lambda e: e.t_s > now_s - 1.0, reversed(recording.events))
@@ -128,7 +136,7 @@ class Screen:
         text = Text(no_wrap=True, overflow="ellipsis")
         text.append(f"events  {events:5d}/s   {len(recording.events):7,d} so far")
         text.append(f"      results {len(second):4d}/s   {len(decisions):6,d} so far\n")
-        text.append(f"work    {sops:,} SOPs for {dense:,} dense MACs: ")
+        text.append(f"work    {self._sops:,} SOPs for {self._dense:,} dense MACs: ")
         text.append(f"{share:.1%}", style="bold green")
         text.append(f"   last {len(recent)} results ▕{bars(recent, 1.0)}▏\n", style="default")
         text.append(f"power   {self.power()}")
@@ -143,12 +151,13 @@ class Screen:
         limit = "no limit" if last.limit is None else f"limit {last.limit:g} W"
         return f"{drawn} ({last.source}), {limit}"
 
-    def _latest(self, count: int) -> Text:
-        text = Text(no_wrap=True, overflow="ellipsis", style="dim")
-        for event in self._recording.events[-count:]:
+    def _newest(self, count: int) -> list[Text]:
+        lines = []
+        for event in self._recording.events[len(self._recording.events) - count :]:
             pump, sensor = self._recording.pumps[event.pump], SENSORS[event.sensor]
-            text.append(f" plant/{pump}/sensor/{sensor.name} = {event.value:g} {event.unit}\n")
-        return text
+            text = f" plant/{pump}/sensor/{sensor.name} = {event.value:g} {event.unit}"
+            lines.append(Text(text, style="dim", no_wrap=True, overflow="ellipsis"))
+        return lines
 
 
 def _dot_rows() -> list[int]:

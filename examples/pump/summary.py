@@ -44,7 +44,7 @@ def _fault_line(outcome: FaultOutcome, recording: Recording) -> str:
     if outcome.delay_s is None:
         return f"{name}   not seen within {outcome.length_s:.1f} s"
     plant_s = outcome.delay_s * recording.speed
-    return f"{name}   seen after {outcome.delay_s:.2f} s ({plant_s:.0f} s of the plant)"
+    return f"{name}   seen after {outcome.delay_s:.2f} s ({plant_s:.0f} s for the plant)"
 
 
 def lines(
@@ -65,7 +65,7 @@ def lines(
     text = [
         f"{seconds:.0f} s of {len(recording.pumps)} pumps ({minutes:.1f} min of plant time)",
         f"  events      {sent:,} sensor messages published, {heard:,} seen on the broker",
-        f"  results     {result.results:,} of the daemon, {right} with the true state on arrival",
+        f"  results     {result.results:,} of the daemon, {right} of them with the true state",
         f"  agreement   {agreed} of the time, {result.false_alarms} false alarms",
         f"  faults      {seen} of {len(outcomes)} seen (each begins small and grows)",
         *(_fault_line(outcome, recording) for outcome in outcomes),
