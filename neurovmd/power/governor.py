@@ -66,6 +66,7 @@ class Governor:
         self._last_s = clock()
         self._cpu_ns: dict[int, int] = {}
         self._state = policy.start(self._fallback.constants.core_w)
+        set_duty(block.slots, self._duty)
 
     def tick(self, now_s: float) -> PowerState:
         """Measure, decide, act; ``now_s`` is the clock's.

@@ -105,7 +105,9 @@ def test_ticks_in_quick_succession_repeat_the_decision(box: MeteredBox) -> None:
 
 
 def test_before_the_first_reading_there_is_no_figure(box: MeteredBox) -> None:
-    state = box.governor(8.0).tick(box.now_s)
+    governor = box.governor(8.0)
+    assert 0 < box.block.slot(0).duty_q16 < DUTY_ONE / 10
+    state = governor.tick(box.now_s)
     assert state.watts is None
     assert 0 < state.duty < 0.1
     assert str(state).startswith("?/8 W (powercap:package-0)")
