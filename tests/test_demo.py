@@ -15,7 +15,7 @@ from examples.pump.children import DemoError
 from examples.pump.demo import options, server_of
 from examples.pump.deployment import Server
 from examples.pump.faults import CLASSES
-from examples.pump.raster import band, bars, braille
+from examples.pump.raster import band, bar, braille
 from examples.pump.recording import (
     Decision,
     Event,
@@ -116,11 +116,17 @@ def test_braille_dots_stand_where_the_points_are():
     assert braille([(4, 2), (99, 0), (0, -1)], 2, 2) == ["⠀⠀", "⠀⠁"]
 
 
-def test_bands_and_bars():
+def test_a_band_and_a_bar():
     timeline = [Span(label="a", start_s=1.0, end_s=3.0), Span(label="b", start_s=3.0, end_s=4.0)]
     assert band(timeline, 0.0, 4.0, 4) == [None, "a", "a", "b"]
-    assert bars([0.0, 0.5, 1.0, 2.0], 1.0) == " ▄██"
-    assert bars([1.0], 0.0) == " "
+    assert [bar(share, 2) for share in (-1.0, 0.0, 0.25, 0.5, 1.0, 9.0)] == [
+        "  ",
+        "  ",
+        "▌ ",
+        "█ ",
+        "██",
+        "██",
+    ]
 
 
 def test_every_sensor_has_its_own_row():

@@ -137,6 +137,7 @@ class Run:
         self.clock = Stopwatch()
         names = tuple(f"p{index + 1}" for index in range(found.pumps))
         self.recording = Recording(pumps=names, speed=found.speed)
+        self._end_s = 0.0
 
     def play(self, server: Server, folder: Path) -> None:
         """Start the daemon and the plant, show the run, print and save what came of it."""
@@ -154,7 +155,7 @@ class Run:
             wait_ready(self.recording, lambda: deployment.check_alive(child, log))
             self.out.print(f"daemon    neurovmd, VM {deployment.VM!r} is ready")
             interrupted = self._run_plant(server, child, log)
-            self._report(child, self.clock())
+            self._report(child)
         if interrupted:
             self.out.print("stopped early by a signal")
 
@@ -174,6 +175,7 @@ class Run:
             for number in (signal.SIGINT, *SIGNALS):  # from here on everything is being ended
                 signal.signal(number, signal.SIG_IGN)
             publisher.stop()
+            self._end_s = self.clock()
             self._drain()
             self._leave(client)
         return False
@@ -206,8 +208,8 @@ class Run:
             seen = len(self.recording.decisions)
             time.sleep(DRAIN_S / 4)
 
-    def _report(self, child: subprocess.Popen[bytes], end_s: float) -> None:
-        end_s = min(end_s, self.found.seconds)
+    def _report(self, child: subprocess.Popen[bytes]) -> None:
+        end_s = self._end_s
         result = score(self.recording, end_s)
         outcomes = fault_outcomes(self.recording, end_s)
         power = Screen(self.recording, "", end_s).power()

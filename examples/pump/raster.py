@@ -10,7 +10,7 @@ from examples.pump.recording import Span, label_at
 # Bit of the dot at (row, column) of a cell, Unicode block "Braille Patterns".
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _BLANK = 0x2800
-_BARS = " ▁▂▃▄▅▆▇█"
+_EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 
 
 def braille(points: Iterable[tuple[int, int]], rows: int, columns: int) -> list[str]:
@@ -28,8 +28,8 @@ def band(timeline: Sequence[Span], start_s: float, end_s: float, columns: int) -
     return [label_at(timeline, start_s + (index + 0.5) * step_s) for index in range(columns)]
 
 
-def bars(values: Sequence[float], top: float) -> str:
-    """One block character a value, full at `top`."""
-    last = len(_BARS) - 1
-    scale = last / top if top > 0 else 0.0
-    return "".join(_BARS[min(round(value * scale), last)] for value in values)
+def bar(share: float, columns: int) -> str:
+    """A bar `columns` wide, filled from the left to `share` (0..1) in eighths of a character."""
+    eighths = round(min(max(share, 0.0), 1.0) * columns * 8)
+    full, part = divmod(eighths, 8)
+    return ("█" * full + _EIGHTHS[part]).ljust(columns)[:columns]

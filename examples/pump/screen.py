@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from examples.pump.faults import CLASSES, NORMAL
-from examples.pump.raster import band, bars, braille
+from examples.pump.raster import band, bar, braille
 from examples.pump.recording import Decision, Recording, label_at, latest, spans
 from examples.pump.sensors import NAMES, SENSORS, group_of
 
@@ -32,7 +32,7 @@ GROUP_STYLE = {
     "site": "green",
 }
 WINDOW_S = 12.0
-COST_BINS = 24
+BAR_COLUMNS = 24
 
 
 class Screen:
@@ -72,7 +72,7 @@ class Screen:
         decided = spans(latest(self._recording.decisions, pump, start_s), pump, now_s)
         lines = self._raster(pump, start_s, columns, rows)
         for name, timeline in (("true", truth), ("vm", decided)):
-            line = Text(f"{name:<5}", style="dim")
+            line = Text(f"{name:<5}")
             for label in band(timeline, start_s, start_s + WINDOW_S, columns - 5):
                 line.append("█" if label else " ", style=CLASS_STYLE.get(label or "", "white"))
             lines.append(line)
@@ -112,7 +112,8 @@ class Screen:
         return next((decision for decision in decisions if decision.pump == pump), None)
 
     def _legend(self) -> Text:
-        line = Text(" spikes: ", style="dim", no_wrap=True, overflow="ellipsis")
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append(" spikes: ", style="dim")
         for group, style in GROUP_STYLE.items():
             line.append(f"⣿ {group} ", style=style)
         line.append("  states: ", style="dim")
@@ -132,13 +133,12 @@ class Screen:
         events = sum(
             1 for _ in takewhile(lambda e: e.t_s > now_s - 1.0, reversed(recording.events))
         )
-        recent = [d.sops / d.dense_macs for d in decisions[-COST_BINS:] if d.dense_macs]
         text = Text(no_wrap=True, overflow="ellipsis")
         text.append(f"events  {events:5d}/s   {len(recording.events):7,d} so far")
         text.append(f"      results {len(second):4d}/s   {len(decisions):6,d} so far\n")
         text.append(f"work    {self._sops:,} SOPs for {self._dense:,} dense MACs: ")
         text.append(f"{share:.1%}", style="bold green")
-        text.append(f"   last {len(recent)} results ▕{bars(recent, 1.0)}▏\n", style="default")
+        text.append(f" ▕{bar(share, BAR_COLUMNS)}▏\n")
         text.append(f"power   {self.power()}")
         return Panel(text, width=width - 1, height=5)
 
