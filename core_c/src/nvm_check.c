@@ -56,6 +56,61 @@ static nvm_status check_neuron(const nvm_program *program, const nvm_layer *laye
     return NVM_OK;
 }
 
+/* Which fields a kind names; the others must be 0, so that a later version may give them a meaning.
+ * lo and hi are bounds everywhere. */
+enum {
+    WINDOW = 1,   /* in_h .. out_c, k_h .. pad_l, groups */
+    IN_C = 2,
+    OUT_C = 4,
+    ROWS = 8,     /* out_h */
+    SYNAPSES = 16, /* zero_in, off_weights, off_bias */
+    CODE = 32,    /* zero_out */
+    RULE = 64,    /* off_scale, off_shift, aux[0] */
+    TABLE0 = 128,
+    TABLE1 = 256,
+    WEIGHTS = 512, /* off_weights, of something else */
+    AUX = 1024
+};
+
+static const uint16_t named[NVM_KIND_COUNT] = {
+    [NVM_INPUT] = CODE,
+    [NVM_CONST] = TABLE0,
+    [NVM_DENSE] = IN_C | OUT_C | SYNAPSES | CODE | RULE,
+    [NVM_CONV] = WINDOW | SYNAPSES | CODE | RULE,
+    [NVM_DWCONV] = WINDOW | SYNAPSES | CODE | RULE,
+    [NVM_ADD] = CODE | RULE | TABLE0 | TABLE1,
+    [NVM_AVGPOOL] = WINDOW,
+    [NVM_MAXPOOL] = WINDOW,
+    [NVM_MEAN] = CODE | RULE | TABLE0,
+    [NVM_MAP] = CODE | TABLE0 | TABLE1 | WEIGHTS,
+    [NVM_TABLE] = TABLE0 | AUX,
+    [NVM_SOFTMAX] = ROWS | OUT_C | CODE | RULE | TABLE0,
+};
+
+static int others_are_zero(const nvm_layer *layer)
+{
+    unsigned has = named[layer->kind];
+    unsigned bits = 0; /* of everything not named */
+    bits |= has & (WINDOW | IN_C) ? 0 : layer->in_c;
+    bits |= has & (WINDOW | OUT_C) ? 0 : layer->out_c;
+    bits |= has & (WINDOW | ROWS) ? 0 : layer->out_h;
+    if (!(has & WINDOW)) {
+        bits |= layer->in_h | layer->in_w | layer->out_w | layer->groups;
+        bits |= (unsigned)layer->k_h | layer->k_w | layer->stride_h | layer->stride_w | layer->dil_h | layer->dil_w;
+        bits |= layer->pad_t != 0 || layer->pad_l != 0;
+    }
+    bits |= has & (SYNAPSES | WEIGHTS) ? 0 : layer->off_weights;
+    bits |= has & SYNAPSES ? 0 : layer->off_bias | (layer->zero_in != 0);
+    bits |= has & CODE ? 0 : layer->zero_out != 0;
+    bits |= has & RULE ? 0 : layer->off_scale | layer->off_shift;
+    bits |= has & TABLE0 ? 0 : layer->off_table0;
+    bits |= has & TABLE1 ? 0 : layer->off_table1;
+    bits |= has & (RULE | AUX) ? 0 : layer->aux[0];
+    bits |= has & AUX ? 0 : layer->aux[1];
+    bits |= layer->reserved[0] | layer->reserved[1] | layer->reserved[2];
+    return bits == 0;
+}
+
 static nvm_status check_common(const nvm_program *program, uint32_t index)
 {
     static const uint8_t inputs[NVM_KIND_COUNT][2] = {
@@ -75,7 +130,7 @@ static nvm_status check_common(const nvm_program *program, uint32_t index)
     for (uint32_t p = 0; p < NVM_MAX_INPUTS; p++) {
         REQUIRE(p < layer->n_in ? layer->in[p] < index : layer->in[p] == 0);
     }
-    REQUIRE(layer->reserved[0] == 0 && layer->reserved[1] == 0 && layer->reserved[2] == 0);
+    REQUIRE(others_are_zero(layer));
     return check_neuron(program, layer);
 }
 
@@ -122,7 +177,7 @@ static nvm_status check_pool(const nvm_program *program, const nvm_layer *layer)
     nvm_axis rows = nvm_layer_rows(layer), cols = nvm_layer_cols(layer);
     uint64_t tall = layer->k_h < layer->in_h ? layer->k_h : layer->in_h;
     uint64_t wide = layer->k_w < layer->in_w ? layer->k_w : layer->in_w;
-    REQUIRE(layer->in_c == layer->out_c);
+    REQUIRE(layer->in_c == layer->out_c && layer->groups <= 1);
     REQUIRE(every_window_reads(&rows) && every_window_reads(&cols));
     return tall * wide <= MAX_POOL_TAPS ? NVM_OK : NVM_E_RANGE;
 }

@@ -107,6 +107,9 @@ size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session
 /* One dense pass from the inputs' wanted codes; sends and counts nothing. */
 void nvm_session_pass(nvm_session *session);
 
+/* Copies the ports that sent something (or all) to the output block and notes which of them changed. */
+void nvm_session_publish(nvm_session *session, int always);
+
 /* Whether the node's events are cheaper than a full run. */
 int nvm_prefers_events(const nvm_node *node);
 

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nvm_predict.c: dense runs, of a session that begins and of rows that keep no state.
+ */
+#include "nvm_internal.h"
+
+void nvm_session_pass(nvm_session *session)
+{
+    for (uint32_t i = 0; i < session->program->n_layers; i++) {
+        nvm_node *node = &session->nodes[i];
+        const nvm_layer *layer = node->layer;
+        uint64_t sops = node->sops;
+        node->n_events = 0;
+        node->last_events = 0;
+        node->unit = 0; /* straight to the code at rest */
+        node->pending = node->behind = 0;
+        if (layer->kind == NVM_INPUT) {
+            memcpy(node->codes, node->wanted, layer->n);
+        } else if (layer->kind != NVM_CONST && layer->neuron == NVM_SD) {
+            nvm_kernel_of(layer->kind)->full(node, &session->scratch);
+        }
+        node->n_events = 0;
+        node->way = NVM_DENSE_WAY;
+        node->sops = sops;
+        node->unit = (layer->flags & NVM_FLAG_UNIT) != 0;
+    }
+    nvm_session_publish(session, 1);
+    session->changed = 0;
+}
+
+nvm_status nvm_predict(const nvm_program *program, void *scratch, size_t len, const int8_t *in, int8_t *out,
+                       size_t rows)
+{
+    nvm_status status;
+    nvm_session *session;
+    if (program == NULL || (rows != 0 && (in == NULL || out == NULL))) {
+        status = NVM_E_ARG;
+        goto done;
+    }
+    for (uint32_t i = 0; i < program->n_layers; i++) {
+        if (nvm_is_spiking(&program->layers[i])) {
+            status = NVM_E_UNSUPPORTED;
+            goto done;
+        }
+    }
+    status = nvm_session_init(scratch, len, program, NULL, &session);
+    if (status != NVM_OK) {
+        goto done;
+    }
+    for (size_t row = 0; row < rows; row++) {
+        for (uint32_t i = 0; i < program->n_layers; i++) {
+            nvm_node *node = &session->nodes[i];
+            if (node->layer->kind == NVM_INPUT) {
+                memcpy(node->wanted, in, node->layer->n);
+                in += node->layer->n;
+            }
+        }
+        nvm_session_pass(session);
+        memcpy(out, session->output, program->codes_out);
+        out += program->codes_out;
+    }
+done:
+    return status;
+}

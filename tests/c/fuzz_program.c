@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * fuzz_program.c: hostile programs. The input is either a program as it stands, or the seed of a
+ * valid random one with patches, which reaches deeper. What nvm_program_init accepts is then run:
+ * nothing may go out of bounds, whatever the bytes are.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "network.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* A copy that ends where the memory does, so that the sanitizer sees every byte beyond it. */
+static void *exact_copy(const void *source, size_t bytes)
+{
+    void *copy = NULL;
+    if (posix_memalign(&copy, NVM_ALIGN, bytes == 0 ? 1 : bytes) != 0) {
+        abort();
+    }
+    memcpy(copy, source, bytes);
+    return copy;
+}
+
+/* An upper bound of what one dense pass does; a fuzzer has no time for large ones. */
+static double pass_work(const nvm_layer *layers, uint32_t n)
+{
+    double work = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const nvm_layer *layer = &layers[i];
+        double taps = (layer->k_h < layer->in_h ? layer->k_h : layer->in_h) + 1.0;
+        taps *= (layer->k_w < layer->in_w ? layer->k_w : layer->in_w) + 1.0;
+        work += layer->n * taps * (layer->kind == NVM_CONV ? layer->in_c : 1.0);
+        work += layer->kind == NVM_DENSE ? (double)layer->n * layer->in_c : 0.0;
+    }
+    return work;
+}
+
+static void run(const nvm_program *program, uint64_t seed)
+{
+    size_t n = program->codes_in, size = nvm_session_size(program);
+    int8_t *codes = malloc(n), *out = malloc(program->codes_out);
+    uint32_t index[3];
+    void *mem = aligned_alloc(NVM_ALIGN, size);
+    nvm_session *session = NULL;
+    nvm_counters counters = {0};
+    if (nvm_session_init(mem, size, program, &counters, &session) != NVM_OK) {
+        abort();
+    }
+    for (int step = 0; step < 6; step++) {
+        nvm_way way = step % 3 == 0 ? NVM_AUTO : step % 3 == 1 ? NVM_EVENTS : NVM_DENSE_WAY;
+        (void)nvm_session_force(session, UINT32_MAX, way);
+        random_codes(&seed, codes, n);
+        for (int k = 0; k < 3; k++) {
+            index[k] = (uint32_t)random_in(&seed, 0, (int32_t)n);
+        }
+        (void)nvm_session_step(session, codes, n);
+        (void)nvm_session_update(session, index, codes, n < 3 ? n : 3);
+    }
+    for (uint32_t i = 0; i < program->n_layers; i++) {
+        nvm_layer_view view;
+        (void)nvm_session_layer(session, i, &view);
+    }
+    (void)nvm_predict(program, mem, size, codes, out, 1);
+    free(mem);
+    free(codes);
+    free(out);
+}
+
+static void try_program(const void *records, uint32_t n, const uint8_t *bytes, size_t len, uint64_t seed)
+{
+    nvm_program program;
+    uint32_t bad;
+    nvm_layer *layers = exact_copy(records, n * sizeof *layers);
+    uint8_t *arena = exact_copy(bytes, len);
+    nvm_status status = nvm_program_init(&program, layers, n, arena, len, &bad);
+    if (status == NVM_OK && nvm_session_size(&program) < 1 << 20 && pass_work(layers, n) < 3e6) {
+        run(&program, seed);
+    }
+    free(layers);
+    free(arena);
+}
+
+static network *patched_network(const uint8_t *data, size_t size)
+{
+    uint64_t seed = 1;
+    memcpy(&seed, data, size < 4 ? size : 4);
+    network *net = network_new(seed);
+    uint32_t depth = 2 + (uint32_t)(seed % 5);
+    int spiking = seed % 7 == 0;
+    (void)add_input(net, (shape){1 + seed % 4, 1 + seed / 4 % 5, 1 + seed / 20 % 9}, 5);
+    net->layers[0].flags = spiking ? NVM_FLAG_SPIKES : seed % 11 == 0 ? NVM_FLAG_UNIT : 0;
+    while (net->n < depth) {
+        nvm_kind kind = (nvm_kind)random_in(&net->seed, NVM_DENSE, spiking ? NVM_DWCONV : NVM_SOFTMAX);
+        uint32_t made = spiking ? add_spiking(net, kind, NVM_LIF, net->n - 1) : add_random(net, kind, net->n - 1);
+        net->layers[made].flags = (uint8_t)(NVM_FLAG_OUTPUT | (seed % 11 == 0 && !spiking ? NVM_FLAG_UNIT : 0));
+    }
+    /* Patches: where (bit 15: arena), what. */
+    for (size_t k = 4; k + 3 <= size; k += 3) {
+        size_t where = (size_t)(data[k] | (data[k + 1] & 127) << 8);
+        uint8_t *target = data[k + 1] & 128 ? net->arena : (uint8_t *)net->layers;
+        size_t length = data[k + 1] & 128 ? net->len : net->n * sizeof(nvm_layer);
+        target[where % length] = data[k + 2];
+    }
+    return net;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 2) {
+        return 0;
+    }
+    if (data[0] & 1) {
+        uint32_t n = data[1] % 8u;
+        size_t records = n * sizeof(nvm_layer);
+        if (size >= 2 + records) {
+            try_program(data + 2, n, data + 2 + records, size - 2 - records, size);
+        }
+        return 0;
+    }
+    network *net = patched_network(data + 1, size - 1);
+    try_program(net->layers, net->n, net->arena, net->len, size);
+    free(net);
+    return 0;
+}
