@@ -52,7 +52,8 @@ class Net:
     def zero(self, dtype: str = "int8") -> int:
         """A zero point, the ends of the range among them."""
         middle = 128 if dtype == "uint8" else 0
-        return int(self.rng.choice([-128, 127, 0, *self.rng.integers(-128, 128, 3)])) + middle
+        ends = [-128, 127, 0] if self.rng.random() < 0.2 else self.rng.integers(-60, 61, 3)
+        return int(self.rng.choice(ends)) + middle
 
     def input(
         self,
@@ -97,9 +98,16 @@ class Net:
     def weights(
         self, shape: Sequence[int], axis: int | None, *, zero_channel: bool = False
     ) -> tuple[int, np.ndarray]:
-        """int8 weights, per channel along `axis` or per tensor; their index and scales."""
+        """int8 weights, per channel along `axis` or per tensor; their index and scales.
+
+        Scaled so that sums over the latest tensor's codes are reals of about 8, which activations cut.
+        """
         channels = 1 if axis is None else shape[axis]
-        scale = self.rng.uniform(0.002, 0.02, channels).astype(np.float32)
+        depthwise = len(shape) == 4 and shape[0] == 1
+        taps = int(np.prod(shape[1:3] if depthwise else shape[1:]))
+        scale_in = next(t.scale[0] for t in reversed(self.writer.tensors) if t.scale)
+        middle = 8 / (scale_in * 74 * 74 * taps**0.5)
+        scale = (middle * self.rng.uniform(0.4, 1.6, channels)).astype(np.float32)
         if zero_channel:
             scale[0] = 0
         data = self.rng.integers(-127, 128, shape).astype(np.int8)

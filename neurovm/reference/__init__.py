@@ -7,7 +7,7 @@ it judges.
 
 from neurovm.reference import elementwise, layout, linear, pooling, quantize, softmax
 from neurovm.reference.rules import RULES
-from neurovm.reference.run import run
+from neurovm.reference.oracle import run
 
 FAMILIES = (elementwise, layout, linear, pooling, quantize, softmax)
 """One line a family: importing it registers its rules."""

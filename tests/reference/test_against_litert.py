@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The oracle against LiteRT, element by element in every tensor, on every enumerated operator form."""
+
+import litert
+import numpy as np
+import pytest
+from operator_cases import CASES, Case
+
+from neurovm import reference
+from neurovm.arithmetic import PROFILES
+from neurovm.converters import tflite
+from neurovm.operators import REGISTRY
+from neurovm.passes import prepare
+
+pytestmark = pytest.mark.skipif(not litert.INSTALLED, reason=litert.MISSING)
+
+XNNPACK = PROFILES["xnnpack"]
+Values = dict[int, np.ndarray]
+
+
+def oracle(case: Case) -> Values:
+    return reference.run(prepare(tflite.read(case.model, name=case.name)), XNNPACK, case.inputs)
+
+
+@pytest.fixture(scope="module")
+def answers() -> dict[str, tuple[Values, litert.Answer]]:
+    """All cases through both: one LiteRT child."""
+    ours = [oracle(case) for case in CASES]
+    jobs = [
+        litert.Job(case.model, case.inputs, sorted(values))
+        for case, values in zip(CASES, ours, strict=True)
+    ]
+    theirs = litert.run_all(jobs)
+    return {c.name: (o, t) for c, o, t in zip(CASES, ours, theirs, strict=True)}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_every_tensor_equals_litert(
+    case: Case, answers: dict[str, tuple[Values, litert.Answer]]
+) -> None:
+    ours, theirs = answers[case.name]
+    assert theirs.refused is None, theirs.refused
+    for index, values in ours.items():
+        expected = theirs.values[index]
+        assert values.dtype == expected.dtype
+        differing = int((values.reshape(-1) != expected.reshape(-1)).sum())
+        assert differing == 0, f"tensor {index}: {differing} of {values.size} differ"
+
+
+def test_every_operator_has_cases_and_a_rule() -> None:
+    seen = set()
+    for case in CASES:
+        seen |= {type(o) for o in tflite.read(case.model).operators}
+    assert seen == set(REGISTRY.values())
+    assert set(reference.RULES) == {o for o in seen if hasattr(o, "lower") and _has_lowering(o)}
+
+
+def _has_lowering(operator: type) -> bool:
+    return operator.name not in {"ShapeOf", "StridedSlice", "Pack"}
+
+
+def test_no_case_saturates_everywhere() -> None:
+    """A comparison of constants proves nothing: most outputs must take several values."""
+    spread = [len(np.unique(next(reversed(oracle(c).values())))) for c in CASES]
+    assert sum(n < 3 for n in spread) < 0.1 * len(CASES)
+
+
+@pytest.mark.parametrize("activation", ["RELU6", "RELU_N1_TO_1"])
+def test_bounds_at_halves(activation: str) -> None:
+    """XNNPACK rounds bound / scale + zero point, TFLite's own kernels bound / scale alone."""
+    from operator_cases import Net
+
+    bound = 6 if activation == "RELU6" else 1
+    cases = []
+    for steps in (2.5, 10.5, 11.5, 126.5):
+        scale = float(np.float32(bound / steps))
+        for zero in (-6, -5, 0, 33):
+            for operator in ("MAX_POOL_2D", "AVERAGE_POOL_2D"):
+                net = Net(f"{operator}:{steps}-{zero}-{activation}")
+                x = net.input((1, 6, 6, 3), scale=scale, zero_point=zero)
+                y = net.output((1, 6, 6, 3), scale=scale, zero_point=zero)
+                net.writer.operator(
+                    operator, [x], [y], Padding="SAME", StrideH=1, StrideW=1,
+                    FilterHeight=1, FilterWidth=1, FusedActivationFunction=activation,
+                )  # fmt: skip
+                cases.append((net.case(y), y))
+    theirs = litert.run_all([litert.Job(c.model, c.inputs, [y]) for c, y in cases])
+    for (case, y), answer in zip(cases, theirs, strict=True):
+        assert np.array_equal(oracle(case)[y], answer.values[y]), case.name
