@@ -211,7 +211,7 @@ class Supervisor:
         if not self._block.awake:
             self._block.awake = True
             self._quiet_ticks = 0
-            self._tick_at = time.monotonic() + TICK_S
+            self._tick_at = time.monotonic()
 
     def _govern(self, now: float) -> None:
         self._tick_at = now + TICK_S

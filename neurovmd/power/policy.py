@@ -8,8 +8,9 @@ The limit is a promise on the mean draw over every ``window_s`` seconds. Two rul
 2. What an interval drew too much in spite of rule 1 is missing from the budget of the next ones.
 
 ``base_w`` is the draw without the workers' computing and ``core_w`` what one busy core adds. Both
-are learned, at once when they turn out higher than thought and slowly when lower; the duty falls
-at once and rises by ``RISE`` a decision.
+are learned, at once when they turn out higher than thought and slowly when lower. The duty falls
+at once; it rises at once where even ``CAUTION`` times the believed ``core_w`` would fit, and by
+``RISE`` a decision beyond that.
 """
 
 from dataclasses import dataclass, replace
@@ -19,7 +20,9 @@ from dataclasses import dataclass, replace
 MARGIN = 0.03
 # The duty before the first measurement: enough to start, too little to matter.
 START_DUTY = 1 / 16
-# Most that the duty rises in one decision, about a second.
+# A core may draw so many times what is believed of it ...
+CAUTION = 4.0
+# ... and where that would not fit, the duty rises by no more than this in a decision (1 s).
 RISE = 0.1
 # The part of the way down that a learned value goes in one decision.
 FALL = 0.1
@@ -77,9 +80,10 @@ def decide(
     # A worker is more than its computing thread: it may use more than its duty of a core.
     reach = max(cores, interval.busy_cores / state.duty) if state.duty > 0 else cores
     wanted = (target_w - state.base_w) / (reach * state.core_w)
+    highest = max(state.duty + RISE, wanted / CAUTION)
     return replace(
         state,
-        duty=max(0.0, min(wanted, state.duty + RISE, 1.0)),
+        duty=max(0.0, min(wanted, highest, 1.0)),
         infeasible=state.base_w >= planned_w,
     )
 
