@@ -78,8 +78,8 @@ class Session:
     """The state of one stream on a program, used by one thread at a time.
 
     `counters`: a writable, 8-byte aligned buffer of at least `COUNTERS` uint64 that the kernel
-    counts straight into; it stays exported while the session or a view of it lives. A second thread that
-    enters during a call gets RuntimeError.
+    counts straight into; it stays exported while the session or a view of it lives. A second thread
+    that enters during a call gets RuntimeError.
     """
 
     def __init__(self, program: Program, counters: Buffer | None = None) -> None: ...

@@ -209,13 +209,12 @@ def test_scalars_follow_the_core_schema() -> None:
     }
 
 
+YAML_WORDS = "mqtt server inputs topic payload format raw json to tensor elements output on form"
+YAML_SIGNS = (
+    ": : : - - [ ] { } , & * ! ' \" # | > 1 -2 1e9 ~ true \n \n \n  \n    \t é \x00 \ud800 ---"
+)
 YAML_PIECES = st.lists(
-    st.sampled_from(
-        "mqtt server inputs topic payload format raw json to tensor elements output on form : : :"
-        " - - [ ] { } , & * ! ' \" # | > 1 -2 1e9 ~ true \n \n \n  \n    \t é \x00 \ud800 ---".split(
-            " "
-        )
-    ),
+    st.sampled_from(f"{YAML_WORDS} {YAML_SIGNS}".split(" ")),
     max_size=60,
 ).map(" ".join)
 
