@@ -19,8 +19,8 @@ from examples.pump.raster import band, bar, braille
 from examples.pump.recording import (
     Decision,
     Event,
-    Power,
     Recording,
+    Sample,
     Span,
     Truth,
     fault_outcomes,
@@ -39,6 +39,12 @@ ROOT = Path(__file__).resolve().parent.parent
 def decision(t_s: float, label: str, *, pump: int = 0, seq: int = 1, **figures) -> Decision:
     defaults = {"value": 0.9, "latency_s": None, "sops": 10, "dense_macs": 100, "compute_us": 5.0}
     return Decision(t_s=t_s, pump=pump, label=label, seq=seq, **{**defaults, **figures})
+
+
+def sample(t_s: float, spikes_out: int) -> Sample:
+    figures = {"watts": 2.5, "source": "estimate:cpu-time", "limit_w": 100.0}
+    counts = {"steps": 9, "spikes_in": 12, "spikes_out": spikes_out, "dropped": 0}
+    return Sample(t_s=t_s, **figures, **counts)
 
 
 def recording(truths: list[tuple[float, str]], decisions: list[Decision]) -> Recording:
@@ -137,7 +143,7 @@ def test_every_sensor_has_its_own_row():
 def test_the_view_fits_its_terminal_and_shows_truth_and_decision(size):
     made = recording([(0.0, "leak")], [decision(0.5, "leak"), decision(0.6, "cavitation")])
     made.events = [Event(t_s=0.5, pump=0, sensor=3, value=1.5, unit="kPa")]
-    made.power = [Power(t_s=0.5, watts=2.5, source="estimate:cpu-time", limit=100.0)]
+    made.samples = [sample(0.0, 0), sample(1.0, 300)]
     out = console(color=False)
     out.size = size
     with out.capture() as captured:
@@ -148,6 +154,7 @@ def test_the_view_fits_its_terminal_and_shows_truth_and_decision(size):
     assert f"plant/p1/sensor/{NAMES[3]} = 1.5 kPa" in text
     assert "leak ≠ cavitation 0.90" in text
     assert "2.50 W (estimate:cpu-time), limit 100 W" in text
+    assert "12 into the network, 300 of its neurons, now 300/s" in text
     assert "20 SOPs for 200 dense MACs: 10.0%" in text
 
 

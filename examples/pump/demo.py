@@ -25,7 +25,8 @@ from examples.pump.observer import Observer, connect
 from examples.pump.publisher import Publisher, schedules
 from examples.pump.pump import Pump
 from examples.pump.recording import Recording, fault_outcomes, score
-from examples.pump.screen import PlainLog, Screen, console
+from examples.pump.screen import PlainLog, Screen, console, power
+from examples.pump.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
@@ -154,12 +155,17 @@ class Run:
             child = stack.enter_context(deployment.daemon(config, log))
             wait_ready(self.recording, lambda: deployment.check_alive(child, log))
             self.out.print(f"daemon    neurovmd, VM {deployment.VM!r} is ready")
-            interrupted = self._run_plant(server, child, log)
+            telemetry = Telemetry(
+                deployment.socket_of(folder), deployment.VM, self.recording, self.clock
+            )
+            interrupted = self._run_plant(server, child, log, telemetry)
             self._report(child)
         if interrupted:
             self.out.print("stopped early by a signal")
 
-    def _run_plant(self, server: Server, child: subprocess.Popen[bytes], log: Path) -> bool:
+    def _run_plant(
+        self, server: Server, child: subprocess.Popen[bytes], log: Path, telemetry: Telemetry
+    ) -> bool:
         found, count = self.found, len(self.recording.pumps)
         plans = schedules(found.seed, count, found.seconds * found.speed)
         pumps = [Pump(found.seed * 100 + index, plan) for index, plan in enumerate(plans)]
@@ -167,6 +173,7 @@ class Run:
         publisher = Publisher(client, pumps, self.recording, self.clock)
         self.clock.start()
         publisher.start()
+        telemetry.start()
         try:
             self._watch(server, lambda: deployment.check_alive(child, log))
         except KeyboardInterrupt:
@@ -177,6 +184,7 @@ class Run:
             publisher.stop()
             self._end_s = self.clock()
             self._drain()
+            telemetry.stop()
             self._leave(client)
         return False
 
@@ -212,10 +220,11 @@ class Run:
         end_s = self._end_s
         result = score(self.recording, end_s)
         outcomes = fault_outcomes(self.recording, end_s)
-        power = Screen(self.recording, "", end_s).power()
         usage = summary.usage_of(child.pid)
         self.out.print()
-        for line in summary.lines(self.recording, result, outcomes, usage, end_s, power):
+        for line in summary.lines(
+            self.recording, result, outcomes, usage, end_s, power(self.recording)
+        ):
             self.out.print(line, soft_wrap=True, markup=False)
         try:
             path = picture.save(self.recording, result, end_s, self.found.plot)

@@ -36,6 +36,11 @@ class Server:
         return f"{host}:{self.port}"
 
 
+def socket_of(folder: Path) -> Path:
+    """The daemon's control socket."""
+    return folder / "neurovmd.sock"
+
+
 def daemon_yaml(folder: Path, server: Server, limit: str) -> str:
     """`neurovmd.yaml`. amqtt speaks MQTT 3.1.1 only, which is said here to save one attempt."""
     return f"""\
@@ -48,7 +53,7 @@ mqtt:
 vm_dir: {json.dumps(str(folder / "vm.d"))}
 cache_dir: {json.dumps(str(folder / "cache"))}
 state_dir: {json.dumps(str(folder / "state"))}
-socket: {json.dumps(str(folder / "neurovmd.sock"))}
+socket: {json.dumps(str(socket_of(folder)))}
 power:
   limit: {json.dumps(limit)}
   window: 10 s

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A subscriber that writes down what passes the broker: sensors, results, states, power."""
+"""A subscriber that writes down what passes the broker: sensors, results, states."""
 
 from __future__ import annotations
 
@@ -14,19 +14,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from examples.pump.children import DemoError
 from examples.pump.deployment import NODE, PREFIX, VM, Server
-from examples.pump.recording import Decision, Event, Power, Recording
+from examples.pump.recording import Decision, Event, Recording
 from examples.pump.sensors import NAMES
 
 BASE = f"{PREFIX}/{NODE}"
-FILTERS = (
-    "plant/+/sensor/+",
-    f"{BASE}/{VM}/result/+",
-    f"{BASE}/{VM}/state",
-    f"{BASE}/{VM}/availability",
-    f"{BASE}/availability",
-    f"{BASE}/info",
-    f"{BASE}/power",
-)
+FILTERS = ("plant/+/sensor/+", f"{BASE}/#")
 CONNECT_S = 10.0
 
 
@@ -121,16 +113,6 @@ class Observer:
             self._recording.daemon_online = text == "online"
         elif topic == f"{VM}/state":
             self._recording.vm_state = _words(text)
-        elif topic == "power":
-            figure = json.loads(text)
-            self._recording.power.append(
-                Power(
-                    t_s=now_s,
-                    watts=None if figure["watts"] is None else float(figure["watts"]),
-                    source=str(figure["source"]),
-                    limit=None if figure.get("limit") is None else float(figure["limit"]),
-                )
-            )
 
 
 def _words(state: str) -> str:

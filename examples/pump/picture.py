@@ -45,7 +45,7 @@ def save(recording: Recording, result: Score, end_s: float, path: Path) -> Path:
     from matplotlib import pyplot as plt
 
     pumps = len(recording.pumps)
-    heights = [2.3, 0.5] * pumps + [1.4, 1.0]
+    heights = [2.3, 0.5] * pumps + [1.3, 1.1, 0.9]
     figure, axes = plt.subplots(
         len(heights),
         1,
@@ -57,7 +57,8 @@ def save(recording: Recording, result: Score, end_s: float, path: Path) -> Path:
     for pump in range(pumps):
         _raster(axes[2 * pump], recording, pump)
         _bands(axes[2 * pump + 1], recording, pump, end_s)
-    _work(axes[-2], recording, result, end_s)
+    _work(axes[-3], recording, result, end_s)
+    _spikes(axes[-2], recording)
     _watts(axes[-1], recording)
     axes[-1].set_xlim(0.0, end_s)
     axes[-1].set_xlabel(f"seconds (the plant runs {recording.speed:g} times faster)")
@@ -118,24 +119,44 @@ def _work(axis: Any, recording: Recording, result: Score, end_s: float) -> None:
     axis.legend(loc="upper left", fontsize=9, title=f"{share:.1%} of the dense work")
 
 
+def _spikes(axis: Any, recording: Recording) -> None:
+    samples = recording.samples
+    axis.set_ylabel("spikes\nper second", fontsize=9)
+    times_s = [sample.t_s for sample in samples[1:]]
+    for name, colour, label in (
+        ("spikes_out", "#7f4fbf", "of the neurons"),
+        ("spikes_in", "#444444", "into the network"),
+    ):
+        counts = [getattr(sample, name) for sample in samples]
+        rates = [
+            (after - before) / max(later.t_s - earlier.t_s, 1e-9)
+            for before, after, earlier, later in zip(
+                counts, counts[1:], samples, samples[1:], strict=False
+            )
+        ]
+        axis.step(times_s, rates, where="pre", color=colour, label=label, linewidth=1.2)
+    axis.set_ylim(bottom=0.0)
+    axis.legend(loc="upper left", fontsize=9, ncols=2)
+
+
 def _watts(axis: Any, recording: Recording) -> None:
-    known = [power for power in recording.power if power.watts is not None]
+    known = [sample for sample in recording.samples if sample.watts is not None]
     axis.set_ylabel("watts", fontsize=9)
     if not known:
         axis.text(0.01, 0.5, "no figure from the daemon", transform=axis.transAxes, fontsize=9)
         return
     axis.step(
-        [power.t_s for power in known],
-        [power.watts for power in known],
+        [sample.t_s for sample in known],
+        [sample.watts for sample in known],
         where="post",
         color="#444444",
-        label=f"drawn ({known[-1].source})",
+        label=f"mean of the window ({known[-1].source})",
     )
-    top = max(power.watts or 0.0 for power in known)
-    limit = known[-1].limit
-    if limit is not None and limit < 3.0 * top:
-        axis.axhline(limit, color="#d62728", linestyle="--", label=f"limit {limit:g} W")
-        top = max(top, limit)
+    top = max(sample.watts or 0.0 for sample in known)
+    limit_w = known[-1].limit_w
+    if limit_w is not None and limit_w < 3.0 * top:
+        axis.axhline(limit_w, color="#d62728", linestyle="--", label=f"limit {limit_w:g} W")
+        top = max(top, limit_w)
     axis.set_ylim(0.0, 1.8 * top or 1.0)
     axis.legend(loc="upper left", fontsize=9, ncols=2)
 

@@ -58,13 +58,22 @@ class Truth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Power:
-    """One figure of the daemon's governor with its source."""
+class Sample:
+    """What the daemon said of itself at `t_s`; counts are since its start.
+
+    `watts` is its mean over the governor's window with the `source` it comes from, None before
+    the first reading; `spikes_in` are changed codes of the network's input, `spikes_out` those
+    of its neurons, `steps` updates of the network, `dropped` refused messages.
+    """
 
     t_s: float
     watts: float | None
     source: str
-    limit: float | None
+    limit_w: float | None
+    steps: int
+    spikes_in: int
+    spikes_out: int
+    dropped: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,9 +85,9 @@ class Recording:
     events: list[Event] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     truths: list[Truth] = field(default_factory=list)
-    power: list[Power] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
     sent_s: list[list[float]] = field(init=False)  # of each pump: when each message was published
-    unread: int = 0  # results or states whose JSON was not what is expected
+    unread: int = 0  # messages and answers that were not what is expected
     vm_state: str = "not heard yet"
     daemon_online: bool = False
 

@@ -60,7 +60,7 @@ class Screen:
         table.add_row(*(self._pump(pump, now_s, column - 4, rows) for pump in range(pumps)))
         head = Text(f" {self._title}", style="bold", no_wrap=True, overflow="ellipsis")
         head.append(f"   {now_s:4.1f} of {self._seconds:g} s", style="default")
-        spare = height - (rows + 5) - 8  # beside the head, the legend, the figures, the cursor
+        spare = height - (rows + 5) - 9  # beside the head, the legend, the figures, the cursor
         parts: list[RenderableType] = [head, table, self._legend()]
         parts.append(self._figures(now_s, width))
         parts.extend(self._newest(min(max(spare, 0), 5)))
@@ -139,17 +139,9 @@ class Screen:
         text.append(f"work    {self._sops:,} SOPs for {self._dense:,} dense MACs: ")
         text.append(f"{share:.1%}", style="bold green")
         text.append(f" ▕{bar(share, BAR_COLUMNS)}▏\n")
-        text.append(f"power   {self.power()}")
-        return Panel(text, width=width - 1, height=5)
-
-    def power(self) -> str:
-        """The daemon's last figure with its source and limit."""
-        if not self._recording.power:
-            return "not heard from the daemon yet"
-        last = self._recording.power[-1]
-        drawn = "? W" if last.watts is None else f"{last.watts:.2f} W"
-        limit = "no limit" if last.limit is None else f"limit {last.limit:g} W"
-        return f"{drawn} ({last.source}), {limit}"
+        text.append(f"spikes  {spikes(recording, now_s)}\n")
+        text.append(f"power   {power(recording)}")
+        return Panel(text, width=width - 1, height=6)
 
     def _newest(self, count: int) -> list[Text]:
         lines = []
@@ -158,6 +150,29 @@ class Screen:
             text = f" plant/{pump}/sensor/{sensor.name} = {event.value:g} {event.unit}"
             lines.append(Text(text, style="dim", no_wrap=True, overflow="ellipsis"))
         return lines
+
+
+def power(recording: Recording) -> str:
+    """The daemon's last figure with its source and limit."""
+    if not recording.samples:
+        return "not heard from the daemon yet"
+    last = recording.samples[-1]
+    drawn = "? W" if last.watts is None else f"{last.watts:.2f} W"
+    limit = "no limit" if last.limit_w is None else f"limit {last.limit_w:g} W"
+    return f"{drawn} ({last.source}), {limit}"
+
+
+def spikes(recording: Recording, now_s: float) -> str:
+    """The kernel's counts, and the rates of the last two seconds."""
+    if not recording.samples:
+        return "not heard from the daemon yet"
+    last = recording.samples[-1]
+    first = next(
+        sample for sample in recording.samples if sample.t_s >= now_s - 2.0 or sample is last
+    )
+    elapsed_s = max(last.t_s - first.t_s, 1e-9)
+    rate = (last.spikes_out - first.spikes_out) / elapsed_s if last is not first else 0.0
+    return f"{last.spikes_in:,} into the network, {last.spikes_out:,} of its neurons, now {rate:,.0f}/s"
 
 
 def _dot_rows() -> list[int]:

@@ -72,6 +72,12 @@ def lines(
         f"  work        {result.sops:,} SOPs in place of {result.dense_macs:,} dense MACs: {saved}",
         "              (dense: one run of the network for every message)",
     ]
+    if recording.samples:
+        last = recording.samples[-1]
+        text.append(
+            f"  spikes      {last.spikes_in:,} into the network, {last.spikes_out:,} of its neurons "
+            f"in {last.steps:,} steps"
+        )
     steps = max(sum(recording.covered), 1)
     text.append(f"  compute     {result.compute_us / steps:.1f} µs a message, mean")
     if result.latency_ms is not None:
