@@ -155,9 +155,8 @@ class Run:
             child = stack.enter_context(deployment.daemon(config, log))
             wait_ready(self.recording, lambda: deployment.check_alive(child, log))
             self.out.print(f"daemon    neurovmd, VM {deployment.VM!r} is ready")
-            telemetry = Telemetry(
-                deployment.socket_of(folder), deployment.VM, self.recording, self.clock
-            )
+            status = deployment.socket_of(folder)
+            telemetry = Telemetry(status, deployment.VM, self.recording, self.clock)
             interrupted = self._run_plant(server, child, log, telemetry)
             self._report(child)
         if interrupted:
@@ -222,9 +221,8 @@ class Run:
         outcomes = fault_outcomes(self.recording, end_s)
         usage = summary.usage_of(child.pid)
         self.out.print()
-        for line in summary.lines(
-            self.recording, result, outcomes, usage, end_s, power(self.recording)
-        ):
+        drawn = power(self.recording)
+        for line in summary.lines(self.recording, result, outcomes, usage, end_s, drawn):
             self.out.print(line, soft_wrap=True, markup=False)
         try:
             path = picture.save(self.recording, result, end_s, self.found.plot)

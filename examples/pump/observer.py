@@ -78,7 +78,7 @@ class Observer:
             self._note_result(now_s, levels[-1], json.loads(payload))
         elif payload and not retained:  # what was retained before is another daemon's
             self.retained.add(topic)
-            self._note_state(now_s, topic.removeprefix(f"{BASE}/"), payload.decode())
+            self._note_state(topic.removeprefix(f"{BASE}/"), payload.decode())
 
     def _note_event(self, now_s: float, pump: str, sensor: str, reading: dict[str, Any]) -> None:
         self._recording.events.append(
@@ -108,7 +108,7 @@ class Observer:
             )
         )
 
-    def _note_state(self, now_s: float, topic: str, text: str) -> None:
+    def _note_state(self, topic: str, text: str) -> None:
         if topic == "availability":
             self._recording.daemon_online = text == "online"
         elif topic == f"{VM}/state":

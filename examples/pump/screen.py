@@ -167,12 +167,12 @@ def spikes(recording: Recording, now_s: float) -> str:
     if not recording.samples:
         return "not heard from the daemon yet"
     last = recording.samples[-1]
-    first = next(
-        sample for sample in recording.samples if sample.t_s >= now_s - 2.0 or sample is last
-    )
-    elapsed_s = max(last.t_s - first.t_s, 1e-9)
-    rate = (last.spikes_out - first.spikes_out) / elapsed_s if last is not first else 0.0
-    return f"{last.spikes_in:,} into the network, {last.spikes_out:,} of its neurons, now {rate:,.0f}/s"
+    recent = takewhile(lambda sample: sample.t_s >= now_s - 2.0, reversed(recording.samples))
+    first = min(recent, key=lambda sample: sample.t_s, default=last)
+    elapsed_s = last.t_s - first.t_s
+    rate = (last.spikes_out - first.spikes_out) / elapsed_s if elapsed_s > 0.0 else 0.0
+    into, out = last.spikes_in, last.spikes_out
+    return f"{into:,} into the network, {out:,} of its neurons, now {rate:,.0f}/s"
 
 
 def _dot_rows() -> list[int]:

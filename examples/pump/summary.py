@@ -74,10 +74,8 @@ def lines(
     ]
     if recording.samples:
         last = recording.samples[-1]
-        text.append(
-            f"  spikes      {last.spikes_in:,} into the network, {last.spikes_out:,} of its neurons "
-            f"in {last.steps:,} steps"
-        )
+        into, out = last.spikes_in, last.spikes_out
+        text.append(f"  spikes      {into:,} into the network, {out:,} of its neurons")
     steps = max(sum(recording.covered), 1)
     text.append(f"  compute     {result.compute_us / steps:.1f} µs a message, mean")
     if result.latency_ms is not None:
