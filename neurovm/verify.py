@@ -77,7 +77,7 @@ def verify(
     data = path.read_bytes()
     if model is None:
         model = neurovm.convert_tflite(path, profile=profile, coding=coding)
-    _check_source(model, data, path)
+    check_source(model, data, path)
     graph = tflite.read(data, name=path.stem)
     comparison = _Comparison(model, graph, path, seed)
     with LiteRT(path, wanted=comparison.wanted(), timeout_s=timeout_s) as lite:
@@ -85,7 +85,8 @@ def verify(
         return comparison.run(inputs, count, walk, progress)
 
 
-def _check_source(model: Model, data: bytes, path: Path) -> None:
+def check_source(model: Model, data: bytes, path: Path) -> None:
+    """ModelError unless `data`, read from `path`, is what the model was converted from."""
     found = hashlib.sha256(data).hexdigest()
     if found != model.manifest.source.sha256:
         raise ModelError(

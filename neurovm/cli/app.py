@@ -30,6 +30,13 @@ COMMANDS = {
 }
 """Command -> module; the module's attribute of the same name is the click command."""
 
+NAME = "neurovm"
+COMPLETION = "_NEUROVM_COMPLETE"
+# A group called without a command; click before 8.2 prints its help itself.
+_NO_ARGUMENTS: tuple[type[click.UsageError], ...] = tuple(
+    filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)])
+)
+
 HELP = """Exact, event-driven spiking networks from TFLite models.
 
 A trained int8 .tflite becomes a .nvm bundle: a spiking network that computes what changed, and
@@ -77,21 +84,33 @@ def run(argv: Sequence[str] | None) -> int:
     if sys.stdout is None:
         _complain("standard output is closed; results need somewhere to go")
         return Exit.IO
+    if COMPLETION in os.environ:
+        cli.main(prog_name=NAME, complete_var=COMPLETION)
     try:
-        code = cli.main(args=argv, prog_name="neurovm", standalone_mode=False)
+        code = _invoke(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
-        return code if isinstance(code, int) else Exit.OK
-    except BrokenPipeError:
-        _silence_stdout()
-        return Exit.IO
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - every error gets a line and a code
+        return code
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - each gets a line and a code
         return _fail(error)
+
+
+def _invoke(args: list[str]) -> int:
+    """What `click.Group.main` does, without its own ideas of exit codes."""
+    try:
+        with cli.make_context(NAME, args) as context:
+            cli.invoke(context)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    return Exit.OK
 
 
 def _fail(error: BaseException) -> int:
     if os.environ.get("NEUROVM_DEBUG"):
         traceback.print_exception(error)
-    _complain(text_of(error))
+    if isinstance(error, _NO_ARGUMENTS):
+        click.echo(error.format_message(), err=True)
+    elif not isinstance(error, BrokenPipeError):  # the reader has seen enough
+        _complain(text_of(error))
     _silence_stdout()
     return code_of(error)
 

@@ -58,6 +58,7 @@ def bench(
       neurovm bench model.nvm --plot bench.png
     """
     from neurovm.cli.measure import measure
+    from neurovm.verify import check_source
 
     if source is None and models.is_tflite(model):
         source = model
@@ -65,6 +66,8 @@ def bench(
         models.open_model(model, quiet=quiet, profile=profile) as opened,
         show.progress(f"measuring {model.name}", quiet=quiet) as advance,
     ):
+        if source is not None:
+            check_source(opened, source.read_bytes(), source)
         measured = measure(opened, source, seconds=seconds, seed=seed, progress=advance)
     if plot is not None:
         _plot(measured, plot)

@@ -19,9 +19,11 @@ def completion(ctx: click.Context, shell: str) -> None:
       neurovm completion fish > ~/.config/fish/completions/neurovm.fish
       source <(neurovm completion zsh)
     """
+    from neurovm.cli.app import COMPLETION
+
     kind = get_completion_class(shell)
     if kind is None:
         raise click.UsageError(f"no completion for {shell}")
     root = ctx.find_root()
-    made = kind(root.command, {}, "neurovm", "_NEUROVM_COMPLETE")
+    made = kind(root.command, {}, "neurovm", COMPLETION)
     click.echo(made.source())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neurovm.cli import models, options, show
+from neurovm.errors import ModelError
 
 if TYPE_CHECKING:
     from neurovm.model import Model
@@ -47,6 +48,8 @@ def convert(
       neurovm convert kws.tflite /etc/neurovmd/vm.d/kws.nvm --labels words.txt
       neurovm convert kws.tflite kws.nvm -o json
     """
+    if not models.is_tflite(source):
+        raise ModelError(f"{source}: not a TFLite model: no identifier TFL3 at byte 4")
     target = models.destination(source, dest, force=force)
     with models.open_model(
         source, quiet=quiet, profile=profile, coding=coding, labels=labels, name=name
@@ -74,4 +77,5 @@ def summary(model: Model, target: Path) -> dict[str, Any]:
         "neurons": manifest.neurons,
         "synapses": manifest.synapses,
         "macs": manifest.macs,
+        "session_bytes": manifest.limits.session_bytes,
     }

@@ -11,6 +11,8 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+DEFAULT_PROFILE = "xnnpack"
+
 FILE = click.Path(path_type=Path)
 """A path; what is wrong with it is said by the one who opens it, with the right exit code."""
 
@@ -30,10 +32,23 @@ def output(*more: str) -> Callable[[F], F]:
 
 quiet = click.option("-q", "--quiet", is_flag=True, help="No progress bars and no remarks.")
 
+
+def _known_profile(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """The profiles are asked for when one is named: the list lies behind numpy."""
+    if value != DEFAULT_PROFILE:
+        from neurovm.arithmetic import PROFILES
+
+        if value not in PROFILES:
+            accepted = ", ".join(PROFILES)
+            raise click.BadParameter(f"{value!r} is not known; accepted: {accepted}", ctx, param)
+    return value
+
+
 profile = click.option(
     "--profile",
-    default="xnnpack",
+    default=DEFAULT_PROFILE,
     show_default=True,
+    callback=_known_profile,
     metavar="NAME",
     help="Rounding rules to be exact to: xnnpack is LiteRT's default.",
 )

@@ -74,8 +74,10 @@ def predict(
 
     if form == "npy" and (top is not None or sys.stdout.isatty()):
         raise click.UsageError("-o npy writes whole arrays into a file or pipe, without --top")
-    with models.open_model(model, quiet=quiet) as opened:
-        rows = open_samples(samples, opened.inputs, form=kind, real=real)
+    with (
+        models.open_model(model, quiet=quiet) as opened,
+        open_samples(samples, opened.inputs, form=kind, real=real) as rows,
+    ):
         answers = _answers(opened, rows, real=real, quiet=quiet)
         if form == "csv":
             _csv(opened, answers, top=top, real=real)

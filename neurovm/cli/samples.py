@@ -19,6 +19,7 @@ import sys
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
@@ -31,6 +32,7 @@ from neurovm.stimuli import row_shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from typing_extensions import Self
 
     from neurovm.description import TensorInfo
 
@@ -55,6 +57,8 @@ T = TypeVar("T")
 class Samples:
     """The rows of one source for the inputs of one model; iterate once, batch by batch.
 
+    Owns the stream: use it with `with`.
+
     A batch is a list with one array (n, *shape[1:]) an input, in the source model's dtype, or
     float32 real values where `real` is set.
     """
@@ -67,6 +71,17 @@ class Samples:
         self._stream = stream
         self._form = form
         self._real = real
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stream.close()
 
     def __iter__(self) -> Iterator[list[Array]]:
         return {

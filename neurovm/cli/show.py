@@ -16,6 +16,7 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 WIDE = 200
 """Columns of a table that nobody looks at: pipes and files get untruncated lines."""
@@ -61,7 +62,7 @@ def table(
         )
     for row in rows:
         grid.add_row(*(Text(cell(value)) for value in row))
-    console().print(grid)
+    _print(grid)
 
 
 def facts(pairs: Sequence[tuple[str, object]]) -> None:
@@ -75,7 +76,19 @@ def facts(pairs: Sequence[tuple[str, object]]) -> None:
     for what, value in pairs:
         if value is not None:
             grid.add_row(Text(what), Text(cell(value)))
-    console().print(grid)
+    _print(grid)
+
+
+def _print(grid: Table) -> None:
+    """To a terminal as rich draws it; elsewhere without the blanks that fill its lines."""
+    out = console()
+    if out.is_terminal:
+        out.print(grid)
+        return
+    with out.capture() as captured:
+        out.print(grid)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def cell(value: object) -> str:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Iterator
@@ -40,15 +39,15 @@ def json_rows(stream: BinaryIO, where: str) -> Iterator[tuple[int, Any]]:
 
 
 def _lines(stream: BinaryIO, where: str) -> Iterator[tuple[int, str]]:
-    text = io.TextIOWrapper(stream, "utf-8-sig")
-    try:
-        for number, line in enumerate(text, 1):
-            if line.strip():
-                yield number, line.strip()
-    except UnicodeDecodeError as error:
-        raise ShapeError(f"{where}: not text ({error.reason})") from error
-    finally:
-        text.detach()
+    encoding = "utf-8-sig"
+    for number, raw in enumerate(stream, 1):
+        try:
+            line = raw.decode(encoding).strip()
+        except UnicodeDecodeError as error:
+            raise ShapeError(f"{where}: line {number}: not text ({error.reason})") from error
+        encoding = "utf-8"
+        if line:
+            yield number, line
 
 
 def _numbers(line: str, where: str, *, header: bool) -> list[float] | None:

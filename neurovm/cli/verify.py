@@ -144,13 +144,14 @@ def _rows(path: Path, model: Model, *, real: bool) -> list[Any]:
     from neurovm.cli.typed_rows import quantize
 
     infos = model.inputs
-    return [
-        {
-            info.name: quantize(x, info, model.profile) if real else x
-            for info, x in zip(infos, batch, strict=True)
-        }
-        for batch in open_samples(path, infos, form=None, real=real)
-    ]
+    with open_samples(path, infos, form=None, real=real) as batches:
+        return [
+            {
+                info.name: quantize(x, info, model.profile) if real else x
+                for info, x in zip(infos, batch, strict=True)
+            }
+            for batch in batches
+        ]
 
 
 def _print(proof: Certificate, save: Path | None) -> None:

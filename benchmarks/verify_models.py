@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""verify_models.py MODELS DATA: prove six public int8 models equal to LiteRT, layer by layer.
+
+    python benchmarks/verify_models.py ../models ../data --count 1000
+    python benchmarks/verify_models.py ../models ../data --layers -o report.json
+
+MODELS is a folder with, anywhere below it, the files named in INPUTS (MLPerf Tiny and TensorFlow
+Lite Micro); DATA has their inputs, prepared here as the models were trained:
+
+    ad01/*.bin                              float32 frames of 128 log-mel values; 5 make a window
+    cifar10_jpg/**/*.jpg                    32 × 32 RGB, minus 128 (needs Pillow)
+    streaming_ww/calibration_samples.npz    `specs`, real values of the wake word's front end
+    speech_commands_test/*/*.wav            16 kHz clips; 49 × 10 MFCC for the keyword model
+
+A model whose data are missing runs on random rows alone, and the table says so. Exit code 1 if
+anything differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import wave
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import neurovm
+from neurovm.certificate import Certificate
+from neurovm.verify import verify
+
+Rows = np.ndarray
+
+
+def quantized(real: Rows, info: neurovm.TensorInfo) -> Rows:
+    """Real values in the codes of an int8 input, rounded half to even."""
+    codes = np.rint(real.astype(np.float32) * np.float32(1 / info.scale)) + info.zero_point
+    return np.clip(codes, -128, 127).astype(np.int8).reshape(-1, *info.shape[1:])
+
+
+def anomaly_windows(data: Path, info: neurovm.TensorInfo) -> Rows:
+    """Windows of 5 consecutive frames, hop 1, of every recording."""
+    windows = []
+    for path in sorted((data / "ad01").glob("*.bin")):
+        frames = np.fromfile(path, "<f4").reshape(-1, 128)
+        windows += [frames[i : i + 5].reshape(-1) for i in range(len(frames) - 4)]
+    return quantized(np.stack(windows), info)
+
+
+def pictures(data: Path, info: neurovm.TensorInfo) -> Rows:
+    """Pixels 0..255 minus 128."""
+    from PIL import Image
+
+    paths = sorted((data / "cifar10_jpg").rglob("*.jpg"))
+    pixels = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in paths])
+    return (pixels.astype(np.int16) - 128).astype(np.int8).reshape(-1, *info.shape[1:])
+
+
+def spectrograms(data: Path, info: neurovm.TensorInfo) -> Rows:
+    """The ready values of the streaming wake word's front end."""
+    return quantized(np.load(data / "streaming_ww/calibration_samples.npz")["specs"], info)
+
+
+def keywords(data: Path, info: neurovm.TensorInfo) -> Rows:
+    """49 × 10 MFCC of one-second clips."""
+    paths = sorted((data / "speech_commands_test").glob("*/*.wav"))
+    return quantized(np.stack([_mfcc(_clip(path)) for path in paths]), info)
+
+
+def _clip(path: Path) -> Rows:
+    """One second, divided by its maximum, padded with zeros."""
+    with wave.open(str(path)) as file:
+        samples = np.frombuffer(file.readframes(16000), "<i2").astype(np.float64)
+    peak = max(1.0, float(np.abs(samples).max(initial=0)))
+    return np.pad(samples / peak, (0, 16000 - len(samples)))
+
+
+def _mfcc(clip: Rows) -> Rows:
+    """Frames of 480 every 320, Hann, 512-point magnitude, 40 mels 20 to 4000 Hz, log, DCT-II."""
+    frames = np.stack([clip[i : i + 480] for i in range(0, 16000 - 480 + 1, 320)])
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(480) / 480)
+    magnitude = np.abs(np.fft.rfft(frames * hann, 512))
+    log_mel = np.log(magnitude @ _mel_triangles() + 1e-6)
+    k, n = np.arange(10)[:, None], np.arange(40)
+    dct = 2 * np.cos(np.pi * k * (2 * n + 1) / 80)
+    return (log_mel @ dct.T) / np.sqrt(80)
+
+
+def _mel_triangles() -> Rows:
+    def mel(hertz: Any) -> Any:
+        return 1127 * np.log1p(np.asarray(hertz) / 700)
+
+    edges = np.linspace(mel(20), mel(4000), 42)
+    bins = mel(np.arange(257) * 16000 / 512)[:, None]
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    triangles = np.maximum(0, np.minimum(rising, falling))
+    triangles[0] = 0
+    return triangles
+
+
+INPUTS: dict[str, Callable[[Path, neurovm.TensorInfo], Rows] | None] = {
+    "kws_ref_model": keywords,
+    "pretrainedResnet_quant": pictures,
+    "ad01_int8": anomaly_windows,
+    "str_ww_ref_model": spectrograms,
+    "micro_speech_quantized": None,
+    "hello_world_int8": None,
+}
+"""Model -> the function that prepares its real inputs."""
+
+
+def prove(path: Path, data: Path, count: int, walk: int) -> tuple[Certificate, str]:
+    """The certificate of one model, and a word on its real inputs."""
+    prepare = INPUTS[path.stem]
+    real: list[Rows] = []
+    word = "random only"
+    with neurovm.convert_tflite(path) as model:
+        if prepare is not None:
+            try:
+                real = [prepare(data, model.inputs[0])]
+                word = f"{len(real[0])} real"
+            except (OSError, ImportError, ValueError) as error:
+                word = f"no real inputs: {error}"
+        return verify(path, model=model, inputs=real, count=count, walk=walk), word
+
+
+def row(path: Path, proof: Certificate, word: str, seconds: float) -> str:
+    """One line of the table."""
+    kernel = [layer.kernel for layer in proof.layers]
+    cells = [
+        path.stem,
+        word,
+        sum(proof.rows.values()),
+        len(proof.layers),
+        f"{sum(t.differing for t in kernel)} of {sum(t.elements for t in kernel):,}",
+        f"{sum(r.oracle.differing for r in proof.layers)}",
+        f"{proof.predict.differing} of {proof.predict.elements:,}",
+        f"{proof.session.differing} of {proof.session.elements:,}",
+        f"{proof.events.differing} of {proof.events.elements:,}",
+        f"{seconds:.0f} s",
+    ]
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("models", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--count", type=int, default=1000, help="random rows a model")
+    parser.add_argument("--walk", type=int, default=500, help="steps of small changes a model")
+    parser.add_argument("--only", nargs="*", help="names of models")
+    parser.add_argument("--layers", action="store_true", help="print every layer")
+    parser.add_argument("-o", "--output", type=Path, help="write all certificates as JSON")
+    args = parser.parse_args()
+    paths = {path.stem: path for path in sorted(args.models.rglob("*.tflite"))}
+    proofs = {}
+    print(
+        "| model | inputs | rows | layers | layers differ | oracle | predict | session | events | time |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for name in args.only or INPUTS:
+        if name not in paths:
+            print(f"| {name} | not found below {args.models} |")
+            continue
+        start_s = time.monotonic()
+        proof, word = prove(paths[name], args.data, args.count, args.walk)
+        print(row(paths[name], proof, word, time.monotonic() - start_s), flush=True)
+        for layer in proof.layers if args.layers else ():
+            print(f"    {layer}")
+        proofs[name] = proof
+    if args.output:
+        report = {name: proof.as_dict() for name, proof in proofs.items()}
+        args.output.write_text(json.dumps(report, indent=2) + "\n")
+    print(f"LiteRT {', '.join(sorted({p.version for p in proofs.values()}))}")
+    return 0 if proofs and all(p.identical for p in proofs.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

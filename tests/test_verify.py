@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""verify: every fixture is identical, and whatever is not identical is found and named."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neurovm
+from neurovm import program, reference, stimuli
+from neurovm.arithmetic import PROFILES
+from neurovm.certificate import Tally
+from neurovm.converters import tflite
+from neurovm.description import TensorInfo
+from neurovm.errors import ModelError, ShapeError
+from neurovm.model import Model
+from neurovm.passes import prepare
+from neurovm.verify import verify
+
+ROOT = Path(__file__).resolve().parents[1]
+NETWORKS = sorted([*(ROOT / "tests/fixtures").glob("*.tflite"), ROOT / "examples/pump/pump.tflite"])
+MLP = ROOT / "tests/fixtures/digits_mlp.tflite"
+CNN = ROOT / "tests/fixtures/digits_cnn.tflite"
+needs_litert = pytest.mark.skipif(
+    find_spec("ai_edge_litert") is None,
+    reason="ai-edge-litert is not installed; there are wheels for x86_64 and aarch64 only",
+)
+FEW = {"count": 40, "walk": 40}
+
+
+def altered(path: Path, operator: int) -> Model:
+    """The model with one weight of one operator changed by one, and no golden vectors to notice."""
+    graph = prepare(tflite.read(path))
+    (op,) = (o for o in graph.operators if o.index == operator)
+    tensors = list(graph.tensors)
+    weights = tensors[op.inputs[1]]
+    assert weights.data is not None
+    data = weights.data.copy()
+    data.reshape(-1)[np.argmax(np.abs(data.reshape(-1).astype(int)) < 100)] += 20
+    tensors[op.inputs[1]] = dataclasses.replace(weights, data=data)
+    wrong = dataclasses.replace(graph, tensors=tuple(tensors))
+    return Model(program.compile_graph(wrong, PROFILES["xnnpack"]))
+
+
+@needs_litert
+@pytest.mark.parametrize("path", NETWORKS, ids=lambda p: p.stem)
+def test_every_fixture_is_identical_layer_by_layer(path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    proof = verify(path, **FEW, progress=lambda done, total: seen.append((done, total)))
+    assert proof.identical, proof.first_difference
+    assert seen[-1] == (80, 80)
+    assert proof.layers
+    for layer in proof.layers:
+        assert layer.oracle.elements > 0, layer
+        assert layer.oracle.differing == 0, layer
+        assert layer.layer is not None, layer
+        assert layer.kernel.elements == layer.oracle.elements
+        assert layer.kernel.differing == 0, layer
+    assert proof.predict.elements == proof.session.elements == 2 * proof.events.elements
+    assert 0 < proof.sops <= proof.dense_macs
+    json.dumps(proof.as_dict(), allow_nan=False)
+
+
+@needs_litert
+def test_the_same_seed_gives_the_same_certificate() -> None:
+    first, second = (verify(MLP, **FEW, seed=7).as_dict() for _ in range(2))
+    assert first == second
+    assert verify(MLP, **FEW, seed=8).as_dict()["sops"] != first["sops"]
+
+
+@needs_litert
+@pytest.mark.parametrize("operator", [0, 1])
+def test_a_wrong_weight_is_found_and_its_operator_named(operator: int) -> None:
+    proof = verify(CNN, model=altered(CNN, operator), **FEW)
+    assert not proof.identical
+    wrong = [layer.operator for layer in proof.layers if layer.kernel.differing]
+    assert wrong[0] == operator
+    assert f"operator {operator} (" in str(proof.first_difference)
+    assert "kernel differs" in str(proof.first_difference)
+    assert all(layer.oracle.differing == 0 for layer in proof.layers)
+
+
+@needs_litert
+def test_a_wrong_oracle_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = reference.run
+    model = neurovm.convert_tflite(MLP)
+
+    def wrong(*args: object) -> object:
+        values = right(*args)  # type: ignore[arg-type]
+        last = max(values)
+        values[last] = values[last] ^ np.int8(1)
+        return values
+
+    monkeypatch.setattr(reference, "run", wrong)
+    proof = verify(MLP, model=model, **FEW)
+    assert not proof.identical
+    assert proof.oracle.differing == proof.oracle.elements
+    assert "oracle differs" in str(proof.first_difference)
+
+
+@needs_litert
+def test_a_session_that_forgets_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = neurovm.convert_tflite(MLP)
+    make = Model.session
+
+    class Forgetful:
+        """Passes updates on as if nothing had changed."""
+
+        def __init__(self, session: neurovm.Session) -> None:
+            self._session = session
+            self.step = session.step
+
+        def update(self, indices: memoryview, codes: memoryview) -> memoryview:
+            return self._session.update(indices[:0], codes[:0])
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._session, name)
+
+    monkeypatch.setattr(Model, "session", lambda self, **kw: Forgetful(make(self, **kw)))
+    proof = verify(MLP, model=model, **FEW)
+    assert not proof.identical
+    assert proof.events.differing > 0
+    assert proof.session.differing == proof.predict.differing == 0
+    assert "events" in str(proof.first_difference)
+
+
+@needs_litert
+def test_the_callers_rows_come_first() -> None:
+    x = np.random.default_rng(2).integers(-128, 128, (130, 64)).astype(np.int8)
+    model = neurovm.convert_tflite(MLP)
+    rows = x.reshape(130, *stimuli.row_shape(model.inputs[0]))
+    named = {model.inputs[0].name: rows[:3]}
+    proof = verify(MLP, model=model, inputs=[rows, named], count=0, walk=0)
+    assert proof.rows == {"given": 133, "random": 0, "walk": 0}
+    assert proof.identical
+    for wrong in (rows.astype(np.float32), x[:, :5], {"elsewhere": rows}):
+        with pytest.raises(ShapeError, match=r"inputs\[0\]"):
+            verify(MLP, model=model, inputs=[wrong], count=0, walk=0)
+
+
+def test_another_models_source() -> None:
+    with pytest.raises(ModelError, match="was converted from"):
+        verify(CNN, model=neurovm.convert_tflite(MLP))
+
+
+def test_tally() -> None:
+    tally = Tally()
+    tally.add(np.array([1, 2, 3], np.int8), np.array([1, 2, 3], np.int8))
+    tally.add(np.array([[-128, 5]], np.int8), np.array([127, 5], np.int8))
+    assert (tally.elements, tally.differing, tally.max_delta) == (5, 1, 255.0)
+    tally.add(np.array([0.5], np.float32), np.array([1.0], np.float32), 0.25)
+    assert tally.max_delta == 255.0
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "float32"])
+def test_stimuli(dtype: str) -> None:
+    info = TensorInfo(name="x", shape=(1, 4, 25), dtype=dtype, scale=0.5, zero_point=3)
+    rng = np.random.default_rng(0)
+    batches = list(stimuli.random([info], 70, 32, rng))
+    assert [len(b[0]) for b in batches] == [32, 32, 6]
+    rows = np.concatenate([b[0] for b in batches])
+    assert rows.dtype == np.dtype(dtype)
+    assert rows.shape == (70, 4, 25)
+    steps = np.concatenate([b[0] for b in stimuli.walk([info], 200, 64, rng)])
+    changed = [(a != b).sum() for a, b in zip(steps[1:], steps[:-1], strict=True)]
+    assert 0 in changed
+    assert max(changed) <= 10
+    assert np.mean(changed) > 1
