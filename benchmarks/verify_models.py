@@ -113,6 +113,9 @@ INPUTS: dict[str, Callable[[Path, neurovm.TensorInfo], Rows] | None] = {
 }
 """Model -> the function that prepares its real inputs."""
 
+COLUMNS = ("model", "inputs", "rows", "layers", "elements of layers that differ", "oracle",
+           "predict", "session", "events", "time")  # fmt: skip
+
 
 def prove(path: Path, data: Path, count: int, walk: int) -> tuple[Certificate, str]:
     """The certificate of one model, and a word on its real inputs."""
@@ -159,10 +162,7 @@ def main() -> int:
     args = parser.parse_args()
     paths = {path.stem: path for path in sorted(args.models.rglob("*.tflite"))}
     proofs = {}
-    print(
-        "| model | inputs | rows | layers | layers differ | oracle | predict | session | events | time |"
-    )
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")
     for name in args.only or INPUTS:
         if name not in paths:
             print(f"| {name} | not found below {args.models} |")

@@ -78,7 +78,7 @@ def test_info(run) -> None:
     assert "xnnpack" in result["profiles"]
     assert result["packages"]["numpy"]
     assert any(path.endswith("neurovmd.yaml") for path in result["configuration"])
-    assert f"neurovm  " in run("info").out
+    assert "neurovm  " in run("info").out
 
 
 def test_cpu_name(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def wanted(bundle: Path) -> np.ndarray:
 
 @pytest.fixture
 def two_inputs(tmp_path: Path) -> Path:
-    """x + y of three codes each."""
+    """The sum of x and y, three codes each."""
     w = ModelWriter()
     x = w.tensor("x", (1, 3), scale=0.5)
     y = w.tensor("y", (1, 3), scale=0.25)

@@ -64,7 +64,7 @@ def test_own_rows(run, mlp: Path, bundle: Path, tmp_path: Path) -> None:
 
 
 @needs_litert
-def test_a_difference_is_exit_code_1(run, mlp: Path, bundle: Path, monkeypatch, tmp_path) -> None:
+def test_a_difference_is_exit_code_1(run, mlp: Path, monkeypatch, tmp_path: Path) -> None:
     real = neurovm.Model.predict
 
     def wrong(self: neurovm.Model, x: object) -> np.ndarray:
