@@ -100,7 +100,8 @@ class Net:
     ) -> tuple[int, np.ndarray]:
         """int8 weights, per channel along `axis` or per tensor; their index and scales.
 
-        Scaled so that sums over the latest tensor's codes are reals of about 8, which activations cut.
+        Scaled so that sums over the latest tensor's codes are reals of about 8, which activations
+        cut.
         """
         channels = 1 if axis is None else shape[axis]
         depthwise = len(shape) == 4 and shape[0] == 1

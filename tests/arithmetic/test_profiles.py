@@ -50,7 +50,8 @@ def test_linear_refuses_scales_of_256() -> None:
 )
 def test_depthwise_falls_back_by_eight_channels(channels: int, tail_from: int) -> None:
     q = XNNPACK.depthwise(
-        scale_in=0.1, scale_weights=[0.0] + [0.01] * (channels - 1), out=Codes(0.05, 3), activation="NONE"
+        scale_in=0.1, scale_weights=[0.0] + [0.01] * (channels - 1),
+        out=Codes(0.05, 3), activation="NONE",
     )  # fmt: skip
     assert q.kind == "halfup"
     assert (q.tail is None) == (channels in {1, 8, 24})

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The oracle against LiteRT, element by element in every tensor, on every enumerated operator form."""
+"""The oracle against LiteRT, element by element in every tensor, on every enumerated operator
+form.
+"""
+
+from functools import cache
 
 import litert
 import numpy as np
 import pytest
-from operator_cases import CASES, Case
+from operator_cases import CASES, Case, Net
 
 from neurovm import reference
 from neurovm.arithmetic import PROFILES
@@ -18,6 +22,11 @@ XNNPACK = PROFILES["xnnpack"]
 Values = dict[int, np.ndarray]
 
 
+@cache
+def oracle_of(name: str) -> Values:
+    return oracle(next(c for c in CASES if c.name == name))
+
+
 def oracle(case: Case) -> Values:
     return reference.run(prepare(tflite.read(case.model, name=case.name)), XNNPACK, case.inputs)
 
@@ -25,7 +34,7 @@ def oracle(case: Case) -> Values:
 @pytest.fixture(scope="module")
 def answers() -> dict[str, tuple[Values, litert.Answer]]:
     """All cases through both: one LiteRT child."""
-    ours = [oracle(case) for case in CASES]
+    ours = [oracle_of(case.name) for case in CASES]
     jobs = [
         litert.Job(case.model, case.inputs, sorted(values))
         for case, values in zip(CASES, ours, strict=True)
@@ -59,17 +68,19 @@ def _has_lowering(operator: type) -> bool:
     return operator.name not in {"ShapeOf", "StridedSlice", "Pack"}
 
 
-def test_no_case_saturates_everywhere() -> None:
-    """A comparison of constants proves nothing: most outputs must take several values."""
-    spread = [len(np.unique(next(reversed(oracle(c).values())))) for c in CASES]
-    assert sum(n < 3 for n in spread) < 0.1 * len(CASES)
+def test_cases_do_not_saturate() -> None:
+    """A comparison of constants proves nothing: outputs must take several values.
+
+    Not asked of QUANTIZE, where the ends of the scales are the point.
+    """
+    judged = [c.name for c in CASES if c.operator != "QUANTIZE" and "zero-scale" not in c.name]
+    values = [next(reversed(oracle_of(name).values())) for name in judged]
+    assert sum(len(np.unique(v)) < 3 for v in values) < 0.1 * len(judged)
 
 
 @pytest.mark.parametrize("activation", ["RELU6", "RELU_N1_TO_1"])
 def test_bounds_at_halves(activation: str) -> None:
     """XNNPACK rounds bound / scale + zero point, TFLite's own kernels bound / scale alone."""
-    from operator_cases import Net
-
     bound = 6 if activation == "RELU6" else 1
     cases = []
     for steps in (2.5, 10.5, 11.5, 126.5):

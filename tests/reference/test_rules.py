@@ -87,7 +87,9 @@ def test_names_the_operator_where_no_rule_is_exact() -> None:
 
 
 def test_absent_bias_of_a_convolution_is_zero() -> None:
-    """LiteRT refuses such models; the rule with b = 0 is what every runtime that takes them does."""
+    """LiteRT refuses such models; the rule with b = 0 is what every runtime that takes them
+    does.
+    """
     outputs = []
     for with_bias in (True, False):
         net = Net("CONV_2D:bias")

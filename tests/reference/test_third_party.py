@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The oracle on third-party models and on recorded one-operator vectors, where they are at hand."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import litert
+import numpy as np
+import pytest
+import shared_files
+
+from neurovm import reference
+from neurovm.arithmetic import PROFILES
+from neurovm.converters import tflite
+from neurovm.errors import ModelError
+from neurovm.passes import prepare
+
+XNNPACK = PROFILES["xnnpack"]
+GOLDEN = shared_files.ROOT / "golden" / "ops"
+SAMPLES = 60
+# Whole families of the recorded set that are converted; of "LIN" the int8 forms.
+FAMILIES = {
+    "ADD": 16, "AVERAGE_POOL_2D": 7, "DEQUANTIZE": 4, "LIN": 55, "MAX_POOL_2D": 3, "MEAN": 9,
+    "PAD": 2, "PADCONV": 2, "QUANTIZE": 31, "QUANTIZE_F": 2, "SOFTMAX": 7,
+}  # fmt: skip
+
+
+@shared_files.needed
+@pytest.mark.skipif(not litert.INSTALLED, reason=litert.MISSING)
+@pytest.mark.parametrize("name", shared_files.MODELS)
+def test_every_layer_equals_litert(name: str) -> None:
+    path = shared_files.model(name)
+    graph = prepare(tflite.read(path))
+    rng = np.random.default_rng(7)
+    inputs = []
+    for i in graph.inputs:
+        tensor = graph.tensors[i]
+        assert tensor.dtype == "int8"
+        inputs.append(rng.integers(-128, 128, (SAMPLES, *tensor.shape)).astype(np.int8))
+    ours = reference.run(graph, XNNPACK, inputs)
+    assert len(ours) == len(graph.operators) + len(graph.inputs)
+    (theirs,) = litert.run_all([litert.Job(path.read_bytes(), inputs, sorted(ours))])
+    assert theirs.refused is None
+    differing = {
+        i: int((v.reshape(-1) != theirs.values[i].reshape(-1)).sum()) for i, v in ours.items()
+    }
+    assert not any(differing.values()), differing
+
+
+@cache
+def manifest() -> dict[str, dict[str, object]]:
+    found: dict[str, dict[str, object]] = json.loads((GOLDEN / "manifest.json").read_text())
+    return found
+
+
+def recorded(family: str) -> list[Path]:
+    """Models LiteRT ran, whose behaviour is defined, with recorded outputs."""
+    return [
+        GOLDEN / f"{name}.tflite"
+        for name, entry in sorted(manifest().items())
+        if entry["op"] == family
+        and entry["xnnpack"] == "ok"
+        and not entry.get("undefined_behaviour")
+        if (GOLDEN / f"{name}.npz").exists()
+    ]
+
+
+@shared_files.needed
+@pytest.mark.parametrize("family", FAMILIES)
+def test_recorded_outputs(family: str) -> None:
+    """Equal to what LiteRT answered; what is refused is refused for its number format."""
+    equal = 0
+    for path in recorded(family):
+        with np.load(path.with_suffix(".npz")) as recording:
+            arrays = dict(recording)
+        inputs = [arrays[f"i{j}"] for j in range(sum(k[:1] == "i" for k in arrays))]
+        if "xnnpack_o0" not in arrays:
+            continue
+        try:
+            graph = prepare(tflite.read(path))
+        except ModelError as e:
+            assert any(word in str(e) for word in ("int16", "uint8", "int4", "TRANSPOSE_CONV")), e
+            continue
+        codes = reference.run(graph, XNNPACK, inputs)[graph.outputs[0]]
+        assert np.array_equal(codes.reshape(-1), arrays["xnnpack_o0"].reshape(-1)), path.name
+        equal += 1
+    assert equal >= FAMILIES[family]
