@@ -37,6 +37,8 @@ extension = Extension(
         "-ffp-contract=off",
         "-fno-math-errno",
         "-fvisibility=hidden",
+        # Debug information is for builds that are debugged; it doubles the wheel.
+        *(["-g0"] if abi3 else []),
     ],
     define_macros=[("Py_LIMITED_API", "0x030B0000")] if abi3 else [],
     py_limited_api=abi3,

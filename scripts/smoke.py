@@ -73,17 +73,17 @@ def check_model(source: Path) -> Path:
     command("neurovm", "convert", str(source), str(bundle))
     assert json.loads(command("neurovm", "inspect", str(bundle), "-o", "json"))["golden"] > 0
     assert json.loads(command("neurovm", "explain", str(bundle), "-o", "json"))
-    with neurovm.load(bundle) as model, model.session() as session:
+    with neurovm.load(bundle) as model:
+        session = model.session()
         rows = samples(model.inputs[0])
-        answers = [
-            list(model.from_codes(session.step(model.to_codes(row))))  # type: ignore[arg-type]
-            for row in rows
-        ]
+        answers = [list(session.step(model.to_codes(row))) for row in rows]
     assert "numpy" not in sys.modules, "load and Session loaded numpy"
     table = source.with_suffix(".csv")
     table.write_text("".join(",".join(map(str, row)) + "\n" for row in rows), encoding="ascii")
-    lines = command("neurovm", "predict", str(bundle), str(table), "-o", "json")
-    print(f"{source.name}: {len(answers)} answers of {len(answers[0])} values; {lines[:60]!r}")
+    lines = command("neurovm", "predict", str(bundle), str(table), "-o", "jsonl").splitlines()
+    predicted = [json.loads(line)["outputs"][model.outputs[0].name]["codes"] for line in lines]
+    assert answers == predicted, f"{source}: session {answers}, predict {predicted}"
+    print(f"{source.name}: converted; {ROWS} steps of a session equal `neurovm predict`")
     return bundle
 
 

@@ -16,4 +16,4 @@ cd "$room"
 env -u PYTHONPATH "${PYTHON:-python3}" -m venv venv
 venv/bin/python -m pip install -q "$wheel"
 # -I: neither the working directory nor the user's packages are on sys.path.
-env -u PYTHONPATH PATH="$room/venv/bin:$PATH" venv/bin/python -I smoke.py
+env -u PYTHONPATH PATH="$room/venv/bin:$PATH" venv/bin/python -Iu smoke.py
