@@ -3,6 +3,7 @@
 #
 #   PYTHON=python3.12  the interpreter to build .venv from      DEMO_ARGS="--broker HOST"
 #   PYTEST_ARGS="-k kernel -x"  passed to pytest               CC=clang  the C compiler
+#   WHEEL=dist/….whl  what test-systemd installs (default: one built from this checkout)
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,6 +13,7 @@ C_WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmi
 	-Werror
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+WHEEL ?=
 
 export PYTHON
 
@@ -53,9 +55,12 @@ warnings:
 	done
 	@echo "$(words $(C_SOURCES)) C files compile without a warning"
 
-bench: ## measure the shipped models on this machine
+bench: ## the shipped models on this machine, beside LiteRT, and what an idle daemon costs
 	@scripts/setup.sh check
-	$(BIN)/python -m benchmarks
+	@for model in examples/pump/pump.tflite tests/fixtures/*.tflite; do \
+		printf '\n%s\n' "$$model"; $(BIN)/neurovm bench "$$model" || exit 1; done
+	@printf '\n'
+	PYTHONPATH=. $(BIN)/python benchmarks/daemon_footprint.py
 
 wheel: ## sdist and wheel (the wheel is built from the sdist) into dist/
 	@scripts/setup.sh check
@@ -67,7 +72,7 @@ test-c: ## the C tests under AddressSanitizer and UndefinedBehaviorSanitizer
 
 test-systemd: ## the service in a booted systemd (root, systemd-nspawn, debootstrap; minutes)
 	@scripts/setup.sh check
-	tests/systemd/run.sh
+	PYTHON=$(abspath $(BIN)/python) tests/systemd/run.sh $(WHEEL)
 
 test-bare: ## demo and test from fresh clones in a bare Debian (root, debootstrap; minutes)
 	scripts/bare.sh
