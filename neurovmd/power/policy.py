@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 MARGIN = 0.03
 # The duty before the first measurement: enough to start, too little to matter.
 START_DUTY = 1 / 16
-# A core may draw so many times what is believed of it ...
+# A core may draw so many times what is guessed or believed of it ...
 CAUTION = 4.0
 # ... and where that would not fit, the duty rises by no more than this in a decision (1 s).
 RISE = 0.1
@@ -50,8 +50,8 @@ class Interval:
 class State:
     """All that one decision hands to the next."""
 
-    core_w: float  # > 0
-    least_core_w: float  # core_w is never learned to be less
+    guess_core_w: float  # > 0; what is learned stays between half of it and CAUTION times it
+    core_w: float
     base_w: float | None = None
     duty: float = START_DUTY  # 0..1; 0 is a pause
     infeasible: bool = False
@@ -60,7 +60,7 @@ class State:
 
 def start(core_w: float) -> State:
     """The state before anything was measured; ``core_w`` (> 0) is the guess for one busy core."""
-    return State(core_w=core_w, least_core_w=core_w / 2)
+    return State(guess_core_w=core_w, core_w=core_w)
 
 
 def decide(
@@ -84,7 +84,7 @@ def decide(
     return replace(
         state,
         duty=max(0.0, min(wanted, highest, 1.0)),
-        infeasible=state.base_w >= planned_w,
+        infeasible=min(state.base_w, mean_w(state.history) or 0.0) >= planned_w,
     )
 
 
@@ -122,11 +122,12 @@ def _learn(state: State, interval: Interval) -> State:
         base_w = max(0.0, drawn_w - state.core_w * busy)
         return replace(state, base_w=_towards(state.base_w, base_w))
     core_w = _towards(state.core_w, (drawn_w - state.base_w) / busy)
-    if core_w >= state.least_core_w:
+    likely_w = min(max(core_w, state.guess_core_w / 2), state.guess_core_w * CAUTION)
+    if core_w == likely_w:
         return replace(state, core_w=core_w)
-    # Less than any core can draw: it is the base that was believed too high.
-    base_w = max(0.0, drawn_w - state.least_core_w * busy)
-    return replace(state, core_w=state.least_core_w, base_w=_towards(state.base_w, base_w))
+    # No core draws so little, or so much: the base is not what was believed.
+    base_w = max(0.0, drawn_w - likely_w * busy)
+    return replace(state, core_w=likely_w, base_w=_towards(state.base_w, base_w))
 
 
 def _towards(believed: float, seen: float) -> float:

@@ -4,6 +4,7 @@
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from random import Random
 
 import pytest
 from hypothesis import assume, given, settings
@@ -155,7 +156,7 @@ def test_another_program_that_takes_the_headroom_is_given_way_at_once() -> None:
 def test_what_was_drawn_too_much_is_made_up_for() -> None:
     """28 J are gone of the window's 30 J, and 2 s are to come: 1 W, less than the base."""
     overdrawn = policy.State(
-        core_w=2.0, least_core_w=1.0, base_w=3.0, duty=0.5, history=((3.0, 24.0),)
+        guess_core_w=2.0, core_w=2.0, base_w=3.0, duty=0.5, history=((3.0, 24.0),)
     )
     interval = policy.Interval(elapsed_s=1.0, energy_j=4.0, busy_cores=0.5)
     state = policy.decide(overdrawn, interval, limit_w=5.0, window_s=6.0, cores=1)
@@ -165,12 +166,38 @@ def test_what_was_drawn_too_much_is_made_up_for() -> None:
 
 def test_what_the_workers_use_in_a_pause_counts_as_base() -> None:
     """Their network side goes on: 0.3 cores that no duty takes away."""
-    paused = policy.State(core_w=2.0, least_core_w=1.0, base_w=3.0, duty=0.0)
+    paused = policy.State(guess_core_w=2.0, core_w=2.0, base_w=3.0, duty=0.0)
     interval = policy.Interval(elapsed_s=1.0, energy_j=3.6, busy_cores=0.3)
     state = policy.decide(paused, interval, limit_w=3.5, window_s=10.0, cores=1)
     assert state.base_w == pytest.approx(3.6)
     assert state.core_w == 2.0
     assert state.infeasible
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_among_the_spikes_of_other_programs_the_limit_holds(seed: int) -> None:
+    """They add 3 W for 1 to 3 s, a quarter of the time, to a box whose workers want all they get."""
+    random = Random(seed)
+    state, drawn, spike_s = policy.start(PRIOR_CORE_W), [], 0
+    for _ in range(400):
+        spike_s = spike_s - 1 if spike_s else random.choice([0] * 7 + [1, 2, 3])
+        base_w = 5.0 + 3.0 * (spike_s > 0) + random.gauss(0, 0.1)
+        box = Box(base_w=base_w, core_w=1.5, cores=4, limit_w=10.0, window_s=10.0)
+        stretch, states = box.run([(1.0, 1.0)], state)
+        state = states[-1]
+        drawn += stretch
+    assert worst_window_w(drawn, 10.0) <= 10.0
+    assert sum(watts for _, watts in drawn) / 400 > 8.0
+
+
+def test_a_spike_beside_a_nearly_idle_worker_does_not_slow_it_for_long() -> None:
+    """6 W of another program while 0.06 cores are ours do not mean that a core draws 100 W."""
+    box = Box(base_w=5.0, core_w=2.0, cores=4, limit_w=10.0, window_s=10.0)
+    spike = policy.Interval(elapsed_s=1.0, energy_j=11.12, busy_cores=0.06)
+    believed = policy.State(guess_core_w=2.0, core_w=2.0, base_w=5.0, duty=0.4)
+    state = policy.decide(believed, spike, limit_w=10.0, window_s=10.0, cores=4)
+    _, states = box.run([(1.0, 1.0)] * 40, state)
+    assert states[-1].duty > 0.5
 
 
 def test_a_box_at_its_limit_without_us_is_said_so_and_forgiven_later() -> None:
@@ -186,7 +213,7 @@ def test_a_box_at_its_limit_without_us_is_said_so_and_forgiven_later() -> None:
 
 def test_an_unmeasured_stretch_gives_no_credit() -> None:
     """The budget is 50 J in 10 s; the 8 s nobody measured count as 40 J of them."""
-    known = policy.State(core_w=2.0, least_core_w=1.0, base_w=3.0, duty=0.5)
+    known = policy.State(guess_core_w=2.0, core_w=2.0, base_w=3.0, duty=0.5)
     overdrawn = policy.Interval(elapsed_s=2.0, energy_j=14.0, busy_cores=1.0)
     unknown = policy.Interval(elapsed_s=8.0, energy_j=None, busy_cores=0.0)
     state = known
@@ -235,7 +262,7 @@ def test_the_affordable_draw_equals_brute_force(
 
 @given(st.floats(0.01, 100), st.floats(0, 100), st.floats(0, 8))
 def test_one_decision_is_pure(elapsed_s: float, watts: float, busy: float) -> None:
-    state = policy.State(core_w=2.0, least_core_w=1.0, base_w=3.0, duty=0.5)
+    state = policy.State(guess_core_w=2.0, core_w=2.0, base_w=3.0, duty=0.5)
     before = repr(state)
     interval = policy.Interval(elapsed_s=elapsed_s, energy_j=watts * elapsed_s, busy_cores=busy)
     first = policy.decide(state, interval, limit_w=5, window_s=10, cores=1)
