@@ -281,7 +281,8 @@ class _Comparison:
         for what in ("predict", "session", "events", "oracle"):
             tally = getattr(proof, what)
             if tally.differing and proof.first_difference is None:
-                proof.first_difference = f"the outputs of {what}; no operator by itself differs"
+                why = "no operator by itself differs" if proof.layers else "no layer was compared"
+                proof.first_difference = f"the outputs of {what}; {why}"
         proof.identical = proof.first_difference is None
         return proof
 

@@ -11,7 +11,7 @@ import click
 from neurovm.cli import models, options, show
 
 if TYPE_CHECKING:
-    from neurovm.cli.measure import Measured
+    from neurovm.cli.measure import Case, Measured
 
 
 @click.command()
@@ -46,9 +46,11 @@ def bench(
 ) -> None:
     """Time one step of MODEL (.nvm or .tflite) when everything, a part or nothing changed.
 
-    Cases take turns, LiteRT (one thread, XNNPACK, in its own process) among them, so that what else
-    the machine does falls on all alike. Figures are medians; spread is the range of the middle
-    half. SOPs are the weights a step applied, against the MACs of a dense run.
+    dense, events and auto are the ways a session may run; all, 10 %, 1 % (a block of neighbours),
+    one or none of the inputs change in a step. predict is one whole row, values to values. Cases
+    take turns, LiteRT (one thread, in its own process) among them, so that what else the machine
+    does falls on all alike. Figures are medians, with the range of the middle half. SOPs are the
+    weights a step applied, against the MACs of a dense run.
 
     \b
     Examples:
@@ -84,19 +86,26 @@ def _print(measured: Measured) -> None:
             [
                 case.name,
                 f"{case.median_us:.1f}",
-                f"{case.low_us:.1f} to {case.high_us:.1f}",
-                "" if case.ratio is None else f"{case.ratio:.2f}",
+                f"{case.low_us:.1f}–{case.high_us:.1f}",
+                _ratio(case),
                 "" if case.sops is None else round(case.sops),
                 share,
             ]
         )
-    columns = ["case", "µs", "spread µs", "× LiteRT", "SOPs", "of dense MACs"]
-    show.table(columns, rows, left=["case"])
+    columns = ["case", "µs", "spread µs", "× LiteRT", "SOPs", "of dense"]
+    show.table(columns, rows, left=["case"], whole=["case"])
     click.echo(
         f"{measured.model}: {dense:,} dense MACs a step; {measured.rounds} rounds in turns, "
         f"1 thread, {measured.machine}"
     )
     click.echo(f"LiteRT: {measured.runtime}")
+
+
+def _ratio(case: Case) -> str:
+    """Median, and the middle half, of the ratios to LiteRT formed round by round."""
+    if case.ratio is None or case.ratio_low is None or case.ratio_high is None:
+        return ""
+    return f"{case.ratio:.2f} ({case.ratio_low:.2f}–{case.ratio_high:.2f})"
 
 
 def _plot(measured: Measured, target: Path) -> None:

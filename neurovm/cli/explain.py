@@ -95,19 +95,24 @@ def _print(result: dict[str, Any]) -> None:
             op["index"],
             op["op"],
             op["fate"],
-            ", ".join(f"{x['index']} {x['kind']}" for x in op["layers"]) or op["note"],
-            "" if op["shape"] is None else tuple(op["shape"]),
+            ", ".join(x["kind"] for x in op["layers"] if x["kind"] != "CONST"),
+            "" if op["shape"] is None else _without_batch(op["shape"]),
             *(op[key] for key in ("neurons", "synapses", "macs", "bytes")),
         ]
         for op in result["operators"]
     ]
     totals = [result[key] for key in ("neurons", "synapses", "macs", "bytes")]
     rows.append(["", "together", "", "", "", *totals])
-    show.table(columns, rows, left=["operator", "fate", "layers", "shape"])
+    words = ["operator", "fate", "layers", "shape"]
+    show.table(columns, rows, left=words, whole=words)
     found = {op["fate"] for op in result["operators"]}
     show.facts([(fate, text) for fate, text in FATES.items() if fate in found])
     for note in result["notes"]:
         click.echo(f"note: {note}")
+
+
+def _without_batch(shape: list[int]) -> tuple[int, ...]:
+    return tuple(shape[1:] if shape[:1] == [1] and len(shape) > 1 else shape)
 
 
 def _refused(path: Path, error: ModelError, form: str) -> None:
@@ -129,4 +134,5 @@ def _refused(path: Path, error: ModelError, form: str) -> None:
     result = {"name": path.stem, "error": str(error), "operators": rows}
     if not show.data(form, result):
         shown = [[r["index"], r["op"], r["fate"] or "known", r["needed"] or ""] for r in rows]
-        show.table(["#", "operator", "fate", "needed"], shown, left=["operator", "fate", "needed"])
+        columns = ["#", "operator", "fate", "needed"]
+        show.table(columns, shown, left=columns[1:], whole=["operator", "fate"])

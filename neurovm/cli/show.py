@@ -48,17 +48,29 @@ def console() -> Console:
 
 
 def table(
-    columns: Sequence[str], rows: Sequence[Sequence[object]], *, left: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    left: Sequence[str] = (),
+    whole: Sequence[str] = (),
 ) -> None:
-    """A table with numbers to the right; `left` names the columns of text."""
+    """A table with numbers to the right.
+
+    `left` names the columns of text, `whole` those among them that never break a line.
+    """
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    grid = Table(
+        box=None, pad_edge=False, padding=(0, 1), collapse_padding=True, header_style="bold"
+    )
     for column in columns:
         text = column in left
         grid.add_column(
-            column, justify="left" if text else "right", no_wrap=not text, overflow="fold"
+            column,
+            justify="left" if text else "right",
+            no_wrap=not text or column in whole,
+            overflow="fold",
         )
     for row in rows:
         grid.add_row(*(Text(cell(value)) for value in row))
@@ -102,7 +114,7 @@ def cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, (tuple, list)):
-        return " × ".join(str(v) for v in value) if value else "scalar"
+        return "×".join(str(v) for v in value) if value else "scalar"
     return str(value)
 
 

@@ -161,7 +161,7 @@ def _print(proof: Certificate, save: Path | None) -> None:
     ]
     columns = ["#", "operator", "elements", "differing", "max Δ", "oracle", "differing", "max Δ"]
     if rows:
-        show.table(columns, rows, left=["operator"])
+        show.table(columns, rows, left=["operator"], whole=["operator"])
     for what in ("predict", "session", "events", "oracle"):
         tally: Tally = getattr(proof, what)
         click.echo(f"{what}: {tally.differing:,} of {tally.elements:,} output elements differ")
