@@ -78,6 +78,7 @@ NVM_INLINE void channel_tile(int32_t *restrict sum, const window *win, size_t c,
         const int8_t *in = win->in + i * win->in_row + c;
         const int8_t *tap = win->tap + i * win->w_row + c;
         for (size_t j = 0; j < win->cols; j++, in += win->in_col, tap += win->out_c) {
+            NVM_ROW_BY_ROW
             for (size_t u = 0; u < width; u++) {
                 acc[u] += (uint32_t)((int32_t)tap[u] * (int16_t)(in[u] - win->zero));
             }

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * bench_layers.c: nanoseconds a step, dense and by events, of single layers and of two networks of
+ * the usual shapes, beside a plain loop. The constants in nvm_cost.c come from here.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "network.h"
+
+static double now_ns(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+static uint32_t add_weighted(network *net, nvm_kind kind, uint32_t in, uint32_t out_c, uint16_t k, uint16_t stride)
+{
+    shape from = net->shapes[in], out = {1, 1, out_c};
+    size_t weights;
+    if (kind != NVM_DENSE) {
+        out = (shape){(from.h + stride - 1u) / stride, (from.w + stride - 1u) / stride, out_c};
+    }
+    nvm_layer *layer = network_add(net, kind, out);
+    layer->n_in = 1;
+    layer->in[0] = in;
+    if (kind == NVM_DENSE) {
+        layer->in_c = net->layers[in].n;
+        layer->out_c = out_c;
+        weights = (size_t)layer->in_c * out_c;
+    } else {
+        layer->in_h = from.h, layer->in_w = from.w, layer->in_c = from.c;
+        layer->out_h = out.h, layer->out_w = out.w, layer->out_c = out.c;
+        layer->k_h = layer->k_w = k;
+        layer->stride_h = layer->stride_w = stride;
+        layer->dil_h = layer->dil_w = 1;
+        layer->pad_t = layer->pad_l = (int16_t)((k - 1) / 2);
+        layer->groups = 1;
+        weights = (size_t)k * k * (kind == NVM_CONV ? from.c : 1) * out_c;
+    }
+    int8_t *w = malloc(weights);
+    int32_t *bias = calloc(out_c, sizeof *bias);
+    random_codes(&net->seed, w, weights);
+    layer->off_weights = network_put(net, w, weights);
+    layer->off_bias = network_put(net, bias, out_c * sizeof *bias);
+    add_requant(net, layer, NVM_RQ_FP32, out_c, 3e4 * (double)(weights / out_c));
+    layer->zero_out = -128;
+    layer->lo = -128;
+    layer->hi = 127;
+    free(w);
+    free(bias);
+    return net->n - 1;
+}
+
+static uint32_t add_sum(network *net, uint32_t a, uint32_t b)
+{
+    int32_t table[256];
+    for (int q = 0; q < 256; q++) {
+        table[q] = (q - 128) * 4096;
+    }
+    nvm_layer *layer = network_add(net, NVM_ADD, net->shapes[a]);
+    layer->n_in = 2;
+    layer->in[0] = a;
+    layer->in[1] = b;
+    layer->off_table0 = layer->off_table1 = network_put(net, table, sizeof table);
+    layer->requant = NVM_RQ_SHIFT;
+    layer->aux[0] = 13;
+    layer->lo = -128;
+    layer->hi = 127;
+    return net->n - 1;
+}
+
+static uint32_t add_pool(network *net, nvm_kind kind, uint32_t in, uint16_t k)
+{
+    shape from = net->shapes[in], out = {from.h / k, from.w / k, from.c};
+    nvm_layer *layer = network_add(net, kind, out);
+    layer->n_in = 1;
+    layer->in[0] = in;
+    layer->in_h = from.h, layer->in_w = from.w, layer->in_c = from.c;
+    layer->out_h = out.h, layer->out_w = out.w, layer->out_c = out.c;
+    layer->k_h = layer->k_w = layer->stride_h = layer->stride_w = k;
+    layer->dil_h = layer->dil_w = 1;
+    layer->lo = -128;
+    layer->hi = 127;
+    return net->n - 1;
+}
+
+/* MLPerf Tiny's anomaly detector: 640, 4 x 128, 8, 4 x 128, 640. */
+static network *ad01(void)
+{
+    network *net = network_new(1);
+    (void)add_input(net, (shape){1, 1, 640}, 0);
+    static const uint16_t widths[] = {128, 128, 128, 128, 8, 128, 128, 128, 128, 640};
+    for (int i = 0; i < 10; i++) {
+        (void)add_weighted(net, NVM_DENSE, net->n - 1, widths[i], 1, 1);
+    }
+    return net;
+}
+
+/* ResNet-8 for 32 x 32 images: three residual blocks of 16, 32 and 64 channels. */
+static network *resnet8(void)
+{
+    network *net = network_new(2);
+    (void)add_input(net, (shape){32, 32, 3}, 0);
+    uint32_t x = add_weighted(net, NVM_CONV, 0, 16, 3, 1);
+    for (uint16_t channels = 16, stride = 1; channels <= 64; channels = (uint16_t)(channels * 2), stride = 2) {
+        uint32_t y = add_weighted(net, NVM_CONV, x, channels, 3, stride);
+        y = add_weighted(net, NVM_CONV, y, channels, 3, 1);
+        x = add_sum(net, y, stride == 1 ? x : add_weighted(net, NVM_CONV, x, channels, 1, stride));
+    }
+    x = add_pool(net, NVM_AVGPOOL, x, 8);
+    (void)add_weighted(net, NVM_DENSE, x, 10, 1, 1);
+    return net;
+}
+
+/* DS-CNN's body: 25 x 5 x 64, depthwise and pointwise. */
+static network *dscnn(void)
+{
+    network *net = network_new(3);
+    (void)add_input(net, (shape){25, 5, 64}, 0);
+    for (int i = 0; i < 4; i++) {
+        (void)add_weighted(net, NVM_DWCONV, net->n - 1, 64, 3, 1);
+        (void)add_weighted(net, NVM_CONV, net->n - 1, 64, 1, 1);
+    }
+    return net;
+}
+
+/* Each step changes `share` of the inputs. For every step the least of several rounds, then the mean. */
+static double step_ns(const network *net, nvm_way way, double share, double *events)
+{
+    nvm_program program;
+    nvm_counters counters = {0};
+    uint64_t seed = 5;
+    if (network_init(net, &program) != NVM_OK) {
+        abort();
+    }
+    nvm_session *session = session_new(&program, &counters);
+    size_t n = program.codes_in, changes = (size_t)((double)n * share + 0.5);
+    enum { SETS = 16 };
+    uint32_t *index = malloc(SETS * n * sizeof *index);
+    int8_t *code = malloc(SETS * n);
+    double best[SETS], total = 0;
+    for (size_t k = 0; k < SETS * n; k++) {
+        index[k] = share >= 1 ? (uint32_t)(k % n) : (uint32_t)random_in(&seed, 0, (int32_t)n - 1);
+        code[k] = (int8_t)random_in(&seed, -128, 127);
+    }
+    (void)nvm_session_force(session, UINT32_MAX, way);
+    for (int run = 0; run < 30; run++) {
+        for (int k = 0; k < SETS; k++) {
+            double start = now_ns();
+            (void)nvm_session_update(session, index + (size_t)k * n, code + (size_t)k * n, changes);
+            double ns = now_ns() - start;
+            best[k] = run == 0 || ns < best[k] ? ns : best[k];
+        }
+    }
+    for (int k = 0; k < SETS; k++) {
+        total += best[k] / SETS;
+    }
+    *events = (double)(counters.events_in + counters.events_out) / (double)counters.steps;
+    free(session);
+    free(index);
+    free(code);
+    return total;
+}
+
+/* The loop everybody writes first: output pixel, tap, input channel, output channel. */
+static double plain_ns(const network *net)
+{
+    static int32_t acc[1024];
+    static int8_t in[1 << 16], out[1 << 16];
+    volatile int32_t sink = 0;
+    double best = 1e18;
+    for (int run = 0; run < 5; run++) {
+        double start = now_ns();
+        for (uint32_t l = 0; l < net->n; l++) {
+            const nvm_layer *layer = &net->layers[l];
+            const int8_t *w = (const int8_t *)net->arena + layer->off_weights;
+            const float *scale = (const float *)(const void *)(net->arena + layer->off_scale);
+            int dense = layer->kind == NVM_DENSE;
+            if (!dense && layer->kind != NVM_CONV && layer->kind != NVM_DWCONV) {
+                continue;
+            }
+            int h = dense ? 1 : (int)layer->out_h, wd = dense ? 1 : (int)layer->out_w, k_h = dense ? 1 : layer->k_h;
+            int k_w = dense ? 1 : layer->k_w;
+            size_t in_c = layer->in_c, out_c = layer->out_c;
+            for (int y = 0; y < h; y++) {
+                for (int x = 0; x < wd; x++) {
+                    memset(acc, 0, out_c * sizeof *acc);
+                    for (int i = 0; i < k_h; i++) {
+                        for (int j = 0; j < k_w; j++) {
+                            int r = y * layer->stride_h + i - layer->pad_t, c = x * layer->stride_w + j - layer->pad_l;
+                            if (!dense && (r < 0 || c < 0 || r >= (int)layer->in_h || c >= (int)layer->in_w)) {
+                                continue;
+                            }
+                            const int8_t *q = in + (dense ? 0 : ((size_t)r * layer->in_w + (size_t)c) * in_c);
+                            const int8_t *tap = w + ((size_t)i * (size_t)k_w + (size_t)j) * out_c * (layer->kind == NVM_DWCONV ? 1 : in_c);
+                            if (layer->kind == NVM_DWCONV) {
+                                for (size_t o = 0; o < out_c; o++) {
+                                    acc[o] += tap[o] * (q[o] - layer->zero_in);
+                                }
+                                continue;
+                            }
+                            for (size_t p = 0; p < in_c; p++) {
+                                for (size_t o = 0; o < out_c; o++) {
+                                    acc[o] += tap[p * out_c + o] * (q[p] - layer->zero_in);
+                                }
+                            }
+                        }
+                    }
+                    for (size_t o = 0; o < out_c; o++) {
+                        float v = (float)acc[o] * scale[o];
+                        v = v < 0 ? 0 : v > 255 ? 255 : v;
+                        out[((size_t)y * (size_t)wd + (size_t)x) * out_c + o] = (int8_t)((int)(v + 0.5f) - 128);
+                    }
+                }
+            }
+            sink += out[0];
+        }
+        double ns = now_ns() - start;
+        best = ns < best ? ns : best;
+    }
+    return best;
+}
+
+static void report(const char *name, network *net)
+{
+    static const double shares[] = {0, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0};
+    nvm_program program;
+    double events;
+    net->layers[net->n - 1].flags |= NVM_FLAG_OUTPUT;
+    if (network_init(net, &program) != NVM_OK) {
+        abort();
+    }
+    printf("%s: %.3g MMAC, session %zu KiB, plain loop %.1f us\n", name, (double)program.macs / 1e6,
+           nvm_session_size(&program) / 1024, plain_ns(net) / 1e3);
+    printf("  %9s %10s %10s %10s %10s\n", "changed", "events", "events us", "dense us", "auto us");
+    for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
+        double by_events = step_ns(net, NVM_EVENTS, shares[i], &events);
+        double dense = step_ns(net, NVM_DENSE_WAY, shares[i], &events);
+        double automatic = step_ns(net, NVM_AUTO, shares[i], &events);
+        printf("  %8.0f%% %10.0f %10.2f %10.2f %10.2f\n", shares[i] * 100, events, by_events / 1e3, dense / 1e3,
+               automatic / 1e3);
+    }
+    free(net);
+}
+
+static network *single(nvm_kind kind, shape in, uint32_t out_c, uint16_t k)
+{
+    network *net = network_new(9);
+    (void)add_input(net, in, 0);
+    (void)add_weighted(net, kind, 0, out_c, k, 1);
+    return net;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "layers") == 0) {
+        report("dense 512 to 512", single(NVM_DENSE, (shape){1, 1, 512}, 512, 1));
+        report("dense 64 to 10", single(NVM_DENSE, (shape){1, 1, 64}, 10, 1));
+        report("conv 3x3 32x32x16 to 16", single(NVM_CONV, (shape){32, 32, 16}, 16, 3));
+        report("conv 3x3 8x8x64 to 64", single(NVM_CONV, (shape){8, 8, 64}, 64, 3));
+        report("conv 1x1 25x5x64 to 64", single(NVM_CONV, (shape){25, 5, 64}, 64, 1));
+        report("dwconv 3x3 25x5x64", single(NVM_DWCONV, (shape){25, 5, 64}, 64, 3));
+        network *net = network_new(9);
+        (void)add_input(net, (shape){32, 32, 16}, 0);
+        (void)add_input(net, (shape){32, 32, 16}, 0);
+        (void)add_sum(net, 0, 1);
+        report("add 16384", net);
+        for (nvm_kind kind = NVM_AVGPOOL; kind <= NVM_MAXPOOL; kind++) {
+            net = network_new(9);
+            (void)add_input(net, (shape){32, 32, 16}, 0);
+            (void)add_pool(net, kind, 0, 2);
+            report(kind == NVM_AVGPOOL ? "avgpool 2x2 32x32x16" : "maxpool 2x2 32x32x16", net);
+        }
+        for (nvm_kind kind = NVM_MEAN; kind <= NVM_SOFTMAX; kind++) {
+            net = network_new(9);
+            (void)add_input(net, (shape){8, 8, 64}, 0);
+            (void)add_random(net, kind, 0);
+            report(kind == NVM_MEAN ? "mean 4096" : kind == NVM_MAP ? "map" : kind == NVM_TABLE ? "table 4096" : "softmax 64 x 64", net);
+        }
+        return 0;
+    }
+    report("AD01", ad01());
+    report("ResNet-8", resnet8());
+    report("DS-CNN body", dscnn());
+    return 0;
+}
