@@ -42,7 +42,7 @@ def decision(t_s: float, label: str, *, pump: int = 0, seq: int = 1, **figures) 
 
 
 def sample(t_s: float, spikes_out: int) -> Sample:
-    figures = {"watts": 2.5, "source": "estimate:cpu-time", "limit_w": 100.0}
+    figures = {"watts": 2.5, "source": "estimate:cpu-time", "limit_w": 100.0, "duty": 0.5}
     counts = {"steps": 9, "spikes_in": 12, "spikes_out": spikes_out, "dropped": 0}
     return Sample(t_s=t_s, **figures, **counts)
 
@@ -153,7 +153,7 @@ def test_the_view_fits_its_terminal_and_shows_truth_and_decision(size):
     assert len(text.splitlines()) < size[1]
     assert f"plant/p1/sensor/{NAMES[3]} = 1.5 kPa" in text
     assert "leak ≠ cavitation 0.90" in text
-    assert "2.50 W (estimate:cpu-time), limit 100 W" in text
+    assert "2.50 W (estimate:cpu-time), limit 100 W, duty 50%" in text
     assert "12 into the network, 300 of its neurons, now 300/s" in text
     assert "20 SOPs for 200 dense MACs: 10.0%" in text
 

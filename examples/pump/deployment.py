@@ -66,7 +66,7 @@ def vm_yaml(model: Path) -> str:
 model: {json.dumps(str(model))}
 inputs:
   - topic: {SENSOR_TOPIC}
-    qos: 1
+    qos: 0
     payload: {{format: json, field: span}}
     to: {{tensor: 0, elements: [{", ".join(NAMES)}]}}
 output:

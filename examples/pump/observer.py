@@ -61,7 +61,7 @@ class Observer:
         self._fresh: set[str] = set()
         self.retained: set[str] = set()
         client.on_message = self._on_message
-        client.subscribe([(topic, 1) for topic in FILTERS])
+        client.subscribe([(topic, 0) for topic in FILTERS])
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         try:

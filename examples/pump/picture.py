@@ -158,7 +158,17 @@ def _watts(axis: Any, recording: Recording) -> None:
         axis.axhline(limit_w, color="#d62728", linestyle="--", label=f"limit {limit_w:g} W")
         top = max(top, limit_w)
     axis.set_ylim(0.0, 1.8 * top or 1.0)
-    axis.legend(loc="upper left", fontsize=9, ncols=2)
+    duty = axis.twinx()
+    duty.step(
+        [sample.t_s for sample in recording.samples],
+        [100.0 * sample.duty for sample in recording.samples],
+        where="post",
+        color="#2ca02c",
+        linewidth=0.9,
+    )
+    duty.set_ylim(0.0, 110.0)
+    duty.set_ylabel("duty, %", fontsize=9, color="#2ca02c")
+    axis.legend(loc="lower left", fontsize=9, ncols=2)
 
 
 def _legend(figure: Any) -> None:

@@ -101,4 +101,4 @@ class Publisher(threading.Thread):
             if sensor.name in moment.sends:
                 text = payload(sensor, moment.sends[sensor.name])
                 self._recording.sent_s[index].append(self._clock())
-                self._client.publish(f"plant/{name}/sensor/{sensor.name}", text, qos=1)
+                self._client.publish(f"plant/{name}/sensor/{sensor.name}", text)

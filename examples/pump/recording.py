@@ -62,14 +62,16 @@ class Sample:
     """What the daemon said of itself at `t_s`; counts are since its start.
 
     `watts` is its mean over the governor's window with the `source` it comes from, None before
-    the first reading; `spikes_in` are changed codes of the network's input, `spikes_out` those
-    of its neurons, `steps` updates of the network, `dropped` refused messages.
+    the first reading; `duty` (0..1) is the share of time in which the network may compute, with
+    which the governor keeps `limit_w`; `spikes_in` are changed codes of the network's input,
+    `spikes_out` those of its neurons, `steps` updates of the network, `dropped` refused messages.
     """
 
     t_s: float
     watts: float | None
     source: str
     limit_w: float | None
+    duty: float
     steps: int
     spikes_in: int
     spikes_out: int

@@ -158,8 +158,9 @@ def power(recording: Recording) -> str:
         return "not heard from the daemon yet"
     last = recording.samples[-1]
     drawn = "? W" if last.watts is None else f"{last.watts:.2f} W"
-    limit = "no limit" if last.limit_w is None else f"limit {last.limit_w:g} W"
-    return f"{drawn} ({last.source}), {limit}"
+    if last.limit_w is None:
+        return f"{drawn} ({last.source}), no limit"
+    return f"{drawn} ({last.source}), limit {last.limit_w:g} W, duty {last.duty:.0%}"
 
 
 def spikes(recording: Recording, now_s: float) -> str:

@@ -35,12 +35,18 @@ def ask(path: Path) -> dict[str, Any]:
 def sample(status: dict[str, Any], vm: str, t_s: float) -> Sample:
     """The part of a status that the demo shows; KeyError or TypeError where it is another's."""
     of_vm = next(found for found in status["vms"] if found["name"] == vm)
-    power = status["power"] or {"watts": None, "source": "not measured yet", "limit_w": None}
+    power = status["power"] or {
+        "watts": None,
+        "source": "not measured yet",
+        "limit_w": None,
+        "duty": 1.0,
+    }
     return Sample(
         t_s=t_s,
         watts=power["watts"],
         source=str(power["source"]),
         limit_w=power["limit_w"],
+        duty=float(power["duty"]),
         steps=int(of_vm["counters"]["steps"]),
         spikes_in=int(of_vm["counters"]["events_in"]),
         spikes_out=int(of_vm["counters"]["events_out"]),
