@@ -160,7 +160,8 @@ def power(recording: Recording) -> str:
     drawn = "? W" if last.watts is None else f"{last.watts:.2f} W"
     if last.limit_w is None:
         return f"{drawn} ({last.source}), no limit"
-    return f"{drawn} ({last.source}), limit {last.limit_w:g} W, duty {last.duty:.0%}"
+    paused = ", paused: the limit is reached without any model" if last.duty == 0.0 else ""
+    return f"{drawn} ({last.source}), limit {last.limit_w:g} W, duty {last.duty:.0%}{paused}"
 
 
 def spikes(recording: Recording, now_s: float) -> str:

@@ -14,6 +14,7 @@ from examples.pump.recording import Recording, Sample
 
 PERIOD_S = 0.5
 ANSWER_S = 2.0
+NOT_MEASURED = {"watts": None, "source": "not measured yet", "limit_w": None, "duty": 1.0}
 
 
 def ask(path: Path) -> dict[str, Any]:
@@ -35,12 +36,7 @@ def ask(path: Path) -> dict[str, Any]:
 def sample(status: dict[str, Any], vm: str, t_s: float) -> Sample:
     """The part of a status that the demo shows; KeyError or TypeError where it is another's."""
     of_vm = next(found for found in status["vms"] if found["name"] == vm)
-    power = status["power"] or {
-        "watts": None,
-        "source": "not measured yet",
-        "limit_w": None,
-        "duty": 1.0,
-    }
+    power = status["power"] or NOT_MEASURED
     return Sample(
         t_s=t_s,
         watts=power["watts"],
