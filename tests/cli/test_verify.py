@@ -106,13 +106,13 @@ def test_wrong_input(run, mlp: Path, bundle: Path, tmp_path: Path) -> None:
 def test_bench(run, mlp: Path, bundle: Path) -> None:
     result = json.loads(run("bench", mlp, "--seconds", "0.05", "-o", "json").out)
     cases = {case["name"]: case for case in result["cases"]}
-    assert cases["dense, all changed"]["sops"] == result["macs"]
-    assert cases["auto, nothing changed"]["sops"] == 0
-    assert 0 < cases["auto, 1 % changed"]["sops"] < result["macs"]
+    assert cases["dense, all"]["sops"] == result["macs"]
+    assert cases["auto, none"]["sops"] == 0
+    assert 0 < cases["auto, 1 %"]["sops"] < result["macs"]
     assert all(c["low_us"] <= c["median_us"] <= c["high_us"] for c in result["cases"])
     if find_spec("ai_edge_litert") is not None:
         assert cases["LiteRT"]["ratio"] == 1.0
-        assert cases["predict, a row"]["ratio"] > 0
+        assert cases["predict"]["ratio"] > 0
     ran = run("bench", bundle, "--seconds", "0.05")
     assert ran.code == Exit.OK
     assert "not measured; --source" in ran.out
