@@ -176,7 +176,7 @@ def test_what_the_workers_use_in_a_pause_counts_as_base() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_among_the_spikes_of_other_programs_the_limit_holds(seed: int) -> None:
-    """They add 3 W for 1 to 3 s, a quarter of the time, to a box whose workers want all they get."""
+    """They add 3 W for 1 to 3 s, a quarter of the time; the workers want all they can get."""
     random = Random(seed)
     state, drawn, spike_s = policy.start(PRIOR_CORE_W), [], 0
     for _ in range(400):

@@ -166,6 +166,14 @@ def starts(client: Subscriber) -> None:
     say(f"     status: {unit('StatusText')}")
 
 
+def starts_again_with_converted_models(client: Subscriber) -> None:
+    run("systemctl", "stop", UNIT)
+    begun_s = time.monotonic()
+    run("systemctl", "start", UNIT)
+    say(f"     {time.monotonic() - begun_s:.2f} s from `systemctl start` to READY")
+    wait_for("online", client.all_online)
+
+
 def answers(client: Subscriber) -> None:
     """Every message has its result, equal to the judge's."""
     for name, case in CASES.items():
@@ -286,6 +294,7 @@ def main() -> int:
         keeps_a_changed_configuration,
         does_not_retry_a_wrong_configuration,
         starts,
+        starts_again_with_converted_models,
         answers,
         runs_as_nobody_in_particular,
         restarts_a_killed_worker,
