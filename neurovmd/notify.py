@@ -8,6 +8,9 @@ import os
 import socket
 from collections.abc import Mapping
 
+# How long a message that must arrive may wait for its reader.
+PATIENCE_S = 2.0
+
 
 class Notifier:
     """Talks to NOTIFY_SOCKET; `watchdog_s` is the interval systemd expects signs of life in."""
@@ -24,10 +27,10 @@ class Notifier:
             self.watchdog_s = int(microseconds) / 1e6
 
     def ready(self) -> None:
-        self._send("READY=1")
+        self._send("READY=1", PATIENCE_S)
 
     def stopping(self) -> None:
-        self._send("STOPPING=1")
+        self._send("STOPPING=1", PATIENCE_S)
 
     def alive(self) -> None:
         self._send("WATCHDOG=1")
@@ -42,12 +45,14 @@ class Notifier:
             self._status = text
             self._send(f"STATUS={text}")
 
-    def _send(self, message: str) -> None:
+    def _send(self, message: str, patience_s: float = 0.0) -> None:
         if not self._address:
             return
         with (
             contextlib.suppress(OSError),
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender,
         ):
+            # A listener that does not read must not stop the daemon.
+            sender.settimeout(patience_s)
             sender.connect(self._address)
             sender.sendall(message.encode())
