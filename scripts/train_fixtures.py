@@ -22,10 +22,10 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
+import fixture_networks
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import layers
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -109,80 +109,7 @@ def pump_windows() -> Data:
     )
 
 
-# ---- networks ---------------------------------------------------------------------------------
-
-
-def _conv(x: object, filters: int, size: int, **kwargs: object) -> object:
-    """Convolution and batch normalisation, which the converter folds into one operator."""
-    x = layers.Conv2D(filters, size, use_bias=False, **kwargs)(x)
-    return layers.BatchNormalization()(x)
-
-
-def _separable(x: object, filters: int, *, strides: int = 1) -> object:
-    x = layers.DepthwiseConv2D(3, strides=strides, padding="same", use_bias=False)(x)
-    x = layers.ReLU(6.0)(layers.BatchNormalization()(x))
-    return layers.ReLU(6.0)(_conv(x, filters, 1))
-
-
-def pump_mlp() -> keras.Model:
-    """The demo's network: 64 sensors, two hidden layers, one probability a class."""
-    x = inputs = keras.Input((64,))
-    x = layers.Dropout(0.1)(layers.Dense(96, activation="relu")(x))
-    x = layers.Dense(48, activation="relu")(x)
-    return keras.Model(inputs, layers.Softmax()(layers.Dense(8)(x)))
-
-
-def pump_window_dscnn() -> keras.Model:
-    """Depthwise separable over time (VALID), so that windows can be streamed."""
-    x = inputs = keras.Input((dataset.WINDOW, 1, 64))
-    x = layers.ReLU(6.0)(_conv(x, 32, 1))
-    for strides in (1, 2):
-        x = layers.DepthwiseConv2D((3, 1), strides=(strides, strides), use_bias=False)(x)
-        x = layers.ReLU(6.0)(layers.BatchNormalization()(x))
-        x = layers.ReLU(6.0)(_conv(x, 32, 1))
-    x = layers.Flatten()(layers.AveragePooling2D((6, 1))(x))
-    return keras.Model(inputs, layers.Softmax()(layers.Dense(8)(x)))
-
-
-def digits_mlp() -> keras.Model:
-    """Fully connected only; logits out."""
-    inputs = keras.Input((8, 8, 1))
-    x = layers.Dense(48, activation="relu")(layers.Flatten()(inputs))
-    x = layers.Dense(24, activation="relu", use_bias=False)(x)
-    return keras.Model(inputs, layers.Dense(10)(x))
-
-
-def digits_cnn() -> keras.Model:
-    """SAME, VALID with stride 2, max pooling, Flatten, softmax."""
-    x = inputs = keras.Input((8, 8, 1))
-    x = layers.Conv2D(12, 3, padding="same", activation="relu")(x)
-    x = layers.Conv2D(16, 3, strides=2, padding="valid", activation="relu")(x)
-    x = layers.MaxPooling2D(2, strides=1)(x)
-    x = layers.Dense(32, activation="relu")(layers.Flatten()(x))
-    return keras.Model(inputs, layers.Softmax()(layers.Dense(10)(x)))
-
-
-def digits_dscnn() -> keras.Model:
-    """Depthwise separable with RELU6, strides 2 SAME, average pooling."""
-    x = inputs = keras.Input((8, 8, 1))
-    x = layers.ReLU(6.0)(_conv(x, 16, 3, padding="same"))
-    x = _separable(_separable(x, 24), 24, strides=2)
-    x = _separable(x, 32)
-    x = layers.Flatten()(layers.AveragePooling2D(4)(x))
-    return keras.Model(inputs, layers.Softmax()(layers.Dense(10)(x)))
-
-
-def digits_resnet() -> keras.Model:
-    """Residual: ADD with and without projection, PAD before a VALID stride, MAXPOOL, MEAN."""
-    x = inputs = keras.Input((8, 8, 1))
-    x = layers.ReLU()(_conv(x, 12, 3, padding="same"))
-    y = layers.ReLU()(_conv(x, 12, 3, padding="same"))
-    x = layers.ReLU()(layers.Add()([x, _conv(y, 12, 3, padding="same")]))
-    y = layers.ReLU()(_conv(layers.ZeroPadding2D(((1, 1), (1, 1)))(x), 20, 3, strides=2))
-    y = _conv(y, 20, 3, padding="same")
-    x = layers.ReLU()(layers.Add()([_conv(layers.MaxPooling2D(2)(x), 20, 1), y]))
-    x = layers.GlobalAveragePooling2D()(x)
-    return keras.Model(inputs, layers.Softmax()(layers.Dense(10)(x)))
+# ---- the list -----------------------------------------------------------------------------------
 
 
 FIXTURE_LIST: tuple[Fixture, ...] = (
@@ -190,7 +117,7 @@ FIXTURE_LIST: tuple[Fixture, ...] = (
         name="pump",
         path=PUMP,
         data=pump_snapshots,
-        build=pump_mlp,
+        build=fixture_networks.pump_mlp,
         epochs=30,
         balanced=True,
         io=tf.float32,
@@ -200,7 +127,7 @@ FIXTURE_LIST: tuple[Fixture, ...] = (
         name="pump_window_dscnn",
         path=FIXTURES / "pump_window_dscnn.tflite",
         data=pump_windows,
-        build=pump_window_dscnn,
+        build=fixture_networks.pump_window_dscnn,
         epochs=15,
         io=tf.int8,
         note="16 readings of 64 sensors; VALID along time, RELU6",
@@ -209,7 +136,7 @@ FIXTURE_LIST: tuple[Fixture, ...] = (
         name="digits_mlp",
         path=FIXTURES / "digits_mlp.tflite",
         data=digits,
-        build=digits_mlp,
+        build=fixture_networks.digits_mlp,
         epochs=40,
         io=tf.int8,
         note="one layer without a bias; logits out",
@@ -218,7 +145,7 @@ FIXTURE_LIST: tuple[Fixture, ...] = (
         name="digits_cnn",
         path=FIXTURES / "digits_cnn.tflite",
         data=digits,
-        build=digits_cnn,
+        build=fixture_networks.digits_cnn,
         epochs=40,
         io=tf.int8,
         dynamic_batch=True,
@@ -228,7 +155,7 @@ FIXTURE_LIST: tuple[Fixture, ...] = (
         name="digits_dscnn",
         path=FIXTURES / "digits_dscnn.tflite",
         data=digits,
-        build=digits_dscnn,
+        build=fixture_networks.digits_dscnn,
         epochs=40,
         io=tf.float32,
         note="RELU6, SAME stride 2; Quantize and Dequantize at the edges",
@@ -237,7 +164,7 @@ FIXTURE_LIST: tuple[Fixture, ...] = (
         name="digits_resnet",
         path=FIXTURES / "digits_resnet.tflite",
         data=digits,
-        build=digits_resnet,
+        build=fixture_networks.digits_resnet,
         epochs=40,
         io=tf.uint8,
         note="uint8 in and out; ADD, PAD, MAXPOOL, MEAN",
@@ -256,7 +183,7 @@ def train(fixture: Fixture, data: Data) -> keras.Model:
     model.compile(
         optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(3e-3, steps)),
         loss=keras.losses.SparseCategoricalCrossentropy(
-            from_logits=not isinstance(model.layers[-1], layers.Softmax)
+            from_logits=not isinstance(model.layers[-1], keras.layers.Softmax)
         ),
     )
     counts = np.bincount(data.y_train)

@@ -233,7 +233,8 @@ class Run:
             )
         except OSError as error:
             self.out.print(f"  plot        none: {error}", soft_wrap=True, markup=False)
-        self.out.print(summary.LOOK_FURTHER, markup=False)
+        for line in summary.look_further():
+            self.out.print(line, soft_wrap=True, markup=False)
 
     @staticmethod
     def _leave(client: Client) -> None:

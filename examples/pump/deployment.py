@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ MODEL = Path(__file__).with_name("pump.tflite")
 NODE = "demo"
 VM = "pump"
 PREFIX = "neurovm"
+SOCKET_PATH_BYTES = 107  # what Linux takes
 SENSOR_TOPIC = "plant/{stream}/sensor/{element}"
 
 
@@ -91,6 +93,8 @@ def convert(model: Path, folder: Path) -> Path:
 
 def write(folder: Path, server: Server, model: Path, limit: str) -> Path:
     """Write the whole configuration; the path of `neurovmd.yaml`."""
+    if len(os.fsencode(socket_of(folder))) > SOCKET_PATH_BYTES:
+        raise DemoError(f"{folder}: too long for a socket in it ({SOCKET_PATH_BYTES} bytes)")
     for name in ("vm.d", "cache", "state"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "vm.d" / f"{VM}.yaml").write_text(vm_yaml(model))

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from examples.pump.recording import FaultOutcome, Recording, Score
 
@@ -93,9 +96,16 @@ def lines(
     return text
 
 
-LOOK_FURTHER = """\
-look further
-  neurovm explain examples/pump/pump.tflite    what became of every operator
-  neurovm verify examples/pump/pump.tflite     layer by layer against LiteRT
-  python -m examples.pump --help               other seeds, speeds, brokers
-  examples/pump/plant.py                       the plant's equations"""
+def look_further() -> list[str]:
+    """Commands to go on with, as they can be typed here."""
+    script = Path(sys.executable).with_name("neurovm")
+    python = os.path.relpath(sys.executable)
+    neurovm = os.path.relpath(script) if script.is_file() else f"{python} -m neurovm"
+    model = os.path.relpath(Path(__file__).with_name("pump.tflite"))
+    return [
+        "look further",
+        f"  {neurovm} explain {model}    what became of every operator",
+        f"  {neurovm} bench {model}    this network on this machine",
+        f"  {neurovm} verify {model}    against LiteRT (pip install ai-edge-litert)",
+        f"  {python} -m examples.pump --help    seeds, speeds, limits, other brokers",
+    ]

@@ -14,7 +14,12 @@ from examples.pump.recording import Recording, Sample
 
 PERIOD_S = 0.5
 ANSWER_S = 2.0
-NOT_MEASURED = {"watts": None, "source": "not measured yet", "limit_w": None, "duty": 1.0}
+NOT_MEASURED: dict[str, Any] = {
+    "watts": None,
+    "source": "not measured yet",
+    "limit_w": None,
+    "duty": 1.0,
+}
 
 
 def ask(path: Path) -> dict[str, Any]:
