@@ -138,8 +138,9 @@ class _Comparison:
                 f"{lite.runtime} rounds 8-bit operators otherwise than profile "
                 f"{self.model.profile}; differences of one code are to be expected"
             )
-        self.inputs = _paired(self.model.inputs, lite.inputs, "input")
-        self.outputs = _paired(self.model.outputs, lite.outputs, "output")
+        ours, theirs = self.source_graph, (lite.inputs, lite.outputs)
+        self.inputs = _places([port.index for port in theirs[0]], ours.inputs)
+        self.outputs = _places(ours.outputs, [port.index for port in theirs[1]])
         self._pair_layers()
 
     def _pair_layers(self) -> None:
@@ -302,13 +303,11 @@ def _layers_by_operator(model: Model, graph: Graph) -> dict[int, int]:
     return by_operator
 
 
-def _paired(infos: Sequence[TensorInfo], ports: Sequence[Port], what: str) -> list[int]:
-    """For each of our tensors the place of LiteRT's of that name."""
-    names = [port.name for port in ports]
-    missing = [t.name for t in infos if t.name not in names]
-    if missing or len(infos) != len(ports):
-        raise BackendError(f"LiteRT has {what}s {names}; the model has {[t.name for t in infos]}")
-    return [names.index(t.name) for t in infos]
+def _places(tensors: Sequence[int], among: Sequence[int]) -> list[int]:
+    """For each tensor of the flatbuffer its place among the others; they must be the same ones."""
+    if sorted(tensors) != sorted(among):
+        raise BackendError(f"inputs or outputs {sorted(tensors)} here are {sorted(among)} there")
+    return [list(among).index(i) for i in tensors]
 
 
 def _int8(values: NDArray[Any]) -> NDArray[np.int8]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tflite_writer import ModelWriter
 
 import neurovm
 from neurovm import program, reference, stimuli
@@ -141,6 +142,24 @@ def test_the_callers_rows_come_first() -> None:
     for wrong in (rows.astype(np.float32), x[:, :5], {"elsewhere": rows}):
         with pytest.raises(ShapeError, match=r"inputs\[0\]"):
             verify(MLP, model=model, inputs=[wrong], count=0, walk=0)
+
+
+@needs_litert
+def test_several_inputs_and_outputs(tmp_path: Path) -> None:
+    w = ModelWriter()
+    x = w.tensor("x", (1, 6), scale=0.1, zero_point=5)
+    y = w.tensor("y", (1, 6), scale=0.3, zero_point=-7)
+    first = w.tensor("sum", (1, 6), scale=0.2)
+    second = w.tensor("twice", (1, 6), scale=0.5, zero_point=9)
+    w.operator("ADD", [x, y], [first])
+    w.operator("ADD", [first, y], [second])
+    path = tmp_path / "two.tflite"
+    path.write_bytes(w.model(inputs=[y, x], outputs=[second, first]))
+    proof = verify(path, **FEW)
+    assert proof.identical, proof.first_difference
+    assert proof.predict.elements == 80 * 12
+    rows = {name: np.zeros((3, 6), np.int8) for name in ("x", "y")}
+    assert verify(path, inputs=[rows], count=0, walk=0).rows["given"] == 3
 
 
 def test_another_models_source() -> None:
