@@ -24,6 +24,7 @@ MAX_FILE_BYTES = 1 << 29
 MAX_RANK = 8
 MAX_TABLES = 1 << 16
 """Operators, operator codes, tensors: of each."""
+MAX_NAME_BYTES = 1024
 MAX_ELEMENTS = 1 << 27
 """Elements of one tensor, and of all activations together: what a program may hold."""
 
@@ -127,11 +128,11 @@ class TFLiteFile:
         return tuple(int(n) for n in self.array(vector))
 
     def text(self, value: bytes | None, default: str) -> str:
-        """A string; damaged UTF-8 is shown, not refused."""
+        """A string, or its first MAX_NAME_BYTES; damaged UTF-8 is shown, not refused."""
         if value is None:
             return default
         self.spend(len(value), 1)
-        return value.decode("utf-8", errors="backslashreplace")
+        return value[:MAX_NAME_BYTES].decode("utf-8", errors="backslashreplace")
 
     def shape(self, tensor: Any) -> tuple[int, ...]:
         """The shape of a tensor: its rank, sizes and product bounded."""
@@ -183,12 +184,9 @@ class TFLiteFile:
         wanted = math.prod(shape) * np.dtype(_NUMPY[dtype]).itemsize
         if raw.size != wanted:
             raise self.error(f"{raw.size} bytes of constant; {dtype} {shape} takes {wanted}")
-        start = (
-            raw.__array_interface__["data"][0]
-            - np.frombuffer(self.data, np.uint8).__array_interface__["data"][0]
-        )
-        data = np.frombuffer(self.data, _NUMPY[dtype], math.prod(shape), start)
-        return data.reshape(shape)
+        # Nothing is copied here, but whoever packs the constants copies them: sharing is bounded.
+        self.spend(raw.size, 1)
+        return raw.view(_NUMPY[dtype]).reshape(shape)
 
     def quantization(
         self, tensor: Any, dtype: DType, shape: tuple[int, ...]

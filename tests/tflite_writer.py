@@ -57,6 +57,7 @@ class _Tensor:
     data: bytes | None
     signature: tuple[int, ...] | None
     is_variable: bool
+    shares: int | None
 
 
 @dataclass
@@ -91,8 +92,12 @@ class ModelWriter:
         data: np.ndarray | bytes | None = None,
         signature: Sequence[int] | None = None,
         is_variable: bool = False,
+        shares: int | None = None,
     ) -> int:
-        """A tensor; with `data` a constant. `scale=None`: not quantized."""
+        """A tensor; with `data`, or the data it `shares` with another tensor, a constant.
+
+        `scale=None`: not quantized.
+        """
         if isinstance(data, np.ndarray):
             data = np.ascontiguousarray(data).tobytes()
         self.tensors.append(
@@ -106,6 +111,7 @@ class ModelWriter:
                 data,
                 None if signature is None else tuple(signature),
                 is_variable,
+                shares,
             )
         )
         return len(self.tensors) - 1
@@ -151,12 +157,15 @@ class ModelWriter:
         outputs: Sequence[int],
         codes: list[tuple[str, str]],
     ) -> int:
-        buffer = 0
-        tables = []
-        for t in self.tensors:
-            buffer += t.data is not None
-            tables.append(self._tensor(b, t, buffer if t.data is not None else 0))
-        tensors = _tables(b, tables)
+        constants = [i for i, t in enumerate(self.tensors) if t.data is not None]
+        buffers = {i: 1 + n for n, i in enumerate(constants)}
+        tensors = _tables(
+            b,
+            [
+                self._tensor(b, t, buffers.get(i if t.shares is None else t.shares, 0))
+                for i, t in enumerate(self.tensors)
+            ],
+        )
         operators = _tables(b, [self._operator(b, o, codes) for o in self.operators])
         inputs_at, outputs_at = _numbers(b, inputs, np.int32), _numbers(b, outputs, np.int32)
         tflite.SubGraphStart(b)

@@ -37,6 +37,12 @@ class Windowed(Protocol):
     def stride(self) -> tuple[int, int]: ...
 
 
+MAX_WINDOW = 4096
+"""Taps, strides and dilations along one axis: of each."""
+MAX_EXTENT = 32767
+"""From the first to the last tap of one axis, as the kernel's int16 padding holds it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Axis:
     """One axis of a sliding window: `size` outputs; output p, tap t reads stride·p − before +
@@ -55,6 +61,13 @@ def axis(length: int, kernel: int, stride: int, dilation: int, padding: Padding)
     return Axis(size, total // 2)
 
 
+def outputs_inside(length: int, size: int, stride: int, offset: int) -> range:
+    """The outputs p of `size` whose tap reads inside: 0 ≤ stride·p + offset < length."""
+    first = max(-(offset // stride), 0)
+    last = min((length - 1 - offset) // stride, size - 1)
+    return range(first, max(last + 1, first))
+
+
 def output_size(
     operator: Windowed,
     image: Sequence[int],
@@ -67,6 +80,13 @@ def output_size(
             f"operator {operator.index} ({operator.source_name}): strides {operator.stride}, "
             f"dilations {dilation}, "
             f"window {tuple(kernel)} and image {tuple(image)} must all be at least 1"
+        )
+    extents = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    if max(*operator.stride, *dilation, *kernel) > MAX_WINDOW or max(extents) > MAX_EXTENT:
+        raise ModelError(
+            f"operator {operator.index} ({operator.source_name}): strides {operator.stride}, "
+            f"dilations {dilation}, window {tuple(kernel)}; at most {MAX_WINDOW} each, and windows "
+            f"of {MAX_EXTENT} with their dilation, are accepted"
         )
     sizes = [
         axis(n, k, s, d, operator.padding).size
@@ -133,10 +153,15 @@ def taps(window: Window) -> int:
     """Taps that fall inside the image, over all output pixels."""
 
     def along(i: int) -> int:
-        length, size = window.in_shape[i], window.out_shape[i]
         return sum(
-            0 <= p * window.stride[i] - window.before[i] + t * window.dilation[i] < length
-            for p in range(size)
+            len(
+                outputs_inside(
+                    window.in_shape[i],
+                    window.out_shape[i],
+                    window.stride[i],
+                    t * window.dilation[i] - window.before[i],
+                )
+            )
             for t in range(window.kernel[i])
         )
 

@@ -28,9 +28,10 @@ def check_formats(graph: Graph) -> Graph:
 
     Raises ModelError naming operator, tensor, what was found and what is needed.
     """
+    inputs, readers = frozenset(graph.inputs), _readers(graph)
     for operator in graph.operators:
         try:
-            _check(graph, operator)
+            _check(graph, operator, inputs, readers)
         except UnsupportedOperatorError:
             raise
         except ModelError as e:
@@ -40,16 +41,27 @@ def check_formats(graph: Graph) -> Graph:
     return graph
 
 
-def _check(graph: Graph, operator: Operator) -> None:
+def _readers(graph: Graph) -> dict[int, Operator]:
+    """The first operator that reads each tensor."""
+    readers: dict[int, Operator] = {}
+    for operator in graph.operators:
+        for i in operator.inputs:
+            readers.setdefault(i, operator)
+    return readers
+
+
+def _check(
+    graph: Graph, operator: Operator, inputs: frozenset[int], readers: dict[int, Operator]
+) -> None:
     tensors = graph.tensors
     out = tensors[operator.outputs[0]]
     x = tensors[operator.inputs[0]]
     if isinstance(operator, Quantize):
-        _check_quantize(graph, operator, x)
+        _check_quantize(x, is_input=operator.inputs[0] in inputs)
         _check_codes(out, ("int8", "uint8"))
     elif isinstance(operator, Dequantize):
         _check_codes(x, ("int8", "uint8"))
-        _check_dequantize(graph, operator, out)
+        _check_dequantize(graph, out, readers.get(operator.outputs[0]))
     else:
         _check_codes(x, ("int8",))
         _check_codes(out, ("int8",))
@@ -79,23 +91,22 @@ def _check_equal(x: Tensor, out: Tensor) -> None:
         )
 
 
-def _check_quantize(graph: Graph, operator: Quantize, x: Tensor) -> None:
+def _check_quantize(x: Tensor, *, is_input: bool) -> None:
     if x.dtype != "float32":
         _check_codes(x, ("int8", "uint8"))
-    elif operator.inputs[0] not in graph.inputs:
+    elif not is_input:
         raise ModelError(
             f"it quantizes {x.name!r}, a float32 value within the network; "
             f"only inputs may be float32"
         )
 
 
-def _check_dequantize(graph: Graph, operator: Dequantize, out: Tensor) -> None:
+def _check_dequantize(graph: Graph, out: Tensor, reader: Operator | None) -> None:
     if out.dtype != "float32":
         raise ModelError(f"tensor {out.name!r} is {out.dtype}; float32 is needed here")
-    readers = [o for o in graph.operators if operator.outputs[0] in o.inputs]
-    if readers:
+    if reader is not None:
         raise UnsupportedOperatorError(
-            graph.source.name, readers[0].source_name, readers[0].index,
+            graph.source.name, reader.source_name, reader.index,
             "it reads float32 values within the network; the whole network must be int8",
         )  # fmt: skip
 

@@ -6,8 +6,8 @@ it judges.
 """
 
 from neurovm.reference import elementwise, layout, linear, pooling, quantize, softmax
-from neurovm.reference.rules import RULES
 from neurovm.reference.oracle import run
+from neurovm.reference.rules import RULES
 
 FAMILIES = (elementwise, layout, linear, pooling, quantize, softmax)
 """One line a family: importing it registers its rules."""

@@ -39,8 +39,11 @@ def conv_2d(call: Call[Conv2D]) -> NDArray[np.generic]:
     groups = images.shape[3] // depth
     each = outputs // groups
     sums = [
-        _columns(call, images[..., g * depth : (g + 1) * depth], weights.shape[1:3])
-        @ weights[g * each : (g + 1) * each].reshape(each, -1).T
+        _sums(
+            call,
+            images[..., g * depth : (g + 1) * depth],
+            weights[g * each : (g + 1) * each],
+        )
         for g in range(groups)
     ]
     codes = _requantized(call, np.concatenate(sums, axis=-1))
@@ -81,12 +84,15 @@ def _taps(
     )
 
 
-def _columns(
-    call: Call[Conv2D], images: NDArray[np.float64], kernel: tuple[int, ...]
+def _sums(
+    call: Call[Conv2D], images: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Every window of the images as one row, taps first, channels last."""
-    rows = [patch for _, patch in _taps(call, images, kernel)]
-    return np.concatenate(rows, axis=-1).reshape(-1, len(rows) * images.shape[3])
+    """Σ w (q − z) of every window: one row a window, taps first, channels last."""
+    taps = list(_taps(call, images, weights.shape[1:3]))
+    rows = np.concatenate([patch for _, patch in taps], axis=-1)
+    columns = np.concatenate([weights[:, i, j] for (i, j), _ in taps], axis=-1)
+    result: NDArray[np.float64] = rows @ columns.T
+    return result
 
 
 def _requantized(call: Linear, sums: NDArray[np.float64]) -> NDArray[np.int64]:

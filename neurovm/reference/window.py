@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from neurovm.operators import Padding
-from neurovm.operators.window import axis
+from neurovm.operators.window import axis, outputs_inside
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,21 +29,28 @@ def patches(
 ) -> Iterator[tuple[tuple[int, int], NDArray[_Number]]]:
     """For each tap (i, j): what every window reads there, (N, out H, out W, C), `fill` outside.
 
-    images (N, H, W, C).
+    Taps that read nothing but `fill` are left out. images (N, H, W, C).
     """
     axes = [
         axis(n, k, s, d, padding)
         for n, k, s, d in zip(images.shape[1:3], kernel, stride, dilation, strict=True)
     ]
-    margins = [
-        (a.before, max((a.size - 1) * s + (k - 1) * d + 1 - n - a.before, 0))
-        for a, n, k, s, d in zip(axes, images.shape[1:3], kernel, stride, dilation, strict=True)
-    ]
-    padded = np.pad(images, [(0, 0), *margins, (0, 0)], constant_values=fill)
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
-            rows, columns = (
-                slice(t * d, t * d + (a.size - 1) * s + 1, s)
-                for t, d, a, s in zip((i, j), dilation, axes, stride, strict=True)
-            )
-            yield (i, j), padded[:, rows, columns]
+    shape = (images.shape[0], axes[0].size, axes[1].size, images.shape[3])
+    for i, j in itertools.product(*(range(k) for k in kernel)):
+        offsets = [t * d - a.before for t, d, a in zip((i, j), dilation, axes, strict=True)]
+        inside = [
+            outputs_inside(n, a.size, s, o)
+            for n, a, s, o in zip(images.shape[1:3], axes, stride, offsets, strict=True)
+        ]
+        if not all(inside):
+            continue
+        rows, columns = (
+            slice(p[0] * s + o, p[-1] * s + o + 1, s)
+            for p, s, o in zip(inside, stride, offsets, strict=True)
+        )
+        read = images[:, rows, columns]
+        if read.shape != shape:
+            patch = np.full(shape, fill, images.dtype)
+            patch[:, inside[0][0] : inside[0][-1] + 1, inside[1][0] : inside[1][-1] + 1] = read
+            read = patch
+        yield (i, j), read

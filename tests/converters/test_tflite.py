@@ -184,7 +184,8 @@ def test_tensors_that_contradict_themselves(fields: dict[str, object], words: st
 @pytest.mark.parametrize(
     ("inputs", "outputs", "words"),
     [
-        ([9], [3], "tensors (9,)"), ([0], [-2], "tensors (-2,)"), ([], [3], "at least one each"), ([0], [], "at least one"),
+        ([9], [3], "tensors (9,)"), ([0], [-2], "tensors (-2,)"), ([], [3], "at least one each"),
+        ([0], [], "at least one"),
         ([0, 0], [3], "no input twice"), ([-1], [3], "at least one each"),
     ],
 )  # fmt: skip
@@ -197,7 +198,8 @@ def test_edges_that_do_not_exist(inputs: list[int], outputs: list[int], words: s
 @pytest.mark.parametrize(
     ("inputs", "outputs", "words"),
     [
-        ([0], [3], "2 to 3 inputs"), ([0, 1, 2, 2], [3], "2 to 3 inputs"), ([0, -1], [3], "inputs (0, -1)"),
+        ([0], [3], "2 to 3 inputs"), ([0, 1, 2, 2], [3], "2 to 3 inputs"),
+        ([0, -1], [3], "inputs (0, -1)"),
         ([0, 1], [], "one output"), ([0, 1], [-1], "absent"), ([0, 55], [3], "tensors (0, 55)"),
     ],
 )  # fmt: skip
@@ -221,10 +223,10 @@ def test_order_and_producers_are_checked() -> None:
     writer.operator("ADD", [0, 0], [late])
     with pytest.raises(ModelError, match="before anything produces it"):
         tflite.read(small_bytes(writer))
+    writer = small()
+    writer.tensors[1].data = None
+    writer.operators.clear()
     with pytest.raises(ModelError, match="nothing produces output tensor 1"):
-        writer = small()
-        writer.tensors[1].data = None
-        writer.operators.clear()
         tflite.read(writer.model(inputs=[0], outputs=[1]))
 
 
