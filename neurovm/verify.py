@@ -37,7 +37,6 @@ from neurovm.passes import prepare
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from neurovm.description import TensorInfo
     from neurovm.graph import Graph
     from neurovm.model import Model
 
