@@ -96,12 +96,17 @@ def lines(
     return text
 
 
+def _typed(path: str | Path) -> str:
+    """The shorter of the absolute path and the one from here."""
+    return min(os.path.relpath(path), str(path), key=len)
+
+
 def look_further() -> list[str]:
     """Commands to go on with, as they can be typed here."""
     script = Path(sys.executable).with_name("neurovm")
-    python = os.path.relpath(sys.executable)
-    neurovm = os.path.relpath(script) if script.is_file() else f"{python} -m neurovm"
-    model = os.path.relpath(Path(__file__).with_name("pump.tflite"))
+    python = _typed(sys.executable)
+    neurovm = _typed(script) if script.is_file() else f"{python} -m neurovm"
+    model = _typed(Path(__file__).with_name("pump.tflite"))
     return [
         "look further",
         f"  {neurovm} explain {model}    what became of every operator",
