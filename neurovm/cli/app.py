@@ -32,7 +32,7 @@ COMMANDS = {
 
 NAME = "neurovm"
 COMPLETION = "_NEUROVM_COMPLETE"
-# A group called without a command; click before 8.2 prints its help itself.
+# A command of several, called without one of them; click before 8.2 prints its help itself.
 _NO_ARGUMENTS: tuple[type[click.UsageError], ...] = tuple(
     filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)])
 )
@@ -96,6 +96,9 @@ def run(argv: Sequence[str] | None) -> int:
 
 def _invoke(args: list[str]) -> int:
     """What `click.Group.main` does, without its own ideas of exit codes."""
+    if not args:
+        click.echo(cli.get_help(click.Context(cli, info_name=NAME)), err=True)
+        return Exit.USAGE
     try:
         with cli.make_context(NAME, args) as context:
             cli.invoke(context)

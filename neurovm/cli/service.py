@@ -20,7 +20,7 @@ BOOTED = Path("/run/systemd/system")
 
 _root = click.option(
     "--root",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True),
     help="Work on the file system below DIR (an image); the running systemd is left alone.",
     metavar="DIR",
 )
