@@ -117,6 +117,25 @@ def installs() -> None:
     assert warnings.strip() == "", warnings
 
 
+def installs_on_an_image() -> None:
+    """Also the one place where energy counters can be had here: a tree of files."""
+    image = HERE / "image"
+    zone = image / "sys/devices/virtual/powercap/intel-rapl/intel-rapl:0"
+    secrets = [zone / "energy_uj", zone / "max_energy_range_uj"]
+    secrets.append(image / "etc/neurovmd/broker.password")
+    for path in secrets:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("1\n")
+        path.chmod(0o400)
+    run(NEUROVM, "service", "install", "--root", str(image))
+    groups = dict(line.split(":")[::2] for line in (image / "etc/group").read_text().splitlines())
+    for path, mode in zip(secrets, (0o440, 0o440, 0o640), strict=True):
+        assert (path.stat().st_uid, path.stat().st_gid) == (0, int(groups["neurovmd"])), path
+        assert path.stat().st_mode & 0o7777 == mode, path
+    run(NEUROVM, "service", "remove", "--root", str(image))
+    assert not (image / "etc/systemd/system/neurovmd.service").exists()
+
+
 def keeps_a_changed_configuration() -> None:
     config = Path("/etc/neurovmd/neurovmd.yaml")
     sample = config.read_text()
@@ -257,6 +276,7 @@ def holds_a_power_limit(client: Subscriber) -> None:
     run("systemctl", "restart", UNIT)
     wait_for("the result", lambda: client.results)
     assert client.results[-1]["values"] == case["codes"][0]
+    wait_for("watts in STATUS", lambda: "/1000 W (" in unit("StatusText"))
     say(f"     status: {unit('StatusText')}")
     limit.unlink()
 
@@ -291,6 +311,7 @@ def main() -> int:
     steps: tuple[Callable[..., None], ...] = (
         refuses_whoever_is_not_root,
         installs,
+        installs_on_an_image,
         keeps_a_changed_configuration,
         does_not_retry_a_wrong_configuration,
         starts,
