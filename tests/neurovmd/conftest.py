@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models and a real broker for the daemon's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import neurovm
+from benchmarks.rig import ROOT, Mosquitto, find_mosquitto
+
+FIXTURES = ROOT / "tests/fixtures"
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Converted fixtures by name: int8, uint8 and float32 at the edges."""
+    folder = tmp_path_factory.mktemp("bundles")
+    paths = {}
+    for name in ("digits_mlp", "digits_resnet", "digits_dscnn"):
+        with neurovm.convert_tflite(FIXTURES / f"{name}.tflite") as model:
+            paths[name] = model.save(folder / f"{name}.nvm")
+    return paths
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A running Mosquitto with persistent sessions."""
+    if find_mosquitto() is None:
+        pytest.skip("mosquitto is not installed (`make test` installs it)")
+    server = Mosquitto(tmp_path / "broker")
+    server.start()
+    yield server
+    server.kill()

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From messages to codes: topics, elements, whole tensors, and what is refused."""
+
+from array import array
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+import neurovm
+from neurovmd.mapping import MAX_ROUTES, Inputs, MappingError, RefusedError
+from neurovmd.schema import Vm
+from neurovmd.shared import DropReason
+
+NAMES = {"prefix": "neurovm", "node": "box", "vm": "x"}
+
+
+def inputs(bundle: Path, **source: object) -> Inputs:
+    vm = msgspec.convert({"model": "x.nvm", "inputs": [source]}, Vm)
+    return Inputs(vm, NAMES, neurovm.load(bundle))
+
+
+def test_one_element_by_name_and_by_number(bundles: dict[str, Path]) -> None:
+    names = [f"s{number}" for number in range(64)]
+    for where, elements in (("s7", names), ("7", None)):
+        bound = inputs(
+            bundles["digits_mlp"], topic="a/{stream}/{element}", to={"elements": elements}
+        )
+        update = bound.read(f"a/p1/{where}", b'{"value": 0.25}')
+        info = neurovm.load(bundles["digits_mlp"]).inputs[0]
+        code = np.clip(np.rint(0.25 / info.scale) + info.zero_point, -128, 127).astype(np.int8)
+        assert (update.stream, update.indices, update.codes) == (
+            "p1",
+            array("I", [7]),
+            code.tobytes(),
+        )
+
+
+@pytest.mark.parametrize("name", ["digits_mlp", "digits_resnet", "digits_dscnn"])
+def test_real_values_become_the_codes_of_the_source_model(
+    bundles: dict[str, Path], name: str
+) -> None:
+    model = neurovm.load(bundles[name])
+    info = model.inputs[0]
+    values = np.linspace(-0.5, 20.0, info.size).astype(np.float32)
+    bound = inputs(bundles[name], topic="a", payload={"format": "raw"})
+    codes = np.frombuffer(bound.read("a", values.tobytes()).codes, np.int8)
+    exact = values.astype(np.float64) / info.scale
+    nearest = np.clip(np.rint(exact) + info.zero_point, -128, 127)
+    # Where the exact quotient lies next to a half the two roundings may differ by their float type.
+    clear = np.abs(np.abs(exact - np.floor(exact)) - 0.5) > 1e-3
+    assert np.array_equal(codes[clear], nearest[clear])
+    assert np.array_equal(codes, np.frombuffer(bound.read("a", values.tobytes()).codes, np.int8))
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("digits_mlp", "int8"), ("digits_resnet", "uint8")])
+def test_codes_pass_as_the_model_has_them(bundles: dict[str, Path], name: str, dtype: str) -> None:
+    model = neurovm.load(bundles[name])
+    raw = np.arange(model.inputs[0].size).astype(np.dtype(dtype))
+    bound = inputs(bundles[name], topic="a", payload={"format": "raw", "dtype": dtype})
+    assert bound.read("a", raw.tobytes()).codes == bytes(model.to_codes(raw))
+
+
+def test_lists_objects_and_a_field(bundles: dict[str, Path]) -> None:
+    names = [f"s{number}" for number in range(64)]
+    bound = inputs(
+        bundles["digits_mlp"],
+        topic="a/{_}/{stream}",
+        payload={"format": "json", "field": "v"},
+        to={"elements": names},
+    )
+    whole = bound.read("a/x/p", msgspec.json.encode({"v": [0.5] * 64}))
+    assert (whole.indices, len(whole.codes)) == (array("I", range(64)), 64)
+    some = bound.read("a/x/p", b'{"v": {"s9": 0.5, "other": "text", "s2": true}}')
+    assert some.indices == array("I", [9, 2])
+    assert some.codes[:1] == whole.codes[9:10]
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "reason"),
+    [
+        (None, b'{"value": 1}', DropReason.TOPIC),
+        ("b/p/1", b'{"value": 1}', DropReason.TOPIC),
+        ("a/p/64", b'{"value": 1}', DropReason.TOPIC),
+        ("a/p/-1", b'{"value": 1}', DropReason.TOPIC),
+        ("a/p/²", b'{"value": 1}', DropReason.TOPIC),
+        ("a//1", b'{"value": 1}', DropReason.TOPIC),
+        (f"a/{'p' * 300}/1", b'{"value": 1}', DropReason.TOPIC),
+        ("a/p/1", b"{", DropReason.PAYLOAD),
+        ("a/p/1", b'{"value": "1"}', DropReason.VALUE),
+        ("a/p/1", b'{"value": null}', DropReason.VALUE),
+        ("a/p/1", b'{"value": [1]}', DropReason.VALUE),
+        ("a/p/1", b'{"value": 1e999}', DropReason.PAYLOAD),
+        ("a/p/1", b'{"value": ' + b"9" * 400 + b"}", DropReason.VALUE),
+    ],
+)
+def test_what_sets_nothing_is_refused_with_its_reason(
+    bundles: dict[str, Path], topic: str | None, payload: bytes, reason: DropReason
+) -> None:
+    bound = inputs(bundles["digits_mlp"], topic="a/{stream}/{element}")
+    with pytest.raises(RefusedError) as caught:
+        bound.read(topic, payload)
+    assert caught.value.reason == reason
+
+
+def test_a_wrong_length_is_refused(bundles: dict[str, Path]) -> None:
+    bound = inputs(bundles["digits_mlp"], topic="a", payload={"format": "raw"})
+    with pytest.raises(RefusedError, match="found 2 values; accepted: 64"):
+        bound.read("a", bytes(8))
+    nan = np.full(64, np.nan, np.float32).tobytes()
+    with pytest.raises(RefusedError, match="not a finite number"):
+        bound.read("a", nan)
+
+
+def test_one_message_may_set_several_inputs(bundles: dict[str, Path]) -> None:
+    source = {"topic": "a/{stream}", "to": {"elements": [f"s{n}" for n in range(64)]}}
+    vm = msgspec.convert(
+        {
+            "model": "x.nvm",
+            "inputs": [
+                {**source, "payload": {"format": "json", "field": "low"}},
+                {**source, "payload": {"format": "json", "field": "high"}, "qos": 0},
+            ],
+        },
+        Vm,
+    )
+    bound = Inputs(vm, NAMES, neurovm.load(bundles["digits_mlp"]))
+    assert bound.filters == {"a/+": 1}
+    update = bound.read("a/p", b'{"low": {"s1": 0}, "high": {"s63": 1}}')
+    assert update.indices == array("I", [1, 63])
+
+
+@pytest.mark.parametrize(
+    ("source", "key"),
+    [
+        ({"topic": "a", "to": {"tensor": 1}}, "inputs[0].to.tensor"),
+        ({"topic": "a/{element}", "to": {"elements": ["x"]}}, "inputs[0].to.elements"),
+        ({"topic": "a/{element}", "payload": {"format": "raw"}}, "inputs[0].topic"),
+        (
+            {"topic": "a", "payload": {"format": "raw", "dtype": "uint8"}},
+            "inputs[0].payload.dtype",
+        ),
+    ],
+)
+def test_what_does_not_fit_the_model_is_named(
+    bundles: dict[str, Path], source: dict[str, object], key: str
+) -> None:
+    with pytest.raises(MappingError) as caught:
+        inputs(bundles["digits_mlp"], **source)
+    assert caught.value.key == key
+
+
+def test_invented_topics_do_not_fill_memory(bundles: dict[str, Path]) -> None:
+    bound = inputs(bundles["digits_mlp"], topic="a/{stream}/{element}")
+    for number in range(MAX_ROUTES + 10):
+        bound.read(f"a/{number}/1", b'{"value": 1}')
+    assert len(bound._routes) <= MAX_ROUTES
