@@ -71,5 +71,6 @@ def exp_table(scale: float, beta: float) -> np.ndarray:
     (PopulateSoftmaxLookupTable; its expf differs from the rounded exp by an ulp at most).
     """
     slope = np.float32(-np.float32(scale) * np.float32(beta))
-    arguments = slope * np.arange(256, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        arguments = slope * np.arange(256, dtype=np.float32)
     return np.array([f32(math.exp(float(a))) for a in arguments], np.float32)

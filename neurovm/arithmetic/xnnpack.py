@@ -140,6 +140,8 @@ class Xnnpack:
                 f"output scale {out.scale!r}, zero point {out.as_int8.zero_point} of a SOFTMAX; "
                 f"1/256 and -128 are needed (LiteRT runs no other)"
             )
+        if not 0 < np.float32(x.scale) * np.float32(beta) < math.inf:
+            raise NoExactRuleError(f"beta {beta!r} of a SOFTMAX; above 0 and finite is needed")
         return SoftmaxRule(
             table=exp_table(x.scale, beta),
             scale_out=out.scale,

@@ -28,6 +28,12 @@ def check_formats(graph: Graph) -> Graph:
 
     Raises ModelError naming operator, tensor, what was found and what is needed.
     """
+    for i in graph.outputs:
+        if graph.tensors[i].data is not None:
+            raise ModelError(
+                f"{graph.source.name}: output {graph.tensors[i].name!r} is a constant; "
+                f"an output must depend on an input"
+            )
     inputs, readers = frozenset(graph.inputs), _readers(graph)
     for operator in graph.operators:
         try:

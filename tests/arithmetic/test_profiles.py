@@ -109,6 +109,17 @@ def test_softmax_refuses_other_outputs(out: Codes) -> None:
         XNNPACK.softmax(Codes(0.1, 0), out, 1.0)
 
 
+@pytest.mark.parametrize("beta", [0.0, -1.0, math.inf, math.nan])
+def test_softmax_refuses_other_betas(beta: float) -> None:
+    with pytest.raises(NoExactRuleError, match="beta"):
+        XNNPACK.softmax(Codes(0.1, 0), Codes(1 / 256, -128), beta)
+
+
+def test_softmax_of_a_huge_beta_is_the_maximum() -> None:
+    rule = XNNPACK.softmax(Codes(1.0, 0), Codes(1 / 256, -128), 3e38)
+    assert rule.codes(np.array([[3, 2, -128]])).tolist() == [[127, -128, -128]]
+
+
 @given(CODES, CODES, st.integers(1, 200))
 def test_requantizing_within_a_type_is_a_table(x: Codes, out: Codes, size: int) -> None:
     rule = XNNPACK.requantize(x, out, size)

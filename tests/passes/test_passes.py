@@ -198,6 +198,13 @@ def test_codes_that_only_move_keep_their_scale(operator: str) -> None:
         prepare(tflite.read(net.case(y).model))
 
 
+def test_a_constant_output_is_refused() -> None:
+    graph = network()
+    shape_of = next(o for o in graph.operators if o.name == "ShapeOf")
+    with pytest.raises(ModelError, match="output 'shape' is a constant"):
+        prepare(replace(graph, outputs=shape_of.outputs))
+
+
 def test_passes_do_not_change_what_they_were_given() -> None:
     graph = network()
     before = (graph.tensors, graph.operators, graph.notes)
