@@ -68,6 +68,13 @@ def test_every_fixture_is_identical_layer_by_layer(path: Path) -> None:
 
 
 @needs_litert
+def test_unit_spikes_give_the_same_codes() -> None:
+    proof = verify(MLP, coding="unit", **FEW)
+    assert proof.coding == "unit"
+    assert proof.identical, proof.first_difference
+
+
+@needs_litert
 def test_the_same_seed_gives_the_same_certificate() -> None:
     first, second = (verify(MLP, **FEW, seed=7).as_dict() for _ in range(2))
     assert first == second
