@@ -258,4 +258,7 @@ def _npy(model: Model, answers: Answers, *, real: bool) -> None:
     blocks = [_own(batch[0], info, real=real).reshape(-1, *inner) for batch in answers]
     dtype = "float32" if real else info.dtype
     whole = np.concatenate(blocks) if blocks else np.empty((0, *inner), dtype)
-    np.lib.format.write_array(sys.stdout.buffer, whole, allow_pickle=False)
+    # By way of memory: numpy asks a file for its position, which a pipe does not have.
+    held = io.BytesIO()
+    np.save(held, whole, allow_pickle=False)
+    sys.stdout.buffer.write(held.getbuffer())
