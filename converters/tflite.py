@@ -17,7 +17,6 @@ import tflite
 
 from neurovm.converters.tflite_file import (
     DTYPES,
-    MAX_ELEMENTS,
     TFLiteFile,
     operator_name,
     type_name,
@@ -178,13 +177,9 @@ def _check_supported(file: TFLiteFile, raw: list[RawOperator]) -> None:
 
 def _tensors(file: TFLiteFile, subgraph: Any) -> tuple[Tensor, ...]:
     tensors = []
-    activations = 0
     for i, table in enumerate(file.items(subgraph.TensorsLength(), subgraph.Tensors)):
         file.place = f"tensor {i}"
         tensors.append(_tensor(file, table, i))
-        activations += tensors[-1].size if tensors[-1].data is None else 0
-    if activations > MAX_ELEMENTS:
-        raise file.error(f"{activations} activations together; at most {MAX_ELEMENTS} are accepted")
     return tuple(tensors)
 
 

@@ -26,7 +26,7 @@ MAX_TABLES = 1 << 16
 """Operators, operator codes, tensors: of each."""
 MAX_NAME_BYTES = 1024
 MAX_ELEMENTS = 1 << 27
-"""Elements of one tensor, and of all activations together: what a program may hold."""
+"""Elements of one tensor."""
 
 _IDENTIFIER = b"TFL3"
 _BUDGET_FACTOR = 4

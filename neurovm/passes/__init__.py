@@ -5,9 +5,10 @@ from neurovm.graph import Graph
 from neurovm.passes.batch import fix_batch
 from neurovm.passes.dead import drop_dead
 from neurovm.passes.formats import check_formats
+from neurovm.passes.limits import check_limits
 from neurovm.passes.resolve import resolve
 
-PASSES = (fix_batch, resolve, drop_dead, check_formats)
+PASSES = (fix_batch, resolve, drop_dead, check_formats, check_limits)
 """In the order they run: what a reader hands over becomes what lowering and the oracle take."""
 
 
@@ -21,4 +22,12 @@ def prepare(graph: Graph) -> Graph:
     return graph
 
 
-__all__ = ["PASSES", "check_formats", "drop_dead", "fix_batch", "prepare", "resolve"]
+__all__ = [
+    "PASSES",
+    "check_formats",
+    "check_limits",
+    "drop_dead",
+    "fix_batch",
+    "prepare",
+    "resolve",
+]

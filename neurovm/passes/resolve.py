@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_ELEMENTS = 1 << 27
-"""Elements of one tensor, and of all activations together: what a program may hold."""
+"""Elements of one tensor."""
 
 
 def resolve(graph: Graph) -> Graph:
@@ -43,11 +43,6 @@ def resolve(graph: Graph) -> Graph:
             raise
         except ModelError as e:
             raise ModelError(f"{graph.source.name}: {e}") from e
-    activations = sum(t.size for t in tensors if t.data is None)
-    if activations > MAX_ELEMENTS:
-        raise ModelError(
-            f"{graph.source.name}: {activations} activations; at most {MAX_ELEMENTS} are accepted"
-        )
     notes = (f"folded to constants: {', '.join(folded)}",) if folded else ()
     return replace(
         graph, tensors=tuple(tensors), operators=tuple(operators), notes=graph.notes + notes

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from operator_cases import CASES, Net, scale_of
+from tflite_writer import ModelWriter
 
 from neurovm.converters import tflite
 from neurovm.errors import ModelError, UnsupportedOperatorError
@@ -203,6 +204,28 @@ def test_a_constant_output_is_refused() -> None:
     shape_of = next(o for o in graph.operators if o.name == "ShapeOf")
     with pytest.raises(ModelError, match="output 'shape' is a constant"):
         prepare(replace(graph, outputs=shape_of.outputs))
+
+
+def test_constants_used_without_measure_are_refused() -> None:
+    w = ModelWriter()
+    x = w.tensor("x", (1, 1024), scale=1.0)
+    k = w.constant("k", np.zeros((1024, 1024), np.int8), scale=[1.0], zero_point=[0])
+    for i in range(600):
+        y = w.tensor(f"y{i}", (1, 1024), scale=1.0)
+        w.operator("FULLY_CONNECTED", [x, k, -1], [y])
+        x = y
+    with pytest.raises(ModelError, match="constants, counted at every use"):
+        prepare(tflite.read(w.model(inputs=[0], outputs=[x])))
+
+
+def test_windows_without_measure_are_refused() -> None:
+    w = ModelWriter()
+    x = w.tensor("x", (1, 2048, 2048, 1), scale=1.0)
+    y = w.tensor("y", (1, 2048, 2048, 1), scale=1.0)
+    options = {"StrideH": 1, "StrideW": 1, "FilterHeight": 1024, "FilterWidth": 1024}
+    w.operator("AVERAGE_POOL_2D", [x], [y], Padding="SAME", **options)
+    with pytest.raises(ModelError, match="multiplications; at most"):
+        prepare(tflite.read(w.model(inputs=[x], outputs=[y])))
 
 
 def test_passes_do_not_change_what_they_were_given() -> None:
