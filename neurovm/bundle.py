@@ -120,7 +120,7 @@ def parse(data: memoryview, where: str) -> Bundle:
     manifest = decode(manifest_text, where)
     tensors = {name: body[slice(*e.data_offsets)].toreadonly() for name, e in entries.items()}
     _check_manifest(manifest, tensors, where)
-    found = digests(tensors)
+    found = digests(tensors) | {"manifest": manifest.sealed().sha256.manifest}
     for part, wanted in msgspec.structs.asdict(manifest.sha256).items():
         if found[part] != wanted:
             raise BundleError(
@@ -182,7 +182,7 @@ def _check_manifest(manifest: Manifest, tensors: dict[str, memoryview], where: s
 
 
 def serialize(manifest: Manifest, tensors: dict[str, memoryview]) -> bytes:
-    """The bytes of a .nvm file."""
+    """The bytes of a .nvm file, its manifest sealed."""
     import numpy as np
     from safetensors.numpy import save
 
@@ -193,7 +193,7 @@ def serialize(manifest: Manifest, tensors: dict[str, memoryview]) -> bytes:
         )
         for name, data in tensors.items()
     }
-    text = manifest.encode().decode()
+    text = manifest.sealed().encode().decode()
     data_start = 8 + int.from_bytes(save(arrays, {METADATA_KEY: text})[:8], "little")
     # The writer pads the header to 8 bytes, so adding the missing ones moves the start exactly
     # there.

@@ -109,11 +109,16 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Digests(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """sha256 of the tensors of the file; `golden` covers all golden tensors in name order."""
+    """sha256 (hex) of the tensors of the file; `golden` covers all golden tensors in name order.
+
+    `manifest` covers the manifest itself, canonical, with this one field empty. It is filled in
+    when a bundle is written.
+    """
 
     layers: str
     arena: str
     golden: str
+    manifest: str = ""
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -145,9 +150,17 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return msgspec.json.encode(self, order="sorted")
 
     def identity(self) -> str:
-        """sha256 (hex) of the canonical manifest without certificate and deploy."""
-        bare = msgspec.structs.replace(self, certificate=None, deploy=None)
-        return hashlib.sha256(bare.encode()).hexdigest()
+        """sha256 (hex) of the canonical manifest without certificate, deployment and seal."""
+        return msgspec.structs.replace(self, certificate=None, deploy=None)._digest()
+
+    def sealed(self) -> Manifest:
+        """The same manifest with its own digest in `sha256.manifest`."""
+        digests = msgspec.structs.replace(self.sha256, manifest=self._digest())
+        return msgspec.structs.replace(self, sha256=digests)
+
+    def _digest(self) -> str:
+        bare = msgspec.structs.replace(self.sha256, manifest="")
+        return hashlib.sha256(msgspec.structs.replace(self, sha256=bare).encode()).hexdigest()
 
 
 class _FormatOnly(msgspec.Struct):

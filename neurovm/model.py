@@ -184,6 +184,6 @@ def replay_golden(model: Model, content: bundle.Bundle, where: str) -> None:
             sessions[way] = model.session(way=way)
         if sessions[way].step(codes).tobytes() != wanted.tobytes():
             raise BundleError(
-                f"{where}: golden vector {i} gives other codes on backend {model.backend!r} "
-                f"than at conversion; the file or this build of neurovm is damaged"
+                f"{where}: golden vector {i} gives other codes on backend {model.backend!r} than "
+                f"the oracle's; the file or this build of neurovm is damaged"
             )
