@@ -17,6 +17,7 @@ import tflite
 
 from neurovm.converters.tflite_file import (
     DTYPES,
+    MAX_FILE_BYTES,
     TFLiteFile,
     operator_name,
     type_name,
@@ -49,7 +50,10 @@ def read(source: str | PathLike[str] | bytes, *, name: str | None = None) -> Gra
         data, file_name = bytes(source), name or "model.tflite"
     else:
         path = Path(source)
-        data, file_name = path.read_bytes(), path.name
+        file_name = path.name
+        with path.open("rb") as stream:
+            # One byte more than is accepted, so that a file that is larger shows as such.
+            data = stream.read(MAX_FILE_BYTES + 1)
     file = TFLiteFile(file_name, data)
     with file.guarded():
         graph = _graph(file, name or Path(file_name).stem)

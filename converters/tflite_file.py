@@ -74,7 +74,7 @@ class TFLiteFile:
         self.place = "header"
         self._left_bytes = _BUDGET_FLOOR_BYTES + _BUDGET_FACTOR * len(data)
         if len(data) > MAX_FILE_BYTES:
-            raise self.error(f"{len(data)} bytes; at most {MAX_FILE_BYTES} are read")
+            raise self.error(f"more than {MAX_FILE_BYTES} bytes; larger files are not read")
         if len(data) < 8 or data[4:8] != _IDENTIFIER:
             raise self.error("not a TFLite model: no identifier TFL3 at byte 4")
         self.data = data

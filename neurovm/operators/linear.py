@@ -45,6 +45,11 @@ class FullyConnected(Operator):
                 f"input {x.shape}; "
                 f"(outputs, inputs) with inputs dividing {x.size} is needed"
             )
+        if self.keep_num_dims and x.shape[-1] != w.shape[1]:
+            raise ModelError(
+                f"operator {self.index} ({self.source_name}): input {x.shape} keeps its axes; its "
+                f"last must be the {w.shape[1]} inputs of weights {w.shape}"
+            )
         if self.keep_num_dims:
             return ((*x.shape[:-1], w.shape[0]),)
         return ((x.size // w.shape[1], w.shape[0]),)
@@ -113,6 +118,11 @@ class Conv2D(Operator):
                 f"input {x.shape}; "
                 f"(O, kH, kW, C / groups) and (N, H, W, C) are needed"
             )
+        if w.shape[0] % (x.shape[3] // w.shape[3]):
+            raise ModelError(
+                f"operator {self.index} ({self.source_name}): {w.shape[0]} output channels do not "
+                f"divide into {x.shape[3] // w.shape[3]} groups"
+            )
         height, width = output_size(self, x.shape[1:3], w.shape[1:3], self.dilation)
         return ((x.shape[0], height, width, w.shape[0]),)
 
@@ -123,11 +133,6 @@ class Conv2D(Operator):
         """
         x, w = builder.tensors[self.inputs[0]], builder.tensors[self.inputs[1]]
         groups = x.shape[3] // w.shape[3]
-        if w.shape[0] % groups:
-            raise ModelError(
-                f"operator {self.index} ({self.source_name}): {w.shape[0]} output channels do not "
-                f"divide into {groups} groups"
-            )
         window = window_of(self, builder.tensors, w.shape[1:3], self.dilation, groups)
         parts = _parts(self, builder, w.shape[0], np.s_[:, :, :, :])
         layer = Layer(

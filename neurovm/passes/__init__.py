@@ -4,11 +4,12 @@
 from neurovm.graph import Graph
 from neurovm.passes.batch import fix_batch
 from neurovm.passes.dead import drop_dead
+from neurovm.passes.extremes import note_extremes
 from neurovm.passes.formats import check_formats
 from neurovm.passes.limits import check_limits
 from neurovm.passes.resolve import resolve
 
-PASSES = (fix_batch, resolve, drop_dead, check_formats, check_limits)
+PASSES = (fix_batch, resolve, drop_dead, check_formats, check_limits, note_extremes)
 """In the order they run: what a reader hands over becomes what lowering and the oracle take."""
 
 
@@ -28,6 +29,7 @@ __all__ = [
     "check_limits",
     "drop_dead",
     "fix_batch",
+    "note_extremes",
     "prepare",
     "resolve",
 ]

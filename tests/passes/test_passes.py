@@ -228,6 +228,38 @@ def test_windows_without_measure_are_refused() -> None:
         prepare(tflite.read(w.model(inputs=[x], outputs=[y])))
 
 
+def test_weights_of_the_lowest_code_are_noted() -> None:
+    w = ModelWriter()
+    x, y = w.tensor("x", (1, 2), scale=1.0), w.tensor("y", (1, 2), scale=4.0)
+    for name, weights in (("low", [[-128, 1], [2, 3]]), ("high", [[-127, 1], [2, 3]])):
+        k = w.constant(name, np.array(weights, np.int8), scale=[1.0], zero_point=[0])
+        w.operators.clear()
+        w.operator("FULLY_CONNECTED", [x, k, -1], [y])
+        notes = prepare(tflite.read(w.model(inputs=[x], outputs=[y]))).notes
+        assert any("-128" in n and "FULLY_CONNECTED 0" in n for n in notes) == (name == "low")
+
+
+def test_a_kept_axis_must_be_the_inputs() -> None:
+    net = Net("FULLY_CONNECTED:keep")
+    x = net.input((1, 4, 6))
+    k, _ = net.weights((3, 8), 0)
+    y = net.output((1, 4, 3))
+    net.writer.operator("FULLY_CONNECTED", [x, k, -1], [y], KeepNumDims=True)
+    with pytest.raises(ModelError, match="last must be the 8 inputs"):
+        prepare(tflite.read(net.case(y).model))
+
+
+def test_groups_must_divide_the_outputs() -> None:
+    net = Net("CONV_2D:groups")
+    x = net.input((1, 4, 4, 4))
+    k, _ = net.weights((3, 1, 1, 2), 0)
+    y = net.output((1, 4, 4, 3))
+    options = {"StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
+    net.writer.operator("CONV_2D", [x, k, -1], [y], **options)
+    with pytest.raises(ModelError, match="3 output channels do not divide into 2 groups"):
+        prepare(tflite.read(net.case(y).model))
+
+
 def test_passes_do_not_change_what_they_were_given() -> None:
     graph = network()
     before = (graph.tensors, graph.operators, graph.notes)
