@@ -33,7 +33,7 @@ static void send_elements(nvm_node *node, const uint32_t *index, const int32_t *
     int8_t wanted[CHUNK];
     nvm_requant_s32s8__scalar(node, acc, 0, n, wanted);
     for (size_t i = 0; i < n; i++) {
-        nvm_neuron_sd_s8__scalar(node, index[i], wanted + i, 1);
+        nvm_send_code(node, index[i], wanted[i]);
     }
 }
 

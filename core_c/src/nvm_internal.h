@@ -55,6 +55,8 @@ struct nvm_node {
     uint32_t n_events; /* sent in this sweep */
     uint32_t last_events;
     uint64_t sent, sops, macs;
+    float taps;        /* windows that read one input code, on average */
+    float full_ns;     /* estimate of a full run */
     uint32_t slot;     /* of the event buffer; used while the memory is laid out */
     uint8_t forced, way; /* nvm_way */
     uint8_t unit;      /* at most one unit spike a neuron and sweep */
@@ -91,6 +93,7 @@ struct nvm_session {
 
 /* Where things lie in the arena and what a layer costs (nvm_program.c). */
 uint64_t nvm_layer_macs(const nvm_layer *layer);
+uint64_t nvm_layer_work(const nvm_layer *layer); /* macs, or codes that a pool reads */
 nvm_axis nvm_layer_rows(const nvm_layer *layer);
 nvm_axis nvm_layer_cols(const nvm_layer *layer);
 int nvm_layer_keeps_acc(const nvm_layer *layer);
@@ -110,8 +113,9 @@ void nvm_session_pass(nvm_session *session);
 /* Copies the ports that sent something (or all) to the output block and notes which of them changed. */
 void nvm_session_publish(nvm_session *session, int always);
 
-/* Whether the node's events are cheaper than a full run. */
-int nvm_prefers_events(const nvm_node *node);
+/* Whether this many events are cheaper than a full run; what of it does not change is set before. */
+void nvm_estimate_full(nvm_node *node);
+int nvm_prefers_events(const nvm_node *node, size_t received);
 
 /* R and clamp of n accumulators of consecutive channels, the first of them `channel`. */
 void nvm_requant_s32s8__scalar(const nvm_node *node, const int32_t *acc, size_t channel, size_t n, int8_t *codes);
@@ -136,6 +140,18 @@ static inline const void *nvm_arena_at(const nvm_program *program, uint32_t offs
 static inline int nvm_is_spiking(const nvm_layer *layer)
 {
     return layer->neuron != NVM_SD || (layer->flags & NVM_FLAG_SPIKES) != 0;
+}
+
+/* nvm_neuron_sd of one neuron. */
+static inline void nvm_send_code(nvm_node *node, size_t i, int8_t wanted)
+{
+    if (node->unit) {
+        nvm_neuron_sd_s8__scalar(node, i, &wanted, 1);
+        return;
+    }
+    node->events[node->n_events] = (nvm_event){(uint32_t)i, (int16_t)(wanted - node->codes[i])};
+    node->n_events += wanted != node->codes[i];
+    node->codes[i] = wanted;
 }
 
 static inline void nvm_mark(nvm_marks *marks, size_t i)

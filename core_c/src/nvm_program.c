@@ -71,8 +71,7 @@ uint64_t nvm_layer_macs(const nvm_layer *layer)
     }
 }
 
-/* Elementary operations of one dense pass over the layer, to bound the time of a hostile program. */
-static uint64_t layer_work(const nvm_layer *layer)
+uint64_t nvm_layer_work(const nvm_layer *layer)
 {
     int pool = layer->kind == NVM_AVGPOOL || layer->kind == NVM_MAXPOOL;
     return pool ? window_work(layer, layer->out_c) : nvm_layer_macs(layer);
@@ -85,8 +84,9 @@ static nvm_status add_layer(nvm_program *program, uint32_t index, uint64_t *work
     if (status != NVM_OK) {
         goto done;
     }
+    uint64_t own_work = nvm_layer_work(layer); /* of a hostile program: bounded, or a step never ends */
     *neurons += layer->n;
-    *work = *work > UINT64_MAX - layer_work(layer) ? UINT64_MAX : *work + layer_work(layer);
+    *work += own_work > NVM_MAX_WORK ? NVM_MAX_WORK + 1 : own_work;
     if (*neurons > NVM_MAX_NEURONS || *work > NVM_MAX_WORK) {
         status = NVM_E_RANGE;
         goto done;

@@ -100,12 +100,14 @@ static void requant_integer(const nvm_layer *layer, const int32_t *acc, const in
     }
 }
 
-static void requant_shift(const nvm_layer *layer, const int32_t *acc, size_t n, int8_t *codes)
+/* floor((A + 2^(s-1)) / 2^s) = floor(A / 2^s) + the highest bit shifted out: no overflow. */
+static void requant_shift(const nvm_layer *layer, const int32_t *restrict acc, size_t n, int8_t *restrict codes)
 {
-    uint32_t s = layer->aux[0];
+    int32_t s = (int32_t)layer->aux[0], zero = layer->zero_out, lo = layer->lo, hi = layer->hi;
     for (size_t i = 0; i < n; i++) {
-        int64_t r = (acc[i] + (INT64_C(1) << (s - 1))) >> s;
-        codes[i] = clamp_to(r + layer->zero_out, layer->lo, layer->hi);
+        int32_t y = (acc[i] >> s) + ((acc[i] >> (s - 1)) & 1) + zero;
+        y = y > lo ? y : lo;
+        codes[i] = (int8_t)(y < hi ? y : hi);
     }
 }
 

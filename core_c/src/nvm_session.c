@@ -111,6 +111,7 @@ static void resolve_node(const nvm_program *program, nvm_node *nodes, uint32_t i
     node->cols = nvm_layer_cols(layer);
     node->macs = nvm_layer_macs(layer);
     node->forced = NVM_AUTO;
+    nvm_estimate_full(node);
 }
 
 size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session *session)

@@ -51,7 +51,7 @@ static void send_marked(nvm_session *session)
             end = first + node->layer->n;
         }
         if (!(node->layer->flags & NVM_FLAG_SPIKES)) {
-            nvm_neuron_sd_s8__scalar(node, i - first, node->wanted + (i - first), 1);
+            nvm_send_code(node, i - first, node->wanted[i - first]);
         }
     }
 }
@@ -59,12 +59,12 @@ static void send_marked(nvm_session *session)
 /* ---- layers ------------------------------------------------------------------------------- */
 
 /* The exact way with the smaller estimate, unless the caller forced one. */
-static nvm_way choose_way(const nvm_node *node)
+static nvm_way choose_way(const nvm_node *node, size_t received)
 {
     if (node->forced != NVM_AUTO) {
         return (nvm_way)node->forced;
     }
-    return nvm_prefers_events(node) ? NVM_EVENTS : NVM_DENSE_WAY;
+    return nvm_prefers_events(node, received) ? NVM_EVENTS : NVM_DENSE_WAY;
 }
 
 static void run_node(nvm_session *session, nvm_node *node)
@@ -77,7 +77,7 @@ static void run_node(nvm_session *session, nvm_node *node)
     }
     node->behind = node->pending;
     node->pending = 0;
-    nvm_way way = choose_way(node);
+    nvm_way way = choose_way(node, received);
     if (node->behind && !nvm_layer_keeps_acc(layer)) {
         way = NVM_DENSE_WAY; /* no record of which codes are behind: all are looked at */
     }

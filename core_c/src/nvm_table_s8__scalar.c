@@ -20,20 +20,26 @@ void nvm_table_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
     (void)scratch;
     for (size_t k = 0; k < in->n_events; k++) {
         size_t i = in->events[k].index;
-        int8_t wanted = look_up(node, i);
-        nvm_neuron_sd_s8__scalar(node, i, &wanted, 1);
+        nvm_send_code(node, i, look_up(node, i));
     }
 }
 
 void nvm_table_full_s8__scalar(nvm_node *node, nvm_scratch *scratch)
 {
+    const int8_t *table = node->table0;
     size_t n = node->layer->n;
     int8_t wanted[CHUNK];
     (void)scratch;
     for (size_t first = 0; first < n; first += CHUNK) {
         size_t part = n - first < CHUNK ? n - first : CHUNK;
-        for (size_t i = 0; i < part; i++) {
-            wanted[i] = look_up(node, first + i);
+        if (node->layer->aux[0] == 1) {
+            for (size_t i = 0; i < part; i++) {
+                wanted[i] = table[node->in[0]->codes[first + i] + 128];
+            }
+        } else {
+            for (size_t i = 0; i < part; i++) {
+                wanted[i] = look_up(node, first + i);
+            }
         }
         nvm_neuron_sd_s8__scalar(node, first, wanted, part);
     }

@@ -129,8 +129,9 @@ static network *dscnn(void)
 }
 
 /* Each step changes `share` of the inputs. For every step the least of several rounds, then the mean. */
-static double step_ns(const network *net, nvm_way way, double share, double *events)
+static double step_ns(const network *net, nvm_way way, double share, double *events, nvm_way *taken)
 {
+    nvm_layer_view view;
     nvm_program program;
     nvm_counters counters = {0};
     uint64_t seed = 5;
@@ -144,8 +145,14 @@ static double step_ns(const network *net, nvm_way way, double share, double *eve
     int8_t *code = malloc(SETS * n);
     double best[SETS], total = 0;
     for (size_t k = 0; k < SETS * n; k++) {
-        index[k] = share >= 1 ? (uint32_t)(k % n) : (uint32_t)random_in(&seed, 0, (int32_t)n - 1);
+        index[k] = (uint32_t)(k % n);
         code[k] = (int8_t)random_in(&seed, -128, 127);
+    }
+    for (size_t k = 0; share < 1 && k < SETS * n; k++) { /* different indices in random order */
+        size_t first = k / n * n, other = k + random_u64(&seed) % (first + n - k);
+        uint32_t held = index[k];
+        index[k] = index[other];
+        index[other] = held;
     }
     (void)nvm_session_force(session, UINT32_MAX, way);
     for (int run = 0; run < 30; run++) {
@@ -159,6 +166,8 @@ static double step_ns(const network *net, nvm_way way, double share, double *eve
     for (int k = 0; k < SETS; k++) {
         total += best[k] / SETS;
     }
+    (void)nvm_session_layer(session, net->n - 1, &view);
+    *taken = view.way;
     *events = (double)(counters.events_in + counters.events_out) / (double)counters.steps;
     free(session);
     free(index);
@@ -230,6 +239,7 @@ static void report(const char *name, network *net)
     static const double shares[] = {0, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0};
     nvm_program program;
     double events;
+    nvm_way taken;
     net->layers[net->n - 1].flags |= NVM_FLAG_OUTPUT;
     if (network_init(net, &program) != NVM_OK) {
         abort();
@@ -238,12 +248,30 @@ static void report(const char *name, network *net)
            nvm_session_size(&program) / 1024, plain_ns(net) / 1e3);
     printf("  %9s %10s %10s %10s %10s\n", "changed", "events", "events us", "dense us", "auto us");
     for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
-        double by_events = step_ns(net, NVM_EVENTS, shares[i], &events);
-        double dense = step_ns(net, NVM_DENSE_WAY, shares[i], &events);
-        double automatic = step_ns(net, NVM_AUTO, shares[i], &events);
+        double by_events = step_ns(net, NVM_EVENTS, shares[i], &events, &taken);
+        double dense = step_ns(net, NVM_DENSE_WAY, shares[i], &events, &taken);
+        double automatic = step_ns(net, NVM_AUTO, shares[i], &events, &taken);
         printf("  %8.0f%% %10.0f %10.2f %10.2f %10.2f\n", shares[i] * 100, events, by_events / 1e3, dense / 1e3,
                automatic / 1e3);
     }
+    free(net);
+}
+
+/* The share of changes where the kernel leaves events, and where they begin to cost more. */
+static void break_even(const char *name, network *net)
+{
+    double predicted = 1, measured = 1, events, share;
+    nvm_way taken;
+    net->layers[net->n - 1].flags |= NVM_FLAG_OUTPUT;
+    for (share = 0.01; share < 1 && predicted == 1; share *= 1.05) {
+        (void)step_ns(net, NVM_AUTO, share, &events, &taken);
+        predicted = taken == NVM_DENSE_WAY ? share : 1;
+    }
+    for (share = 0.01; share < 1 && measured == 1; share *= 1.05) {
+        double by_events = step_ns(net, NVM_EVENTS, share, &events, &taken);
+        measured = by_events > step_ns(net, NVM_DENSE_WAY, share, &events, &taken) ? share : 1;
+    }
+    printf("  %-26s %.2f %.2f\n", name, predicted, measured);
     free(net);
 }
 
@@ -255,36 +283,60 @@ static network *single(nvm_kind kind, shape in, uint32_t out_c, uint16_t k)
     return net;
 }
 
+typedef void layer_report(const char *name, network *net);
+
+static network *single_sum(void)
+{
+    network *net = network_new(9);
+    (void)add_input(net, (shape){32, 32, 16}, 0);
+    (void)add_input(net, (shape){32, 32, 16}, 0);
+    (void)add_sum(net, 0, 1);
+    return net;
+}
+
+static network *single_pool(nvm_kind kind)
+{
+    network *net = network_new(9);
+    (void)add_input(net, (shape){32, 32, 16}, 0);
+    (void)add_pool(net, kind, 0, 2);
+    return net;
+}
+
+static network *single_random(nvm_kind kind)
+{
+    network *net = network_new(9);
+    (void)add_input(net, (shape){8, 8, 64}, 0);
+    (void)add_random(net, kind, 0);
+    return net;
+}
+
+static void each_layer(layer_report *one)
+{
+    one("DENSE 512 to 512", single(NVM_DENSE, (shape){1, 1, 512}, 512, 1));
+    one("DENSE 64 to 10", single(NVM_DENSE, (shape){1, 1, 64}, 10, 1));
+    one("CONV 3x3, 32x32x16 to 16", single(NVM_CONV, (shape){32, 32, 16}, 16, 3));
+    one("CONV 3x3, 8x8x64 to 64", single(NVM_CONV, (shape){8, 8, 64}, 64, 3));
+    one("CONV 1x1, 25x5x64 to 64", single(NVM_CONV, (shape){25, 5, 64}, 64, 1));
+    one("DWCONV 3x3, 25x5x64", single(NVM_DWCONV, (shape){25, 5, 64}, 64, 3));
+    one("ADD, 32x32x16", single_sum());
+    one("AVGPOOL 2x2, 32x32x16", single_pool(NVM_AVGPOOL));
+    one("MAXPOOL 2x2, 32x32x16", single_pool(NVM_MAXPOOL));
+    one("MEAN, 8x8x64", single_random(NVM_MEAN));
+    one("MAP, 8x8x64", single_random(NVM_MAP));
+    one("TABLE, 8x8x64", single_random(NVM_TABLE));
+    one("SOFTMAX, 64 rows of 64", single_random(NVM_SOFTMAX));
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "layers") == 0) {
-        report("dense 512 to 512", single(NVM_DENSE, (shape){1, 1, 512}, 512, 1));
-        report("dense 64 to 10", single(NVM_DENSE, (shape){1, 1, 64}, 10, 1));
-        report("conv 3x3 32x32x16 to 16", single(NVM_CONV, (shape){32, 32, 16}, 16, 3));
-        report("conv 3x3 8x8x64 to 64", single(NVM_CONV, (shape){8, 8, 64}, 64, 3));
-        report("conv 1x1 25x5x64 to 64", single(NVM_CONV, (shape){25, 5, 64}, 64, 1));
-        report("dwconv 3x3 25x5x64", single(NVM_DWCONV, (shape){25, 5, 64}, 64, 3));
-        network *net = network_new(9);
-        (void)add_input(net, (shape){32, 32, 16}, 0);
-        (void)add_input(net, (shape){32, 32, 16}, 0);
-        (void)add_sum(net, 0, 1);
-        report("add 16384", net);
-        for (nvm_kind kind = NVM_AVGPOOL; kind <= NVM_MAXPOOL; kind++) {
-            net = network_new(9);
-            (void)add_input(net, (shape){32, 32, 16}, 0);
-            (void)add_pool(net, kind, 0, 2);
-            report(kind == NVM_AVGPOOL ? "avgpool 2x2 32x32x16" : "maxpool 2x2 32x32x16", net);
-        }
-        for (nvm_kind kind = NVM_MEAN; kind <= NVM_SOFTMAX; kind++) {
-            net = network_new(9);
-            (void)add_input(net, (shape){8, 8, 64}, 0);
-            (void)add_random(net, kind, 0);
-            report(kind == NVM_MEAN ? "mean 4096" : kind == NVM_MAP ? "map" : kind == NVM_TABLE ? "table 4096" : "softmax 64 x 64", net);
-        }
-        return 0;
+        each_layer(report);
+    } else if (argc > 1 && strcmp(argv[1], "break-even") == 0) {
+        each_layer(break_even);
+    } else {
+        report("AD01", ad01());
+        report("ResNet-8", resnet8());
+        report("DS-CNN body", dscnn());
     }
-    report("AD01", ad01());
-    report("ResNet-8", resnet8());
-    report("DS-CNN body", dscnn());
     return 0;
 }
