@@ -33,7 +33,7 @@ class PowerState:
         limit = "" if self.limit_w is None else f"/{self.limit_w:g}"
         words = f"{drawn}{limit} W ({self.source})"
         if self.infeasible:
-            return f"{words}, paused: the box draws its limit without any model"
+            return f"{words}, paused: the box draws its limit with no model computing"
         return words if self.limit_w is None else f"{words}, duty {100 * self.duty:.0f} %"
 
 
