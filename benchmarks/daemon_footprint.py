@@ -53,11 +53,9 @@ def main() -> None:
         broker = Mosquitto(folder / "broker")
         main_file = f'node: bench\nmqtt: {{server: "mqtt://127.0.0.1:{broker.port}"}}\n'
         vms = {f"pump{number}": VM for number in range(options.vms)}
-        first = Daemon(folder / "daemon", main_file, **vms)
-        with running(broker, first):
-            converted_s = first.ready_s
-        (folder / "daemon/notify").unlink()
         daemon = Daemon(folder / "daemon", main_file, **vms)
+        with running(broker, daemon):
+            converted_s = daemon.ready_s
         with running(broker, daemon):
             client = Client(broker.port)
             client.subscribe("neurovm/bench/+/result/+")

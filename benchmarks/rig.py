@@ -50,8 +50,8 @@ def wait_for(what: Callable[[], Any], name: str, seconds: float = DEADLINE_S) ->
 class Mosquitto:
     """A broker with persistent sessions on a port that it keeps over restarts."""
 
-    def __init__(self, folder: Path, *lines: str) -> None:
-        self.port = free_port()
+    def __init__(self, folder: Path, *, port: int = 0, autosave: bool = True) -> None:
+        self.port = port or free_port()
         self._folder = folder
         self._child: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,9 +66,8 @@ class Mosquitto:
                     "set_tcp_nodelay true",
                     "persistence true",
                     f"persistence_location {folder}/",
-                    "autosave_on_changes true",
-                    "autosave_interval 1",
-                    *lines,
+                    # Every change is on the disk at once, so that even SIGKILL loses little.
+                    *(["autosave_on_changes true", "autosave_interval 1"] if autosave else []),
                     "",
                 ]
             )
@@ -196,17 +195,14 @@ class Daemon:
         )
         self.log = folder / "neurovmd.log"
         self.notified: list[str] = []
-        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._notify_path = folder / "notify"
-        self._notify.bind(str(self._notify_path))
-        self._notify.setblocking(False)
+        self._notify: socket.socket | None = None
         self.child: subprocess.Popen[bytes] | None = None
         self.ready_s = 0.0
 
     def start(self, *, watchdog_s: float | None = None, ready: bool = True) -> None:
         environ = {
             **os.environ,
-            "NOTIFY_SOCKET": str(self._notify_path),
+            "NOTIFY_SOCKET": self._listen(),
             "PYTHONPATH": str(ROOT),
         }
         if watchdog_s is not None:
@@ -225,10 +221,20 @@ class Daemon:
             wait_for(lambda: self.heard("READY=1"), f"READY=1; the log says:\n{self.said()}", 60.0)
             self.ready_s = time.monotonic() - before
 
+    def _listen(self) -> str:
+        """Open a notify socket, as systemd would; its address."""
+        path = self.folder / "notify"
+        path.unlink(missing_ok=True)
+        self.notified.clear()
+        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notify.bind(str(path))
+        self._notify.setblocking(False)
+        return str(path)
+
     def heard(self, message: str) -> bool:
-        """Whether systemd would have been told this so far."""
+        """Whether systemd has been told this since the start."""
         with contextlib.suppress(BlockingIOError):
-            while True:
+            while self._notify is not None:
                 self.notified.append(self._notify.recv(65536).decode())
         return message in self.notified
 
@@ -265,8 +271,11 @@ class Daemon:
         except subprocess.TimeoutExpired:
             self.child.kill()
             code = self.child.wait()
+        self.heard("")
         self.child = None
-        self._notify.close()
+        if self._notify is not None:
+            self._notify.close()
+            self._notify = None
         return code
 
 

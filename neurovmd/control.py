@@ -22,6 +22,7 @@ from neurovmd import log
 
 GROUP = "neurovm"
 MAX_CLIENTS = 8
+BACKLOG = 64
 MAX_REQUEST_BYTES = 4096
 
 Operation = Callable[[], object]
@@ -57,7 +58,7 @@ class ControlServer:
         with contextlib.suppress(KeyError, OSError):
             os.chown(self._path, -1, grp.getgrnam(GROUP).gr_gid)
         self._listener.setblocking(False)
-        self._listener.listen(MAX_CLIENTS)
+        self._listener.listen(BACKLOG)
 
     def filenos(self) -> list[int]:
         return [self._listener.fileno(), *self._clients]

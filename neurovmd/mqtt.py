@@ -5,7 +5,8 @@ The owner watches `fileno`, calls `readable`, `writable` and `tick`, and hears a
 `Events`; every call is made on the owner's one thread, as paho writes to its socket from whichever
 thread calls it. A broker that is away is a state: the connection retries for ever after 1 s, then
 twice as long each time up to 30 s, with jitter. MQTT 5 is tried first and 3.1.1 where the broker
-does not speak it (CONNACK reason 132, or two closes before any CONNACK): that needs a new client.
+does not speak it (CONNACK reason 132, two closes before any CONNACK, or silence): that needs a new
+client.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from neurovmd.config import Settings
 RETRY_FIRST_S = 1.0
 RETRY_LAST_S = 30.0
 CONNECT_TIMEOUT_S = 5.0
-CONNACK_TIMEOUT_S = 10.0
+CONNACK_TIMEOUT_S = 5.0
 # A connection that lived this long was a good one: the next retry starts at 1 s again.
 STABLE_S = 10.0
 READ_BATCH = 64
@@ -165,6 +166,8 @@ class Connection:
         now = self._broker.clock()
         if self._opened_at is not None:
             if now >= self._opened_at + CONNACK_TIMEOUT_S:
+                # A 3.1.1 broker may wait for the rest of a CONNECT that it misreads.
+                self._closes_before_connack = 2
                 self._drop("the broker took the connection but never answered")
             else:
                 return self._opened_at + CONNACK_TIMEOUT_S

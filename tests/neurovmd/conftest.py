@@ -30,7 +30,7 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     """A running Mosquitto with persistent sessions."""
     if find_mosquitto() is None:
         pytest.skip("mosquitto is not installed (`make test` installs it)")
-    server = Mosquitto(tmp_path / "broker")
+    server = Mosquitto(tmp_path / "broker", autosave=False)
     server.start()
     yield server
     server.kill()

@@ -1,0 +1,368 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole daemon with a real broker: what a user, systemd and other clients see of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.daemon_footprint import pss_mb, switches
+from benchmarks.rig import ROOT, Client, Daemon, Mosquitto, free_port, wait_for
+
+MODEL = ROOT / "tests/fixtures/digits_mlp.tflite"
+RESULT = "neurovm/box/digits/result/p"
+VM = f"""\
+model: {MODEL}
+inputs:
+  - topic: plant/{{stream}}/sensor/{{element}}
+    to: {{tensor: 0}}
+output: {{on: always, wait_for: any, form: {{values: codes}}}}
+"""
+
+AMQTT = """
+import asyncio, sys
+from amqtt.broker import Broker
+
+async def serve(port):
+    listener = {"type": "tcp", "bind": f"127.0.0.1:{port}"}
+    anonymous = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
+    broker = Broker({"listeners": {"default": listener}, "plugins": anonymous})
+    await broker.start()
+    await asyncio.Event().wait()
+
+asyncio.run(serve(int(sys.argv[1])))
+"""
+
+Start = Callable[..., Daemon]
+
+
+@pytest.fixture
+def start(tmp_path: Path, bundles: dict[str, Path]) -> Iterator[Start]:
+    """Starts daemons that are ended with the test; VMs run the converted model."""
+    started: list[Daemon] = []
+
+    def start_one(port: int, *, main: str = "", run: bool = True, **vms: str) -> Daemon:
+        text = VM.replace(str(MODEL), str(bundles["digits_mlp"]))
+        folder = tmp_path / f"daemon{len(started)}"
+        server = f'node: box\nmqtt: {{server: "mqtt://127.0.0.1:{port}"}}\n'
+        daemon = Daemon(folder, server + main, **(vms or {"digits": text}))
+        started.append(daemon)
+        if run:
+            daemon.start()
+        return daemon
+
+    yield start_one
+    for daemon in started:
+        daemon.stop()
+
+
+@pytest.fixture
+def client(broker: Mosquitto) -> Iterator[Client]:
+    one = Client(broker.port)
+    one.subscribe("neurovm/#")
+    yield one
+    one.close()
+
+
+def connected(daemon: Daemon, vm: str = "digits") -> None:
+    def both() -> bool:
+        status = daemon.status()
+        return status["mqtt"]["connected"] and daemon.vm(vm)["connected"]
+
+    wait_for(both, "the daemon is connected")
+
+
+def test_a_message_in_and_a_result_out(broker: Mosquitto, client: Client, start: Start) -> None:
+    daemon = start(broker.port)
+    connected(daemon)
+    client.publish("plant/p/sensor/5", '{"value": 0.5}')
+    result = client.wait(RESULT, bool)
+    assert (result["vm"], result["stream"], result["seq"]) == ("digits", "p", 1)
+    client.wait("neurovm/box/availability", lambda said: said == b"online")
+    client.wait("neurovm/box/digits/availability", lambda said: said == b"online")
+    client.wait("neurovm/box/digits/state", lambda said: said["state"] == "ready")
+    info = client.wait("neurovm/box/info", lambda said: said["vms"][0]["state"] == "ready")
+    assert info["node"] == "box"
+    assert daemon.stop() == 0
+    client.wait("neurovm/box/digits/availability", lambda said: said == b"offline")
+    client.wait("neurovm/box/availability", lambda said: said == b"offline")
+    assert not (daemon.folder / "neurovmd.sock").exists()
+
+
+def test_what_systemd_is_told(broker: Mosquitto, start: Start) -> None:
+    daemon = start(broker.port, run=False)
+    daemon.start(watchdog_s=1.0)
+    wait_for(lambda: daemon.heard("WATCHDOG=1"), "a sign of life")
+    wait_for(
+        lambda: daemon.heard("STATUS=1 of 1 VMs ready, broker connected"), "an honest STATUS", 10.0
+    )
+    assert daemon.stop() == 0
+    assert "STOPPING=1" in daemon.notified
+
+
+def test_no_broker_is_a_state(tmp_path: Path, start: Start) -> None:
+    port = free_port()
+    daemon = start(port)
+    assert daemon.vm("digits")["state"] == "ready"
+    status = daemon.status()["mqtt"]
+    assert not status["connected"]
+    assert "Connection refused" in status["state"]
+    late = Mosquitto(tmp_path / "late", port=port)
+    try:
+        late.start()
+    except FileNotFoundError:
+        pytest.skip("mosquitto is not installed (`make test` installs it)")
+    try:
+        connected(daemon)
+        client = Client(port)
+        client.subscribe(RESULT)
+        client.publish("plant/p/sensor/1", '{"value": 0.5}')
+        assert client.wait(RESULT, bool)["seq"] == 1
+        client.close()
+    finally:
+        daemon.stop()
+        late.kill()
+
+
+def test_an_idle_daemon_sleeps_and_is_small(broker: Mosquitto, start: Start) -> None:
+    daemon = start(broker.port)
+    connected(daemon)
+    pids = daemon.pids()
+    assert sum(pss_mb(pid) for pid in pids) <= 36.0
+    before, began = sum(map(switches, pids)), time.monotonic()
+    threading.Event().wait(5.0)
+    woken = sum(map(switches, pids)) - before
+    assert woken <= time.monotonic() - began
+
+
+def test_no_process_of_the_daemon_loads_numpy(broker: Mosquitto, start: Start) -> None:
+    daemon = start(broker.port)
+    for pid in daemon.pids():
+        assert "numpy" not in Path(f"/proc/{pid}/maps").read_text()
+    program = (
+        "import sys, neurovmd.__main__, neurovmd.supervisor, neurovmd.worker, neurovmd.check;"
+        "found = {'numpy', 'click', 'rich', 'tflite', 'subprocess'} & set(sys.modules);"
+        "sys.exit(f'loaded: {found}' if found - {'subprocess'} else 0)"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+
+
+def test_a_tflite_is_converted_once(broker: Mosquitto, start: Start) -> None:
+    daemon = start(broker.port, digits=VM)
+    (bundle,) = (daemon.folder / "cache").glob("*.nvm")
+    made = bundle.stat().st_mtime_ns
+    assert "model.converting" in daemon.said()
+    daemon.stop()
+    daemon.start()
+    assert daemon.said().count("model.converting") == 1
+    assert bundle.stat().st_mtime_ns == made
+
+
+def test_a_bad_model_fails_alone_and_says_why(
+    tmp_path: Path, broker: Mosquitto, client: Client, start: Start, bundles: dict[str, Path]
+) -> None:
+    (tmp_path / "broken.tflite").write_bytes(b"\x20\0\0\0TFL3" + bytes(100))
+    damaged = tmp_path / "damaged.nvm"
+    content = bytearray(bundles["digits_mlp"].read_bytes())
+    content[-100] ^= 1
+    damaged.write_bytes(content)
+    good = VM.replace(str(MODEL), str(bundles["digits_mlp"]))
+    start(
+        broker.port,
+        digits=good,
+        broken=VM.replace(str(MODEL), str(tmp_path / "broken.tflite")),
+        damaged=VM.replace(str(MODEL), str(damaged)),
+        misfit=good.replace("tensor: 0", "tensor: 3"),
+        missing=VM.replace(str(MODEL), str(tmp_path / "none.nvm")),
+    )
+    reasons = {
+        "broken": "broken.tflite",
+        "damaged": "damaged.nvm",
+        "misfit": "inputs[0].to.tensor",
+        "missing": "none.nvm",
+    }
+    for name, reason in reasons.items():
+        found = client.wait(f"neurovm/box/{name}/state", lambda said: said["state"] == "failed")
+        assert reason in found["reason"]
+    client.publish("plant/p/sensor/1", '{"value": 0.5}')
+    assert client.wait(RESULT, bool)["seq"] == 1
+
+
+def test_a_worker_that_dies_is_replaced(broker: Mosquitto, client: Client, start: Start) -> None:
+    daemon = start(broker.port)
+    connected(daemon)
+    first = daemon.vm("digits")["pid"]
+    os.kill(first, signal.SIGKILL)
+    client.wait("neurovm/box/digits/availability", lambda said: said == b"offline")
+    found = client.wait("neurovm/box/digits/state", lambda said: said["state"] == "failed")
+    assert "signal 9" in found["reason"]
+    wait_for(lambda: daemon.vm("digits")["pid"] not in (0, first), "another worker")
+    connected(daemon)
+    client.publish("plant/p/sensor/1", '{"value": 0.5}')
+    assert client.wait(RESULT, bool)["seq"] == 1
+    assert daemon.vm("digits")["restarts"] == 1
+
+
+def test_workers_end_when_the_supervisor_is_gone(
+    broker: Mosquitto, client: Client, start: Start
+) -> None:
+    daemon = start(broker.port)
+    connected(daemon)
+    pid = daemon.vm("digits")["pid"]
+    daemon.stop(signal.SIGKILL)
+    wait_for(lambda: not Path(f"/proc/{pid}").exists(), "the worker ends")
+    client.wait("neurovm/box/digits/availability", lambda said: said == b"offline")
+    client.wait("neurovm/box/availability", lambda said: said == b"offline")
+
+
+def test_a_session_taken_over_is_named(broker: Mosquitto, start: Start) -> None:
+    daemon = start(broker.port)
+    connected(daemon)
+    thief = Client(broker.port, "neurovmd-box-digits", mqtt5=True)
+    wait_for(lambda: "another client uses the id" in daemon.said(), "the log names it")
+    thief.close()
+
+
+def test_sigterm_drains_and_the_next_run_takes_the_rest(
+    broker: Mosquitto, client: Client, start: Start
+) -> None:
+    daemon = start(broker.port)
+    connected(daemon)
+    total = 400
+    for number in range(total):
+        client.publish(f"plant/p/sensor/{number % 64}", '{"value": 0.5}')
+    client.wait(RESULT, lambda said: said["seq"] >= 3)
+    assert daemon.stop() == 0
+    wait_for(lambda: not client.outstanding, "the broker takes all messages")
+    first = [said["seq"] for said in client.on(RESULT)]
+    assert sorted(set(first)) == list(range(1, max(first) + 1))
+    client.messages.clear()
+    daemon.start()
+    left = total - max(first)
+    if left:
+        client.wait(RESULT, lambda said: said["seq"] >= left)
+    found = sorted({said["seq"] for said in client.on(RESULT)})
+    assert found == list(range(1, len(found) + 1))
+
+
+def test_a_changed_topic_leaves_no_old_subscription(
+    broker: Mosquitto, client: Client, start: Start
+) -> None:
+    daemon = start(broker.port)
+    connected(daemon)
+    daemon.stop()
+    file = daemon.folder / "vm.d/digits.yaml"
+    file.write_text(file.read_text().replace("plant/", "works/"))
+    daemon.start()
+    connected(daemon)
+    client.publish("plant/p/sensor/1", '{"value": 0.5}')
+    client.publish("works/p/sensor/1", '{"value": 0.5}')
+    client.wait(RESULT, bool)
+    vm = daemon.vm("digits")
+    assert (vm["messages_in"], vm["dropped"]["topic"]) == (1, 0)
+
+
+def test_bad_messages_are_counted_and_do_not_stop_the_intake(
+    broker: Mosquitto, client: Client, start: Start
+) -> None:
+    daemon = start(broker.port, digits=f"max_message_bytes: 500\n{VM}")
+    connected(daemon)
+    bad = {"payload": b"{", "value": b'{"value": "x"}', "oversize": b" " * 501}
+    for payload in bad.values():
+        for _ in range(300):  # more than any broker keeps in flight
+            client.publish("plant/p/sensor/1", payload)
+    client.publish("plant/p/sensor/99", b'{"value": 1}')
+    client.publish("plant/p/sensor/1", b'{"value": 1}')
+    assert client.wait(RESULT, bool)["seq"] == 1
+    dropped = daemon.vm("digits")["dropped"]
+    assert {name: dropped[name] for name in bad} == dict.fromkeys(bad, 300)
+    assert dropped["topic"] == 1
+
+
+def test_qos_0_in_and_out(broker: Mosquitto, client: Client, start: Start) -> None:
+    text = VM.replace("    to:", "    qos: 0\n    to:").replace(
+        "wait_for: any,", "wait_for: any, qos: 0,"
+    )
+    daemon = start(broker.port, digits=text)
+    connected(daemon)
+    for number in range(100):
+        client.publish(f"plant/p/sensor/{number % 64}", '{"value": 0.5}', qos=0)
+    client.wait(RESULT, lambda said: said["seq"] == 100)
+    assert [said["seq"] for said in client.on(RESULT)] == list(range(1, 101))
+
+
+def test_the_control_socket_answers_only_what_it_knows(broker: Mosquitto, start: Start) -> None:
+    daemon = start(broker.port)
+    path = daemon.folder / "neurovmd.sock"
+    assert oct(path.stat().st_mode & 0o777) == "0o660"
+
+    def ask(data: bytes) -> bytes:
+        with socket.socket(socket.AF_UNIX) as one:
+            one.settimeout(10.0)
+            one.connect(str(path))
+            one.sendall(data)
+            return one.recv(1 << 20)
+
+    assert b'"status":"ok"' in ask(b'{"op": "status"}\n')
+    assert b"accepted: status" in ask(b'{"op": "reboot"}\n')
+    assert b"not a JSON object" in ask(b"[1]\n")
+    assert ask(b"x" * 5000) == b""
+    crowd: list[Any] = []
+    for _ in range(20):
+        crowd.append(socket.socket(socket.AF_UNIX))
+        crowd[-1].connect(str(path))
+    assert daemon.status()["node"] == "box"
+    for one in crowd:
+        one.close()
+
+
+def test_a_second_daemon_on_the_same_socket_is_refused(broker: Mosquitto, start: Start) -> None:
+    first = start(broker.port)
+    command = [sys.executable, "-m", "neurovmd", "--config", str(first.config)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 73
+    assert "another neurovmd answers" in done.stderr
+    assert first.status()["node"] == "box"
+
+
+def test_a_broker_without_mqtt_5(tmp_path: Path, start: Start) -> None:
+    pytest.importorskip("amqtt", reason="amqtt (extra demo) is not installed")
+    port = free_port()
+    log = (tmp_path / "amqtt.log").open("wb")
+    server = subprocess.Popen(
+        [sys.executable, "-c", AMQTT, str(port)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+    )
+    log.close()
+    try:
+        wait_for(lambda: _listens(port), "amqtt listens")
+        daemon = start(port)
+        connected(daemon)
+        assert daemon.status()["mqtt"]["protocol"] == "3.1.1"
+        assert "mqtt.fallback" in daemon.said()
+        client = Client(port)
+        client.subscribe(RESULT)
+        client.publish("plant/p/sensor/1", '{"value": 0.5}')
+        assert client.wait(RESULT, bool)["seq"] == 1
+        client.close()
+        daemon.stop()
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1.0).close()
+    except OSError:
+        return False
+    return True
