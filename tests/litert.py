@@ -25,11 +25,15 @@ _DEADLINE_S = 300
 
 @dataclass
 class Job:
-    """A model and its inputs, each (N, *shape); the tensors whose values are wanted."""
+    """A model and its inputs, each (N, *shape); the tensors whose values are wanted.
+
+    `fused`: as everybody runs it, operators merged; then only outputs can be asked for.
+    """
 
     model: bytes
     inputs: list[np.ndarray]
     tensors: list[int]
+    fused: bool = False
 
 
 @dataclass
@@ -47,7 +51,9 @@ def run_all(jobs: list[Job]) -> list[Answer]:
             base = Path(folder) / f"{i}"
             base.with_suffix(".tflite").write_bytes(job.model)
             named = {f"i{j}": x for j, x in enumerate(job.inputs)}
-            np.savez(base.with_suffix(".npz"), tensors=np.array(job.tensors), **named)
+            np.savez(
+                base.with_suffix(".npz"), tensors=np.array(job.tensors), fused=job.fused, **named
+            )
         done = subprocess.run(
             [sys.executable, __file__, folder, str(len(jobs))],
             capture_output=True,
@@ -75,9 +81,12 @@ def _run(base: Path) -> None:
 
     with np.load(base.with_suffix(".npz")) as job:
         tensors = [int(t) for t in job["tensors"]]
-        inputs = [job[f"i{j}"] for j in range(len(job.files) - 1)]
+        inputs = [job[f"i{j}"] for j in range(len(job.files) - 2)]
+        preserve = not bool(job["fused"])
     interpreter = Interpreter(
-        str(base.with_suffix(".tflite")), num_threads=1, experimental_preserve_all_tensors=True
+        str(base.with_suffix(".tflite")),
+        num_threads=1,
+        experimental_preserve_all_tensors=preserve,
     )
     interpreter.allocate_tensors()
     details = interpreter.get_input_details()

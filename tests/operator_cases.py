@@ -185,7 +185,7 @@ def _conv(
     w, scales = net.weights(kernel, axis, zero_channel=zero_channel)
     b = net.bias(kernel[0], scale_of(net, x), scales, 3000) if bias else -1
     y = net.linear_out(
-        _image(shape, kernel[1:3], stride, dilation, padding, kernel[0]),
+        image_shape(shape, kernel[1:3], stride, dilation, padding, kernel[0]),
         scale_of(net, x),
         scales,
         int(np.prod(kernel[1:])),
@@ -205,7 +205,7 @@ def _conv(
     return net.case(y)
 
 
-def _image(
+def image_shape(
     shape: Sequence[int],
     kernel: Sequence[int],
     stride: Sequence[int],
@@ -262,7 +262,7 @@ def _depthwise(
     w, scales = net.weights((1, *kernel, channels), axis, zero_channel=zero_channel)
     b = net.bias(channels, scale_of(net, x), scales, 3000)
     y = net.linear_out(
-        _image(shape, kernel, stride, dilation, padding, channels),
+        image_shape(shape, kernel, stride, dilation, padding, channels),
         scale_of(net, x),
         scales,
         int(np.prod(kernel)),
@@ -364,7 +364,7 @@ def pools() -> Iterator[Case]:
         x = net.input(shape)
         t = net.writer.tensors[x]
         y = net.output(
-            _image(shape, window, stride, (1, 1), padding, shape[3]),
+            image_shape(shape, window, stride, (1, 1), padding, shape[3]),
             scale=t.scale[0],
             zero_point=t.zero_point[0],
         )

@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 from operator_cases import CASES, Case
+from random_models import random_model
 
 import neurovm
 from neurovm import reference
@@ -18,7 +19,7 @@ def expected(case: Case) -> np.ndarray:
     return values[graph.outputs[0]]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+@pytest.mark.parametrize("case", CASES + [random_model(s) for s in range(30)], ids=lambda c: c.name)
 def test_predict_and_sessions_equal_the_oracle(case: Case) -> None:
     y = expected(case)
     samples = [list(row) for row in zip(*case.inputs, strict=True)]

@@ -9,6 +9,7 @@ import litert
 import numpy as np
 import pytest
 from operator_cases import CASES, Case, Net
+from random_models import random_model
 
 from neurovm import reference
 from neurovm.arithmetic import PROFILES
@@ -98,3 +99,20 @@ def test_bounds_at_halves(activation: str) -> None:
     theirs = litert.run_all([litert.Job(c.model, c.inputs, [y]) for c, y in cases])
     for (case, y), answer in zip(cases, theirs, strict=True):
         assert np.array_equal(oracle(case)[y], answer.values[y]), case.name
+
+
+def test_random_networks_equal_litert_in_every_tensor_and_as_everybody_runs_them() -> None:
+    cases = [random_model(seed) for seed in range(40)]
+    ours = [oracle(case) for case in cases]
+    last = [max(values) for values in ours]
+    jobs = [litert.Job(c.model, c.inputs, sorted(v)) for c, v in zip(cases, ours, strict=True)]
+    fused = [
+        litert.Job(c.model, c.inputs, [i], fused=True) for c, i in zip(cases, last, strict=True)
+    ]
+    answers = litert.run_all(jobs + fused)
+    for case, values, answer in zip(cases * 2, ours * 2, answers, strict=True):
+        assert answer.refused is None, f"{case.name}: {answer.refused}"
+        for index, expected in answer.values.items():
+            assert np.array_equal(values[index], expected), f"{case.name}, tensor {index}"
+    varied = [len(np.unique(v[i])) > 3 for v, i in zip(ours, last, strict=True)]
+    assert sum(varied) > 0.7 * len(cases)
