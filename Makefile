@@ -82,7 +82,7 @@ fuzz: ## libFuzzer on the program parser (clang)
 
 clean: ## remove everything the other targets made, .venv too
 	rm -rf $(VENV) build dist wheelhouse out .mypy_cache .ruff_cache .pytest_cache .hypothesis \
-		.import_linter_cache .coverage neurovm.egg-info core_c/_kernel.c
+		.import_linter_cache .grimp_cache .coverage neurovm.egg-info core_c/_kernel.c
 	rm -f neurovm/_kernel*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@if [ -f tests/c/Makefile ]; then $(MAKE) --no-print-directory -C tests/c clean; fi

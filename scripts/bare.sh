@@ -26,7 +26,7 @@ for tool in debootstrap systemd-nspawn git; do
     command -v $tool >/dev/null || die "$tool is not installed"
 done
 
-room=$(mktemp -d /var/tmp/neurovm-bare.XXXXXX)
+room=$(mktemp -d "${TMPDIR:-/var/tmp}/neurovm-bare.XXXXXX")
 trap 'rm -rf "$room"' EXIT
 
 make_base() {
