@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from neurovmd import log
 from neurovmd.power import policy
 from neurovmd.power.actuators import set_duty
 from neurovmd.power.estimate import CpuTimeEstimate
@@ -61,7 +62,8 @@ class Governor:
         self._roots = roots or Roots()
         self._cpus = cpus or os.cpu_count() or 1
         self._fallback = CpuTimeEstimate(self._roots)
-        self._source, self.reasons = choose_source(self._roots, self._fallback)
+        self._source, reasons = choose_source(self._roots, self._fallback)
+        log.info("power.source", source=self._source.name, passed_by="; ".join(reasons) or "none")
         self._misses = 0
         self._last_s = clock()
         self._cpu_ns: dict[int, int] = {}
@@ -101,6 +103,7 @@ class Governor:
             history = policy.remember(self._state.history, interval, self._window_s)
             self._state = replace(self._state, history=history)
             return
+        before = self._state.infeasible
         self._state = policy.decide(
             self._state,
             interval,
@@ -108,6 +111,10 @@ class Governor:
             window_s=self._window_s,
             cores=max(1, min(sum(slot.pid != 0 for slot in slots), self._cpus)),
         )
+        if self._state.infeasible != before:
+            say, word = (log.info, "feasible") if before else (log.warning, "infeasible")
+            base_w = round(self._state.base_w or 0.0, 3)
+            say(f"power.{word}", limit_w=self._limit_w, base_w=base_w)
 
     def _measure(self, elapsed_s: float) -> float | None:
         energy_j = self._source.energy_j(elapsed_s)
@@ -116,8 +123,8 @@ class Governor:
             return energy_j
         self._misses += not energy_j.passing
         if self._misses >= MISSES_BEFORE_GIVING_UP and self._source is not self._fallback:
-            self.reasons = (*self.reasons, energy_j.reason)
             self._source = self._fallback
+            log.warning("power.source", source=self._source.name, passed_by=energy_j.reason)
             self._fallback.energy_j(elapsed_s)  # its interval starts now
             # Another source sees another part of the box: what was learned does not hold for it.
             self._state = policy.start(self._fallback.constants.core_w)

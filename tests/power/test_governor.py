@@ -82,7 +82,9 @@ def test_full_demand_settles_below_the_limit(box: MeteredBox) -> None:
     assert "/8 W (powercap:package-0), duty " in str(state)
 
 
-def test_a_box_at_its_limit_pauses_the_workers_and_says_so(box: MeteredBox) -> None:
+def test_a_box_at_its_limit_pauses_the_workers_and_says_so(
+    box: MeteredBox, capfd: pytest.CaptureFixture[str]
+) -> None:
     governor = box.governor(3.0)
     state = governor.tick(box.pass_time(1.0, watts=4.0))
     assert state.infeasible
@@ -93,6 +95,9 @@ def test_a_box_at_its_limit_pauses_the_workers_and_says_so(box: MeteredBox) -> N
         state = governor.tick(box.pass_time(1.0, watts=1.0))
     assert not state.infeasible
     assert [slot.paused for slot in box.block.slots] == [0, 0]
+    said = capfd.readouterr().err.splitlines()
+    events = ["power.source", "power.infeasible", "power.feasible"]
+    assert [line.split()[0] for line in said] == events
 
 
 def test_ticks_in_quick_succession_repeat_the_decision(box: MeteredBox) -> None:
@@ -113,7 +118,9 @@ def test_before_the_first_reading_there_is_no_figure(box: MeteredBox) -> None:
     assert str(state).startswith("?/8 W (powercap:package-0)")
 
 
-def test_a_meter_that_dies_gives_way_to_the_estimate(box: MeteredBox) -> None:
+def test_a_meter_that_dies_gives_way_to_the_estimate(
+    box: MeteredBox, capfd: pytest.CaptureFixture[str]
+) -> None:
     governor = box.governor(50.0)
     governor.tick(box.pass_time(1.0, watts=4.0))
     box.counter.unlink()
@@ -122,7 +129,11 @@ def test_a_meter_that_dies_gives_way_to_the_estimate(box: MeteredBox) -> None:
         state = governor.tick(box.now_s)
     assert state.source == "estimate:cpu-time"
     assert state.watts is None
-    assert any("energy_uj" in reason for reason in governor.reasons)
+    said = capfd.readouterr().err.splitlines()
+    assert said[0] == "power.source source=powercap:package-0 passed_by=none"
+    assert said[1].startswith("power.source source=estimate:cpu-time passed_by=")
+    assert "energy_uj" in said[1]
+    assert len(said) == 2
     box.now_s += 1.0
     state = governor.tick(box.now_s)
     assert state.watts is not None
