@@ -7,7 +7,7 @@
 set -euo pipefail
 
 cache=${NEUROVM_TEST_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/neurovm-tests}
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+mirror=${DEBIAN_MIRROR:-}
 packages=systemd,systemd-sysv,dbus,python3,python3-venv,mosquitto,mosquitto-clients,libseccomp2,iproute2,procps
 # The name holds the package list, so that another list builds another tree.
 root=$cache/bookworm-$(printf '%s' "$packages" | sha256sum | cut -c1-12)
@@ -18,7 +18,7 @@ if [ ! -d "$root" ]; then
     part=$(mktemp -d "$cache/building.XXXXXX")
     trap 'rm -rf --one-file-system "$part"' EXIT
     echo "building a Debian 12 root file system in $root (once, 1-2 min)" >&2
-    debootstrap --variant=minbase --include="$packages" bookworm "$part" "$mirror" >"$cache/debootstrap.log" 2>&1 || {
+    debootstrap --variant=minbase --include="$packages" bookworm "$part" ${mirror:+"$mirror"} >"$cache/debootstrap.log" 2>&1 || {
         echo "debootstrap failed; the end of $cache/debootstrap.log:" >&2
         tail -5 "$cache/debootstrap.log" >&2
         exit 1
