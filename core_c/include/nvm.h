@@ -24,7 +24,8 @@
  *      subtraction; the kernel stores the accumulator A = u and the code y in its place).
  * IF   no leak, b applied each step, sends 1 when u >= theta, at most one spike a step.
  * LIF  as IF, and u <- (u * leak_q16 + 2^15) >> 16 (arithmetic, 64-bit product) before the sum.
- *      u saturates at the int32 limits (IF and LIF).
+ *      The sum over synapses is int32 and wraps; leak(u) + b + sum then saturates once at the int32
+ *      limits (IF and LIF). u starts at 0; time passes once a step.
  *
  * Accumulators of SD neurons are int32 and wrap (two's complement): sums are exact modulo 2^32 in
  * any order, so event-driven and dense evaluation hold the same bits for ever.
@@ -62,12 +63,14 @@ typedef enum nvm_status {
 typedef enum nvm_kind {
     NVM_INPUT = 0, /* one network input; n codes */
     NVM_CONST,     /* n constant codes: table0 = int8[n] */
-    NVM_DENSE,     /* u[o] = bias[o] + sum_i w[i][o] (q[i] - zero_in);  weights int8[in_c][out_c], n = out_c */
+    NVM_DENSE,     /* u[o] = bias[o] + sum_i w[i][o] (q[i] - zero_in); weights int8[in_c][out_c]; n = out_c */
     NVM_CONV,      /* weights int8[k_h][k_w][in_c / groups][out_c]; output HWC, n = out_h out_w out_c */
-    NVM_DWCONV,    /* weights int8[k_h][k_w][out_c], out_c = in_c * multiplier, output c reads input c / multiplier */
+    NVM_DWCONV,    /* weights int8[k_h][k_w][out_c]; out_c = in_c * multiplier, output c reads input
+                      c / multiplier */
     NVM_ADD,       /* u = table0[q0 + 128] + table1[q1 + 128] (int32[256] each), both inputs n codes */
     NVM_AVGPOOL,   /* S = sum of the valid codes of the window, m their number;
-                      y = clamp(S > 0 ? (S + m/2) / m : (S - m/2) / m, lo, hi), C division */
+                      y = clamp(S > 0 ? (S + m/2) / m : (S - m/2) / m, lo, hi), C division
+                      (pools: in_c = out_c; every window reads at least one code, AVGPOOL at most 2^23) */
     NVM_MAXPOOL,   /* y = clamp(max of the valid codes, lo, hi) */
     NVM_MEAN,      /* S[o] = sum of codes of inputs i with map[i] = o; table0 = uint32 map[n of in[0]];
                       requantised from S; any axes */
@@ -77,9 +80,10 @@ typedef enum nvm_kind {
                       targets[offsets[j] .. offsets[j+1]) are the ascending i with source[i] = j */
     NVM_TABLE,     /* y[i] = table0[(i / run) % tables][q[i] + 128]; table0 = int8[tables][256];
                       aux[0] = tables >= 1, aux[1] = run >= 1 */
-    NVM_SOFTMAX,   /* rows = out_h, length = out_c, n = rows * length; table0 = float t[256]: t[d] for
-                      d = row maximum - q. Sigma = ((t[d_0] + t[d_1]) + ...) in float, in order;
-                      inv = 1.0f / (Sigma * scale[0]); y = clamp(round_half_away(t[d] * inv) + zero_out) */
+    NVM_SOFTMAX,   /* rows = out_h, length = out_c, n = rows * length; table0 = float t[256]: t[d] >= 0 for
+                      d = row maximum - q, t[0] > 0. Sigma = ((t[d_0] + t[d_1]) + ...) in float, in order;
+                      inv = 1.0f / (Sigma * scale[0]);
+                      y = clamp(round_half_away(t[d] * inv) + zero_out, lo, hi) */
     NVM_KIND_COUNT
 } nvm_kind;
 
@@ -88,15 +92,17 @@ typedef enum nvm_neuron { NVM_SD = 0, NVM_IF, NVM_LIF, NVM_NEURON_COUNT } nvm_ne
 /* R(A), then clamp(zero_out + R(A), lo, hi). Arrays have one entry an output channel (out_c) for
  * DENSE, CONV and DWCONV, one entry in all for ADD and MEAN.
  *   SRDHM(a, m) = floor((a m + 2^30) / 2^31), a wraps to int32 before
- *   e = shift[c] (positive: left), l = max(e, 0), r = max(-e, 0)                                    */
+ *   m in [0, 2^31 - 1]; e = shift[c] in [-31, 30] (positive: left), l = max(e, 0), r = max(-e, 0)   */
 typedef enum nvm_requant {
     NVM_RQ_NONE = 0,
     NVM_RQ_FP32,   /* rint_even((float)A * scale[c]); scale = float[c] > 0, finite */
-    NVM_RQ_DOUBLE, /* RDBPOT(SRDHM(A << l, m), r): half away from zero; scale = int32 m[c], shift = int32 e[c] */
-    NVM_RQ_SINGLE, /* floor((A m + 2^(30 - e)) / 2^(31 - e)); as above; e in [-31, 30] */
+    NVM_RQ_DOUBLE, /* RDBPOT(SRDHM(A << l, m), r), RDBPOT(x, r) = floor(x / 2^r + 1/2), for x < 0
+                      ceil(x / 2^r - 1/2): half away from zero; scale = int32 m[c], shift = int32 e[c] */
+    NVM_RQ_SINGLE, /* floor((A m + 2^(30 - e)) / 2^(31 - e)); as above */
     NVM_RQ_HALFUP, /* (SRDHM(A << l, m) + (r ? 2^(r - 1) : 0)) >> r */
     NVM_RQ_SHIFT,  /* (A + 2^(aux[0] - 1)) >> aux[0]; aux[0] in [1, 31] */
-    NVM_RQ_AFFINE, /* rint_even((float)A * scale[0] + shift[0]), both float, two roundings, zero_out NOT added */
+    NVM_RQ_AFFINE, /* rint_even((float)A * scale[0] + shift[0]), both float and finite, two roundings; zero_out
+                      is NOT added */
     NVM_RQ_COUNT
 } nvm_requant;
 
@@ -104,15 +110,17 @@ typedef enum nvm_reset { NVM_RESET_ZERO = 0, NVM_RESET_VALUE, NVM_RESET_SUBTRACT
 
 enum {
     NVM_FLAG_OUTPUT = 1, /* the layer is a network output; ports are numbered in layer order */
-    NVM_FLAG_SPIKES = 2, /* INPUT only: codes are this step's spikes, not values to be differenced.
+    NVM_FLAG_SPIKES = 2, /* INPUT only: codes are this step's spikes (any int8; 0: none), not values to be
+                            differenced; elements that an update does not name do not spike.
                             A spiking value is such an input, or an IF or LIF layer. IF and LIF layers read
                             spiking values only, all others none */
     NVM_FLAG_UNIT = 4    /* SD layers and inputs: at most one unit spike (+1 or -1) a neuron and sweep;
-                            a step then sweeps the layers until nothing is left to send */
+                            a step then sweeps the layers until nothing is left to send (spiking layers
+                            step in the first sweep alone) */
 };
 
-/* 128 bytes, little-endian. Fields a kind does not name must be 0. Offsets are bytes into the arena,
- * multiples of NVM_ALIGN; what they point at must lie wholly inside. */
+/* 128 bytes, little-endian. Fields a kind does not name must be 0, but for lo and hi: lo <= hi. Offsets
+ * are bytes into the arena, multiples of NVM_ALIGN; what they point at must lie wholly inside. */
 typedef struct nvm_layer {
     uint8_t kind, neuron, requant, flags;
     uint32_t n_in;               /* 0 .. NVM_MAX_INPUTS */
@@ -121,9 +129,10 @@ typedef struct nvm_layer {
     uint32_t in_h, in_w, in_c;   /* CONV, DWCONV, pools: n of in[0] = in_h in_w in_c. DENSE: in_c only */
     uint32_t out_h, out_w, out_c;
     uint16_t k_h, k_w, stride_h, stride_w, dil_h, dil_w; /* all >= 1 where used */
-    int16_t pad_t, pad_l;        /* output (y, x), tap (i, j) reads row y stride_h - pad_t + i dil_h; taps outside are skipped */
-    uint32_t groups;             /* CONV: divides in_c and out_c; DWCONV: the channel multiplier */
-    int8_t zero_in, zero_out, lo, hi;
+    int16_t pad_t, pad_l;        /* output (y, x), tap (i, j) reads row y stride_h - pad_t + i dil_h (columns
+                                    alike); taps outside are skipped */
+    uint32_t groups;             /* CONV: divides in_c and out_c; DWCONV: the multiplier; pools: 0 or 1 */
+    int8_t zero_in, zero_out, lo, hi; /* zero_in: DENSE, CONV, DWCONV; 0 for IF and LIF */
     uint32_t off_weights, off_bias, off_scale, off_shift, off_table0, off_table1; /* bias: int32[out_c] */
     int32_t theta;               /* IF, LIF: threshold */
     int32_t reset_value;
@@ -181,17 +190,17 @@ uint32_t nvm_version(void);
 const char *nvm_status_text(nvm_status status);
 
 /* Checks every field of every layer and everything reachable in the arena (maps, offsets, requantiser
- * parameters), so that no later call can read or write out of bounds whatever the bytes were; O(bytes).
- * layers: n_layers records, 8-byte aligned; arena: NVM_ALIGN-aligned. Both must outlive the program. On
- * failure *bad_layer (may be NULL) is the layer at fault or UINT32_MAX. */
+ * parameters), so that no later call can read or write out of bounds whatever the bytes were; time
+ * O(n_layers bytes). layers: 1 .. NVM_MAX_LAYERS records, 8-byte aligned; arena: NVM_ALIGN-aligned.
+ * Both must outlive the program. On failure *bad_layer (may be NULL) is the layer at fault or UINT32_MAX. */
 nvm_status nvm_program_init(nvm_program *program, const void *layers, uint32_t n_layers,
                             const uint8_t *arena, size_t len, uint32_t *bad_layer);
 
 size_t nvm_session_size(const nvm_program *program);
 
 /* mem: NVM_ALIGN-aligned, len >= nvm_session_size. counters may be NULL (then the session's own are
- * used) and must outlive the session. Every input starts at its zero point (zero_out of the INPUT layer; 0 for
- * spikes), primed by one dense pass that is not counted. */
+ * used), are 8-byte aligned and must outlive the session. Every input starts at its zero point (zero_out
+ * of the INPUT layer; 0 for spikes), primed by one dense pass that is not counted. */
 nvm_status nvm_session_init(void *mem, size_t len, const nvm_program *program, nvm_counters *counters, nvm_session **out);
 
 /* Back to the state after nvm_session_init; counters are kept. */
@@ -205,8 +214,8 @@ nvm_status nvm_session_step(nvm_session *session, const int8_t *codes, size_t n)
 nvm_status nvm_session_update(nvm_session *session, const uint32_t *index, const int8_t *code, size_t n);
 
 /* Port 0 .. n_outputs - 1, or UINT32_MAX for all outputs concatenated. *codes stays valid and is
- * rewritten by the next call. *changed: whether the last step changed any of these codes (spiking
- * outputs: whether any spiked). */
+ * rewritten by the next call. *changed: whether any of these codes differs from before the last step
+ * (spiking outputs: whether any spiked). Pointers may be NULL. */
 nvm_status nvm_session_output(const nvm_session *session, uint32_t port, const int8_t **codes, size_t *n, int *changed);
 
 nvm_status nvm_session_layer(const nvm_session *session, uint32_t layer, nvm_layer_view *view);

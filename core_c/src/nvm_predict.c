@@ -20,7 +20,7 @@ void nvm_session_pass(nvm_session *session)
             nvm_kernel_of(layer->kind)->full(node, &session->scratch);
         }
         node->n_events = 0;
-        node->way = NVM_DENSE_WAY;
+        node->way = layer->n_in == 0 ? NVM_EVENTS : NVM_DENSE_WAY;
         node->sops = sops;
         node->unit = (layer->flags & NVM_FLAG_UNIT) != 0;
     }

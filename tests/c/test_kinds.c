@@ -175,7 +175,8 @@ static void run_trial(network *net, int steps)
 static shape random_shape(uint64_t *seed)
 {
     static const uint8_t sides[] = {1, 2, 3, 5, 8}, channels[] = {1, 2, 3, 4, 6, 8, 9, 16, 17};
-    return (shape){sides[random_in(seed, 0, 4)], sides[random_in(seed, 0, 4)], channels[random_in(seed, 0, 8)]};
+    uint32_t h = sides[random_in(seed, 0, 4)], w = sides[random_in(seed, 0, 4)];
+    return (shape){h, w, channels[random_in(seed, 0, 8)]};
 }
 
 static void set_flags(network *net, int unit)
