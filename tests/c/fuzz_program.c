@@ -100,7 +100,9 @@ static network *patched_network(const uint8_t *data, size_t size)
         size_t where = (size_t)(data[k] | (data[k + 1] & 127) << 8);
         uint8_t *target = data[k + 1] & 128 ? net->arena : (uint8_t *)net->layers;
         size_t length = data[k + 1] & 128 ? net->len : net->n * sizeof(nvm_layer);
-        target[where % length] = data[k + 2];
+        if (length != 0) {
+            target[where % length] = data[k + 2];
+        }
     }
     return net;
 }
