@@ -209,13 +209,14 @@ def _operator(file: TFLiteFile, raw: RawOperator, tensors: tuple[Tensor, ...]) -
     file.place = f"operator {raw.index} ({raw.name})"
     entry = DECODERS[raw.code]
     required = raw.inputs[: entry.fewest]
-    if not entry.fewest <= len(raw.inputs) <= entry.most or -1 in required or len(raw.outputs) != 1:
+    inputs_fit = entry.fewest <= len(raw.inputs) <= entry.most and -1 not in required
+    if not inputs_fit or not 1 <= len(raw.outputs) <= entry.outputs:
         raise file.error(
             f"inputs {raw.inputs[:16]}, outputs {raw.outputs[:16]}; {entry.fewest} to {entry.most} "
-            f"inputs and one output are needed"
+            f"inputs and {'one output' if entry.outputs == 1 else 'outputs'} are needed"
         )
-    if raw.outputs[0] == -1:
-        raise file.error("its output is absent")
+    if -1 in raw.outputs:
+        raise file.error("an output is absent")
     return entry.decode(raw, tensors)
 
 

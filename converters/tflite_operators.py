@@ -85,6 +85,13 @@ class RawOperator:
             raise self.error(f"{tensor.size} {what}; at most {2 * MAX_RANK} are accepted")
         return tuple(int(n) for n in tensor.data.reshape(-1))
 
+    def number(self, tensors: Sequence[Tensor], position: int, what: str) -> int:
+        """The one integer of a constant input."""
+        found = self.constant(tensors, position, what)
+        if len(found) != 1:
+            raise self.error(f"{len(found)} numbers for its {what}; one is needed")
+        return found[0]
+
     def error(self, found: str) -> ModelError:
         return ModelError(f"{self.file}: operator {self.index} ({self.name}): {found}")
 
@@ -115,11 +122,12 @@ Decoder = Callable[[RawOperator, Sequence[Tensor]], Operator]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A decoder and how many inputs the operator may have (inputs; outputs are one)."""
+    """A decoder, how many inputs the operator may have, and how many outputs at most."""
 
     decode: Decoder
     fewest: int
     most: int
+    outputs: int = 1
 
 
 def _add(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
@@ -191,6 +199,110 @@ def _pad(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
     return operators.Pad(**raw.place, before=pairs[0::2], after=pairs[1::2])
 
 
+def _pad_value(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
+    pairs = raw.constant(tensors, 1, "paddings")
+    value = tensors[raw.inputs[2]]
+    if value.data is None or value.size != 1 or value.dtype not in ("int8", "uint8"):
+        raise raw.unsupported("its value must be one constant int8 or uint8 code")
+    code = int(value.data.reshape(-1)[0])
+    return operators.Pad(**raw.place, before=pairs[0::2], after=pairs[1::2], value=code)
+
+
+def _pairs(flat: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    return tuple(zip(flat[0::2], flat[1::2], strict=True))
+
+
+def _concatenation(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
+    options = raw.options(tflite.ConcatenationOptions)
+    if raw.activation(options) != "NONE":
+        raise raw.unsupported("it has a fused activation; none is needed")
+    return operators.Concatenation(**raw.place, axis=options.Axis())
+
+
+def _expand_dims(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
+    return operators.ExpandDims(**raw.place, axis=raw.number(tensors, 1, "axis"))
+
+
+def _gather(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
+    options = raw.options(tflite.GatherOptions)
+    if options.BatchDims():
+        raise raw.unsupported("it gathers within batches; batch_dims = 0 is needed")
+    return operators.Gather(**raw.place, axis=options.Axis())
+
+
+def _reduce_prod(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
+    rank = len(tensors[raw.inputs[0]].shape)
+    axes = raw.constant(tensors, 1, "axes")
+    if any(not -rank <= a < rank for a in axes):
+        raise raw.error(f"axes {axes} do not fit an input of {rank} axes")
+    return operators.ReduceProd(
+        **raw.place,
+        axes=tuple(sorted({a % rank for a in axes})),
+        keep_dims=bool(raw.options(tflite.ReducerOptions).KeepDims()),
+    )
+
+
+def _resize_nearest(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
+    size = raw.constant(tensors, 1, "sizes")
+    if len(size) != 2:
+        raise raw.error(f"sizes {size}; height and width are needed")
+    options = raw.options(tflite.ResizeNearestNeighborOptions)
+    return operators.ResizeNearestNeighbor(
+        **raw.place,
+        size=(size[0], size[1]),
+        align_corners=bool(options.AlignCorners()),
+        half_pixel_centers=bool(options.HalfPixelCenters()),
+    )
+
+
+def _slice(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
+    begin, size = raw.constant(tensors, 1, "begins"), raw.constant(tensors, 2, "sizes")
+    return operators.Slice(**raw.place, begin=begin, size=size)
+
+
+def _space_to_batch(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
+    block, pads = raw.constant(tensors, 1, "blocks"), raw.constant(tensors, 2, "paddings")
+    return operators.SpaceToBatchND(**raw.place, block=block, pads=_pairs(pads))
+
+
+def _batch_to_space(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
+    block, crops = raw.constant(tensors, 1, "blocks"), raw.constant(tensors, 2, "crops")
+    return operators.BatchToSpaceND(**raw.place, block=block, crops=_pairs(crops))
+
+
+def _space_to_depth(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
+    block = raw.options(tflite.SpaceToDepthOptions).BlockSize()
+    return operators.SpaceToDepth(**raw.place, block=block)
+
+
+def _depth_to_space(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
+    block = raw.options(tflite.DepthToSpaceOptions).BlockSize()
+    return operators.DepthToSpace(**raw.place, block=block)
+
+
+def _split(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
+    return operators.Split(**raw.place, axis=raw.number(tensors, 0, "axis"), data=1)
+
+
+def _split_v(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
+    sizes, axis = raw.constant(tensors, 1, "sizes"), raw.number(tensors, 2, "axis")
+    return operators.Split(**raw.place, axis=axis, sizes=sizes)
+
+
+def _squeeze(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
+    options = raw.options(tflite.SqueezeOptions)
+    axes = tuple(int(options.SqueezeDims(i)) for i in range(min(options.SqueezeDimsLength(), 99)))
+    return operators.Squeeze(**raw.place, axes=axes)
+
+
+def _transpose(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
+    return operators.Transpose(**raw.place, order=raw.constant(tensors, 1, "axes"))
+
+
+def _unpack(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
+    return operators.Unpack(**raw.place, axis=raw.options(tflite.UnpackOptions).Axis())
+
+
 def _reshape(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
     if len(raw.inputs) > 1 and raw.inputs[1] != -1 and tensors[raw.inputs[1]].data is not None:
         raw.constant(tensors, 1, "new sizes")
@@ -235,18 +347,34 @@ _OP = tflite.BuiltinOperator
 DECODERS: dict[int, Entry] = {
     _OP.ADD: Entry(_add, 2, 2),
     _OP.AVERAGE_POOL_2D: Entry(_average_pool, 1, 1),
+    _OP.BATCH_TO_SPACE_ND: Entry(_batch_to_space, 3, 3),
+    _OP.CONCATENATION: Entry(_concatenation, 1, _ANY),
     _OP.CONV_2D: Entry(_conv, 2, 3),
     _OP.DEPTHWISE_CONV_2D: Entry(_depthwise, 2, 3),
+    _OP.DEPTH_TO_SPACE: Entry(_depth_to_space, 1, 1),
     _OP.DEQUANTIZE: Entry(_plain(operators.Dequantize), 1, 1),
+    _OP.EXPAND_DIMS: Entry(_expand_dims, 2, 2),
     _OP.FULLY_CONNECTED: Entry(_fully_connected, 2, 3),
+    _OP.GATHER: Entry(_gather, 2, 2),
     _OP.MAX_POOL_2D: Entry(_max_pool, 1, 1),
     _OP.MEAN: Entry(_mean, 2, 2),
     _OP.PACK: Entry(_pack, 1, _ANY),
     _OP.PAD: Entry(_pad, 2, 2),
+    _OP.PADV2: Entry(_pad_value, 3, 3),
     _OP.QUANTIZE: Entry(_plain(operators.Quantize), 1, 1),
+    _OP.REDUCE_PROD: Entry(_reduce_prod, 2, 2),
     _OP.RESHAPE: Entry(_reshape, 1, 2),
+    _OP.RESIZE_NEAREST_NEIGHBOR: Entry(_resize_nearest, 2, 2),
     _OP.SHAPE: Entry(_plain(operators.ShapeOf), 1, 1),
+    _OP.SLICE: Entry(_slice, 3, 3),
     _OP.SOFTMAX: Entry(_softmax, 1, 1),
+    _OP.SPACE_TO_BATCH_ND: Entry(_space_to_batch, 3, 3),
+    _OP.SPACE_TO_DEPTH: Entry(_space_to_depth, 1, 1),
+    _OP.SPLIT: Entry(_split, 2, 2, _ANY),
+    _OP.SPLIT_V: Entry(_split_v, 3, 3, _ANY),
+    _OP.SQUEEZE: Entry(_squeeze, 1, 1),
     _OP.STRIDED_SLICE: Entry(_strided_slice, 4, 4),
+    _OP.TRANSPOSE: Entry(_transpose, 2, 2),
+    _OP.UNPACK: Entry(_unpack, 1, 1, _ANY),
 }
 """Registration: TFLite's operator → its decoder. One line an operator."""

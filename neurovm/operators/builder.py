@@ -150,6 +150,24 @@ def gather(
     )
 
 
+def joined(
+    builder: Builder, tensor: int, values: Sequence[Value], sizes: Sequence[int]
+) -> tuple[Value, ...]:
+    """One or two layers that hold the codes of all `values` one after the other."""
+    parts = list(zip(values, sizes, strict=True))
+    while len(parts) > 2:
+        pairs = [parts[i : i + 2] for i in range(0, len(parts), 2)]
+        parts = [p[0] if len(p) == 1 else _pair(builder, tensor, p[0], p[1]) for p in pairs]
+    return tuple(value for value, _ in parts)
+
+
+def _pair(
+    builder: Builder, tensor: int, first: tuple[Value, int], second: tuple[Value, int]
+) -> tuple[Value, int]:
+    total = first[1] + second[1]
+    return builder.emit(tensor, gather((first[0], second[0]), np.arange(total), total)), total
+
+
 def int8_codes(codes: NDArray[np.generic]) -> NDArray[np.int8]:
     """int8 or uint8 codes as the kernel holds them: uint8 as code − 128, in the same shape."""
     if codes.dtype == np.uint8:

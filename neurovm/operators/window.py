@@ -14,7 +14,7 @@ import numpy as np
 
 from neurovm.errors import ModelError
 from neurovm.operators.base import Padding
-from neurovm.operators.builder import Builder, Layer, Value, Window, gather
+from neurovm.operators.builder import Builder, Layer, Value, Window, gather, joined
 
 if TYPE_CHECKING:
     from neurovm.graph import Tensor
@@ -136,17 +136,10 @@ def emit_each_sample(
         return
     positions = np.arange(x.size).reshape(x.shape[0], -1)
     layers = [layer_of(builder.emit(output, gather((value,), p, x.size))) for p in positions]
-    parts = [(builder.emit(output, layer), layer.n) for layer in layers]
-    while len(parts) > 1:
-        parts = [_joined(builder, output, parts[i : i + 2]) for i in range(0, len(parts), 2)]
-
-
-def _joined(builder: Builder, tensor: int, pair: Sequence[tuple[Value, int]]) -> tuple[Value, int]:
-    """The codes of one or two layers in one."""
-    if len(pair) == 1:
-        return pair[0]
-    total = pair[0][1] + pair[1][1]
-    return builder.emit(tensor, gather((pair[0][0], pair[1][0]), np.arange(total), total)), total
+    parts = [builder.emit(output, layer) for layer in layers]
+    source = joined(builder, output, parts, [layer.n for layer in layers])
+    total = sum(layer.n for layer in layers)
+    builder.emit(output, gather(source, np.arange(total), total))
 
 
 def taps(window: Window) -> int:

@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from neurovm.errors import ModelError, UnsupportedOperatorError
 from neurovm.graph import Graph, Tensor
 from neurovm.operators import (
     Add,
+    Concatenation,
     Conv2D,
     DepthwiseConv2D,
     Dequantize,
     FullyConnected,
     MaxPool2D,
+    Movement,
     Operator,
+    Pack,
     Pad,
     Quantize,
 )
@@ -61,7 +66,7 @@ def _check(
 ) -> None:
     tensors = graph.tensors
     out = tensors[operator.outputs[0]]
-    x = tensors[operator.inputs[0]]
+    x = tensors[(operator.data_inputs if isinstance(operator, Movement) else operator.inputs)[0]]
     if isinstance(operator, Quantize):
         _check_quantize(x, is_input=operator.inputs[0] in inputs)
         _check_codes(out, ("int8", "uint8"))
@@ -73,6 +78,8 @@ def _check(
         _check_codes(out, ("int8",))
         if isinstance(operator, Add):
             _check_codes(tensors[operator.inputs[1]], ("int8",))
+        if isinstance(operator, Movement):
+            _check_movement(tensors, operator)
         if isinstance(operator, MaxPool2D | Pad):
             _check_equal(x, out)
         if type(operator) in _CHANNEL_AXIS:
@@ -95,6 +102,14 @@ def _check_equal(x: Tensor, out: Tensor) -> None:
             f"scale and zero point are {x.scale!r}, {x.zero_point} at its input and {out.scale!r}, "
             f"{out.zero_point} at its output; equal ones are needed (codes pass unchanged)"
         )
+
+
+def _check_movement(tensors: Sequence[Tensor], operator: Movement) -> None:
+    """All values share one format; joined ones also one scale and zero point."""
+    for i in (*operator.data_inputs, *operator.outputs):
+        _check_codes(tensors[i], ("int8",))
+        if isinstance(operator, Concatenation | Pack):
+            _check_equal(tensors[i], tensors[operator.outputs[0]])
 
 
 def _check_quantize(x: Tensor, *, is_input: bool) -> None:

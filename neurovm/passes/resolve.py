@@ -16,10 +16,20 @@ import numpy as np
 
 from neurovm.errors import ModelError, UnsupportedOperatorError
 from neurovm.graph import Graph, Tensor
-from neurovm.operators import Operator, Pack, Reshape, ShapeOf, StridedSlice
+from neurovm.operators import (
+    ExpandDims,
+    Movement,
+    Operator,
+    ReduceProd,
+    Reshape,
+    ShapeOf,
+    Squeeze,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_Fold = Callable[[Any, Sequence[Tensor]], Any]
 
 MAX_ELEMENTS = 1 << 27
 """Elements of one tensor."""
@@ -59,15 +69,18 @@ def _resolve_one(
     shapes = operator.infer_shapes(tensors)
     for i, shape in zip(operator.outputs, shapes, strict=True):
         tensors[i] = _with_shape(operator, tensors[i], shape)
-    fold = FOLDS.get(type(operator))
+    fold: _Fold | None = FOLDS.get(type(operator))
+    if isinstance(operator, Movement):
+        fold = _move
     constant = all(i == -1 or tensors[i].data is not None for i in operator.inputs)
     if fold is not None and (constant or isinstance(operator, ShapeOf)):
-        out = operator.outputs[0]
-        data = np.asarray(fold(operator, tensors)).astype(tensors[out].dtype)
-        tensors[out] = replace(tensors[out], data=data.reshape(tensors[out].shape))
+        results = fold(operator, tensors)
+        for out, result in zip(operator.outputs, results, strict=True):
+            data = np.asarray(result).astype(tensors[out].dtype).reshape(tensors[out].shape)
+            tensors[out] = replace(tensors[out], data=data)
         folded.append(f"{operator.source_name} {operator.index}")
         return
-    if isinstance(operator, StridedSlice | Pack):
+    if type(operator).lower is Operator.lower:
         raise UnsupportedOperatorError(
             graph.source.name, operator.source_name, operator.index,
             "it is folded where its inputs are constants (shapes); on data it has no event rule",
@@ -95,25 +108,31 @@ def _constant(tensors: Sequence[Tensor], index: int) -> NDArray[np.generic]:
 
 
 def _shape_of(operator: Operator, tensors: Sequence[Tensor]) -> Any:
-    return tensors[operator.inputs[0]].shape
+    return [tensors[operator.inputs[0]].shape]
 
 
-def _strided_slice(operator: StridedSlice, tensors: Sequence[Tensor]) -> Any:
-    return _constant(tensors, operator.inputs[0])[operator.slices(tensors)]
+def _unchanged(operator: Operator, tensors: Sequence[Tensor]) -> Any:
+    return [_constant(tensors, operator.inputs[0])]
 
 
-def _pack(operator: Pack, tensors: Sequence[Tensor]) -> Any:
-    return np.stack([_constant(tensors, i) for i in operator.inputs], axis=operator.axis)
+def _product(operator: ReduceProd, tensors: Sequence[Tensor]) -> Any:
+    x = _constant(tensors, operator.inputs[0])
+    return [np.prod(x.astype(np.int64), axis=operator.axes, keepdims=operator.keep_dims)]
 
 
-def _reshape(operator: Reshape, tensors: Sequence[Tensor]) -> Any:
-    return _constant(tensors, operator.inputs[0])
+def _move(operator: Movement, tensors: Sequence[Tensor]) -> Any:
+    values = [_constant(tensors, i).reshape(-1) for i in operator.data_inputs]
+    codes = np.concatenate(values)
+    if any((index < 0).any() for index in operator.sources(tensors)):
+        codes = np.append(codes, np.asarray(operator.fill(tensors), codes.dtype))
+    return [codes[index] for index in operator.sources(tensors)]
 
 
-FOLDS: dict[type[Operator], Callable[[Any, Sequence[Tensor]], Any]] = {
-    Pack: _pack,
-    Reshape: _reshape,
+FOLDS: dict[type[Operator], _Fold] = {
+    ExpandDims: _unchanged,
+    ReduceProd: _product,
+    Reshape: _unchanged,
     ShapeOf: _shape_of,
-    StridedSlice: _strided_slice,
+    Squeeze: _unchanged,
 }
-"""How an operator of constants is computed. One line an operator."""
+"""How an operator of constants is computed, besides movements. One line an operator."""

@@ -91,12 +91,14 @@ def _run_chunk(graph: Graph, profile: Profile, constants: Values, inputs: Values
             )
         call = Call(operator=operator, tensors=graph.tensors, profile=profile, values=values)
         try:
-            codes = evaluate(call)
+            results = evaluate(call)
         except NoExactRuleError as e:
             raise UnsupportedOperatorError(
                 graph.source.name, operator.source_name, operator.index, str(e)
             ) from e
-        out = graph.tensors[operator.outputs[0]]
-        whole = np.broadcast_to(codes, (count, *out.shape))
-        live[operator.outputs[0]] = whole.astype(out.dtype, copy=False)
+        for i, codes in zip(
+            operator.outputs, results if isinstance(results, tuple) else (results,), strict=True
+        ):
+            whole = np.broadcast_to(codes, (count, *graph.tensors[i].shape))
+            live[i] = whole.astype(graph.tensors[i].dtype, copy=False)
     return live

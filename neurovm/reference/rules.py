@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, Union
 
 import numpy as np
 
@@ -61,10 +61,11 @@ class Call(Generic[_Op]):
         return self.tensor(position).codes
 
 
-RULES: dict[type[Operator], Callable[[Call[Operator]], NDArray[np.generic]]] = {}
-"""The dense rule of every operator."""
+Result = Union["NDArray[np.generic]", tuple["NDArray[np.generic]", ...]]
+_Rule = Callable[[Call[_Op]], Result]
 
-_Rule = Callable[[Call[_Op]], "NDArray[np.generic]"]
+RULES: dict[type[Operator], _Rule[Operator]] = {}
+"""The dense rule of every operator: the output, or a tuple where there are several."""
 
 
 def rule(operator: type[_Op]) -> Callable[[_Rule[_Op]], _Rule[_Op]]:
