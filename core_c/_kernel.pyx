@@ -16,7 +16,7 @@ from cpython.buffer cimport (
     PyObject_CheckBuffer, PyObject_GetBuffer)
 from libc.stdint cimport UINT32_MAX, int8_t, int32_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memset, strchr
 
 from nvm cimport *
 
@@ -63,27 +63,39 @@ cdef object _error(nvm_status status, str what):
     return ShapeError(text)
 
 
-cdef int _get(object source, Py_buffer *view, str formats, Py_ssize_t itemsize, bint writable,
+cdef bint _is_format(const char *found, const char *accepted) noexcept:
+    """Whether a buffer's format is one of these characters, in native byte order or none."""
+    if found is NULL:
+        found = b"B"
+    while found[0] != 0 and strchr(b"@=<|", found[0]) is not NULL:
+        found += 1
+    return found[0] != 0 and found[1] == 0 and strchr(accepted, found[0]) is not NULL
+
+
+cdef int _get(object source, Py_buffer *view, const char *formats, Py_ssize_t itemsize, bint writable,
               str what) except -1:
     """Takes a C-contiguous buffer whose items have one of these formats; the caller releases it."""
     cdef int flags = PyBUF_FORMAT | PyBUF_ND
     if not PyObject_CheckBuffer(source):
         raise TypeError(
-            f"{what}: found {type(source).__name__}; accepted: a C-contiguous buffer of format "
-            f"{' or '.join(formats)}, {itemsize} bytes an item")
+            f"{what}: found {type(source).__name__}; accepted: a C-contiguous buffer of "
+            f"{_accepted(formats, itemsize)}")
     try:
         PyObject_GetBuffer(source, view, flags | PyBUF_WRITABLE if writable else flags)
     except (BufferError, ValueError) as error:
         raise ShapeError(
             f"{what}: found a buffer that is not C-contiguous{' or not writable' if writable else ''}"
         ) from error
-    found = "B" if view.format is NULL else view.format.decode().lstrip("@=<|")
-    if view.itemsize != itemsize or len(found) != 1 or found not in formats:
-        found = f"format {found!r}, {view.itemsize} bytes an item"
+    if view.itemsize != itemsize or not _is_format(view.format, formats):
+        found = "B" if view.format is NULL else view.format.decode()
+        text = f"{what}: found format {found!r}, {view.itemsize} bytes an item; accepted: "
         PyBuffer_Release(view)
-        raise ShapeError(
-            f"{what}: found {found}; accepted: {' or '.join(formats)}, {itemsize} bytes an item")
+        raise ShapeError(text + _accepted(formats, itemsize))
     return 0
+
+
+cdef str _accepted(const char *formats, Py_ssize_t itemsize):
+    return f"format {' or '.join(formats.decode())}, {itemsize} bytes an item"
 
 
 cdef void *_allocate(size_t size) except NULL:
@@ -204,9 +216,9 @@ cdef class Program:
         cdef nvm_status status
         if rows < 0:
             raise ShapeError(f"rows: found {rows}; accepted: 0 or more")
-        _get(codes_in, &source, "bBc", 1, False, "codes_in")
+        _get(codes_in, &source, b"bBc", 1, False, "codes_in")
         try:
-            _get(codes_out, &target, "bBc", 1, True, "codes_out")
+            _get(codes_out, &target, b"bBc", 1, True, "codes_out")
             try:
                 _expect(source.len, rows * <Py_ssize_t>self.program.codes_in, "codes_in")
                 _expect(target.len, rows * <Py_ssize_t>self.program.codes_out, "codes_out")
@@ -345,7 +357,7 @@ cdef class Session:
     def step(self, codes):
         cdef Py_buffer view
         cdef nvm_status status
-        _get(codes, &view, "bBc", 1, False, "codes")
+        _get(codes, &view, b"bBc", 1, False, "codes")
         try:
             _expect(view.len, <Py_ssize_t>self.program.program.codes_in, "codes")
             self.enter()
@@ -358,9 +370,9 @@ cdef class Session:
     def update(self, indices, codes):
         cdef Py_buffer index, code
         cdef nvm_status status
-        _get(indices, &index, "IL", 4, False, "indices")
+        _get(indices, &index, b"IL", 4, False, "indices")
         try:
-            _get(codes, &code, "bBc", 1, False, "codes")
+            _get(codes, &code, b"bBc", 1, False, "codes")
             try:
                 _expect(code.len, index.len // 4, "codes (one an index)")
                 self.enter()
@@ -429,9 +441,9 @@ def quantize_f32(values, float scale, int zero, str rounding, out):
     if rounding not in ROUNDINGS:
         raise ValueError(f"rounding: found {rounding!r}; accepted: {', '.join(ROUNDINGS)}")
     rule = <nvm_rounding><int>ROUNDINGS[rounding]
-    _get(values, &x, "f", 4, False, "values")
+    _get(values, &x, b"f", 4, False, "values")
     try:
-        _get(out, &codes, "bBc", 1, True, "out")
+        _get(out, &codes, b"bBc", 1, True, "out")
         try:
             _expect(codes.len, x.len // 4, "out (one a value)")
             with nogil:
@@ -452,9 +464,9 @@ def quantize_f32(values, float scale, int zero, str rounding, out):
 def dequantize_s8(codes, float scale, int zero, out):
     cdef Py_buffer source, x
     cdef nvm_status status
-    _get(codes, &source, "bBc", 1, False, "codes")
+    _get(codes, &source, b"bBc", 1, False, "codes")
     try:
-        _get(out, &x, "f", 4, True, "out")
+        _get(out, &x, b"f", 4, True, "out")
         try:
             _expect(source.len, x.len // 4, "codes (one a value of out)")
             with nogil:
@@ -476,7 +488,7 @@ def top_k(codes, Py_ssize_t k):
     cdef Py_buffer view
     cdef uint32_t *index = NULL
     cdef nvm_status status
-    _get(codes, &view, "bBc", 1, False, "codes")
+    _get(codes, &view, b"bBc", 1, False, "codes")
     try:
         if k < 0 or k > view.len:
             raise ShapeError(f"k: found {k}; accepted: 0 to {view.len}")
