@@ -131,32 +131,39 @@ class Checker:
             if results[self.seq] != self.codes(self.vector):
                 raise MismatchError(f"seq {self.seq}: {results[self.seq]}")
 
-    def disturbed(self, last: int, sent: Burst, results: dict[int, Codes]) -> None:
+    def disturbed(self, last: int, before: Burst, sent: Burst, results: dict[int, Codes]) -> None:
         """Results up to `last` answer messages of `sent`, in order but for a few jumps.
 
-        Follows every path that the answers leave open; one of them must end with the inputs that
-        were published last.
+        A jump may also lead back to what was sent `before`. Every track that the answers leave open
+        is followed, with as few jumps as explain them; one must end with the inputs published last.
         """
-        paths = {(self.vector, -1, 0)}
-        for seq in range(self.seq + 1, last + 1):
-            paths = {step for path in paths for step in self.steps(path, sent, results[seq])}
-            if not paths:
-                raise MismatchError(f"seq {seq}: nothing that was sent gives {results[seq]}")
-        self.seq = last
+        wanted = [results[seq] for seq in range(self.seq + 1, last + 1)]
+        final = self.vector
         for topic, value in sent:
-            self.vector = after(self.vector, topic, value)
-        if self.vector not in {vector for vector, _, _ in paths}:
+            final = after(final, topic, value)
+        fault = 0
+        for jumps in range(MAX_JUMPS + 1):
+            tracks = {(self.vector, len(before) - 1, jumps)}
+            for number, codes in enumerate(wanted):
+                tracks = {step for one in tracks for step in self.steps(one, before + sent, codes)}
+                if not tracks:
+                    fault = max(fault, self.seq + 1 + number)
+                    break
+            if any(vector == final for vector, _, _ in tracks):
+                self.vector, self.seq = final, last
+                return
+        if tracks:
             raise MismatchError("the inputs after the burst are not what was published last")
+        raise MismatchError(f"seq {fault}: nothing that was sent gives {results[fault]}")
 
-    def steps(self, path: Track, sent: Burst, wanted: Codes) -> set[Track]:
-        """Where a path can go with the next answer: on by one, or by a jump to any message."""
-        vector, place, jumps = path
-        jumped = range(len(sent)) if jumps < MAX_JUMPS else ()
+    def steps(self, track: Track, sent: Burst, wanted: Codes) -> set[Track]:
+        """Where a track can go with the next answer: on by one, or by a jump to any message."""
+        vector, place, jumps = track
         found: set[Track] = set()
-        for at in {place + 1, *jumped} - {len(sent)}:
+        for at in {place + 1, *(range(len(sent)) if jumps else ())} - {len(sent)}:
             following = after(vector, *sent[at])
             if self.codes(following) == wanted:
-                found.add((following, at, jumps + (at != place + 1)))
+                found.add((following, at, jumps - (at != place + 1)))
         return found
 
 
@@ -233,7 +240,7 @@ class Run:
         # What the broker had acknowledged and then lost is published again, as a sensor would.
         self.publish(burst)
         last = wait_for(self.settled, "every accepted message is answered")
-        self.checker.disturbed(last, [*self.last_burst, *burst, *burst], self.results)
+        self.checker.disturbed(last, self.last_burst, burst + burst, self.results)
         self.forget(burst)
 
     def settled(self) -> int:

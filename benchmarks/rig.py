@@ -19,6 +19,8 @@ from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 ROOT = Path(__file__).resolve().parents[1]
 DEADLINE_S = 20.0
@@ -125,7 +127,12 @@ class Client:
         self.paho.on_socket_open = lambda *found: found[2].setsockopt(
             socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
         )
-        self.paho.connect("127.0.0.1", port)
+        if mqtt5 and persistent:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = 3600
+            self.paho.connect("127.0.0.1", port, clean_start=False, properties=properties)
+        else:
+            self.paho.connect("127.0.0.1", port)
         self.paho.loop_start()
         wait_for(self.paho.is_connected, "the client connects")
 

@@ -19,10 +19,11 @@ from typing import Any
 import msgspec
 
 from neurovmd import log, status
+from neurovmd.broker import Broker
 from neurovmd.config import Settings
 from neurovmd.control import ControlServer
 from neurovmd.fleet import Fleet, Vm
-from neurovmd.mqtt import Broker, Connection
+from neurovmd.mqtt import Connection
 from neurovmd.notify import Notifier
 from neurovmd.power import Governor, PowerState
 from neurovmd.shared import SharedBlock

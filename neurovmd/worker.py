@@ -25,11 +25,12 @@ import msgspec
 
 from neurovm.errors import NeurovmError
 from neurovmd import log, topics
+from neurovmd.broker import Broker
 from neurovmd.compute import Compute, Done, Streams
 from neurovmd.config import Deployment, Settings
 from neurovmd.mailbox import Mailbox, Message, Receipt
 from neurovmd.mapping import Inputs, MappingError
-from neurovmd.mqtt import Broker, Connection
+from neurovmd.mqtt import Connection
 from neurovmd.publisher import Publisher
 from neurovmd.result import ResultWriter
 from neurovmd.shared import DropReason, SharedBlock, Slot, WorkerState

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where and how a process connects, and what it hears of its connection."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from neurovmd.config import Settings
+
+
+class Events(Protocol):
+    """What the owner of a connection hears."""
+
+    def mqtt_up(self, session_present: bool) -> None:
+        """CONNACK: publish what others must see after every connect, subscribe if needed."""
+
+    def mqtt_down(self, reason: str) -> None:
+        """The connection is gone (or an attempt failed); `reason` is for people."""
+
+    def mqtt_message(self, topic: str | None, payload: bytes, qos: int, mid: int) -> None:
+        """One message; `topic` None where it is not UTF-8."""
+
+    def mqtt_published(self, mid: int, refusal: str) -> None:
+        """PUBACK of a QoS 1 message; `refusal` is empty when the broker took it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broker:
+    """Where and how to connect. `password_file` is read at each attempt, so that it may rotate."""
+
+    host: str
+    port: int
+    client_id: str
+    protocol: str = "auto"
+    tls: bool = False
+    ca_file: str | None = None
+    username: str | None = None
+    password_file: str | None = None
+    keepalive_s: int = 60
+    will_topic: str = ""
+    persistent: bool = False
+    manual_ack: bool = False
+    max_message_bytes: int = 1 << 20
+    clock: Callable[[], float] = field(default=time.monotonic)
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        *,
+        role: str,
+        will_topic: str,
+        persistent: bool = False,
+        manual_ack: bool = False,
+        max_message_bytes: int = 1 << 16,
+    ) -> Broker:
+        """How this node connects as `role`: `main` or a VM's name."""
+        mqtt = settings.config.mqtt
+        return cls(
+            host=mqtt.host,
+            port=mqtt.port,
+            client_id=f"neurovmd-{settings.node}-{role}",
+            protocol=str(mqtt.protocol),
+            tls=mqtt.tls,
+            ca_file=mqtt.ca_file,
+            username=mqtt.username,
+            password_file=mqtt.password_file,
+            keepalive_s=mqtt.keepalive_s,
+            will_topic=will_topic,
+            persistent=persistent,
+            manual_ack=manual_ack,
+            max_message_bytes=max_message_bytes,
+        )
