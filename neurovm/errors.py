@@ -48,13 +48,20 @@ class ConfigError(NeurovmError, ValueError):
     """A configuration that cannot be used.
 
     Attributes: ``file``, ``key`` (dotted path, empty for the whole file), ``found``, ``accepted``,
-    ``line`` (from 1, None where unknown).
+    ``line`` and ``column`` (from 1, None where unknown).
     """
 
     def __init__(
-        self, file: str, key: str, found: str, accepted: str, *, line: int | None = None
+        self,
+        file: str,
+        key: str,
+        found: str,
+        accepted: str,
+        *,
+        line: int | None = None,
+        column: int | None = None,
     ) -> None:
-        where = file if line is None else f"{file}:{line}"
+        where = ":".join([file, *(str(n) for n in (line, column) if n is not None)])
         where = f"{where}: {key}" if key else where
         super().__init__(f"{where}: found {found}; accepted: {accepted}")
         self.file = file
@@ -62,6 +69,7 @@ class ConfigError(NeurovmError, ValueError):
         self.found = found
         self.accepted = accepted
         self.line = line
+        self.column = column
 
 
 class BackendError(NeurovmError, RuntimeError):
