@@ -20,7 +20,7 @@ from benchmarks.rig import ROOT, Client, Daemon, Mosquitto, find_mosquitto, wait
 
 BASE_W, CORE_W = 4.0, 10.0
 LIMIT_W, WINDOW_S = 5.0, 4.0
-LONG_S = 4 * WINDOW_S
+LONG_S = 3 * WINDOW_S
 MODEL = ROOT / "tests/fixtures/digits_resnet.tflite"
 VM = f"""\
 model: {MODEL}

@@ -86,7 +86,7 @@ AccuracySec=1ms
 UNIT
 ln -s ../neurovm-test.timer "$room/root/etc/systemd/system/timers.target.wants/"
 : >"$room/root/opt/test/log"
-unshare -m systemd-nspawn -q -D "$room/root" -M "neurovm-test-$$" --boot --register=no --keep-unit \
+timeout -k 10 420 unshare -m systemd-nspawn -q -D "$room/root" -M "neurovm-test-$$" --boot --register=no --keep-unit \
     --private-network --console=pipe </dev/null >"$room/console" 2>&1 &
 nspawn=$!
 tail -n +1 -f --pid="$nspawn" "$room/root/opt/test/log" &
