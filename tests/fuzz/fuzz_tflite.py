@@ -49,8 +49,9 @@ def main() -> int:
     options = parser.parse_args()
     limit = options.memory_mb << 20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    models = [p.read_bytes() for p in options.models] or [
-        c.model for c in CASES if c.operator == "NETWORK" or c.name.endswith("-NONE")
+    models = [p.read_bytes() for p in options.models]
+    models = models or [c.model for c in CASES if c.name.endswith("-NONE")] + [
+        c.model for c in {c.operator: c for c in CASES}.values()
     ]
     counts: collections.Counter[str] = collections.Counter()
     bad = 0

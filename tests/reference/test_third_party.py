@@ -21,8 +21,10 @@ GOLDEN = shared_files.ROOT / "golden" / "ops"
 SAMPLES = 60
 # Whole families of the recorded set that are converted; of "LIN" the int8 forms.
 FAMILIES = {
-    "ADD": 16, "AVERAGE_POOL_2D": 7, "DEQUANTIZE": 4, "LIN": 55, "MAX_POOL_2D": 3, "MEAN": 9,
-    "PAD": 2, "PADCONV": 2, "QUANTIZE": 31, "QUANTIZE_F": 2, "SOFTMAX": 7,
+    "ADD": 16, "AVERAGE_POOL_2D": 7, "CONCATENATION": 5, "D2S": 2, "DEQUANTIZE": 4, "LIN": 55,
+    "MAX_POOL_2D": 3, "MEAN": 9, "PAD": 2, "PADCONV": 2, "PADV2": 2, "QUANTIZE": 31,
+    "QUANTIZE_F": 2, "RESIZE_NN": 6, "S2D": 2, "SOFTMAX": 7, "SPLIT": 2, "STRIDED_SLICE": 2,
+    "TRANSPOSE": 2,
 }  # fmt: skip
 
 
