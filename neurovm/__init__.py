@@ -60,19 +60,21 @@ def convert_tflite(
     coding: str = "graded",
     labels: Sequence[str] | None = None,
     name: str | None = None,
+    steps: int = 64,
 ) -> Model:
     """Convert an int8 .tflite (a path, or the file's bytes) into a spiking network ready to run.
 
     profile: the rounding rules the answer is exact to (`xnnpack`: LiteRT as everybody runs it).
     coding: `graded` (events carry any delta) or `unit` (+1 and −1 only, drained to rest each step);
-    both give the same codes. labels: names of the first output's elements.
+    both give the same codes. `rate` approximates them in `steps` time steps of IF neurons.
+    labels: names of the first output's elements.
 
     Raises ModelError for a file that cannot be read, UnsupportedOperatorError (naming file,
     operator, index and what would be needed) for what has no exact rule here. Imports numpy.
     """
     from neurovm.convert import convert_tflite as convert
 
-    return convert(source, profile=profile, coding=coding, labels=labels, name=name)
+    return convert(source, profile=profile, coding=coding, labels=labels, name=name, steps=steps)
 
 
 # What needs the extension is loaded when it is first asked for, so that the arithmetic and the

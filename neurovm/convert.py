@@ -12,6 +12,7 @@ from neurovm.errors import ModelError
 from neurovm.model import Model, replay_golden
 from neurovm.passes import prepare
 from neurovm.program import CODINGS, compile_graph
+from neurovm.rate import compile_rate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,7 @@ def convert_tflite(
     coding: str = "graded",
     labels: Sequence[str] | None = None,
     name: str | None = None,
+    steps: int = 64,
 ) -> Model:
     """See `neurovm.convert_tflite`."""
     if profile not in PROFILES:
@@ -31,7 +33,10 @@ def convert_tflite(
     if coding not in CODINGS:
         raise ModelError(f"coding {coding!r} is not known; accepted: {', '.join(CODINGS)}")
     graph = prepare(tflite.read(source, name=name))
-    content = compile_graph(graph, PROFILES[profile], coding, labels=labels)
+    if coding == "rate":
+        content = compile_rate(graph, PROFILES[profile], steps, labels=labels)
+    else:
+        content = compile_graph(graph, PROFILES[profile], coding, labels=labels)
     model = Model(content)
     replay_golden(model, content, graph.source.name)
     return model

@@ -18,7 +18,7 @@ FORMAT = 1
 """The newest manifest format; all older ones are read as well."""
 
 SourceDType = Literal["float32", "int8", "uint8"]
-Coding = Literal["graded", "unit"]
+Coding = Literal["graded", "unit", "rate"]
 Way = Literal["auto", "events", "dense"]
 Fate = Literal["events", "table", "dense", "folded"]
 
@@ -101,6 +101,22 @@ class GoldenInfo(
     way: Way
 
 
+class RateInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a rate-coded program is run: approximately, in time steps of IF neurons.
+
+    An input code q spikes in (q + 128) / 255 of the `steps`. Layer `head` integrates: after the
+    last step its code is `lo` + (`hi` − `lo`) · u / (`theta` · steps), rounded half up and clamped.
+    With `tail` the codes then go into the program's second input, and the rest is exact again.
+    """
+
+    steps: int
+    head: int
+    lo: int
+    hi: int
+    theta: int
+    tail: bool
+
+
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Bytes that one session, and one `predict`, need."""
 
@@ -142,6 +158,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     limits: Limits
     sha256: Digests
     notes: tuple[str, ...] = ()
+    rate: RateInfo | msgspec.UnsetType = msgspec.UNSET
     certificate: dict[str, Any] | None = None
     deploy: dict[str, Any] | None = None
 

@@ -44,9 +44,8 @@ def vectors(
     inputs: Sequence[TensorInfo],
     macs: int,
 ) -> list[Pair]:
-    """One stream: the zero point, random codes, then steps that change a few of them."""
-    count = max(2, min(MOST_PAIRS, MACS_TOGETHER // max(1, macs)))
-    codes = _stream(inputs, count)
+    """Inputs of `stream` with the oracle's answers."""
+    codes = stream(inputs, macs)
     answers = oracle_codes(graph, profile, inputs, codes)
     return [Pair(i, o) for i, o in zip(codes, answers, strict=True)]
 
@@ -82,7 +81,12 @@ def _values(codes: NDArray[np.int8], info: TensorInfo, profile: Profile) -> NDAr
     return shaped.view(np.uint8) ^ 0x80 if info.dtype == "uint8" else shaped
 
 
-def _stream(inputs: Sequence[TensorInfo], count: int) -> NDArray[np.int8]:
+def stream(inputs: Sequence[TensorInfo], macs: int) -> NDArray[np.int8]:
+    """One stream: the zero point, random codes, then steps that change a few of them.
+
+    `macs`: weights that one answer applies; the more, the fewer rows.
+    """
+    count = max(2, min(MOST_PAIRS, MACS_TOGETHER // max(1, macs)))
     rng = np.random.default_rng(2026)
     zero = np.concatenate([np.full(t.size, t.zero_point, np.int8) for t in inputs])
     rows = [zero, rng.integers(-128, 128, zero.size).astype(np.int8)]

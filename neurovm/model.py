@@ -6,8 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from msgspec import UNSET, structs
+
 from neurovm import bundle, codec
 from neurovm.backends import find
+from neurovm.backends.rate import RateProgram
 from neurovm.errors import BundleError, ShapeError
 from neurovm.session import Session
 
@@ -32,7 +35,7 @@ class Model:
     def __init__(self, content: bundle.Bundle, backend: str = "cpu") -> None:
         found = find(backend)
         self._bundle: bundle.Bundle | None = content
-        self._program: Executable | None = found.load(content)
+        self._program: Executable | None = _ready(found.load(content), content)
         self._manifest = content.manifest
         self._kind = found.kind
         self._backend = found.name
@@ -80,6 +83,11 @@ class Model:
         return self._manifest.neuron
 
     @property
+    def approximate(self) -> bool:
+        """Whether its answers only approach those of the source (coding `rate`)."""
+        return self._manifest.rate is not UNSET
+
+    @property
     def backend(self) -> str:
         return self._backend
 
@@ -112,6 +120,25 @@ class Model:
         if self._bundle is None:
             raise ValueError("the model is closed")
         return bundle.write(path, bundle.serialize(self._bundle.manifest, self._bundle.tensors))
+
+    def with_steps(self, steps: int) -> Model:
+        """The same rate-coded network with another number of time steps an answer (1 to 1024).
+
+        For measuring only: it has no golden vectors. ValueError for other codings.
+        """
+        if self._bundle is None or self._manifest.rate is UNSET:
+            raise ValueError("only an open, rate-coded model runs in steps")
+        rate = structs.replace(self._manifest.rate, steps=steps)
+        changed = structs.replace(self._manifest, rate=rate, golden=())
+        tensors = {name: self._bundle.tensors[name] for name in ("layers", "arena")}
+        return Model(bundle.Bundle(manifest=changed, tensors=tensors), self._backend)
+
+    def with_deploy(self, deploy: Mapping[str, Any]) -> Model:
+        """The same model with the manifest it is deployed by; its identity does not change."""
+        if self._bundle is None:
+            raise ValueError("the model is closed")
+        changed = structs.replace(self._manifest, deploy=dict(deploy))
+        return Model(bundle.Bundle(manifest=changed, tensors=self._bundle.tensors), self._backend)
 
     def to_codes(self, x: Values | Mapping[str, Values]) -> bytes:
         """int8 codes of all inputs, concatenated in C order.
@@ -174,6 +201,11 @@ class Model:
         if self._program is None:
             raise ValueError("the model is closed")
         return self._program
+
+
+def _ready(program: Executable, content: bundle.Bundle) -> Executable:
+    rate = content.manifest.rate
+    return program if rate is UNSET else RateProgram(program, content.manifest, rate)
 
 
 def replay_golden(model: Model, content: bundle.Bundle, where: str) -> None:

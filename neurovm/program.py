@@ -139,12 +139,12 @@ def compile_graph(
     Raises UnsupportedOperatorError or ModelError where something has no exact form.
     """
     builder = ProgramBuilder(graph, profile)
-    inputs = _open_inputs(builder)
+    inputs = open_inputs(builder)
     for operator in graph.operators:
         builder.lower(operator)
-    ports, outputs = _open_outputs(builder, labels)
+    ports, outputs = open_outputs(builder, labels)
     layers, arena, sizes = pack(builder.layers, ports, unit=coding == "unit")
-    program = _kernel.Program(layers, arena)
+    limits = session_limits(layers, arena)
     macs = sum(layer.macs for layer in builder.layers)
     tensors = {"layers": memoryview(layers), "arena": memoryview(arena)}
     pairs = golden.vectors(graph, profile, inputs, macs)
@@ -158,7 +158,7 @@ def compile_graph(
             profile=profile.name,
             coding=cast("Coding", coding),
             neuron="sd",
-            layers=_layer_infos(builder, sizes),
+            layers=layer_infos(builder, sizes),
             operators=tuple(builder.operators),
             inputs=inputs,
             outputs=outputs,
@@ -168,7 +168,7 @@ def compile_graph(
             synapses=sum(layer.synapses for layer in builder.layers),
             macs=macs,
             golden=golden.infos(pairs),
-            limits=Limits(session_bytes=program.session_bytes, scratch_bytes=program.scratch_bytes),
+            limits=limits,
             sha256=Digests(**digests(tensors)),
             notes=graph.notes,
         ),
@@ -176,7 +176,8 @@ def compile_graph(
     )
 
 
-def _open_inputs(builder: ProgramBuilder) -> tuple[TensorInfo, ...]:
+def open_inputs(builder: ProgramBuilder) -> tuple[TensorInfo, ...]:
+    """One INPUT layer for each input of the graph, and what the manifest says of them."""
     infos = []
     for index in builder.graph.inputs:
         tensor = builder.tensors[index]
@@ -229,9 +230,10 @@ def _port_info(tensor: Tensor, codes: Tensor, labels: Sequence[str] | None) -> T
     )
 
 
-def _open_outputs(
+def open_outputs(
     builder: ProgramBuilder, labels: Sequence[str] | None
 ) -> tuple[set[Value], tuple[TensorInfo, ...]]:
+    """The layers that are output ports, and what the manifest says of them."""
     producers = {op.outputs[0]: op for op in builder.graph.operators}
     infos: list[TensorInfo] = []
     last = -1
@@ -245,6 +247,12 @@ def _open_outputs(
         last = builder.output(index, last)
         ports.add(last)
     return ports, tuple(infos)
+
+
+def session_limits(layers: bytes, arena: bytes) -> Limits:
+    """What the kernel needs to run a program; BundleError where it refuses it."""
+    program = _kernel.Program(layers, arena)
+    return Limits(session_bytes=program.session_bytes, scratch_bytes=program.scratch_bytes)
 
 
 class _Arena:
@@ -329,7 +337,8 @@ def _record(layer: Layer, flags: int, offsets: Sequence[int]) -> bytes:
         ) from error
 
 
-def _layer_infos(builder: ProgramBuilder, sizes: Sequence[int]) -> tuple[LayerInfo, ...]:
+def layer_infos(builder: ProgramBuilder, sizes: Sequence[int]) -> tuple[LayerInfo, ...]:
+    """What the manifest says of each layer; `sizes` are the bytes of their constants."""
     infos = []
     for index, (layer, (op, source_op, tensor)) in enumerate(
         zip(builder.layers, builder.owners, strict=True)

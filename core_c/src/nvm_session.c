@@ -75,7 +75,7 @@ static void place_events(const nvm_program *program, block *mem, nvm_node *nodes
                 continue;
             }
             uint32_t until = last_reader(program, i);
-            uint32_t slot = choose_slot(&plan, i, until, layer->n);
+            uint32_t slot = choose_slot(&plan, inputs ? 0 : i, until, layer->n);
             nvm_event *own = slot == OWN_SLOT ? take(mem, layer->n, sizeof *own) : NULL;
             if (nodes != NULL) {
                 nodes[i].slot = slot;

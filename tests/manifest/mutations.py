@@ -13,7 +13,8 @@ from neurovm.errors import ConfigError
 WORDS = (
     "null", "~", "true", "no", "-1", "0", "1e400", ".inf", ".nan", "0x10", "9" * 30, "''", "[]",
     "!!python/object:os.system {}", "&a [1]", "*a", "2026-01-01", "1.0", "\"1.0\"", "neurovm",
-    "{}", "rate", "128Mi", "1W", "- x", "? y", "|\n  z", "'\\u0000'", "\"\\ud800\"", "{a: {b: {c: 1}}}", "<<: *a",
+    "{}", "rate", "128Mi", "1W", "- x", "? y", "|\n  z",
+    "'\\u0000'", "\"\\ud800\"", "{a: {b: {c: 1}}}", "<<: *a",
     "NET_ADMIN", "../../x.tflite", "a" * 5000,
 )  # fmt: skip
 
