@@ -26,6 +26,7 @@ from neurovmd.shared import SharedBlock, Slot, WorkerState
 RETRY_FIRST_S = 1.0
 RETRY_LAST_S = 60.0
 STABLE_S = 60.0
+CONVERSION_LOOK_S = 0.5
 # Signs of life (interfaces: watchdog progress of a worker).
 TICK_LIMIT_NS = 20_000_000_000
 BUSY_LIMIT_NS = 10_000_000_000
@@ -45,7 +46,6 @@ class Vm:
     slot: Slot
     state: str = "loading"
     reason: str = ""
-    bundle: Path | None = None
     pid: int = 0
     pipe: int = -1
     heard: bytearray = field(default_factory=bytearray)
@@ -165,21 +165,24 @@ class Fleet:
     def _start(self, vm: Vm) -> None:
         vm.retry_at = None
         try:
-            if vm.deployment.model.suffix == ".tflite":
-                if self.converting:
-                    vm.retry_at = time.monotonic() + 0.5
+            bundle = vm.deployment.model
+            if bundle.suffix == ".tflite":
+                bundle = cached_bundle(vm.deployment, Path(self._settings.config.cache_dir))
+                if not bundle.exists():
+                    self._convert(vm, bundle)
                     return
-                vm.bundle = cached_bundle(vm.deployment, Path(self._settings.config.cache_dir))
-                if not vm.bundle.exists():
-                    vm.conversion = Conversion.start(vm.deployment, vm.bundle)
-                    log.info("model.converting", vm=vm.name, model=vm.deployment.model)
-                    self._set(vm, "loading", "converting")
-                    return
-            else:
-                vm.bundle = vm.deployment.model
-            self._fork(vm, vm.bundle)
+            self._fork(vm, bundle)
         except (OSError, ValueError) as error:
             self._fail(vm, str(error))
+
+    def _convert(self, vm: Vm, bundle: Path) -> None:
+        """Start the conversion, or wait for the one under way."""
+        self._set(vm, "loading", "converting")
+        if self.converting:
+            vm.retry_at = time.monotonic() + CONVERSION_LOOK_S
+            return
+        vm.conversion = Conversion.start(vm.deployment, bundle)
+        log.info("model.converting", vm=vm.name, model=vm.deployment.model)
 
     def _converted(self, vm: Vm, conversion: Conversion, status: int) -> None:
         conversion.listen()

@@ -289,6 +289,21 @@ def test_bad_messages_are_counted_and_do_not_stop_the_intake(
     assert dropped["topic"] == 1
 
 
+def test_results_at_an_interval(broker: Mosquitto, client: Client, start: Start) -> None:
+    text = VM.replace("on: always,", "on: interval, interval_s: 0.1,")
+    daemon = start(broker.port, digits=text)
+    connected(daemon)
+    for number in range(200):
+        client.publish(f"plant/p/sensor/{number % 64}", '{"value": 0.5}')
+    client.wait(RESULT, lambda said: said["seq"] == 200)
+    heard = client.on(RESULT)
+    assert len(heard) < 200
+    covered = 0
+    for said in heard:
+        assert said.get("seq_first", said["seq"]) == covered + 1
+        covered = said["seq"]
+
+
 def test_qos_0_in_and_out(broker: Mosquitto, client: Client, start: Start) -> None:
     text = VM.replace("    to:", "    qos: 0\n    to:").replace(
         "wait_for: any,", "wait_for: any, qos: 0,"
@@ -299,6 +314,28 @@ def test_qos_0_in_and_out(broker: Mosquitto, client: Client, start: Start) -> No
         client.publish(f"plant/p/sensor/{number % 64}", '{"value": 0.5}', qos=0)
     client.wait(RESULT, lambda said: said["seq"] == 100)
     assert [said["seq"] for said in client.on(RESULT)] == list(range(1, 101))
+
+
+def test_a_limit_below_the_boxs_own_draw_pauses_the_workers_and_says_so(
+    broker: Mosquitto, client: Client, start: Start
+) -> None:
+    daemon = start(broker.port, main="power: {limit: 1 mW, window: 1 s}\n")
+    connected(daemon)
+
+    def paused() -> bool:
+        client.publish("plant/p/sensor/1", '{"value": 0.5}')
+        return bool(daemon.vm("digits")["paused"])
+
+    wait_for(paused, "the worker is paused")
+    power = daemon.status()["power"]
+    assert power["infeasible"]
+    assert power["limit_w"] == 0.001
+    assert power["source"]
+    assert daemon.vm("digits")["connected"]
+    assert daemon.stop() == 0
+    wait_for(lambda: not client.outstanding, "the broker takes all messages")
+    found = {said["seq"] for said in client.on(RESULT)}
+    assert found == set(range(1, len(found) + 1))
 
 
 def test_the_control_socket_answers_only_what_it_knows(broker: Mosquitto, start: Start) -> None:
