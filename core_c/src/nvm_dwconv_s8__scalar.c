@@ -4,22 +4,41 @@
  */
 #include "nvm_rows_s8__scalar.h"
 
-static void scatter_tap(int32_t *sum, const int8_t *tap, uint32_t multiplier, const nvm_event *events, size_t n,
-                        uint32_t first)
+#define CHUNK 128u /* channels of a pixel that are scattered together */
+
+/* Events of one chunk of channels of one input pixel; where they are many, as a row of deltas. */
+typedef struct chunk {
+    const nvm_event *events;
+    size_t n;
+    uint32_t pixel, first, width; /* channels [first, first + width) */
+    int is_row;
+    int16_t delta[CHUNK]; /* of every channel, if is_row */
+} chunk;
+
+static void scatter_tap(const chunk *in, int32_t *restrict sum, const int8_t *restrict tap, uint32_t in_c,
+                        uint32_t multiplier)
 {
-    for (size_t k = 0; k < n; k++) {
-        size_t c = (size_t)(events[k].index - first) * multiplier;
+    if (in->is_row) {
+        sum += in->first;
+        tap += in->first;
+        for (size_t c = 0; c < in->width; c++) {
+            sum[c] = nvm_add_wrap(sum[c], tap[c] * in->delta[c]);
+        }
+        return;
+    }
+    for (size_t k = 0; k < in->n; k++) {
+        size_t c = (size_t)(in->events[k].index - in->pixel * in_c) * multiplier;
         for (size_t m = 0; m < multiplier; m++) {
-            sum[c + m] = nvm_add_wrap(sum[c + m], tap[c + m] * events[k].delta);
+            sum[c + m] = nvm_add_wrap(sum[c + m], tap[c + m] * in->events[k].delta);
         }
     }
 }
 
-static void scatter_pixel(nvm_node *node, nvm_marks *marks, const nvm_event *events, size_t n, uint32_t pixel)
+static void scatter_chunk(nvm_node *node, nvm_marks *marks, const chunk *in)
 {
     const nvm_layer *layer = node->layer;
     size_t out_c = layer->out_c;
-    int32_t row = (int32_t)(pixel / layer->in_w), col = (int32_t)(pixel % layer->in_w);
+    int32_t row = (int32_t)(in->pixel / layer->in_w), col = (int32_t)(in->pixel % layer->in_w);
     int32_t y, y_end, x_first, x_end;
     uint64_t taps = 0;
     nvm_axis_outputs(&node->rows, row, &y, &y_end);
@@ -31,30 +50,41 @@ static void scatter_pixel(nvm_node *node, nvm_marks *marks, const nvm_event *eve
             if (j >= 0) {
                 size_t out = (size_t)y * layer->out_w + (size_t)x;
                 size_t tap = (size_t)i * layer->k_w + (size_t)j;
-                scatter_tap(node->sum + out * out_c, node->weights + tap * out_c, layer->groups, events, n,
-                            pixel * layer->in_c);
+                scatter_tap(in, node->sum + out * out_c, node->weights + tap * out_c, layer->in_c, layer->groups);
                 nvm_mark(marks, out);
                 taps++;
             }
         }
     }
-    node->sops += taps * n * layer->groups;
+    /* Weights that a delta of 0 met in a row are not counted: no event asked for them. */
+    node->sops += taps * in->n * layer->groups;
 }
 
 void nvm_dwconv_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
 {
+    const nvm_layer *layer = node->layer;
     const nvm_event *events = node->in[0]->events;
     size_t n = node->in[0]->n_events;
-    uint32_t in_c = node->layer->in_c;
+    chunk in;
     for (size_t k = 0; k < n;) {
-        uint32_t pixel = events[k].index / in_c;
-        uint32_t first = pixel * in_c;
-        size_t part = 1;
-        while (k + part < n && events[k + part].index - first < in_c) {
-            part++;
+        in.events = events + k;
+        in.pixel = events[k].index / layer->in_c;
+        uint32_t start = in.pixel * layer->in_c;
+        in.first = (events[k].index - start) / CHUNK * CHUNK;
+        in.width = layer->in_c - in.first < CHUNK ? layer->in_c - in.first : CHUNK;
+        start += in.first;
+        for (in.n = 1; k + in.n < n && events[k + in.n].index - start < in.width;) {
+            in.n++;
         }
-        scatter_pixel(node, &scratch->marks, events + k, part, pixel);
-        k += part;
+        in.is_row = layer->groups == 1 && in.n * 8 >= in.width;
+        if (in.is_row) {
+            memset(in.delta, 0, sizeof in.delta);
+            for (size_t e = 0; e < in.n; e++) {
+                in.delta[in.events[e].index - start] = in.events[e].delta;
+            }
+        }
+        scatter_chunk(node, &scratch->marks, &in);
+        k += in.n;
     }
     nvm_fire_marked(node, scratch);
 }

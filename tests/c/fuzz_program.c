@@ -74,7 +74,8 @@ static void try_program(const void *records, uint32_t n, const uint8_t *bytes, s
     nvm_layer *layers = exact_copy(records, n * sizeof *layers);
     uint8_t *arena = exact_copy(bytes, len);
     nvm_status status = nvm_program_init(&program, layers, n, arena, len, &bad);
-    if (status == NVM_OK && nvm_session_size(&program) < 1 << 20 && pass_work(layers, n) < 3e6) {
+    double sweeps = status == NVM_OK && program.unit ? 255.0 : 1.0;
+    if (status == NVM_OK && nvm_session_size(&program) < 1 << 20 && pass_work(layers, n) * sweeps < 1e6) {
         run(&program, seed);
     }
     free(layers);

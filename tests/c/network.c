@@ -150,7 +150,7 @@ static void random_clamp(network *net, nvm_layer *layer)
 static uint32_t random_channels(network *net)
 {
     static const uint8_t sizes[] = {1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33, 40};
-    return sizes[random_in(&net->seed, 0, (int32_t)sizeof sizes - 1)];
+    return net->wide ? 300 : sizes[random_in(&net->seed, 0, (int32_t)sizeof sizes - 1)];
 }
 
 /* A window over `in`; the output keeps at least one row and column. */

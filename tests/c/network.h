@@ -7,7 +7,7 @@
 
 #include "nvm.h"
 
-enum { MAX_LAYERS = 24, ARENA_BYTES = 1 << 21 };
+enum { MAX_LAYERS = 24, ARENA_BYTES = 1 << 19 };
 
 typedef struct shape {
     uint32_t h, w, c;
@@ -20,6 +20,7 @@ typedef struct network {
     uint32_t n;
     size_t len;
     uint64_t seed;
+    int wide; /* more channels than any buffer on the kernel's stack has room for */
     _Alignas(64) uint8_t arena[ARENA_BYTES];
 } network;
 

@@ -204,6 +204,20 @@ static void each_kind_alone(void)
     }
 }
 
+static void wide_layers(void)
+{
+    for (uint32_t kind = NVM_DENSE; kind < NVM_KIND_COUNT; kind++) {
+        for (uint64_t round = 0; round < 4; round++) {
+            network *net = network_new(90000 + 100 * kind + round);
+            net->wide = 1;
+            (void)add_input(net, (shape){2, 2, 300}, -5);
+            (void)add_random(net, (nvm_kind)kind, 0);
+            set_flags(net, round == 3);
+            run_trial(net, round == 3 ? 2 : 8);
+        }
+    }
+}
+
 static network *random_network(uint64_t round, uint32_t depth)
 {
     network *net = network_new(77777 + round);
@@ -247,6 +261,7 @@ static void unit_spikes_at_rest(void)
 int main(void)
 {
     RUN(each_kind_alone);
+    RUN(wide_layers);
     RUN(random_networks);
     RUN(unit_spikes_at_rest);
     return REPORT();
