@@ -203,6 +203,7 @@ class Fleet:
         vm.slot.max_streams = vm.deployment.vm.max_streams
         read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         # What is alive now is never looked at again: its pages stay shared with the workers.
+        gc.collect()
         gc.freeze()
         # A signal before the child has its own handlers would run the supervisor's.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
