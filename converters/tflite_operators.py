@@ -337,6 +337,17 @@ def _pack(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
     return operators.Pack(**raw.place, axis=raw.options(tflite.PackOptions).Axis())
 
 
+def _leaky_relu(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
+    alpha = float(raw.options(tflite.LeakyReluOptions).Alpha())
+    return operators.LeakyRelu(**raw.place, alpha=alpha)
+
+
+def _gelu(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
+    return operators.Gelu(
+        **raw.place, approximate=bool(raw.options(tflite.GeluOptions).Approximate())
+    )
+
+
 def _plain(kind: type[Operator]) -> Decoder:
     """An operator without options."""
     return lambda raw, _: kind(**raw.place)
@@ -345,6 +356,7 @@ def _plain(kind: type[Operator]) -> Decoder:
 _ANY = 1 << 10
 _OP = tflite.BuiltinOperator
 DECODERS: dict[int, Entry] = {
+    _OP.ABS: Entry(_plain(operators.Abs), 1, 1),
     _OP.ADD: Entry(_add, 2, 2),
     _OP.AVERAGE_POOL_2D: Entry(_average_pool, 1, 1),
     _OP.BATCH_TO_SPACE_ND: Entry(_batch_to_space, 3, 3),
@@ -353,18 +365,31 @@ DECODERS: dict[int, Entry] = {
     _OP.DEPTHWISE_CONV_2D: Entry(_depthwise, 2, 3),
     _OP.DEPTH_TO_SPACE: Entry(_depth_to_space, 1, 1),
     _OP.DEQUANTIZE: Entry(_plain(operators.Dequantize), 1, 1),
+    _OP.ELU: Entry(_plain(operators.Elu), 1, 1),
+    _OP.EXP: Entry(_plain(operators.Exp), 1, 1),
     _OP.EXPAND_DIMS: Entry(_expand_dims, 2, 2),
     _OP.FULLY_CONNECTED: Entry(_fully_connected, 2, 3),
     _OP.GATHER: Entry(_gather, 2, 2),
+    _OP.GELU: Entry(_gelu, 1, 1),
+    _OP.HARD_SWISH: Entry(_plain(operators.HardSwish), 1, 1),
+    _OP.LEAKY_RELU: Entry(_leaky_relu, 1, 1),
+    _OP.LOG: Entry(_plain(operators.Log), 1, 1),
+    _OP.LOGISTIC: Entry(_plain(operators.Logistic), 1, 1),
     _OP.MAX_POOL_2D: Entry(_max_pool, 1, 1),
     _OP.MEAN: Entry(_mean, 2, 2),
+    _OP.NEG: Entry(_plain(operators.Neg), 1, 1),
     _OP.PACK: Entry(_pack, 1, _ANY),
     _OP.PAD: Entry(_pad, 2, 2),
     _OP.PADV2: Entry(_pad_value, 3, 3),
     _OP.QUANTIZE: Entry(_plain(operators.Quantize), 1, 1),
     _OP.REDUCE_PROD: Entry(_reduce_prod, 2, 2),
+    _OP.RELU6: Entry(_plain(operators.Relu6), 1, 1),
+    _OP.RELU: Entry(_plain(operators.Relu), 1, 1),
+    _OP.RELU_0_TO_1: Entry(_plain(operators.Relu0To1), 1, 1),
+    _OP.RELU_N1_TO_1: Entry(_plain(operators.ReluN1To1), 1, 1),
     _OP.RESHAPE: Entry(_reshape, 1, 2),
     _OP.RESIZE_NEAREST_NEIGHBOR: Entry(_resize_nearest, 2, 2),
+    _OP.RSQRT: Entry(_plain(operators.Rsqrt), 1, 1),
     _OP.SHAPE: Entry(_plain(operators.ShapeOf), 1, 1),
     _OP.SLICE: Entry(_slice, 3, 3),
     _OP.SOFTMAX: Entry(_softmax, 1, 1),
@@ -372,8 +397,10 @@ DECODERS: dict[int, Entry] = {
     _OP.SPACE_TO_DEPTH: Entry(_space_to_depth, 1, 1),
     _OP.SPLIT: Entry(_split, 2, 2, _ANY),
     _OP.SPLIT_V: Entry(_split_v, 3, 3, _ANY),
+    _OP.SQRT: Entry(_plain(operators.Sqrt), 1, 1),
     _OP.SQUEEZE: Entry(_squeeze, 1, 1),
     _OP.STRIDED_SLICE: Entry(_strided_slice, 4, 4),
+    _OP.TANH: Entry(_plain(operators.Tanh), 1, 1),
     _OP.TRANSPOSE: Entry(_transpose, 2, 2),
     _OP.UNPACK: Entry(_unpack, 1, 1, _ANY),
 }

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from case_net import ACTIVATIONS, SAMPLES, Case, Net, image_shape, scale_of
 from movement_cases import FAMILIES as MOVEMENTS
+from unary_cases import FAMILIES as UNARY
 
 
 def fully_connected() -> Iterator[Case]:
@@ -400,6 +401,7 @@ FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (
     dequantize,
     networks,
     *MOVEMENTS,
+    *UNARY,
 )
 CASES: list[Case] = [case for family in FAMILIES for case in family()]
 

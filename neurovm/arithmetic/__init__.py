@@ -6,11 +6,13 @@ uses. Nothing here knows graphs or the kernel.
 """
 
 from neurovm.arithmetic.codes import Activation, Codes
+from neurovm.arithmetic.errors import NoExactRuleError
 from neurovm.arithmetic.fixed_point import Multipliers, multiplier, multipliers, wrap32
-from neurovm.arithmetic.profiles import InputRounding, NoExactRuleError, Profile
+from neurovm.arithmetic.profiles import InputRounding, Profile
 from neurovm.arithmetic.requantizers import Kind, Requantizer
 from neurovm.arithmetic.rules import AddRule, CodeMap, SoftmaxRule
 from neurovm.arithmetic.thresholds import NEVER, ladder, sum_range, thresholds
+from neurovm.arithmetic.unary import UnaryFunction
 from neurovm.arithmetic.xnnpack import Xnnpack
 
 PROFILES: dict[str, Profile] = {Xnnpack.name: Xnnpack()}
@@ -30,6 +32,7 @@ __all__ = [
     "Profile",
     "Requantizer",
     "SoftmaxRule",
+    "UnaryFunction",
     "Xnnpack",
     "ladder",
     "multiplier",

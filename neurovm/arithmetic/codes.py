@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CodeType = Literal["int8", "uint8"]
-Activation = Literal["NONE", "RELU", "RELU6", "RELU_N1_TO_1"]
+Activation = Literal["NONE", "RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1"]
 
 _LIMITS: dict[str, tuple[int, int]] = {"int8": (-128, 127), "uint8": (0, 255)}
 _BOUNDS: dict[str, tuple[float, float]] = {
@@ -23,6 +23,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "RELU": (0.0, math.inf),
     "RELU6": (0.0, 6.0),
     "RELU_N1_TO_1": (-1.0, 1.0),
+    "RELU_0_TO_1": (0.0, 1.0),
 }
 
 

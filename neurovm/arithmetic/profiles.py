@@ -8,13 +8,13 @@ found and what is needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from neurovm.arithmetic.codes import Activation, Codes
 from neurovm.arithmetic.requantizers import Requantizer
 from neurovm.arithmetic.rules import AddRule, CodeMap, SoftmaxRule
-from neurovm.errors import ModelError
+from neurovm.arithmetic.unary import UnaryFunction
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 
 InputRounding = Literal["even_reciprocal", "away_divide"]
 """rint_even(x · f32(1 / scale)) or round_half_away(x / scale), then + zero point."""
-
-
-class NoExactRuleError(ModelError):
-    """The profile has no exact rule for these scales or codes. The text says what would be
-    needed.
-    """
 
 
 class Profile(Protocol):
@@ -64,8 +58,10 @@ class Profile(Protocol):
     def requantize(self, x: Codes, out: Codes, size: int) -> CodeMap:
         """QUANTIZE from codes to codes, on a tensor of `size` elements."""
 
-    def table(self, f: Callable[[float], float], x: Codes, out: Codes) -> NDArray[np.int8]:
-        """int8[256] of a real function of one variable (in double)."""
+    def unary(
+        self, function: UnaryFunction, x: Codes, out: Codes, parameter: float = 0.0
+    ) -> NDArray[np.int8]:
+        """int8[256] of a function of one variable; `parameter` is the α of those that have one."""
 
     def quantize(self, real: NDArray[np.float32], out: Codes) -> NDArray[np.int64]:
         """QUANTIZE from float32: codes of out.dtype, saturated; ValueError on NaN."""

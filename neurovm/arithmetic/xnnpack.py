@@ -9,7 +9,7 @@ goes where: tensorflow/lite/delegates/xnnpack/xnnpack_delegate.cc.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -22,8 +22,9 @@ from neurovm.arithmetic.codes import (
     range_half_even,
     ratio32,
 )
+from neurovm.arithmetic.errors import NoExactRuleError
 from neurovm.arithmetic.fixed_point import multipliers
-from neurovm.arithmetic.profiles import InputRounding, NoExactRuleError
+from neurovm.arithmetic.profiles import InputRounding
 from neurovm.arithmetic.requantizers import Kind, Requantizer
 from neurovm.arithmetic.rules import AddRule, CodeMap, SoftmaxRule
 from neurovm.arithmetic.tables import (
@@ -31,8 +32,9 @@ from neurovm.arithmetic.tables import (
     eight_bit_table,
     exp_table,
     requantizing_table,
-    unary_table_half_even,
 )
+from neurovm.arithmetic.unary import UNARY, UnaryFunction
+from neurovm.arithmetic.xnnpack_unary import XNNPACK_UNARY
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -165,8 +167,11 @@ class Xnnpack:
         table = eight_bit_table(ratio, x, out)
         return CodeMap(head=table, tail=table)
 
-    def table(self, f: Callable[[float], float], x: Codes, out: Codes) -> NDArray[np.int8]:
-        return unary_table_half_even(f, x, out)
+    def unary(
+        self, function: UnaryFunction, x: Codes, out: Codes, parameter: float = 0.0
+    ) -> NDArray[np.int8]:
+        rule = XNNPACK_UNARY.get(function) or UNARY[function]
+        return rule(x, out, parameter)
 
     def quantize(self, real: NDArray[np.float32], out: Codes) -> NDArray[np.int64]:
         """rint(f32(x · f32(1 / s))) + z, saturated."""

@@ -150,6 +150,12 @@ def gather(
     )
 
 
+def table_layer(source: Value, n: int, tables: NDArray[np.int8], run: int = 1) -> Layer:
+    """A TABLE layer: code i of n goes through table (i / run) mod their number."""
+    aux = (len(tables), run)
+    return Layer(kind="TABLE", inputs=(source,), n=n, table0=tables, aux=aux)
+
+
 def joined(
     builder: Builder, tensor: int, values: Sequence[Value], sizes: Sequence[int]
 ) -> tuple[Value, ...]:

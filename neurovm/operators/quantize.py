@@ -11,7 +11,7 @@ import numpy as np
 
 from neurovm.errors import ModelError
 from neurovm.operators.base import Operator, Shape, register
-from neurovm.operators.builder import Layer
+from neurovm.operators.builder import table_layer
 
 if TYPE_CHECKING:
     from neurovm.graph import Tensor
@@ -49,16 +49,8 @@ class Quantize(Operator):
         if all(np.array_equal(t, np.arange(-128, 128)) for t in tables):
             builder.alias(self.outputs[0], builder.value(self.inputs[0]))
             return
-        builder.emit(
-            self.outputs[0],
-            Layer(
-                kind="TABLE",
-                inputs=(builder.value(self.inputs[0]),),
-                n=x.size,
-                table0=np.stack(tables),
-                aux=(len(tables), run),
-            ),
-        )
+        value = builder.value(self.inputs[0])
+        builder.emit(self.outputs[0], table_layer(value, x.size, np.stack(tables), run))
 
 
 @register

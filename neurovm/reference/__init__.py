@@ -5,11 +5,11 @@ It imports arithmetic, graph and operators, never the kernel, so that it stays i
 it judges.
 """
 
-from neurovm.reference import elementwise, layout, linear, pooling, quantize, softmax
+from neurovm.reference import elementwise, layout, linear, pooling, quantize, softmax, unary
 from neurovm.reference.oracle import run
 from neurovm.reference.rules import RULES
 
-FAMILIES = (elementwise, layout, linear, pooling, quantize, softmax)
+FAMILIES = (elementwise, layout, linear, pooling, quantize, softmax, unary)
 """One line a family: importing it registers its rules."""
 
 __all__ = ["FAMILIES", "RULES", "run"]

@@ -52,6 +52,14 @@ class Call(Generic[_Op]):
         """The codes of an input as int64."""
         return self.value(position).astype(np.int64)
 
+    def int8(self, position: int) -> NDArray[np.int64]:
+        """The codes of an input in int8 form: uint8 as code − 128."""
+        return self.codes(position) - (128 if self.tensor(position).dtype == "uint8" else 0)
+
+    def out_codes(self, codes: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Codes in int8 form as the output's own type has them."""
+        return codes.astype(np.int64) + (128 if self.out.dtype == "uint8" else 0)
+
     def steps(self, position: int) -> NDArray[np.float64]:
         """Code − zero point of an input, as float64: sums of products are exact below 2^53."""
         return self.value(position).astype(np.float64) - self.meaning(position).zero_point

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurovm.arithmetic import PROFILES, Codes, NoExactRuleError
+from neurovm.arithmetic import PROFILES, Codes, NoExactRuleError, UnaryFunction
 from neurovm.arithmetic.codes import range_half_away, range_half_even
+from neurovm.arithmetic.inverse_root import inverse_root
+from neurovm.arithmetic.tables import unary_table_half_even
 
 XNNPACK = PROFILES["xnnpack"]
 SCALES = st.floats(2.0**-12, 4.0, width=32)
@@ -197,6 +199,23 @@ def test_a_bound_at_a_half_goes_to_the_even_code() -> None:
 
 @given(CODES, CODES)
 def test_a_table_of_the_identity_is_the_nearest_code(x: Codes, out: Codes) -> None:
-    table = XNNPACK.table(lambda v: v, x, out)
+    table = unary_table_half_even(lambda v: v, x, out)
     real = (ALL - x.zero_point) * x.scale / out.scale + out.zero_point
     assert np.abs(table - np.clip(real, -128, 127)).max() <= 0.5 + 2.0**-20 * np.abs(real).max()
+
+
+@pytest.mark.parametrize("function", ["sqrt", "rsqrt"])
+def test_roots_of_negative_codes_are_refused(function: UnaryFunction) -> None:
+    with pytest.raises(NoExactRuleError, match="lowest code"):
+        XNNPACK.unary(function, Codes(0.1, -127), Codes(0.1, 0))
+
+
+def test_a_negative_slope_outside_the_range_of_xnnpack_is_refused() -> None:
+    with pytest.raises(NoExactRuleError, match="alpha"):
+        XNNPACK.unary("leaky_relu", Codes(50.0, 0), Codes(0.1, 0), -0.5)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 255, 12345, 255**2 * 3000])
+def test_inverse_roots_are_close(n: int) -> None:
+    mantissa, exponent = inverse_root(n)
+    assert abs(mantissa * 2.0 ** (exponent - 31) * n**0.5 - 1) < 1e-4

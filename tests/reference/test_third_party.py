@@ -21,10 +21,12 @@ GOLDEN = shared_files.ROOT / "golden" / "ops"
 SAMPLES = 60
 # Whole families of the recorded set that are converted; of "LIN" the int8 forms.
 FAMILIES = {
-    "ADD": 16, "AVERAGE_POOL_2D": 7, "CONCATENATION": 5, "D2S": 2, "DEQUANTIZE": 4, "LIN": 55,
-    "MAX_POOL_2D": 3, "MEAN": 9, "PAD": 2, "PADCONV": 2, "PADV2": 2, "QUANTIZE": 31,
-    "QUANTIZE_F": 2, "RESIZE_NN": 6, "S2D": 2, "SOFTMAX": 7, "SPLIT": 2, "STRIDED_SLICE": 2,
-    "TRANSPOSE": 2,
+    "ABS": 7, "ADD": 16, "AVERAGE_POOL_2D": 7, "CONCATENATION": 5, "D2S": 2, "DEQUANTIZE": 4,
+    "ELU": 7, "EXP": 6, "GELU": 11, "HARD_SWISH": 7, "LEAKY_RELU": 9, "LIN": 55, "LOG": 4,
+    "LOGISTIC": 7, "MAX_POOL_2D": 3, "MEAN": 9, "NEG": 4, "PAD": 2, "PADCONV": 2, "PADV2": 2,
+    "QUANTIZE": 31, "QUANTIZE_F": 2, "RELU": 9, "RELU6": 9, "RELU_0_TO_1": 4, "RELU_N1_TO_1": 6,
+    "RESIZE_NN": 6, "RSQRT": 4, "S2D": 2, "SOFTMAX": 7, "SPLIT": 2, "SQRT": 4, "STRIDED_SLICE": 2,
+    "TANH": 7, "TRANSPOSE": 2,
 }  # fmt: skip
 
 
