@@ -218,6 +218,47 @@ static void wide_layers(void)
     }
 }
 
+/* Every rule on accumulators of the whole int32 range, which wrap, and with multipliers of any size. */
+static void extreme_accumulators(void)
+{
+    for (uint64_t round = 0; round < 140; round++) {
+        network *net = network_new(60000 + round);
+        int32_t table[2][256];
+        (void)add_input(net, (shape){1, 1, 300}, -5);
+        nvm_layer *layer = &net->layers[add_random(net, NVM_ADD, 0)];
+        nvm_requant rule = (nvm_requant)(NVM_RQ_FP32 + round % 6);
+        for (int i = 0; i < 512; i++) {
+            int size = random_in(&net->seed, 0, 31);
+            table[i / 256][i % 256] = (int32_t)((int64_t)random_u64(&net->seed) >> (32 + size));
+        }
+        table[0][0] = table[1][1] = INT32_MIN;
+        table[0][1] = table[1][0] = INT32_MAX;
+        layer->off_table0 = network_put(net, table[0], sizeof table[0]);
+        layer->off_table1 = network_put(net, table[1], sizeof table[1]);
+        layer->aux[0] = 0;
+        add_requant(net, layer, rule, 1, (double)(UINT64_C(1) << random_in(&net->seed, 1, 40)));
+        if (layer->aux[0] > 31) {
+            layer->aux[0] = 31;
+        }
+        layer->off_scale = rule == NVM_RQ_SHIFT ? 0 : layer->off_scale;
+        set_flags(net, 0);
+        run_trial(net, 4);
+    }
+    for (nvm_kind kind = NVM_DENSE; kind <= NVM_DWCONV; kind++) {
+        network *net = network_new(61000 + kind);
+        (void)add_input(net, (shape){2, 3, 8}, -5);
+        nvm_layer *layer = &net->layers[add_random(net, kind, 0)];
+        int32_t bias[64];
+        for (int c = 0; c < 64; c++) {
+            bias[c] = c % 2 ? INT32_MAX - c : INT32_MIN + c;
+        }
+        CHECK(layer->out_c <= 64);
+        layer->off_bias = network_put(net, bias, sizeof bias);
+        set_flags(net, 0);
+        run_trial(net, 30);
+    }
+}
+
 static network *random_network(uint64_t round, uint32_t depth)
 {
     network *net = network_new(77777 + round);
@@ -262,6 +303,7 @@ int main(void)
 {
     RUN(each_kind_alone);
     RUN(wide_layers);
+    RUN(extreme_accumulators);
     RUN(random_networks);
     RUN(unit_spikes_at_rest);
     return REPORT();
