@@ -92,7 +92,7 @@ static network *patched_network(const uint8_t *data, size_t size)
     (void)add_input(net, (shape){1 + seed % 4, 1 + seed / 4 % 5, 1 + seed / 20 % 9}, 5);
     net->layers[0].flags = spiking ? NVM_FLAG_SPIKES : seed % 11 == 0 ? NVM_FLAG_UNIT : 0;
     while (net->n < depth) {
-        nvm_kind kind = (nvm_kind)random_in(&net->seed, NVM_DENSE, spiking ? NVM_DWCONV : NVM_SOFTMAX);
+        nvm_kind kind = (nvm_kind)random_in(&net->seed, NVM_DENSE, spiking ? NVM_DWCONV : NVM_KIND_COUNT - 1);
         uint32_t made = spiking ? add_spiking(net, kind, NVM_LIF, net->n - 1) : add_random(net, kind, net->n - 1);
         net->layers[made].flags = (uint8_t)(NVM_FLAG_OUTPUT | (seed % 11 == 0 && !spiking ? NVM_FLAG_UNIT : 0));
     }

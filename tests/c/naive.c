@@ -240,6 +240,11 @@ void naive_codes(const network *net, uint32_t index, int8_t *const *codes)
             out[i] = bytes[i / layer->aux[1] % layer->aux[0] * 256 + (uint32_t)(q0[i] + 128)];
         }
         break;
+    case NVM_TABLE2:
+        for (uint32_t i = 0; i < layer->n; i++) {
+            out[i] = bytes[(q0[i] + 128) * 256 + q1[i] + 128];
+        }
+        break;
     case NVM_SOFTMAX:
         naive_softmax(net, layer, q0, out);
         break;

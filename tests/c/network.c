@@ -290,58 +290,104 @@ static uint32_t same_size(network *net, uint32_t in)
     return net->layers[other].n == net->layers[in].n ? other : in;
 }
 
-uint32_t add_random(network *net, nvm_kind kind, uint32_t in)
+static nvm_requant random_rule(network *net)
 {
     static const uint8_t rules[] = {NVM_RQ_FP32, NVM_RQ_FP32, NVM_RQ_DOUBLE, NVM_RQ_SINGLE,
                                     NVM_RQ_HALFUP, NVM_RQ_SHIFT, NVM_RQ_AFFINE};
-    nvm_requant requant = (nvm_requant)rules[random_in(&net->seed, 0, (int32_t)sizeof rules - 1)];
-    shape from = net->shapes[in];
+    return (nvm_requant)rules[random_in(&net->seed, 0, (int32_t)sizeof rules - 1)];
+}
+
+static void add_weighted(network *net, nvm_kind kind, uint32_t in)
+{
     nvm_layer *layer = &net->layers[net->n];
-    double fan_in;
+    double fan_in = add_synapses(net, kind, in);
+    layer->zero_in = (int8_t)random_in(&net->seed, -128, 127);
+    layer->off_bias = put_words(net, layer->out_c, -5000, 5000);
+    add_requant(net, layer, random_rule(net), layer->out_c, 8000.0 * sqrt(fan_in));
+    random_clamp(net, layer);
+}
+
+static void add_sum(network *net, uint32_t in)
+{
+    uint32_t other = same_size(net, in);
+    nvm_layer *layer = add_unary(net, NVM_ADD, net->shapes[in], in);
+    layer->n_in = 2;
+    layer->in[1] = other;
+    layer->off_table0 = put_words(net, 256, -1048576, 1048576);
+    layer->off_table1 = put_words(net, 256, -1048576, 1048576);
+    add_requant(net, layer, random_rule(net), 1, 1 << 20);
+    random_clamp(net, layer);
+}
+
+static void add_pool(network *net, nvm_kind kind, uint32_t in)
+{
+    shape from = net->shapes[in];
+    nvm_layer *layer = add_unary(net, kind, from, in);
+    shape out = random_window(net, layer, from, 1);
+    set_window(layer, from, out);
+    net->shapes[net->n - 1] = out;
+    random_clamp(net, layer);
+}
+
+static void add_mean(network *net, uint32_t in)
+{
     uint32_t n = net->layers[in].n;
+    nvm_layer *layer = add_unary(net, NVM_MEAN, (shape){1, 1, random_channels(net)}, in);
+    layer->off_table0 = put_words(net, n, 0, (int32_t)layer->n - 1);
+    add_requant(net, layer, random_rule(net), 1, 100.0 * sqrt(n));
+    random_clamp(net, layer);
+}
+
+static void add_table(network *net, uint32_t in)
+{
+    nvm_layer *layer = add_unary(net, NVM_TABLE, net->shapes[in], in);
+    layer->aux[0] = (uint32_t)random_in(&net->seed, 1, 3);
+    layer->aux[1] = (uint32_t)random_in(&net->seed, 1, 5);
+    layer->off_table0 = put_codes(net, layer->aux[0] * 256);
+}
+
+/* The table is one a network, because it is large. */
+static void add_table2(network *net, uint32_t in)
+{
+    uint32_t other = same_size(net, in), shared = 0;
+    for (uint32_t i = 0; i < net->n; i++) {
+        shared = net->layers[i].kind == NVM_TABLE2 ? net->layers[i].off_table0 : shared;
+    }
+    nvm_layer *layer = add_unary(net, NVM_TABLE2, net->shapes[in], in);
+    layer->n_in = 2;
+    layer->in[1] = other;
+    layer->off_table0 = shared != 0 ? shared : put_codes(net, 256 * 256);
+}
+
+uint32_t add_random(network *net, nvm_kind kind, uint32_t in)
+{
     switch (kind) {
     case NVM_DENSE:
     case NVM_CONV:
     case NVM_DWCONV:
-        fan_in = add_synapses(net, kind, in);
-        layer->zero_in = (int8_t)random_in(&net->seed, -128, 127);
-        layer->off_bias = put_words(net, layer->out_c, -5000, 5000);
-        add_requant(net, layer, requant, layer->out_c, 8000.0 * sqrt(fan_in));
-        random_clamp(net, layer);
+        add_weighted(net, kind, in);
         break;
     case NVM_ADD:
-        layer->in[1] = same_size(net, in);
-        (void)add_unary(net, kind, from, in);
-        layer->n_in = 2;
-        layer->off_table0 = put_words(net, 256, -1048576, 1048576);
-        layer->off_table1 = put_words(net, 256, -1048576, 1048576);
-        add_requant(net, layer, requant, 1, 1 << 20);
-        random_clamp(net, layer);
+        add_sum(net, in);
         break;
     case NVM_AVGPOOL:
     case NVM_MAXPOOL:
-        (void)add_unary(net, kind, from, in);
-        net->shapes[net->n - 1] = random_window(net, layer, from, 1);
-        set_window(layer, from, net->shapes[net->n - 1]);
-        random_clamp(net, layer);
+        add_pool(net, kind, in);
         break;
     case NVM_MEAN:
-        (void)add_unary(net, kind, (shape){1, 1, random_channels(net)}, in);
-        layer->off_table0 = put_words(net, n, 0, (int32_t)layer->n - 1);
-        add_requant(net, layer, requant, 1, 100.0 * sqrt(n));
-        random_clamp(net, layer);
+        add_mean(net, in);
         break;
     case NVM_MAP:
         add_map(net, in);
         break;
     case NVM_TABLE:
-        (void)add_unary(net, kind, from, in);
-        layer->aux[0] = (uint32_t)random_in(&net->seed, 1, 3);
-        layer->aux[1] = (uint32_t)random_in(&net->seed, 1, 5);
-        layer->off_table0 = put_codes(net, layer->aux[0] * 256);
+        add_table(net, in);
         break;
     case NVM_SOFTMAX:
         add_softmax(net, in);
+        break;
+    case NVM_TABLE2:
+        add_table2(net, in);
         break;
     default:
         abort();

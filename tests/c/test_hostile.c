@@ -92,6 +92,7 @@ static void shapes(void)
     REFUSED(NVM_TABLE, NVM_E_RANGE, layer->aux[1] = 0);
     REFUSED(NVM_TABLE, NVM_E_SIZE, layer->aux[0] = UINT32_MAX);
     REFUSED(NVM_ADD, NVM_E_FORMAT, layer->n--);
+    REFUSED(NVM_TABLE2, NVM_E_FORMAT, layer->n--);
 }
 
 static void offsets(void)
@@ -102,6 +103,7 @@ static void offsets(void)
     REFUSED(NVM_DENSE, NVM_E_SIZE, net->len -= 64);
     REFUSED(NVM_DENSE, NVM_E_FORMAT, layer->off_table0 = 64); /* a field it does not name */
     REFUSED(NVM_ADD, NVM_E_SIZE, layer->off_table1 = (uint32_t)net->len - 64);
+    REFUSED(NVM_TABLE2, NVM_E_SIZE, layer->off_table0 = (uint32_t)net->len - 65472);
     REFUSED(NVM_MEAN, NVM_E_SIZE, layer->off_table0 = (uint32_t)net->len - 64);
     REFUSED(NVM_SOFTMAX, NVM_E_SIZE, layer->off_table0 = (uint32_t)net->len - 64);
     REFUSED(NVM_MAP, NVM_E_SIZE, layer->off_table1 = (uint32_t)net->len - 64);

@@ -9,7 +9,8 @@
 #include "nvm_test.h"
 
 static const char *const kind_names[] = {"input",   "const",   "dense", "conv", "dwconv", "add",
-                                         "avgpool", "maxpool", "mean",  "map",  "table",  "softmax"};
+                                         "avgpool", "maxpool", "mean",  "map",  "table",  "softmax",
+                                         "table2"};
 
 typedef struct trial {
     network *net;
@@ -270,7 +271,7 @@ static network *random_network(uint64_t round, uint32_t depth)
         (void)add_const(net, random_shape(&net->seed));
     }
     while (net->n < depth) {
-        nvm_kind kind = (nvm_kind)random_in(&net->seed, NVM_DENSE, NVM_SOFTMAX);
+        nvm_kind kind = (nvm_kind)random_in(&net->seed, NVM_DENSE, NVM_KIND_COUNT - 1);
         uint32_t in = random_in(&net->seed, 0, 2) ? net->n - 1 : (uint32_t)random_in(&net->seed, 0, (int32_t)net->n - 1);
         uint32_t made = add_random(net, kind, in);
         if (random_in(&net->seed, 0, 3) == 0) {
