@@ -30,6 +30,7 @@ cdef extern from "nvm.h" nogil:
         NVM_MAP
         NVM_TABLE
         NVM_SOFTMAX
+        NVM_TABLE2
 
     ctypedef enum nvm_neuron:
         NVM_SD

@@ -20,7 +20,8 @@ ALIGN: Final[int]
 MAX_LAYERS: Final[int]
 
 KINDS: Final[dict[str, int]]
-"""INPUT, CONST, DENSE, CONV, DWCONV, ADD, AVGPOOL, MAXPOOL, MEAN, MAP, TABLE, SOFTMAX."""
+"""INPUT, CONST, DENSE, CONV, DWCONV, ADD, AVGPOOL, MAXPOOL, MEAN, MAP, TABLE, SOFTMAX,
+TABLE2."""
 NEURONS: Final[dict[str, int]]
 """SD, IF, LIF."""
 REQUANTS: Final[dict[str, int]]

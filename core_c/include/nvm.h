@@ -84,6 +84,7 @@ typedef enum nvm_kind {
                       d = row maximum - q, t[0] > 0. Sigma = ((t[d_0] + t[d_1]) + ...) in float, in order;
                       inv = 1.0f / (Sigma * scale[0]);
                       y = clamp(round_half_away(t[d] * inv) + zero_out, lo, hi) */
+    NVM_TABLE2,    /* y[i] = table0[q0[i] + 128][q1[i] + 128]; table0 = int8[256][256], both inputs n codes */
     NVM_KIND_COUNT
 } nvm_kind;
 

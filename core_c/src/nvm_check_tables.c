@@ -129,6 +129,14 @@ static nvm_status check_table(const nvm_program *program, const nvm_layer *layer
     return nvm_arena_holds(program, layer->off_table0, (uint64_t)layer->aux[0] * 256) ? NVM_OK : NVM_E_SIZE;
 }
 
+static nvm_status check_table2(const nvm_program *program, const nvm_layer *layer)
+{
+    if (program->layers[layer->in[0]].n != layer->n || program->layers[layer->in[1]].n != layer->n) {
+        return NVM_E_FORMAT;
+    }
+    return nvm_arena_holds(program, layer->off_table0, 256 * 256) ? NVM_OK : NVM_E_SIZE;
+}
+
 static nvm_status check_softmax(const nvm_program *program, const nvm_layer *layer)
 {
     if (program->layers[layer->in[0]].n != layer->n || layer->out_h == 0 || layer->out_c == 0 ||
@@ -159,6 +167,8 @@ nvm_status nvm_check_tables(const nvm_program *program, const nvm_layer *layer)
         return check_table(program, layer);
     case NVM_SOFTMAX:
         return check_softmax(program, layer);
+    case NVM_TABLE2:
+        return check_table2(program, layer);
     default:
         return NVM_E_ARG;
     }
