@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import array
+import ast
 import gc
 import subprocess
 import sys
@@ -280,3 +281,22 @@ def test_the_kernel_needs_no_numpy() -> None:
     top = Path(_kernel.__file__).parents[1]
     code = "import sys, neurovm._kernel; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=top).returncode == 0
+
+
+def test_the_stub_names_what_the_module_has() -> None:
+    stub = ast.parse((Path(_kernel.__file__).parent / "_kernel.pyi").read_text("utf-8"))
+    typed = {}
+    for node in stub.body:
+        if isinstance(node, ast.ClassDef):
+            typed[node.name] = {f.name for f in node.body if isinstance(f, ast.FunctionDef)}
+        elif isinstance(node, ast.FunctionDef):
+            typed[node.name] = set()
+        elif isinstance(node, ast.AnnAssign):
+            assert isinstance(node.target, ast.Name)
+            typed[node.target.id] = set()
+    imported = {"BackendError", "BundleError", "ShapeError"}
+    assert {name for name in dir(_kernel) if name[0] != "_"} - imported == set(typed)
+    for name, members in typed.items():
+        if members:
+            public = {member for member in vars(getattr(_kernel, name)) if member[0] != "_"}
+            assert public == members - {"__init__"}
