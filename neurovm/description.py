@@ -168,7 +168,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def identity(self) -> str:
         """sha256 (hex) of the canonical manifest without certificate, deployment and seal."""
-        return msgspec.structs.replace(self, certificate=None, deploy=None)._digest()
+        plain = msgspec.structs.replace(self, certificate=None, deploy=None)
+        return plain._digest()  # noqa: SLF001 - a method of its own class
 
     def sealed(self) -> Manifest:
         """The same manifest with its own digest in `sha256.manifest`."""
