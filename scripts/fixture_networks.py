@@ -80,3 +80,22 @@ def digits_resnet() -> keras.Model:
     x = layers.ReLU()(layers.Add()([_conv(layers.MaxPooling2D(2)(x), 20, 1), y]))
     x = layers.GlobalAveragePooling2D()(x)
     return keras.Model(inputs, layers.Softmax()(layers.Dense(10)(x)))
+
+
+def keyword_dscnn() -> keras.Model:
+    """Spectrograms of 16 frames and 12 bands to 6 words; every layer has a rate-coded form."""
+    x = inputs = keras.Input((16, 12, 1))
+    x = layers.ReLU()(_conv(x, 12, 3, strides=2, padding="same"))
+    x = layers.DepthwiseConv2D(3, strides=2, padding="same", use_bias=False)(x)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.ReLU()(_conv(x, 16, 1))
+    x = layers.Flatten()(layers.AveragePooling2D((1, 3))(x))
+    return keras.Model(inputs, layers.Softmax()(layers.Dense(6)(x)))
+
+
+def vibration_mlp() -> keras.Model:
+    """48 amplitudes of a machine's vibration to 5 states."""
+    inputs = keras.Input((48,))
+    x = layers.Dense(32, activation="relu")(inputs)
+    x = layers.Dense(16, activation="relu")(x)
+    return keras.Model(inputs, layers.Softmax()(layers.Dense(5)(x)))

@@ -4,9 +4,10 @@
     python scripts/train_fixtures.py [--only NAME ...]
 
 needs tensorflow and scikit-learn, nothing of neurovm. Data: scikit-learn's digits (8 × 8 pixels,
-0..16) and the simulated plant of `examples/pump`. Everything starts from `SEED`. Writes
-`tests/fixtures/*.tflite` with sample inputs and the table in `tests/fixtures/README.md`, and
-`examples/pump/pump.tflite`.
+0..16), the simulated plant of `examples/pump`, the tones and the machine of `template_data.py`.
+Everything starts from `SEED`. Writes `tests/fixtures/*.tflite` with sample inputs and the table in
+`tests/fixtures/README.md`, `examples/pump/pump.tflite`, and for the templates of `neurovm create`
+model, samples, answers and labels in `neurovm/templates/*/`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 import fixture_networks
 import keras
 import numpy as np
+import template_data
 import tensorflow as tf
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -33,9 +36,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from examples.pump import dataset  # noqa: E402  (needs the line above)
+from examples.pump.faults import CLASSES  # noqa: E402
 
 SEED = 20260101
 FIXTURES = ROOT / "tests" / "fixtures"
+TEMPLATES = ROOT / "neurovm" / "templates"
+TEMPLATE_ROWS = 100
 PUMP = ROOT / "examples" / "pump" / "pump.tflite"
 
 
@@ -109,6 +115,26 @@ def pump_windows() -> Data:
     )
 
 
+def _simulated(make: Callable[[int, int], tuple[np.ndarray, np.ndarray]], each: int) -> Data:
+    (x_train, y_train), (x_test, y_test) = make(SEED, each), make(SEED + 1, each // 4)
+    return Data(
+        x_train=x_train.astype(np.float32),
+        y_train=y_train,
+        x_test=x_test.astype(np.float32),
+        y_test=y_test,
+    )
+
+
+def keyword() -> Data:
+    """Spectrograms of words made of tones: (n, 16, 12, 1)."""
+    return _simulated(template_data.keyword, 300)
+
+
+def vibration() -> Data:
+    """Amplitudes of 16 orders on 3 axes of a simulated machine: (n, 48)."""
+    return _simulated(template_data.vibration, 400)
+
+
 # ---- the list -----------------------------------------------------------------------------------
 
 
@@ -168,6 +194,24 @@ FIXTURE_LIST: tuple[Fixture, ...] = (
         epochs=40,
         io=tf.uint8,
         note="uint8 in and out; ADD, PAD, MAXPOOL, MEAN",
+    ),
+    Fixture(
+        name="keyword",
+        path=TEMPLATES / "keyword" / "model.tflite",
+        data=keyword,
+        build=fixture_networks.keyword_dscnn,
+        epochs=60,
+        io=tf.float32,
+        note="a template: synthetic tones, no speech",
+    ),
+    Fixture(
+        name="vibration",
+        path=TEMPLATES / "vibration" / "model.tflite",
+        data=vibration,
+        build=fixture_networks.vibration_mlp,
+        epochs=25,
+        io=tf.float32,
+        note="a template: a simulated machine",
     ),
 )
 
@@ -277,6 +321,26 @@ def write_samples() -> None:
     np.savetxt(FIXTURES / "pump_rows.csv", table, formats, ",", header=header, comments="")
 
 
+def write_templates() -> None:
+    """What `neurovm create` copies: models, and test rows as real values with their classes."""
+    for name, source in (("digits", FIXTURES / "digits_mlp.tflite"), ("plant", PUMP)):
+        (TEMPLATES / name).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, TEMPLATES / name / "model.tflite")
+    classes = {
+        "digits": (digits(), [str(i) for i in range(10)]),
+        "plant": (pump_snapshots(), list(CLASSES)),
+        "keyword": (keyword(), list(template_data.WORDS)),
+        "vibration": (vibration(), list(template_data.STATES)),
+    }
+    for name, (data, labels) in classes.items():
+        folder = TEMPLATES / name
+        chosen = np.random.default_rng(SEED).permutation(len(data.y_test))[:TEMPLATE_ROWS]
+        rows = data.x_test[chosen].reshape(len(chosen), -1)
+        np.savetxt(folder / "samples.csv", rows, "%.4g", ",")
+        np.savetxt(folder / "answers.txt", data.y_test[chosen], "%d")
+        (folder / "labels.txt").write_text("\n".join(labels) + "\n")
+
+
 def write_table(figures: list[dict[str, object]]) -> None:
     """Replace the table between the two markers of the README."""
     lines = [
@@ -304,10 +368,13 @@ def main() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
     FIXTURES.mkdir(parents=True, exist_ok=True)
+    for f in FIXTURE_LIST:
+        f.path.parent.mkdir(parents=True, exist_ok=True)
     figures = [make(f) for f in FIXTURE_LIST if not only or f.name in only]
     if not only:
         write_samples()
         write_table(figures)
+    write_templates()
 
 
 if __name__ == "__main__":

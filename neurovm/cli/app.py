@@ -16,6 +16,8 @@ import neurovm
 from neurovm.cli.exits import Exit, code_of, text_of
 
 COMMANDS = {
+    "create": "neurovm.cli.create",
+    "build": "neurovm.cli.build",
     "convert": "neurovm.cli.convert",
     "inspect": "neurovm.cli.inspect",
     "explain": "neurovm.cli.explain",
@@ -25,6 +27,7 @@ COMMANDS = {
     "info": "neurovm.cli.info",
     "check": "neurovm.cli.daemon",
     "config": "neurovm.cli.daemon",
+    "schema": "neurovm.cli.schema",
     "service": "neurovm.cli.service",
     "completion": "neurovm.cli.completion",
 }
@@ -44,6 +47,8 @@ answers bit for bit what LiteRT answers.
 
 \b
 Examples:
+  neurovm create hello-world               a folder with a VM that works
+  neurovm build hello-world                check its manifest, write hello-world.nvm
   neurovm convert model.tflite             write model.nvm beside it
   neurovm verify model.tflite              compare with LiteRT, layer by layer
   neurovm explain model.nvm                what became of every operator

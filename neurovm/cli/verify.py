@@ -114,7 +114,13 @@ def _model(source: Path, bundle: Path | None, profile: str, coding: str, *, quie
     import neurovm
 
     if bundle is not None:
-        return neurovm.load(bundle)
+        model = neurovm.load(bundle)
+        if model.approximate:
+            raise click.UsageError(
+                f"{bundle} is rate-coded and approximates its source on purpose; "
+                f"`neurovm build` shows how far it agrees"
+            )
+        return model
     if not models.is_tflite(source):
         raise click.UsageError(
             f"{source} is no .tflite: SOURCE is the original, --model the .nvm to judge"

@@ -135,3 +135,11 @@ def test_bench_of_wrong_files(run, tmp_path: Path, bundle: Path, dscnn: Path) ->
     ran = run("bench", bundle, "--source", dscnn, "--seconds", "0.05")
     assert ran.code == Exit.DATA
     assert "digits_mlp.tflite" in ran.err
+
+
+def test_a_rate_coded_bundle_is_not_measured_by_identity(run, mlp: Path, tmp_path: Path) -> None:
+    with neurovm.convert_tflite(mlp, coding="rate", steps=4) as model:
+        bundle = model.save(tmp_path / "rate.nvm")
+    ran = run("verify", mlp, "--model", bundle)
+    assert ran.code == Exit.USAGE
+    assert "rate-coded" in ran.err

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`neurovm build`: neurovm.yaml and its model become a bundle that carries the manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from neurovm import manifest
+from neurovm.cli import models, options, show
+from neurovm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from neurovm.cli.calibration import Calibrated
+    from neurovm.manifest import Manifest
+    from neurovm.model import Model
+
+
+@click.command()
+@click.argument("folder", type=options.FILE, default=".", required=False)
+@click.option(
+    "--to", "target", type=options.FILE, metavar="FILE", help="The bundle. [default: NAME.nvm]"
+)
+@click.option("--no-calibration", is_flag=True, help="Do not run the calibration samples.")
+@options.output()
+@options.quiet
+def build(folder: Path, target: Path | None, no_calibration: bool, form: str, quiet: bool) -> None:
+    """Build the VM in FOLDER (default: here): check neurovm.yaml, convert, write NAME.nvm.
+
+    A model beyond the manifest's budgets of neurons and synapses is refused with figures. Where the
+    manifest names calibration samples they are run: with `encoding: rate` that shows how far the
+    approximation agrees with the exact network, by the number of steps.
+
+    \b
+    Examples:
+      neurovm build
+      neurovm build hello-world -o json
+      neurovm build --to /etc/neurovmd/vm.d/pump.nvm
+    """
+    found = manifest.read(folder)
+    vm = found.vm
+    with _convert(found, quiet=quiet) as model:
+        check_budgets(found, model)
+        _check_deployment(found, model)
+        measured = None
+        if vm.calibration is not None and not no_calibration:
+            from neurovm.cli import calibration
+
+            measured = calibration.run(found, model, quiet=quiet)
+        goal = found.folder / f"{vm.name}.nvm" if target is None else target
+        goal = models.destination(found.source(), goal, force=False)
+        with model.with_deploy(manifest.as_deploy(vm)) as deployable:
+            models.save(deployable, goal)
+        result = _result(model, goal, measured)
+    if not show.data(form, result) and not quiet:
+        _print(result, measured)
+
+
+def _convert(found: Manifest, *, quiet: bool) -> Model:
+    import neurovm
+
+    vm, source = found.vm, found.source()
+    labels = None if vm.labels is None else models.read_labels(found.path(vm.labels))
+    with show.waiting(f"converting {source.name}", quiet=quiet):
+        return neurovm.convert_tflite(
+            source,
+            profile=vm.profile,
+            coding=vm.coding,
+            labels=labels,
+            name=vm.name,
+            steps=vm.steps,
+        )
+
+
+def check_budgets(found: Manifest, model: Model) -> None:
+    """ConfigError where the model has more neurons or synapses than the manifest allows."""
+    for what in ("neurons", "synapses"):
+        budget = getattr(found.vm.hardware, what)
+        size = getattr(model.manifest, what)
+        if budget is not None and size > budget:
+            raise found.error(
+                f"hardware.{what}",
+                f"a budget of {budget:,}",
+                f"{size:,} or more ({model.manifest.source.name} has {size:,} {what})",
+            )
+
+
+def _check_deployment(found: Manifest, model: Model) -> None:
+    """Let the daemon judge what `inputs` and `output` hold; ConfigError at the manifest's key."""
+    from neurovm.cli import deployment
+
+    error = deployment.judge(found.vm, model)
+    if error is None:
+        return
+    if error.key.split(".")[0].split("[")[0] in ("inputs", "output"):
+        raise found.error(error.key, error.found, error.accepted)
+    raise ConfigError(str(found.folder / manifest.FILE), error.key, error.found, error.accepted)
+
+
+def _result(model: Model, target: Path, measured: Calibrated | None) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "name": model.name,
+        "file": str(target),
+        "bytes": target.stat().st_size,
+        "sha256": model.sha256,
+        "source": model.manifest.source.name,
+        "profile": model.profile,
+        "coding": model.coding,
+        "approx": model.approximate,
+        "neurons": model.manifest.neurons,
+        "synapses": model.manifest.synapses,
+        "macs": model.manifest.macs,
+        "session_bytes": model.manifest.limits.session_bytes,
+    }
+    if measured is not None:
+        facts["calibration"] = measured.as_dict()
+    return facts
+
+
+def _print(result: dict[str, Any], measured: Calibrated | None) -> None:
+    pairs = [(k.replace("_", " "), v) for k, v in result.items() if k != "calibration"]
+    show.facts(pairs)
+    if measured is not None:
+        click.echo("")
+        measured.show()
