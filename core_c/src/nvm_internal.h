@@ -107,6 +107,10 @@ int nvm_arena_holds(const nvm_program *program, uint32_t offset, uint64_t bytes)
 /* Lays out a session at base, or measures only (base NULL, session NULL). Returns the bytes. */
 size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session *session);
 
+/* nvm_session_init without the first dense pass. */
+nvm_status nvm_session_open(void *mem, size_t len, const nvm_program *program, nvm_counters *counters,
+                            nvm_session **out);
+
 /* One dense pass from the inputs' wanted codes; sends and counts nothing. */
 void nvm_session_pass(nvm_session *session);
 

@@ -43,7 +43,7 @@ nvm_status nvm_predict(const nvm_program *program, void *scratch, size_t len, co
             goto done;
         }
     }
-    status = nvm_session_init(scratch, len, program, NULL, &session);
+    status = nvm_session_open(scratch, len, program, NULL, &session);
     if (status != NVM_OK) {
         goto done;
     }

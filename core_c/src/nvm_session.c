@@ -151,7 +151,24 @@ size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session
     return mem.used;
 }
 
-nvm_status nvm_session_init(void *mem, size_t len, const nvm_program *program, nvm_counters *counters,
+/* Every input at its zero point, every constant in place, every potential 0. */
+static void begin(nvm_session *session)
+{
+    for (uint32_t i = 0; i < session->program->n_layers; i++) {
+        nvm_node *node = &session->nodes[i];
+        const nvm_layer *layer = node->layer;
+        if (layer->kind == NVM_INPUT) {
+            memset(node->wanted, (layer->flags & NVM_FLAG_SPIKES) ? 0 : layer->zero_out, layer->n);
+        } else if (layer->kind == NVM_CONST) {
+            memcpy(node->codes, node->table0, layer->n);
+        } else if (layer->neuron != NVM_SD) {
+            memset(node->codes, 0, layer->n);
+            memset(node->acc, 0, layer->n * sizeof *node->acc);
+        }
+    }
+}
+
+nvm_status nvm_session_open(void *mem, size_t len, const nvm_program *program, nvm_counters *counters,
                             nvm_session **out)
 {
     nvm_status status = NVM_OK;
@@ -169,9 +186,19 @@ nvm_status nvm_session_init(void *mem, size_t len, const nvm_program *program, n
     session->program = program;
     session->counters = counters != NULL ? counters : &session->own;
     (void)nvm_session_layout(program, mem, session);
+    begin(session);
     *out = session;
-    status = nvm_session_reset(session);
 done:
+    return status;
+}
+
+nvm_status nvm_session_init(void *mem, size_t len, const nvm_program *program, nvm_counters *counters,
+                            nvm_session **out)
+{
+    nvm_status status = nvm_session_open(mem, len, program, counters, out);
+    if (status == NVM_OK) {
+        nvm_session_pass(*out);
+    }
     return status;
 }
 
@@ -182,18 +209,7 @@ nvm_status nvm_session_reset(nvm_session *session)
         status = NVM_E_ARG;
         goto done;
     }
-    for (uint32_t i = 0; i < session->program->n_layers; i++) {
-        nvm_node *node = &session->nodes[i];
-        const nvm_layer *layer = node->layer;
-        if (layer->kind == NVM_INPUT) {
-            memset(node->wanted, (layer->flags & NVM_FLAG_SPIKES) ? 0 : layer->zero_out, layer->n);
-        } else if (layer->kind == NVM_CONST) {
-            memcpy(node->codes, node->table0, layer->n);
-        } else if (layer->neuron != NVM_SD) {
-            memset(node->codes, 0, layer->n);
-            memset(node->acc, 0, layer->n * sizeof *node->acc);
-        }
-    }
+    begin(session);
     nvm_session_pass(session);
 done:
     return status;
