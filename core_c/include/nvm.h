@@ -202,7 +202,8 @@ size_t nvm_session_size(const nvm_program *program);
 /* mem: NVM_ALIGN-aligned, len >= nvm_session_size. counters may be NULL (then the session's own are
  * used), are 8-byte aligned and must outlive the session. Every input starts at its zero point (zero_out
  * of the INPUT layer; 0 for spikes), primed by one dense pass that is not counted. */
-nvm_status nvm_session_init(void *mem, size_t len, const nvm_program *program, nvm_counters *counters, nvm_session **out);
+nvm_status nvm_session_init(void *mem, size_t len, const nvm_program *program,
+                            nvm_counters *counters, nvm_session **out);
 
 /* Back to the state after nvm_session_init; counters are kept. */
 nvm_status nvm_session_reset(nvm_session *session);
@@ -212,12 +213,14 @@ nvm_status nvm_session_step(nvm_session *session, const int8_t *codes, size_t n)
 
 /* Absolute codes for some elements of the concatenated inputs, any order, a later entry wins. Every
  * index is checked before any effect. n may be 0 (a step in which nothing changed). */
-nvm_status nvm_session_update(nvm_session *session, const uint32_t *index, const int8_t *code, size_t n);
+nvm_status nvm_session_update(nvm_session *session, const uint32_t *index, const int8_t *code,
+                              size_t n);
 
 /* Port 0 .. n_outputs - 1, or UINT32_MAX for all outputs concatenated. *codes stays valid and is
  * rewritten by the next call. *changed: whether any of these codes differs from before the last step
  * (spiking outputs: whether any spiked). Pointers may be NULL. */
-nvm_status nvm_session_output(const nvm_session *session, uint32_t port, const int8_t **codes, size_t *n, int *changed);
+nvm_status nvm_session_output(const nvm_session *session, uint32_t port, const int8_t **codes,
+                              size_t *n, int *changed);
 
 nvm_status nvm_session_layer(const nvm_session *session, uint32_t layer, nvm_layer_view *view);
 
@@ -228,11 +231,13 @@ size_t nvm_predict_size(const nvm_program *program);
 
 /* rows independent dense runs from codes_in to codes_out codes each, no state kept. scratch:
  * NVM_ALIGN-aligned, >= nvm_predict_size. Programs with spiking layers: NVM_E_UNSUPPORTED. */
-nvm_status nvm_predict(const nvm_program *program, void *scratch, size_t len, const int8_t *in, int8_t *out, size_t rows);
+nvm_status nvm_predict(const nvm_program *program, void *scratch, size_t len, const int8_t *in,
+                       int8_t *out, size_t rows);
 
 /* NaN: NVM_E_RANGE, nothing promised about codes. scale finite and > 0; zero in [-128, 127].
  * Infinities saturate. */
-nvm_status nvm_quantize_f32(const float *x, size_t n, float scale, int32_t zero, nvm_rounding rounding, int8_t *codes);
+nvm_status nvm_quantize_f32(const float *x, size_t n, float scale, int32_t zero,
+                            nvm_rounding rounding, int8_t *codes);
 
 /* x = (float)(code - zero) * scale */
 nvm_status nvm_dequantize_s8(const int8_t *codes, size_t n, float scale, int32_t zero, float *x);

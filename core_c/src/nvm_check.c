@@ -5,24 +5,26 @@
  */
 #include "nvm_internal.h"
 
-#define REQUIRE(condition)     \
-    do {                       \
-        if (!(condition)) {    \
-            return NVM_E_FORMAT; \
-        }                      \
+#define REQUIRE(condition)                                                                         \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            return NVM_E_FORMAT;                                                                   \
+        }                                                                                          \
     } while (0)
 
 #define MAX_POOL_TAPS (UINT64_C(1) << 23) /* so that |S| <= 2^30 */
 
 int nvm_arena_holds(const nvm_program *program, uint32_t offset, uint64_t bytes)
 {
-    return offset % NVM_ALIGN == 0 && offset <= program->arena_len && bytes <= program->arena_len - offset;
+    return offset % NVM_ALIGN == 0 && offset <= program->arena_len &&
+           bytes <= program->arena_len - offset;
 }
 
 static uint64_t product3(uint64_t a, uint64_t b, uint64_t c)
 {
     uint64_t ab, abc;
-    return __builtin_mul_overflow(a, b, &ab) || __builtin_mul_overflow(ab, c, &abc) ? UINT64_MAX : abc;
+    return __builtin_mul_overflow(a, b, &ab) || __builtin_mul_overflow(ab, c, &abc) ? UINT64_MAX
+                                                                                    : abc;
 }
 
 static uint32_t n_of(const nvm_program *program, const nvm_layer *layer, uint32_t p)
@@ -47,7 +49,8 @@ static nvm_status check_neuron(const nvm_program *program, const nvm_layer *laye
         REQUIRE(nvm_is_spiking(&program->layers[layer->in[p]]) == spiking);
     }
     if (!spiking) {
-        REQUIRE(layer->leak_q16 == 0 && layer->theta == 0 && layer->reset == 0 && layer->reset_value == 0);
+        REQUIRE(layer->leak_q16 == 0 && layer->theta == 0 && layer->reset == 0 &&
+                layer->reset_value == 0);
         return NVM_OK;
     }
     REQUIRE(has_weights(layer) && layer->requant == NVM_RQ_NONE && layer->zero_in == 0);
@@ -59,13 +62,13 @@ static nvm_status check_neuron(const nvm_program *program, const nvm_layer *laye
 /* Which fields a kind names; the others must be 0, so that a later version may give them a meaning.
  * lo and hi are bounds everywhere. */
 enum {
-    WINDOW = 1,   /* in_h .. out_c, k_h .. pad_l, groups */
+    WINDOW = 1, /* in_h .. out_c, k_h .. pad_l, groups */
     IN_C = 2,
     OUT_C = 4,
-    ROWS = 8,     /* out_h */
+    ROWS = 8,      /* out_h */
     SYNAPSES = 16, /* zero_in, off_weights, off_bias */
-    CODE = 32,    /* zero_out */
-    RULE = 64,    /* off_scale, off_shift, aux[0] */
+    CODE = 32,     /* zero_out */
+    RULE = 64,     /* off_scale, off_shift, aux[0] */
     TABLE0 = 128,
     TABLE1 = 256,
     WEIGHTS = 512, /* off_weights, of something else */
@@ -97,7 +100,8 @@ static int others_are_zero(const nvm_layer *layer)
     bits |= has & (WINDOW | ROWS) ? 0 : layer->out_h;
     if (!(has & WINDOW)) {
         bits |= layer->in_h | layer->in_w | layer->out_w | layer->groups;
-        bits |= (unsigned)layer->k_h | layer->k_w | layer->stride_h | layer->stride_w | layer->dil_h | layer->dil_w;
+        bits |= (unsigned)layer->k_h | layer->k_w | layer->stride_h | layer->stride_w |
+                layer->dil_h | layer->dil_w;
         bits |= layer->pad_t != 0 || layer->pad_l != 0;
     }
     bits |= has & (SYNAPSES | WEIGHTS) ? 0 : layer->off_weights;
@@ -115,9 +119,9 @@ static int others_are_zero(const nvm_layer *layer)
 static nvm_status check_common(const nvm_program *program, uint32_t index)
 {
     static const uint8_t inputs[NVM_KIND_COUNT][2] = {
-        [NVM_INPUT] = {0, 0}, [NVM_CONST] = {0, 0},   [NVM_DENSE] = {1, 1},   [NVM_CONV] = {1, 1},
-        [NVM_DWCONV] = {1, 1}, [NVM_ADD] = {2, 2},    [NVM_AVGPOOL] = {1, 1}, [NVM_MAXPOOL] = {1, 1},
-        [NVM_MEAN] = {1, 1},  [NVM_MAP] = {1, 2},     [NVM_TABLE] = {1, 1},   [NVM_SOFTMAX] = {1, 1},
+        [NVM_INPUT] = {0, 0},  [NVM_CONST] = {0, 0}, [NVM_DENSE] = {1, 1},   [NVM_CONV] = {1, 1},
+        [NVM_DWCONV] = {1, 1}, [NVM_ADD] = {2, 2},   [NVM_AVGPOOL] = {1, 1}, [NVM_MAXPOOL] = {1, 1},
+        [NVM_MEAN] = {1, 1},   [NVM_MAP] = {1, 2},   [NVM_TABLE] = {1, 1},   [NVM_SOFTMAX] = {1, 1},
         [NVM_TABLE2] = {2, 2},
     };
     const nvm_layer *layer = &program->layers[index];
@@ -207,7 +211,8 @@ static nvm_status check_conv(const nvm_program *program, const nvm_layer *layer)
     if (status != NVM_OK) {
         return status;
     }
-    REQUIRE(layer->groups != 0 && layer->in_c % layer->groups == 0 && layer->out_c % layer->groups == 0);
+    REQUIRE(layer->groups != 0 && layer->in_c % layer->groups == 0 &&
+            layer->out_c % layer->groups == 0);
     uint64_t taps = (uint64_t)layer->k_h * layer->k_w;
     return check_weights(program, layer, product3(taps, layer->in_c / layer->groups, layer->out_c));
 }

@@ -11,13 +11,15 @@ static int is_finite(float x)
     return x >= -FLT_MAX && x <= FLT_MAX;
 }
 
-static nvm_status check_integer_rule(const nvm_program *program, const nvm_layer *layer, uint32_t channels)
+static nvm_status check_integer_rule(const nvm_program *program, const nvm_layer *layer,
+                                     uint32_t channels)
 {
     if (!nvm_arena_holds(program, layer->off_scale, (uint64_t)channels * 4) ||
         !nvm_arena_holds(program, layer->off_shift, (uint64_t)channels * 4)) {
         return NVM_E_SIZE;
     }
-    const int32_t *m = nvm_arena_at(program, layer->off_scale), *e = nvm_arena_at(program, layer->off_shift);
+    const int32_t *m = nvm_arena_at(program, layer->off_scale),
+                  *e = nvm_arena_at(program, layer->off_shift);
     for (uint32_t c = 0; c < channels; c++) {
         if (m[c] < 0 || e[c] < -31 || e[c] > 30) {
             return NVM_E_RANGE;
@@ -28,7 +30,8 @@ static nvm_status check_integer_rule(const nvm_program *program, const nvm_layer
 
 nvm_status nvm_check_requant(const nvm_program *program, const nvm_layer *layer, uint32_t channels)
 {
-    const float *scale = nvm_arena_at(program, layer->off_scale), *shift = nvm_arena_at(program, layer->off_shift);
+    const float *scale = nvm_arena_at(program, layer->off_scale),
+                *shift = nvm_arena_at(program, layer->off_shift);
     switch (layer->requant) {
     case NVM_RQ_FP32:
         if (!nvm_arena_holds(program, layer->off_scale, (uint64_t)channels * 4)) {
@@ -41,7 +44,8 @@ nvm_status nvm_check_requant(const nvm_program *program, const nvm_layer *layer,
         }
         return NVM_OK;
     case NVM_RQ_AFFINE:
-        if (!nvm_arena_holds(program, layer->off_scale, 4) || !nvm_arena_holds(program, layer->off_shift, 4)) {
+        if (!nvm_arena_holds(program, layer->off_scale, 4) ||
+            !nvm_arena_holds(program, layer->off_shift, 4)) {
             return NVM_E_SIZE;
         }
         return is_finite(*scale) && is_finite(*shift) ? NVM_OK : NVM_E_RANGE;
@@ -68,8 +72,8 @@ static nvm_status check_mean(const nvm_program *program, const nvm_layer *layer)
 }
 
 /* targets is the inverse of source: every i with source[i] = j once, ascending, and nothing else. */
-static nvm_status check_inverse(const nvm_layer *layer, const int32_t *source, const uint32_t *offsets,
-                                const uint32_t *targets, uint32_t total)
+static nvm_status check_inverse(const nvm_layer *layer, const int32_t *source,
+                                const uint32_t *offsets, const uint32_t *targets, uint32_t total)
 {
     uint32_t filled = 0;
     for (uint32_t i = 0; i < layer->n; i++) {
@@ -126,12 +130,14 @@ static nvm_status check_table(const nvm_program *program, const nvm_layer *layer
     if (layer->aux[0] == 0 || layer->aux[1] == 0) {
         return NVM_E_RANGE;
     }
-    return nvm_arena_holds(program, layer->off_table0, (uint64_t)layer->aux[0] * 256) ? NVM_OK : NVM_E_SIZE;
+    return nvm_arena_holds(program, layer->off_table0, (uint64_t)layer->aux[0] * 256) ? NVM_OK
+                                                                                      : NVM_E_SIZE;
 }
 
 static nvm_status check_table2(const nvm_program *program, const nvm_layer *layer)
 {
-    if (program->layers[layer->in[0]].n != layer->n || program->layers[layer->in[1]].n != layer->n) {
+    if (program->layers[layer->in[0]].n != layer->n ||
+        program->layers[layer->in[1]].n != layer->n) {
         return NVM_E_FORMAT;
     }
     return nvm_arena_holds(program, layer->off_table0, 256 * 256) ? NVM_OK : NVM_E_SIZE;
@@ -147,7 +153,8 @@ static nvm_status check_softmax(const nvm_program *program, const nvm_layer *lay
         !nvm_arena_holds(program, layer->off_scale, 4)) {
         return NVM_E_SIZE;
     }
-    const float *t = nvm_arena_at(program, layer->off_table0), *scale = nvm_arena_at(program, layer->off_scale);
+    const float *t = nvm_arena_at(program, layer->off_table0),
+                *scale = nvm_arena_at(program, layer->off_scale);
     for (uint32_t d = 0; d < 256; d++) {
         if (!is_finite(t[d]) || t[d] < 0.0f) {
             return NVM_E_RANGE;

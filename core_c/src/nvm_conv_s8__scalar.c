@@ -6,8 +6,8 @@
 #include "nvm_rows_s8__scalar.h"
 
 /* Adds n events of one input pixel to one output pixel through one tap, group by group. */
-static void scatter_tap(nvm_node *node, int32_t *sum, const int8_t *tap, const nvm_event *events, size_t n,
-                        uint32_t first)
+static void scatter_tap(nvm_node *node, int32_t *sum, const int8_t *tap, const nvm_event *events,
+                        size_t n, uint32_t first)
 {
     const nvm_layer *layer = node->layer;
     size_t out_c = layer->out_c;
@@ -24,13 +24,14 @@ static void scatter_tap(nvm_node *node, int32_t *sum, const int8_t *tap, const n
         while (k + part < n && events[k + part].index - start < in_group) {
             part++;
         }
-        nvm_rows_events_s8__scalar(sum + group * out_group, tap + group * out_group, out_c, events + k, part,
-                                   start, out_group);
+        nvm_rows_events_s8__scalar(sum + group * out_group, tap + group * out_group, out_c,
+                                   events + k, part, start, out_group);
         k += part;
     }
 }
 
-static void scatter_pixel(nvm_node *node, nvm_marks *marks, const nvm_event *events, size_t n, uint32_t pixel)
+static void scatter_pixel(nvm_node *node, nvm_marks *marks, const nvm_event *events, size_t n,
+                          uint32_t pixel)
 {
     const nvm_layer *layer = node->layer;
     size_t out_c = layer->out_c, in_group = layer->in_c / layer->groups;
@@ -46,8 +47,8 @@ static void scatter_pixel(nvm_node *node, nvm_marks *marks, const nvm_event *eve
             if (j >= 0) {
                 size_t out = (size_t)y * layer->out_w + (size_t)x;
                 size_t tap = (size_t)i * layer->k_w + (size_t)j;
-                scatter_tap(node, node->sum + out * out_c, node->weights + tap * in_group * out_c, events, n,
-                            pixel * layer->in_c);
+                scatter_tap(node, node->sum + out * out_c, node->weights + tap * in_group * out_c,
+                            events, n, pixel * layer->in_c);
                 nvm_mark(marks, out);
                 taps++;
             }
@@ -88,17 +89,19 @@ static void gather_pixel(const nvm_node *node, int32_t *sum, int32_t y, int32_t 
         int32_t row = y * node->rows.stride - node->rows.pad + i * node->rows.dil;
         int32_t col = x * node->cols.stride - node->cols.pad + j_first * node->cols.dil;
         const int8_t *in = codes + ((size_t)row * layer->in_w + (size_t)col) * in_c;
-        const int8_t *tap = node->weights + ((size_t)i * layer->k_w + (size_t)j_first) * in_group * out_c;
+        const int8_t *tap =
+            node->weights + ((size_t)i * layer->k_w + (size_t)j_first) * in_group * out_c;
         size_t run = (size_t)(j_end - j_first);
         if (layer->groups == 1 && node->cols.dil == 1) {
             /* The taps of one row read consecutive codes and weights. */
             nvm_rows_codes_s8__scalar(sum, tap, out_c, in, run * in_c, layer->zero_in, out_c);
             continue;
         }
-        for (size_t j = 0; j < run; j++, in += (size_t)node->cols.dil * in_c, tap += in_group * out_c) {
+        for (size_t j = 0; j < run;
+             j++, in += (size_t)node->cols.dil * in_c, tap += in_group * out_c) {
             for (size_t g = 0; g < layer->groups; g++) {
-                nvm_rows_codes_s8__scalar(sum + g * out_group, tap + g * out_group, out_c, in + g * in_group,
-                                          in_group, layer->zero_in, out_group);
+                nvm_rows_codes_s8__scalar(sum + g * out_group, tap + g * out_group, out_c,
+                                          in + g * in_group, in_group, layer->zero_in, out_group);
             }
         }
     }

@@ -25,12 +25,12 @@
  */
 #include "nvm_internal.h"
 
-#define WEIGHT_NS 0.09f        /* a weight applied in a row: DENSE, CONV; either way */
-#define NEURON_NS 0.4f         /* a neuron requantised and compared */
-#define EVENT_TAP_NS 0.3f      /* an event and one tap, beyond the weights */
-#define PIXEL_TAP_NS 3.0f      /* a pixel with events and one tap */
+#define WEIGHT_NS        0.09f /* a weight applied in a row: DENSE, CONV; either way */
+#define NEURON_NS        0.4f  /* a neuron requantised and compared */
+#define EVENT_TAP_NS     0.3f  /* an event and one tap, beyond the weights */
+#define PIXEL_TAP_NS     3.0f  /* a pixel with events and one tap */
 #define SINGLE_WEIGHT_NS 1.0f  /* DWCONV: a weight that an event meets alone */
-#define ROW_WEIGHT_NS 0.12f    /* DWCONV: a weight of a full run */
+#define ROW_WEIGHT_NS    0.12f /* DWCONV: a weight of a full run */
 
 static float least(float a, float b)
 {
@@ -88,10 +88,12 @@ static float window_ns(const nvm_node *node, float events, float pixels)
         each += (float)layer->groups * SINGLE_WEIGHT_NS;
     }
     float synapses = events * each;
-    if (layer->kind == NVM_DWCONV && layer->groups == 1) { /* many channels of a pixel go as one row */
+    if (layer->kind == NVM_DWCONV &&
+        layer->groups == 1) { /* many channels of a pixel go as one row */
         synapses = least(synapses, pixels * (float)layer->in_c * 2.0f * ROW_WEIGHT_NS);
     }
-    return node->taps * (synapses + pixels * PIXEL_TAP_NS) + reached * (float)layer->out_c * NEURON_NS;
+    return node->taps * (synapses + pixels * PIXEL_TAP_NS) +
+           reached * (float)layer->out_c * NEURON_NS;
 }
 
 /* Pixels, or rows, of so many codes that have an event. */
@@ -114,7 +116,8 @@ static float windowed_events_ns(const nvm_node *node, float events)
     const nvm_layer *layer = node->layer;
     float most = least(events, (float)layer->in_h * (float)layer->in_w);
     float ns = window_ns(node, events, most);
-    if (ns >= node->full_ns && window_ns(node, events, events / (float)layer->in_c) < node->full_ns) {
+    if (ns >= node->full_ns &&
+        window_ns(node, events, events / (float)layer->in_c) < node->full_ns) {
         ns = window_ns(node, events, (float)count_pixels(node->in[0], layer->in_c));
     }
     return ns;
@@ -126,7 +129,8 @@ int nvm_prefers_events(const nvm_node *node, size_t received)
     float events = (float)received, ns;
     switch (layer->kind) {
     case NVM_DENSE:
-        ns = events * (EVENT_TAP_NS + (float)layer->out_c * WEIGHT_NS) + (float)layer->n * NEURON_NS;
+        ns =
+            events * (EVENT_TAP_NS + (float)layer->out_c * WEIGHT_NS) + (float)layer->n * NEURON_NS;
         break;
     case NVM_CONV:
     case NVM_DWCONV:
@@ -140,7 +144,8 @@ int nvm_prefers_events(const nvm_node *node, size_t received)
         ns = events * 1.5f;
         break;
     case NVM_SOFTMAX:
-        ns = (float)count_pixels(node->in[0], layer->out_c) * (float)layer->out_c * 3.0f + events * 2.0f;
+        ns = (float)count_pixels(node->in[0], layer->out_c) * (float)layer->out_c * 3.0f +
+             events * 2.0f;
         break;
     default:
         ns = events * 2.4f;

@@ -5,7 +5,7 @@
 #include "nvm_internal.h"
 
 static const nvm_kernel kernels[NVM_KIND_COUNT] = {
-#define NVM_VARIANT(kind, op, types, isa) \
+#define NVM_VARIANT(kind, op, types, isa)                                                          \
     [kind] = {nvm_##op##_events_##types##__##isa, nvm_##op##_full_##types##__##isa},
 #include "nvm_variants.inc"
 #undef NVM_VARIANT

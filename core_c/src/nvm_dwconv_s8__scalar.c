@@ -15,8 +15,8 @@ typedef struct chunk {
     int16_t delta[CHUNK]; /* of every channel, if is_row */
 } chunk;
 
-static void scatter_tap(const chunk *in, int32_t *restrict sum, const int8_t *restrict tap, uint32_t in_c,
-                        uint32_t multiplier)
+static void scatter_tap(const chunk *in, int32_t *restrict sum, const int8_t *restrict tap,
+                        uint32_t in_c, uint32_t multiplier)
 {
     if (in->is_row) {
         sum += in->first;
@@ -50,7 +50,8 @@ static void scatter_chunk(nvm_node *node, nvm_marks *marks, const chunk *in)
             if (j >= 0) {
                 size_t out = (size_t)y * layer->out_w + (size_t)x;
                 size_t tap = (size_t)i * layer->k_w + (size_t)j;
-                scatter_tap(in, node->sum + out * out_c, node->weights + tap * out_c, layer->in_c, layer->groups);
+                scatter_tap(in, node->sum + out * out_c, node->weights + tap * out_c, layer->in_c,
+                            layer->groups);
                 nvm_mark(marks, out);
                 taps++;
             }

@@ -55,14 +55,14 @@ struct nvm_node {
     uint32_t n_events; /* sent in this sweep */
     uint32_t last_events;
     uint64_t sent, sops, macs;
-    float taps;        /* windows that read one input code, on average */
-    float full_ns;     /* estimate of a full run */
-    uint32_t slot;     /* of the event buffer; used while the memory is laid out */
+    float taps;          /* windows that read one input code, on average */
+    float full_ns;       /* estimate of a full run */
+    uint32_t slot;       /* of the event buffer; used while the memory is laid out */
     uint8_t forced, way; /* nvm_way */
-    uint8_t unit;      /* at most one unit spike a neuron and sweep */
-    uint8_t pending;   /* unit: some code is not yet the one wanted */
-    uint8_t behind;    /* unit: so it was after the last sweep; visit every neuron */
-    uint8_t changed;   /* output port: some code differs from before the step */
+    uint8_t unit;        /* at most one unit spike a neuron and sweep */
+    uint8_t pending;     /* unit: some code is not yet the one wanted */
+    uint8_t behind;      /* unit: so it was after the last sweep; visit every neuron */
+    uint8_t changed;     /* output port: some code differs from before the step */
 };
 
 /* One entry a kind: bring the node up to date from the events of its inputs, or from their codes
@@ -72,8 +72,8 @@ typedef struct nvm_kernel {
     nvm_node_fn *events, *full;
 } nvm_kernel;
 
-#define NVM_VARIANT(kind, op, types, isa)                   \
-    nvm_node_fn nvm_##op##_events_##types##__##isa;         \
+#define NVM_VARIANT(kind, op, types, isa)                                                          \
+    nvm_node_fn nvm_##op##_events_##types##__##isa;                                                \
     nvm_node_fn nvm_##op##_full_##types##__##isa;
 #include "nvm_variants.inc"
 #undef NVM_VARIANT
@@ -108,8 +108,8 @@ int nvm_arena_holds(const nvm_program *program, uint32_t offset, uint64_t bytes)
 size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session *session);
 
 /* nvm_session_init without the first dense pass. */
-nvm_status nvm_session_open(void *mem, size_t len, const nvm_program *program, nvm_counters *counters,
-                            nvm_session **out);
+nvm_status nvm_session_open(void *mem, size_t len, const nvm_program *program,
+                            nvm_counters *counters, nvm_session **out);
 
 /* One dense pass from the inputs' wanted codes; sends and counts nothing. */
 void nvm_session_pass(nvm_session *session);
@@ -122,7 +122,8 @@ void nvm_estimate_full(nvm_node *node);
 int nvm_prefers_events(const nvm_node *node, size_t received);
 
 /* R and clamp of n accumulators of consecutive channels, the first of them `channel`. */
-void nvm_requant_s32s8__scalar(const nvm_node *node, const int32_t *acc, size_t channel, size_t n, int8_t *codes);
+void nvm_requant_s32s8__scalar(const nvm_node *node, const int32_t *acc, size_t channel, size_t n,
+                               int8_t *codes);
 
 /* The SD neuron's fire and reset: codes[first .. first + n) become wanted[0 .. n), one event each change. */
 void nvm_neuron_sd_s8__scalar(nvm_node *node, size_t first, const int8_t *wanted, size_t n);

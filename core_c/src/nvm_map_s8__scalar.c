@@ -31,7 +31,8 @@ static void fetch_run(nvm_node *node, size_t first, size_t n)
 
 void nvm_map_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
 {
-    const uint32_t *offsets = node->table1, *targets = (const uint32_t *)(const void *)node->weights;
+    const uint32_t *offsets = node->table1,
+                   *targets = (const uint32_t *)(const void *)node->weights;
     size_t base = 0;
     for (size_t p = 0; p < node->layer->n_in; p++) {
         const nvm_node *in = node->in[p];

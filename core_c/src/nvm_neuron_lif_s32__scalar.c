@@ -30,7 +30,8 @@ void nvm_neuron_lif_s32__scalar(nvm_node *node)
     for (size_t i = 0; i < layer->n;) {
         for (size_t c = 0; c < layer->out_c; c++, i++) {
             /* |u leak| <= 2^47; the three terms stay below 2^34. */
-            int64_t sum = ((node->acc[i] * leak_q16 + (1 << 15)) >> 16) + node->bias[c] + node->sum[i];
+            int64_t sum =
+                ((node->acc[i] * leak_q16 + (1 << 15)) >> 16) + node->bias[c] + node->sum[i];
             int32_t u = saturate_s32(sum);
             int spike = u >= layer->theta;
             node->acc[i] = spike ? reset_of(layer, u) : u;

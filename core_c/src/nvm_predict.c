@@ -28,8 +28,8 @@ void nvm_session_pass(nvm_session *session)
     session->changed = 0;
 }
 
-nvm_status nvm_predict(const nvm_program *program, void *scratch, size_t len, const int8_t *in, int8_t *out,
-                       size_t rows)
+nvm_status nvm_predict(const nvm_program *program, void *scratch, size_t len, const int8_t *in,
+                       int8_t *out, size_t rows)
 {
     nvm_status status;
     nvm_session *session;

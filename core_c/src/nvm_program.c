@@ -6,14 +6,22 @@
 
 nvm_axis nvm_layer_rows(const nvm_layer *layer)
 {
-    return (nvm_axis){.in = (int32_t)layer->in_h, .out = (int32_t)layer->out_h, .k = layer->k_h,
-                      .stride = layer->stride_h, .dil = layer->dil_h, .pad = layer->pad_t};
+    return (nvm_axis){.in = (int32_t)layer->in_h,
+                      .out = (int32_t)layer->out_h,
+                      .k = layer->k_h,
+                      .stride = layer->stride_h,
+                      .dil = layer->dil_h,
+                      .pad = layer->pad_t};
 }
 
 nvm_axis nvm_layer_cols(const nvm_layer *layer)
 {
-    return (nvm_axis){.in = (int32_t)layer->in_w, .out = (int32_t)layer->out_w, .k = layer->k_w,
-                      .stride = layer->stride_w, .dil = layer->dil_w, .pad = layer->pad_l};
+    return (nvm_axis){.in = (int32_t)layer->in_w,
+                      .out = (int32_t)layer->out_w,
+                      .k = layer->k_w,
+                      .stride = layer->stride_w,
+                      .dil = layer->dil_w,
+                      .pad = layer->pad_l};
 }
 
 int nvm_layer_keeps_acc(const nvm_layer *layer)
@@ -84,7 +92,8 @@ static nvm_status add_layer(nvm_program *program, uint32_t index, uint64_t *work
     if (status != NVM_OK) {
         goto done;
     }
-    uint64_t own_work = nvm_layer_work(layer); /* of a hostile program: bounded, or a step never ends */
+    uint64_t own_work =
+        nvm_layer_work(layer); /* of a hostile program: bounded, or a step never ends */
     *neurons += layer->n;
     *work += own_work > NVM_MAX_WORK ? NVM_MAX_WORK + 1 : own_work;
     if (*neurons > NVM_MAX_NEURONS || *work > NVM_MAX_WORK) {

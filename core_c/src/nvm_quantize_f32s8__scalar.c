@@ -25,8 +25,8 @@ static int32_t round_even(float v)
     return (int32_t)((v + 12582912.0f) - 12582912.0f);
 }
 
-nvm_status nvm_quantize_f32(const float *x, size_t n, float scale, int32_t zero, nvm_rounding rounding,
-                            int8_t *codes)
+nvm_status nvm_quantize_f32(const float *x, size_t n, float scale, int32_t zero,
+                            nvm_rounding rounding, int8_t *codes)
 {
     nvm_status status = NVM_OK;
     if ((n != 0 && (x == NULL || codes == NULL)) ||

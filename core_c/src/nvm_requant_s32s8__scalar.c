@@ -34,8 +34,8 @@ static inline float clamp_f32(float v, float lo, float hi)
     return v < hi ? v : hi;
 }
 
-static void requant_fp32(const nvm_layer *layer, const int32_t *restrict acc, const float *restrict scale,
-                         size_t n, int8_t *restrict codes)
+static void requant_fp32(const nvm_layer *layer, const int32_t *restrict acc,
+                         const float *restrict scale, size_t n, int8_t *restrict codes)
 {
     int32_t zero = layer->zero_out;
     float lo = (float)(layer->lo - zero), hi = (float)(layer->hi - zero);
@@ -44,8 +44,8 @@ static void requant_fp32(const nvm_layer *layer, const int32_t *restrict acc, co
     }
 }
 
-static void requant_fp32_one(const nvm_layer *layer, const int32_t *restrict acc, float scale, size_t n,
-                             int8_t *restrict codes)
+static void requant_fp32_one(const nvm_layer *layer, const int32_t *restrict acc, float scale,
+                             size_t n, int8_t *restrict codes)
 {
     int32_t zero = layer->zero_out;
     float lo = (float)(layer->lo - zero), hi = (float)(layer->hi - zero);
@@ -54,8 +54,8 @@ static void requant_fp32_one(const nvm_layer *layer, const int32_t *restrict acc
     }
 }
 
-static void requant_affine(const nvm_layer *layer, const int32_t *restrict acc, float scale, float offset,
-                           size_t n, int8_t *restrict codes)
+static void requant_affine(const nvm_layer *layer, const int32_t *restrict acc, float scale,
+                           float offset, size_t n, int8_t *restrict codes)
 {
     float lo = (float)layer->lo, hi = (float)layer->hi;
     for (size_t i = 0; i < n; i++) {
@@ -84,8 +84,8 @@ static int64_t round_halfup(int32_t a, int32_t m, int32_t e)
     return r == 0 ? x : (x + (INT64_C(1) << (r - 1))) >> r;
 }
 
-static void requant_integer(const nvm_layer *layer, const int32_t *acc, const int32_t *m, const int32_t *e,
-                            size_t step, size_t n, int8_t *codes)
+static void requant_integer(const nvm_layer *layer, const int32_t *acc, const int32_t *m,
+                            const int32_t *e, size_t step, size_t n, int8_t *codes)
 {
     for (size_t i = 0; i < n; i++, m += step, e += step) {
         int64_t r;
@@ -101,7 +101,8 @@ static void requant_integer(const nvm_layer *layer, const int32_t *acc, const in
 }
 
 /* floor((A + 2^(s-1)) / 2^s) = floor(A / 2^s) + the highest bit shifted out: no overflow. */
-static void requant_shift(const nvm_layer *layer, const int32_t *restrict acc, size_t n, int8_t *restrict codes)
+static void requant_shift(const nvm_layer *layer, const int32_t *restrict acc, size_t n,
+                          int8_t *restrict codes)
 {
     int32_t s = (int32_t)layer->aux[0], zero = layer->zero_out, lo = layer->lo, hi = layer->hi;
     for (size_t i = 0; i < n; i++) {
@@ -111,11 +112,13 @@ static void requant_shift(const nvm_layer *layer, const int32_t *restrict acc, s
     }
 }
 
-void nvm_requant_s32s8__scalar(const nvm_node *node, const int32_t *acc, size_t channel, size_t n, int8_t *codes)
+void nvm_requant_s32s8__scalar(const nvm_node *node, const int32_t *acc, size_t channel, size_t n,
+                               int8_t *codes)
 {
     const nvm_layer *layer = node->layer;
     /* ADD and MEAN have one entry in all. */
-    int per_channel = layer->kind == NVM_DENSE || layer->kind == NVM_CONV || layer->kind == NVM_DWCONV;
+    int per_channel =
+        layer->kind == NVM_DENSE || layer->kind == NVM_CONV || layer->kind == NVM_DWCONV;
     const float *scale = node->scale;
     const int32_t *m = node->scale, *e = node->shift;
     switch (layer->requant) {

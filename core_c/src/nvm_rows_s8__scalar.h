@@ -16,13 +16,14 @@
 
 /* Before the inner loop. gcc 12 otherwise turns several rows at a time into gathers (the empty asm
  * forbids it) or unrolls short tiles before it looks for SIMD: 7 and 2 times slower. */
-#define NVM_ROW_BY_ROW       \
-    __asm__ volatile("");    \
+#define NVM_ROW_BY_ROW                                                                             \
+    __asm__ volatile("");                                                                          \
     _Pragma("GCC unroll 1")
 
 /* Rows of a list of events; row = index - first. */
 NVM_INLINE void nvm_event_tile(int32_t *restrict acc, const int8_t *restrict w, size_t stride,
-                               const nvm_event *restrict events, size_t n, uint32_t first, size_t width)
+                               const nvm_event *restrict events, size_t n, uint32_t first,
+                               size_t width)
 {
     uint32_t sum[32];
     for (size_t u = 0; u < width; u++) {
@@ -62,38 +63,39 @@ NVM_INLINE void nvm_code_tile(int32_t *restrict acc, const int8_t *restrict w, s
     }
 }
 
-#define NVM_TILES(tile, ...)                                   \
-    do {                                                       \
-        size_t u_ = 0;                                         \
-        for (; width - u_ >= 32; u_ += 32) {                   \
-            tile(acc + u_, w + u_, stride, __VA_ARGS__, 32);   \
-        }                                                      \
-        if (width - u_ >= 16) {                                \
-            tile(acc + u_, w + u_, stride, __VA_ARGS__, 16);   \
-            u_ += 16;                                          \
-        }                                                      \
-        if (width - u_ >= 8) {                                 \
-            tile(acc + u_, w + u_, stride, __VA_ARGS__, 8);    \
-            u_ += 8;                                           \
-        }                                                      \
-        if (width - u_ >= 4) {                                 \
-            tile(acc + u_, w + u_, stride, __VA_ARGS__, 4);    \
-            u_ += 4;                                           \
-        }                                                      \
-        for (; u_ < width; u_++) {                             \
-            tile(acc + u_, w + u_, stride, __VA_ARGS__, 1);    \
-        }                                                      \
+#define NVM_TILES(tile, ...)                                                                       \
+    do {                                                                                           \
+        size_t u_ = 0;                                                                             \
+        for (; width - u_ >= 32; u_ += 32) {                                                       \
+            tile(acc + u_, w + u_, stride, __VA_ARGS__, 32);                                       \
+        }                                                                                          \
+        if (width - u_ >= 16) {                                                                    \
+            tile(acc + u_, w + u_, stride, __VA_ARGS__, 16);                                       \
+            u_ += 16;                                                                              \
+        }                                                                                          \
+        if (width - u_ >= 8) {                                                                     \
+            tile(acc + u_, w + u_, stride, __VA_ARGS__, 8);                                        \
+            u_ += 8;                                                                               \
+        }                                                                                          \
+        if (width - u_ >= 4) {                                                                     \
+            tile(acc + u_, w + u_, stride, __VA_ARGS__, 4);                                        \
+            u_ += 4;                                                                               \
+        }                                                                                          \
+        for (; u_ < width; u_++) {                                                                 \
+            tile(acc + u_, w + u_, stride, __VA_ARGS__, 1);                                        \
+        }                                                                                          \
     } while (0)
 
-static inline void nvm_rows_events_s8__scalar(int32_t *restrict acc, const int8_t *restrict w, size_t stride,
-                                              const nvm_event *restrict events, size_t n, uint32_t first,
-                                              size_t width)
+static inline void nvm_rows_events_s8__scalar(int32_t *restrict acc, const int8_t *restrict w,
+                                              size_t stride, const nvm_event *restrict events,
+                                              size_t n, uint32_t first, size_t width)
 {
     NVM_TILES(nvm_event_tile, events, n, first);
 }
 
-static inline void nvm_rows_codes_s8__scalar(int32_t *restrict acc, const int8_t *restrict w, size_t stride,
-                                             const int8_t *restrict codes, size_t n, int16_t zero, size_t width)
+static inline void nvm_rows_codes_s8__scalar(int32_t *restrict acc, const int8_t *restrict w,
+                                             size_t stride, const int8_t *restrict codes, size_t n,
+                                             int16_t zero, size_t width)
 {
     NVM_TILES(nvm_code_tile, codes, n, zero);
 }

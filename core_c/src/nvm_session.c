@@ -9,7 +9,7 @@
 
 /* More event buffers than this alive at once: the further layers get one of their own. */
 #define MAX_SLOTS 32u
-#define OWN_SLOT UINT32_MAX
+#define OWN_SLOT  UINT32_MAX
 
 typedef struct block {
     uint8_t *base; /* NULL: measure */
@@ -168,8 +168,8 @@ static void begin(nvm_session *session)
     }
 }
 
-nvm_status nvm_session_open(void *mem, size_t len, const nvm_program *program, nvm_counters *counters,
-                            nvm_session **out)
+nvm_status nvm_session_open(void *mem, size_t len, const nvm_program *program,
+                            nvm_counters *counters, nvm_session **out)
 {
     nvm_status status = NVM_OK;
     if (mem == NULL || program == NULL || program->n_layers == 0 || out == NULL) {
@@ -192,8 +192,8 @@ done:
     return status;
 }
 
-nvm_status nvm_session_init(void *mem, size_t len, const nvm_program *program, nvm_counters *counters,
-                            nvm_session **out)
+nvm_status nvm_session_init(void *mem, size_t len, const nvm_program *program,
+                            nvm_counters *counters, nvm_session **out)
 {
     nvm_status status = nvm_session_open(mem, len, program, counters, out);
     if (status == NVM_OK) {

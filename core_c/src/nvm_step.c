@@ -200,7 +200,8 @@ done:
     return status;
 }
 
-nvm_status nvm_session_update(nvm_session *session, const uint32_t *index, const int8_t *code, size_t n)
+nvm_status nvm_session_update(nvm_session *session, const uint32_t *index, const int8_t *code,
+                              size_t n)
 {
     nvm_status status = NVM_OK;
     nvm_node *node = NULL;

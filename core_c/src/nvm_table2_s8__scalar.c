@@ -9,7 +9,8 @@
 static inline int8_t look_up(const nvm_node *node, size_t i)
 {
     const int8_t *table = node->table0;
-    return table[(size_t)(node->in[0]->codes[i] + 128) * 256 + (size_t)(node->in[1]->codes[i] + 128)];
+    return table[(size_t)(node->in[0]->codes[i] + 128) * 256 +
+                 (size_t)(node->in[1]->codes[i] + 128)];
 }
 
 void nvm_table2_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)

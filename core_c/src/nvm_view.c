@@ -4,8 +4,8 @@
  */
 #include "nvm_internal.h"
 
-nvm_status nvm_session_output(const nvm_session *session, uint32_t port, const int8_t **codes, size_t *n,
-                              int *changed)
+nvm_status nvm_session_output(const nvm_session *session, uint32_t port, const int8_t **codes,
+                              size_t *n, int *changed)
 {
     nvm_status status = NVM_OK;
     const int8_t *start;

@@ -6,21 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "network.h"
+#include "plain.h"
 
 /* Changes are neighbours, as in a moving patch, or lie anywhere. */
 static int in_runs;
 
-static double now_ns(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static uint32_t add_weighted(network *net, nvm_kind kind, uint32_t in, uint32_t out_c, uint16_t k, uint16_t stride)
+static uint32_t add_weighted(network *net, nvm_kind kind, uint32_t in, uint32_t out_c, uint16_t k,
+                             uint16_t stride)
 {
     shape from = net->shapes[in], out = {1, 1, out_c};
     size_t weights;
@@ -109,7 +102,8 @@ static network *resnet8(void)
     network *net = network_new(2);
     (void)add_input(net, (shape){32, 32, 3}, 0);
     uint32_t x = add_weighted(net, NVM_CONV, 0, 16, 3, 1);
-    for (uint16_t channels = 16, stride = 1; channels <= 64; channels = (uint16_t)(channels * 2), stride = 2) {
+    for (uint16_t channels = 16, stride = 1; channels <= 64;
+         channels = (uint16_t)(channels * 2), stride = 2) {
         uint32_t y = add_weighted(net, NVM_CONV, x, channels, 3, stride);
         y = add_weighted(net, NVM_CONV, y, channels, 3, 1);
         x = add_sum(net, y, stride == 1 ? x : add_weighted(net, NVM_CONV, x, channels, 1, stride));
@@ -148,11 +142,13 @@ static double step_ns(const network *net, nvm_way way, double share, double *eve
     int8_t *code = malloc(2 * SETS * n); /* two rounds, so that the same index changes every time */
     double best[SETS], total = 0;
     for (size_t k = 0; k < SETS * n; k++) {
-        index[k] = (uint32_t)((k + k / n * n / SETS) % n); /* a run that starts elsewhere each time */
+        index[k] =
+            (uint32_t)((k + k / n * n / SETS) % n); /* a run that starts elsewhere each time */
         code[k] = (int8_t)random_in(&seed, -128, 127);
         code[k + SETS * n] = (int8_t)random_in(&seed, -128, 127);
     }
-    for (size_t k = 0; !in_runs && share < 1 && k < SETS * n; k++) { /* different indices in random order */
+    for (size_t k = 0; !in_runs && share < 1 && k < SETS * n;
+         k++) { /* different indices in random order */
         size_t first = k / n * n, other = k + random_u64(&seed) % (first + n - k);
         uint32_t held = index[k];
         index[k] = index[other];
@@ -163,7 +159,8 @@ static double step_ns(const network *net, nvm_way way, double share, double *eve
         for (int k = 0; k < SETS; k++) {
             const int8_t *round = code + (size_t)(run % 2) * SETS * n;
             double start = now_ns();
-            (void)nvm_session_update(session, index + (size_t)k * n, round + (size_t)k * n, changes);
+            (void)nvm_session_update(session, index + (size_t)k * n, round + (size_t)k * n,
+                                     changes);
             double ns = now_ns() - start;
             best[k] = run == 0 || ns < best[k] ? ns : best[k];
         }
@@ -178,73 +175,6 @@ static double step_ns(const network *net, nvm_way way, double share, double *eve
     free(index);
     free(code);
     return total;
-}
-
-/* One output pixel of the loop everybody writes first: tap, input channel, output channel. */
-static void plain_pixel(const nvm_layer *layer, const int8_t *w, const int8_t *in, int y, int x, int32_t *acc)
-{
-    size_t in_c = layer->in_c, out_c = layer->out_c;
-    int single = layer->kind == NVM_DWCONV;
-    for (int i = 0; i < layer->k_h; i++) {
-        for (int j = 0; j < layer->k_w; j++, w += (single ? 1 : in_c) * out_c) {
-            int r = y * layer->stride_h + i - layer->pad_t, c = x * layer->stride_w + j - layer->pad_l;
-            if (r < 0 || c < 0 || r >= (int)layer->in_h || c >= (int)layer->in_w) {
-                continue;
-            }
-            const int8_t *q = in + ((size_t)r * layer->in_w + (size_t)c) * in_c;
-            for (size_t p = 0; p < in_c && !single; p++) {
-                for (size_t o = 0; o < out_c; o++) {
-                    acc[o] += w[p * out_c + o] * (q[p] - layer->zero_in);
-                }
-            }
-            for (size_t o = 0; o < out_c && single; o++) {
-                acc[o] += w[o] * (q[o] - layer->zero_in);
-            }
-        }
-    }
-}
-
-static int8_t plain_layer(const network *net, const nvm_layer *layer, const int8_t *in, int8_t *out)
-{
-    static int32_t acc[1024];
-    const int8_t *w = (const int8_t *)net->arena + layer->off_weights;
-    const float *scale = (const float *)(const void *)(net->arena + layer->off_scale);
-    nvm_layer as_conv = *layer;
-    if (layer->kind == NVM_DENSE) {
-        as_conv.in_h = as_conv.in_w = as_conv.out_h = as_conv.out_w = 1;
-        as_conv.k_h = as_conv.k_w = as_conv.stride_h = as_conv.stride_w = 1;
-    }
-    for (uint32_t pixel = 0; pixel < as_conv.out_h * as_conv.out_w; pixel++) {
-        memset(acc, 0, layer->out_c * sizeof *acc);
-        plain_pixel(&as_conv, w, in, (int)(pixel / as_conv.out_w), (int)(pixel % as_conv.out_w), acc);
-        for (size_t o = 0; o < layer->out_c; o++) {
-            float v = (float)acc[o] * scale[o];
-            v = v < 0 ? 0 : v > 255 ? 255 : v;
-            out[pixel * layer->out_c + o] = (int8_t)((int)(v + 0.5f) - 128);
-        }
-    }
-    return out[0];
-}
-
-/* The layers with weights alone. */
-static double plain_ns(const network *net)
-{
-    static int8_t in[1 << 16], out[1 << 16];
-    volatile int8_t sink;
-    double best = 1e18;
-    for (int run = 0; run < 5; run++) {
-        double start = now_ns();
-        for (uint32_t l = 0; l < net->n; l++) {
-            uint8_t kind = net->layers[l].kind;
-            if (kind == NVM_DENSE || kind == NVM_CONV || kind == NVM_DWCONV) {
-                sink = plain_layer(net, &net->layers[l], in, out);
-            }
-        }
-        double ns = now_ns() - start;
-        best = ns < best ? ns : best;
-    }
-    (void)sink;
-    return best;
 }
 
 static void report(const char *name, network *net)
@@ -264,8 +194,8 @@ static void report(const char *name, network *net)
         double by_events = step_ns(net, NVM_EVENTS, shares[i], &events, &taken);
         double dense = step_ns(net, NVM_DENSE_WAY, shares[i], &events, &taken);
         double automatic = step_ns(net, NVM_AUTO, shares[i], &events, &taken);
-        printf("  %8.0f%% %10.0f %10.2f %10.2f %10.2f\n", shares[i] * 100, events, by_events / 1e3, dense / 1e3,
-               automatic / 1e3);
+        printf("  %8.0f%% %10.0f %10.2f %10.2f %10.2f\n", shares[i] * 100, events, by_events / 1e3,
+               dense / 1e3, automatic / 1e3);
     }
     free(net);
 }

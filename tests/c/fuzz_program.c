@@ -67,7 +67,8 @@ static void run(const nvm_program *program, uint64_t seed)
     free(out);
 }
 
-static void try_program(const void *records, uint32_t n, const uint8_t *bytes, size_t len, uint64_t seed)
+static void try_program(const void *records, uint32_t n, const uint8_t *bytes, size_t len,
+                        uint64_t seed)
 {
     nvm_program program;
     uint32_t bad;
@@ -75,7 +76,8 @@ static void try_program(const void *records, uint32_t n, const uint8_t *bytes, s
     uint8_t *arena = exact_copy(bytes, len);
     nvm_status status = nvm_program_init(&program, layers, n, arena, len, &bad);
     double sweeps = status == NVM_OK && program.unit ? 255.0 : 1.0;
-    if (status == NVM_OK && nvm_session_size(&program) < 1 << 20 && pass_work(layers, n) * sweeps < 1e6) {
+    if (status == NVM_OK && nvm_session_size(&program) < 1 << 20 &&
+        pass_work(layers, n) * sweeps < 1e6) {
         run(&program, seed);
     }
     free(layers);
@@ -92,9 +94,12 @@ static network *patched_network(const uint8_t *data, size_t size)
     (void)add_input(net, (shape){1 + seed % 4, 1 + seed / 4 % 5, 1 + seed / 20 % 9}, 5);
     net->layers[0].flags = spiking ? NVM_FLAG_SPIKES : seed % 11 == 0 ? NVM_FLAG_UNIT : 0;
     while (net->n < depth) {
-        nvm_kind kind = (nvm_kind)random_in(&net->seed, NVM_DENSE, spiking ? NVM_DWCONV : NVM_KIND_COUNT - 1);
-        uint32_t made = spiking ? add_spiking(net, kind, NVM_LIF, net->n - 1) : add_random(net, kind, net->n - 1);
-        net->layers[made].flags = (uint8_t)(NVM_FLAG_OUTPUT | (seed % 11 == 0 && !spiking ? NVM_FLAG_UNIT : 0));
+        nvm_kind kind =
+            (nvm_kind)random_in(&net->seed, NVM_DENSE, spiking ? NVM_DWCONV : NVM_KIND_COUNT - 1);
+        uint32_t made = spiking ? add_spiking(net, kind, NVM_LIF, net->n - 1)
+                                : add_random(net, kind, net->n - 1);
+        net->layers[made].flags =
+            (uint8_t)(NVM_FLAG_OUTPUT | (seed % 11 == 0 && !spiking ? NVM_FLAG_UNIT : 0));
     }
     /* Patches: where (bit 15: arena), what. */
     for (size_t k = 4; k + 3 <= size; k += 3) {

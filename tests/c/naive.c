@@ -41,7 +41,8 @@ static int8_t requantise(const network *net, const nvm_layer *layer, int32_t a, 
 {
     const float *scale = (const float *)(const void *)(net->arena + layer->off_scale);
     const float *offset = (const float *)(const void *)(net->arena + layer->off_shift);
-    const int32_t *m = (const int32_t *)(const void *)scale, *e = (const int32_t *)(const void *)offset;
+    const int32_t *m = (const int32_t *)(const void *)scale,
+                  *e = (const int32_t *)(const void *)offset;
     double zero = layer->zero_out, r = 0;
     float product;
     int64_t x;
@@ -65,7 +66,8 @@ static int8_t requantise(const network *net, const nvm_layer *layer, int32_t a, 
                   : (double)floor_div((wide)x * 2 + power(right), power(right + 1));
         break;
     case NVM_RQ_SINGLE:
-        r = (double)floor_div((wide)a * m[channel] + power(30 - e[channel]), power(31 - e[channel]));
+        r = (double)floor_div((wide)a * m[channel] + power(30 - e[channel]),
+                              power(31 - e[channel]));
         break;
     case NVM_RQ_HALFUP:
         x = srdhm(a, m[channel], e[channel]);
@@ -82,7 +84,8 @@ static int8_t requantise(const network *net, const nvm_layer *layer, int32_t a, 
 }
 
 /* Whether tap (i, j) of output (y, x) reads inside the input; *pixel is what it reads. */
-static int tap_reads(const nvm_layer *layer, uint32_t y, uint32_t x, uint32_t i, uint32_t j, size_t *pixel)
+static int tap_reads(const nvm_layer *layer, uint32_t y, uint32_t x, uint32_t i, uint32_t j,
+                     size_t *pixel)
 {
     long row = (long)y * layer->stride_h - layer->pad_t + (long)i * layer->dil_h;
     long col = (long)x * layer->stride_w - layer->pad_l + (long)j * layer->dil_w;
@@ -94,12 +97,13 @@ static int tap_reads(const nvm_layer *layer, uint32_t y, uint32_t x, uint32_t i,
 }
 
 /* Sum of one convolution output; *taps counts the valid ones. */
-static int64_t conv_sum(const network *net, const nvm_layer *layer, const int8_t *q, uint32_t y, uint32_t x,
-                        uint32_t o)
+static int64_t conv_sum(const network *net, const nvm_layer *layer, const int8_t *q, uint32_t y,
+                        uint32_t x, uint32_t o)
 {
     const int8_t *w = (const int8_t *)(net->arena + layer->off_weights);
     uint32_t per_group = layer->kind == NVM_CONV ? layer->in_c / layer->groups : 1;
-    uint32_t first = layer->kind == NVM_CONV ? o / (layer->out_c / layer->groups) * per_group : o / layer->groups;
+    uint32_t first = layer->kind == NVM_CONV ? o / (layer->out_c / layer->groups) * per_group
+                                             : o / layer->groups;
     int64_t sum = 0;
     for (uint32_t i = 0; i < layer->k_h; i++) {
         for (uint32_t j = 0; j < layer->k_w; j++) {
@@ -187,7 +191,8 @@ static void naive_softmax(const network *net, const nvm_layer *layer, const int8
     }
 }
 
-static void naive_mean(const network *net, const nvm_layer *layer, const int8_t *q, uint32_t n_in, int8_t *out)
+static void naive_mean(const network *net, const nvm_layer *layer, const int8_t *q, uint32_t n_in,
+                       int8_t *out)
 {
     const uint32_t *map = (const uint32_t *)(const void *)(net->arena + layer->off_table0);
     for (uint32_t o = 0; o < layer->n; o++) {
@@ -219,7 +224,8 @@ void naive_codes(const network *net, uint32_t index, int8_t *const *codes)
         break;
     case NVM_ADD:
         for (uint32_t i = 0; i < layer->n; i++) {
-            out[i] = requantise(net, layer, wrap((int64_t)table0[q0[i] + 128] + table1[q1[i] + 128]), 0);
+            out[i] =
+                requantise(net, layer, wrap((int64_t)table0[q0[i] + 128] + table1[q1[i] + 128]), 0);
         }
         break;
     case NVM_AVGPOOL:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Random programs of every kind. Sizes are drawn from {1, odd, powers of two and their neighbours}.
+ * The parts that programs are made of.
  */
 #include "network.h"
 
@@ -68,7 +68,7 @@ uint32_t add_input(network *net, shape out, int8_t zero)
     return net->n - 1;
 }
 
-static uint32_t put_codes(network *net, size_t n)
+uint32_t network_put_codes(network *net, size_t n)
 {
     int8_t *codes = malloc(n);
     random_codes(&net->seed, codes, n);
@@ -77,7 +77,7 @@ static uint32_t put_codes(network *net, size_t n)
     return offset;
 }
 
-static uint32_t put_words(network *net, size_t n, int32_t low, int32_t high)
+uint32_t network_put_words(network *net, size_t n, int32_t low, int32_t high)
 {
     int32_t *words = malloc(n * sizeof *words);
     for (size_t i = 0; i < n; i++) {
@@ -91,7 +91,7 @@ static uint32_t put_words(network *net, size_t n, int32_t low, int32_t high)
 uint32_t add_const(network *net, shape out)
 {
     nvm_layer *layer = network_add(net, NVM_CONST, out);
-    layer->off_table0 = put_codes(net, layer->n);
+    layer->off_table0 = network_put_codes(net, layer->n);
     return net->n - 1;
 }
 
@@ -111,7 +111,8 @@ static void put_multipliers(network *net, nvm_layer *layer, uint32_t channels, d
     free(e);
 }
 
-void add_requant(network *net, nvm_layer *layer, nvm_requant requant, uint32_t channels, double magnitude)
+void add_requant(network *net, nvm_layer *layer, nvm_requant requant, uint32_t channels,
+                 double magnitude)
 {
     float *scale = malloc(channels * sizeof *scale), offset;
     layer->requant = (uint8_t)requant;
@@ -137,275 +138,6 @@ void add_requant(network *net, nvm_layer *layer, nvm_requant requant, uint32_t c
         break;
     }
     free(scale);
-}
-
-static void random_clamp(network *net, nvm_layer *layer)
-{
-    int32_t a = random_in(&net->seed, -128, 127), b = random_in(&net->seed, -128, 127);
-    int wide = random_in(&net->seed, 0, 3) != 0;
-    layer->lo = (int8_t)(wide ? -128 : a < b ? a : b);
-    layer->hi = (int8_t)(wide ? 127 : a < b ? b : a);
-}
-
-static uint32_t random_channels(network *net)
-{
-    static const uint8_t sizes[] = {1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33, 40};
-    return net->wide ? 300 : sizes[random_in(&net->seed, 0, (int32_t)sizeof sizes - 1)];
-}
-
-/* A window over `in`; the output keeps at least one row and column. */
-static shape random_window(network *net, nvm_layer *layer, shape in, int pool)
-{
-    uint64_t *seed = &net->seed;
-    layer->k_h = (uint16_t)random_in(seed, 1, 4);
-    layer->k_w = (uint16_t)random_in(seed, 1, 4);
-    layer->stride_h = (uint16_t)random_in(seed, 1, 3);
-    layer->stride_w = (uint16_t)random_in(seed, 1, 3);
-    layer->dil_h = (uint16_t)(random_in(seed, 0, 2) == 0 ? 2 : 1);
-    layer->dil_w = (uint16_t)(random_in(seed, 0, 2) == 0 ? 3 : 1);
-    if (pool) { /* windows must read something: pads below the window, no dilation beyond the map */
-        layer->dil_h = layer->dil_w = 1;
-        layer->pad_t = (int16_t)random_in(seed, 0, layer->k_h - 1);
-        layer->pad_l = (int16_t)random_in(seed, 0, layer->k_w - 1);
-    } else {
-        layer->pad_t = (int16_t)random_in(seed, -2, 5);
-        layer->pad_l = (int16_t)random_in(seed, -2, 5);
-    }
-    shape out = {.c = in.c};
-    uint32_t pad_t = pool ? (uint32_t)layer->pad_t : 2, pad_l = pool ? (uint32_t)layer->pad_l : 2;
-    out.h = (in.h - 1 + pad_t) / layer->stride_h + 1;
-    out.w = (in.w - 1 + pad_l) / layer->stride_w + 1;
-    return out;
-}
-
-static void set_window(nvm_layer *layer, shape in, shape out)
-{
-    layer->in_h = in.h;
-    layer->in_w = in.w;
-    layer->in_c = in.c;
-    layer->out_h = out.h;
-    layer->out_w = out.w;
-    layer->out_c = out.c;
-    layer->n = out.h * out.w * out.c;
-}
-
-/* DENSE, CONV, DWCONV: everything but the neuron. The number of weights that meet one output. */
-static double add_synapses(network *net, nvm_kind kind, uint32_t in)
-{
-    shape from = net->shapes[in], out = {1, 1, random_channels(net)};
-    nvm_layer *layer = network_add(net, kind, out);
-    size_t weights;
-    double fan_in;
-    layer->n_in = 1;
-    layer->in[0] = in;
-    if (kind == NVM_DENSE) {
-        layer->in_c = net->layers[in].n;
-        layer->out_c = out.c;
-        weights = (size_t)layer->in_c * out.c;
-        fan_in = layer->in_c;
-    } else {
-        uint32_t channels = out.c;
-        out = random_window(net, layer, from, 0);
-        layer->groups = (uint32_t)random_in(&net->seed, 1, 3);
-        if (kind == NVM_CONV) {
-            layer->groups = from.c % layer->groups == 0 ? layer->groups : 1;
-            out.c = channels < 9 ? channels * layer->groups : 8 * layer->groups;
-            fan_in = (double)layer->k_h * layer->k_w * from.c / layer->groups;
-            weights = (size_t)layer->k_h * layer->k_w * (from.c / layer->groups) * out.c;
-        } else {
-            layer->groups = from.c > 20 ? 1 : layer->groups;
-            out.c = from.c * layer->groups;
-            fan_in = (double)layer->k_h * layer->k_w;
-            weights = (size_t)layer->k_h * layer->k_w * out.c;
-        }
-        set_window(layer, from, out);
-        net->shapes[net->n - 1] = out;
-    }
-    layer->off_weights = put_codes(net, weights);
-    return fan_in;
-}
-
-static void add_map(network *net, uint32_t in)
-{
-    uint32_t other = (uint32_t)random_in(&net->seed, 0, (int32_t)net->n - 1);
-    int two = random_in(&net->seed, 0, 1);
-    uint32_t total = net->layers[in].n + (two ? net->layers[other].n : 0);
-    shape out = {1 + (uint32_t)random_in(&net->seed, 0, 4), 3, random_channels(net)};
-    nvm_layer *layer = network_add(net, NVM_MAP, out);
-    int32_t *source = malloc(layer->n * sizeof *source);
-    uint32_t *offsets = calloc(total + 1, sizeof *offsets), *targets = calloc(layer->n + 1, sizeof *targets);
-    uint32_t filled = 0;
-    layer->n_in = two ? 2 : 1;
-    layer->in[0] = in;
-    layer->in[1] = two ? other : 0;
-    layer->zero_out = (int8_t)random_in(&net->seed, -128, 127);
-    for (uint32_t i = 0; i < layer->n; i++) {
-        source[i] = random_in(&net->seed, -3, (int32_t)total - 1);
-    }
-    for (uint32_t j = 0; j < total; j++) {
-        for (uint32_t i = 0; i < layer->n; i++) {
-            if (source[i] == (int32_t)j) {
-                targets[filled++] = i;
-            }
-        }
-        offsets[j + 1] = filled;
-    }
-    layer->off_table0 = network_put(net, source, layer->n * sizeof *source);
-    layer->off_table1 = network_put(net, offsets, (total + 1) * sizeof *offsets);
-    layer->off_weights = network_put(net, targets, filled * sizeof *targets);
-    free(source);
-    free(offsets);
-    free(targets);
-}
-
-static nvm_layer *add_unary(network *net, nvm_kind kind, shape out, uint32_t in)
-{
-    nvm_layer *layer = network_add(net, kind, out);
-    layer->n_in = 1;
-    layer->in[0] = in;
-    return layer;
-}
-
-static void add_softmax(network *net, uint32_t in)
-{
-    shape from = net->shapes[in];
-    nvm_layer *layer = add_unary(net, NVM_SOFTMAX, from, in);
-    float t[256], scale = random_in(&net->seed, 0, 1) ? 1.0f / 256 : 0.01f;
-    double step = random_in(&net->seed, 1, 100) / 500.0;
-    for (int d = 0; d < 256; d++) {
-        t[d] = (float)exp(-step * d);
-    }
-    layer->out_h = from.h * from.w;
-    layer->out_c = from.c;
-    layer->zero_out = (int8_t)random_in(&net->seed, -128, 0);
-    layer->off_table0 = network_put(net, t, sizeof t);
-    layer->off_scale = network_put(net, &scale, sizeof scale);
-    random_clamp(net, layer);
-}
-
-/* An earlier layer with as many codes, or the same one twice. */
-static uint32_t same_size(network *net, uint32_t in)
-{
-    uint32_t other = (uint32_t)random_in(&net->seed, 0, (int32_t)net->n - 1);
-    return net->layers[other].n == net->layers[in].n ? other : in;
-}
-
-static nvm_requant random_rule(network *net)
-{
-    static const uint8_t rules[] = {NVM_RQ_FP32, NVM_RQ_FP32, NVM_RQ_DOUBLE, NVM_RQ_SINGLE,
-                                    NVM_RQ_HALFUP, NVM_RQ_SHIFT, NVM_RQ_AFFINE};
-    return (nvm_requant)rules[random_in(&net->seed, 0, (int32_t)sizeof rules - 1)];
-}
-
-static void add_weighted(network *net, nvm_kind kind, uint32_t in)
-{
-    nvm_layer *layer = &net->layers[net->n];
-    double fan_in = add_synapses(net, kind, in);
-    layer->zero_in = (int8_t)random_in(&net->seed, -128, 127);
-    layer->off_bias = put_words(net, layer->out_c, -5000, 5000);
-    add_requant(net, layer, random_rule(net), layer->out_c, 8000.0 * sqrt(fan_in));
-    random_clamp(net, layer);
-}
-
-static void add_sum(network *net, uint32_t in)
-{
-    uint32_t other = same_size(net, in);
-    nvm_layer *layer = add_unary(net, NVM_ADD, net->shapes[in], in);
-    layer->n_in = 2;
-    layer->in[1] = other;
-    layer->off_table0 = put_words(net, 256, -1048576, 1048576);
-    layer->off_table1 = put_words(net, 256, -1048576, 1048576);
-    add_requant(net, layer, random_rule(net), 1, 1 << 20);
-    random_clamp(net, layer);
-}
-
-static void add_pool(network *net, nvm_kind kind, uint32_t in)
-{
-    shape from = net->shapes[in];
-    nvm_layer *layer = add_unary(net, kind, from, in);
-    shape out = random_window(net, layer, from, 1);
-    set_window(layer, from, out);
-    net->shapes[net->n - 1] = out;
-    random_clamp(net, layer);
-}
-
-static void add_mean(network *net, uint32_t in)
-{
-    uint32_t n = net->layers[in].n;
-    nvm_layer *layer = add_unary(net, NVM_MEAN, (shape){1, 1, random_channels(net)}, in);
-    layer->off_table0 = put_words(net, n, 0, (int32_t)layer->n - 1);
-    add_requant(net, layer, random_rule(net), 1, 100.0 * sqrt(n));
-    random_clamp(net, layer);
-}
-
-static void add_table(network *net, uint32_t in)
-{
-    nvm_layer *layer = add_unary(net, NVM_TABLE, net->shapes[in], in);
-    layer->aux[0] = (uint32_t)random_in(&net->seed, 1, 3);
-    layer->aux[1] = (uint32_t)random_in(&net->seed, 1, 5);
-    layer->off_table0 = put_codes(net, layer->aux[0] * 256);
-}
-
-/* The table is one a network, because it is large. */
-static void add_table2(network *net, uint32_t in)
-{
-    uint32_t other = same_size(net, in), shared = 0;
-    for (uint32_t i = 0; i < net->n; i++) {
-        shared = net->layers[i].kind == NVM_TABLE2 ? net->layers[i].off_table0 : shared;
-    }
-    nvm_layer *layer = add_unary(net, NVM_TABLE2, net->shapes[in], in);
-    layer->n_in = 2;
-    layer->in[1] = other;
-    layer->off_table0 = shared != 0 ? shared : put_codes(net, 256 * 256);
-}
-
-uint32_t add_random(network *net, nvm_kind kind, uint32_t in)
-{
-    switch (kind) {
-    case NVM_DENSE:
-    case NVM_CONV:
-    case NVM_DWCONV:
-        add_weighted(net, kind, in);
-        break;
-    case NVM_ADD:
-        add_sum(net, in);
-        break;
-    case NVM_AVGPOOL:
-    case NVM_MAXPOOL:
-        add_pool(net, kind, in);
-        break;
-    case NVM_MEAN:
-        add_mean(net, in);
-        break;
-    case NVM_MAP:
-        add_map(net, in);
-        break;
-    case NVM_TABLE:
-        add_table(net, in);
-        break;
-    case NVM_SOFTMAX:
-        add_softmax(net, in);
-        break;
-    case NVM_TABLE2:
-        add_table2(net, in);
-        break;
-    default:
-        abort();
-    }
-    return net->n - 1;
-}
-
-uint32_t add_spiking(network *net, nvm_kind kind, nvm_neuron neuron, uint32_t in)
-{
-    nvm_layer *layer = &net->layers[net->n];
-    (void)add_synapses(net, kind, in);
-    layer->neuron = (uint8_t)neuron;
-    layer->off_bias = put_words(net, layer->out_c, -20, 30);
-    layer->theta = random_in(&net->seed, 1, 300);
-    layer->reset = (uint32_t)random_in(&net->seed, 0, 2);
-    layer->reset_value = layer->reset == NVM_RESET_VALUE ? random_in(&net->seed, -100, 50) : 0;
-    layer->leak_q16 = neuron == NVM_IF ? 65536 : (uint32_t)random_in(&net->seed, 0, 65536);
-    return net->n - 1;
 }
 
 nvm_status network_init(const network *net, nvm_program *program)

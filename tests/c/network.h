@@ -33,6 +33,8 @@ void random_codes(uint64_t *seed, int8_t *codes, size_t n);
 
 /* Copies bytes into the arena; the offset. */
 uint32_t network_put(network *net, const void *data, size_t bytes);
+uint32_t network_put_codes(network *net, size_t n);                            /* random ones */
+uint32_t network_put_words(network *net, size_t n, int32_t low, int32_t high); /* random int32 */
 /* An empty record of this kind, to be filled in. */
 nvm_layer *network_add(network *net, nvm_kind kind, shape out);
 
@@ -43,7 +45,8 @@ uint32_t add_random(network *net, nvm_kind kind, uint32_t in);
 /* The same for the spiking kinds. */
 uint32_t add_spiking(network *net, nvm_kind kind, nvm_neuron neuron, uint32_t in);
 /* A random requantiser for `channels` channels of accumulators of about `magnitude`. */
-void add_requant(network *net, nvm_layer *layer, nvm_requant requant, uint32_t channels, double magnitude);
+void add_requant(network *net, nvm_layer *layer, nvm_requant requant, uint32_t channels,
+                 double magnitude);
 
 nvm_status network_init(const network *net, nvm_program *program);
 nvm_session *session_new(const nvm_program *program, nvm_counters *counters);

@@ -17,7 +17,8 @@ static void quantises_like_the_equation(void)
         int32_t zero = random_in(&seed, -128, 127);
         float x = scale * (float)random_in(&seed, -700, 700) / 2.0f; /* halves are common */
         int8_t even, away;
-        double e = nearbyint((double)(x * (1.0f / scale))) + zero, a = round((double)(x / scale)) + zero;
+        double e = nearbyint((double)(x * (1.0f / scale))) + zero,
+               a = round((double)(x / scale)) + zero;
         CHECK(nvm_quantize_f32(&x, 1, scale, zero, NVM_ROUND_EVEN_RECIPROCAL, &even) == NVM_OK);
         CHECK(nvm_quantize_f32(&x, 1, scale, zero, NVM_ROUND_AWAY_DIVIDE, &away) == NVM_OK);
         CHECK(even == fmax(-128, fmin(127, e)) && away == fmax(-128, fmin(127, a)));
@@ -69,7 +70,8 @@ static void top_k_sorts(void)
             for (size_t r = 0; r < k; r++) {
                 size_t before = 0; /* how many must come before it */
                 for (size_t i = 0; i < n; i++) {
-                    before += codes[i] > codes[index[r]] || (codes[i] == codes[index[r]] && i < index[r]);
+                    before +=
+                        codes[i] > codes[index[r]] || (codes[i] == codes[index[r]] && i < index[r]);
                 }
                 CHECK(before == r);
             }
@@ -106,10 +108,13 @@ static void ports_and_updates(void)
     size_t n;
     int changed;
     CHECK(network_init(net, &program) == NVM_OK);
-    CHECK(program.n_inputs == 2 && program.n_outputs == 2 && program.codes_in == 12 && program.codes_out == 12);
+    CHECK(program.n_inputs == 2 && program.n_outputs == 2 && program.codes_in == 12 &&
+          program.codes_out == 12);
     nvm_session *session = session_new(&program, NULL);
-    CHECK(nvm_session_output(session, UINT32_MAX, &all, &n, &changed) == NVM_OK && n == 12 && !changed);
-    CHECK(nvm_session_output(session, 1, &second, &n, &changed) == NVM_OK && n == 7 && second == all + 5);
+    CHECK(nvm_session_output(session, UINT32_MAX, &all, &n, &changed) == NVM_OK && n == 12 &&
+          !changed);
+    CHECK(nvm_session_output(session, 1, &second, &n, &changed) == NVM_OK && n == 7 &&
+          second == all + 5);
     CHECK(all[0] == -3 && all[4] == -3 && all[5] == 9 && all[11] == 9);
 
     const uint32_t index[] = {6, 0, 6};
@@ -144,7 +149,8 @@ static void counters_count(void)
     CHECK(counters.steps == 100 && counters.events_in == 0); /* priming is not counted */
     CHECK(nvm_session_update(session, index, code, 2) == NVM_OK);
     CHECK(nvm_session_update(session, index, code, 2) == NVM_OK);
-    CHECK(counters.steps == 102 && counters.events_in == 2 && counters.events_out == 2 && counters.sops == 0);
+    CHECK(counters.steps == 102 && counters.events_in == 2 && counters.events_out == 2 &&
+          counters.sops == 0);
     CHECK(nvm_session_reset(session) == NVM_OK && counters.steps == 102);
     CHECK(nvm_session_layer(session, 3, &view) == NVM_OK && view.events == 1 && view.acc == NULL);
     free(session);

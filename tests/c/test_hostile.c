@@ -27,17 +27,17 @@ static nvm_status init_status(const network *net, uint32_t *bad)
 }
 
 /* The program after `change` is refused with `wanted`, naming the layer; before, it was good. */
-#define REFUSED(kind, wanted, change)                            \
-    do {                                                         \
-        uint32_t bad_ = 9;                                       \
-        network *net = two_layers(kind);                         \
-        nvm_layer *layer = &net->layers[1];                      \
-        CHECK(init_status(net, NULL) == NVM_OK);                 \
-        (void)layer;                                             \
-        change;                                                  \
-        CHECK(init_status(net, &bad_) == (wanted));              \
-        CHECK(bad_ == 1);                                        \
-        free(net);                                               \
+#define REFUSED(kind, wanted, change)                                                              \
+    do {                                                                                           \
+        uint32_t bad_ = 9;                                                                         \
+        network *net = two_layers(kind);                                                           \
+        nvm_layer *layer = &net->layers[1];                                                        \
+        CHECK(init_status(net, NULL) == NVM_OK);                                                   \
+        (void)layer;                                                                               \
+        change;                                                                                    \
+        CHECK(init_status(net, &bad_) == (wanted));                                                \
+        CHECK(bad_ == 1);                                                                          \
+        free(net);                                                                                 \
     } while (0)
 
 static void fields_of_every_kind(void)
@@ -60,7 +60,8 @@ static void fields_of_every_kind(void)
         REFUSED(kind, NVM_E_FORMAT, layer->reserved[1] = 1);
         REFUSED(kind, NVM_E_FORMAT, layer->theta = 1);
         REFUSED(kind, NVM_E_FORMAT, layer->leak_q16 = 65536);
-        REFUSED(kind, NVM_E_FORMAT, net->layers[0].flags = NVM_FLAG_SPIKES); /* read by an SD layer */
+        REFUSED(kind, NVM_E_FORMAT,
+                net->layers[0].flags = NVM_FLAG_SPIKES); /* read by an SD layer */
     }
 }
 
@@ -70,19 +71,24 @@ static void shapes(void)
     REFUSED(NVM_DENSE, NVM_E_FORMAT, layer->out_c++);
     REFUSED(NVM_DENSE, NVM_E_FORMAT, layer->k_h = 1);
     for (int k = 0; k < 4; k++) {
-        nvm_kind kind = k == 0 ? NVM_CONV : k == 1 ? NVM_DWCONV : k == 2 ? NVM_AVGPOOL : NVM_MAXPOOL;
+        nvm_kind kind = k == 0   ? NVM_CONV
+                        : k == 1 ? NVM_DWCONV
+                        : k == 2 ? NVM_AVGPOOL
+                                 : NVM_MAXPOOL;
         REFUSED(kind, NVM_E_FORMAT, layer->in_h++);
         REFUSED(kind, NVM_E_FORMAT, layer->out_w++);
         REFUSED(kind, NVM_E_FORMAT, layer->n--);
         REFUSED(kind, NVM_E_FORMAT, layer->k_h = 0);
         REFUSED(kind, NVM_E_FORMAT, layer->stride_w = 0);
         REFUSED(kind, NVM_E_FORMAT, layer->dil_h = 0);
-        REFUSED(kind, NVM_E_FORMAT, (layer->in_h = 0x80000000u, layer->in_w = 2)); /* 2^32 wraps to 0 */
+        REFUSED(kind, NVM_E_FORMAT,
+                (layer->in_h = 0x80000000u, layer->in_w = 2)); /* 2^32 wraps to 0 */
     }
     REFUSED(NVM_CONV, NVM_E_FORMAT, layer->groups = 0);
     REFUSED(NVM_CONV, NVM_E_FORMAT, layer->groups = 5);
     REFUSED(NVM_DWCONV, NVM_E_FORMAT, layer->groups = 0);
-    REFUSED(NVM_CONV, NVM_E_SIZE, (layer->k_h = 65535, layer->k_w = 65535)); /* weights beyond the arena */
+    REFUSED(NVM_CONV, NVM_E_SIZE,
+            (layer->k_h = 65535, layer->k_w = 65535)); /* weights beyond the arena */
     REFUSED(NVM_CONV, NVM_E_RANGE, (layer->k_h = 65535, layer->dil_h = 65535));
     REFUSED(NVM_MAXPOOL, NVM_E_FORMAT, layer->pad_t = INT16_MAX); /* windows that read nothing */
     REFUSED(NVM_AVGPOOL, NVM_E_FORMAT, layer->pad_l = INT16_MIN);
@@ -130,25 +136,32 @@ static void contents(void)
 {
     const float wrong[] = {0.0f, -1.0f, NAN, INFINITY, -INFINITY};
     for (int k = 0; k < 5; k++) {
-        REFUSED(NVM_DENSE, NVM_E_RANGE, (give_rule(net, NVM_RQ_FP32), set_float(net, layer->off_scale, wrong[k])));
+        REFUSED(NVM_DENSE, NVM_E_RANGE,
+                (give_rule(net, NVM_RQ_FP32), set_float(net, layer->off_scale, wrong[k])));
         REFUSED(NVM_SOFTMAX, NVM_E_RANGE, set_float(net, layer->off_scale, wrong[k]));
         REFUSED(NVM_SOFTMAX, NVM_E_RANGE, set_float(net, layer->off_table0, wrong[k]));
     }
-    REFUSED(NVM_DENSE, NVM_E_RANGE, (give_rule(net, NVM_RQ_AFFINE), set_float(net, layer->off_shift, NAN)));
-    REFUSED(NVM_DENSE, NVM_E_RANGE, (give_rule(net, NVM_RQ_DOUBLE), set_word(net, layer->off_scale, 0x80000000u)));
-    REFUSED(NVM_DENSE, NVM_E_RANGE, (give_rule(net, NVM_RQ_SINGLE), set_word(net, layer->off_shift, 31)));
-    REFUSED(NVM_DENSE, NVM_E_RANGE, (give_rule(net, NVM_RQ_HALFUP), set_word(net, layer->off_shift, (uint32_t)-32)));
+    REFUSED(NVM_DENSE, NVM_E_RANGE,
+            (give_rule(net, NVM_RQ_AFFINE), set_float(net, layer->off_shift, NAN)));
+    REFUSED(NVM_DENSE, NVM_E_RANGE,
+            (give_rule(net, NVM_RQ_DOUBLE), set_word(net, layer->off_scale, 0x80000000u)));
+    REFUSED(NVM_DENSE, NVM_E_RANGE,
+            (give_rule(net, NVM_RQ_SINGLE), set_word(net, layer->off_shift, 31)));
+    REFUSED(NVM_DENSE, NVM_E_RANGE,
+            (give_rule(net, NVM_RQ_HALFUP), set_word(net, layer->off_shift, (uint32_t)-32)));
     REFUSED(NVM_DENSE, NVM_E_RANGE, (give_rule(net, NVM_RQ_SHIFT), layer->aux[0] = 32));
     REFUSED(NVM_DENSE, NVM_E_RANGE, (give_rule(net, NVM_RQ_SHIFT), layer->aux[0] = 0));
     for (nvm_requant rule = NVM_RQ_FP32; rule <= NVM_RQ_HALFUP; rule++) {
-        REFUSED(NVM_DENSE, NVM_E_SIZE, (give_rule(net, rule), layer->off_scale = (uint32_t)net->len));
+        REFUSED(NVM_DENSE, NVM_E_SIZE,
+                (give_rule(net, rule), layer->off_scale = (uint32_t)net->len));
     }
     REFUSED(NVM_DENSE, NVM_E_FORMAT, layer->requant = NVM_RQ_NONE);
     REFUSED(NVM_TABLE, NVM_E_FORMAT, layer->requant = NVM_RQ_FP32);
     REFUSED(NVM_MEAN, NVM_E_RANGE, set_word(net, layer->off_table0, layer->n));
     REFUSED(NVM_MAP, NVM_E_RANGE, set_word(net, layer->off_table0, 100000));
     REFUSED(NVM_MAP, NVM_E_FORMAT, set_word(net, layer->off_table1, 1));
-    REFUSED(NVM_MAP, NVM_E_FORMAT, set_word(net, layer->off_table1 + 4, 0x7FFFFFFF)); /* falls after it */
+    REFUSED(NVM_MAP, NVM_E_FORMAT,
+            set_word(net, layer->off_table1 + 4, 0x7FFFFFFF)); /* falls after it */
     REFUSED(NVM_MAP, NVM_E_FORMAT, set_word(net, layer->off_weights, layer->n));
 }
 
@@ -161,8 +174,10 @@ static void whole_programs(void)
     CHECK(nvm_program_init(&program, NULL, net->n, net->arena, net->len, &bad) == NVM_E_ARG);
     CHECK(nvm_program_init(&program, net->layers, net->n, NULL, net->len, &bad) == NVM_E_ARG);
     CHECK(nvm_program_init(&program, net->layers, 0, net->arena, net->len, &bad) == NVM_E_RANGE);
-    CHECK(nvm_program_init(&program, net->layers, NVM_MAX_LAYERS + 1, net->arena, net->len, &bad) == NVM_E_RANGE);
-    CHECK(nvm_program_init(&program, net->layers, net->n, net->arena + 32, net->len, &bad) == NVM_E_SIZE);
+    CHECK(nvm_program_init(&program, net->layers, NVM_MAX_LAYERS + 1, net->arena, net->len, &bad) ==
+          NVM_E_RANGE);
+    CHECK(nvm_program_init(&program, net->layers, net->n, net->arena + 32, net->len, &bad) ==
+          NVM_E_SIZE);
     CHECK(bad == UINT32_MAX && program.n_layers == 0);
     CHECK(nvm_session_init(net->arena, net->len, &program, NULL, NULL) == NVM_E_ARG);
     net->layers[1].flags = 0; /* no output */
@@ -188,9 +203,22 @@ static void totals(void)
     net = network_new(4);
     (void)add_input(net, (shape){4096, 4096, 1}, 0);
     nvm_layer *pool = network_add(net, NVM_MAXPOOL, (shape){4096, 4096, 1});
-    *pool = (nvm_layer){.kind = NVM_MAXPOOL, .flags = NVM_FLAG_OUTPUT, .n_in = 1, .n = 4096 * 4096, .in_h = 4096,
-                        .in_w = 4096, .in_c = 1, .out_h = 4096, .out_w = 4096, .out_c = 1, .k_h = 2000, .k_w = 2000,
-                        .stride_h = 1, .stride_w = 1, .dil_h = 1, .dil_w = 1};
+    *pool = (nvm_layer){.kind = NVM_MAXPOOL,
+                        .flags = NVM_FLAG_OUTPUT,
+                        .n_in = 1,
+                        .n = 4096 * 4096,
+                        .in_h = 4096,
+                        .in_w = 4096,
+                        .in_c = 1,
+                        .out_h = 4096,
+                        .out_w = 4096,
+                        .out_c = 1,
+                        .k_h = 2000,
+                        .k_w = 2000,
+                        .stride_h = 1,
+                        .stride_w = 1,
+                        .dil_h = 1,
+                        .dil_w = 1};
     CHECK(init_status(net, &bad) == NVM_E_RANGE && bad == 1);
     free(net);
 }

@@ -8,9 +8,9 @@
 #include "network.h"
 #include "nvm_test.h"
 
-static const char *const kind_names[] = {"input",   "const",   "dense", "conv", "dwconv", "add",
-                                         "avgpool", "maxpool", "mean",  "map",  "table",  "softmax",
-                                         "table2"};
+static const char *const kind_names[] = {"input", "const",   "dense",   "conv", "dwconv",
+                                         "add",   "avgpool", "maxpool", "mean", "map",
+                                         "table", "softmax", "table2"};
 
 typedef struct trial {
     network *net;
@@ -82,7 +82,8 @@ static void compare(trial *t)
             const int8_t *codes;
             size_t n;
             CHECK(nvm_session_layer(t->sessions[s], i, &view) == NVM_OK);
-            int same = view.n == t->net->layers[i].n && memcmp(view.codes, t->codes[i], view.n) == 0;
+            int same =
+                view.n == t->net->layers[i].n && memcmp(view.codes, t->codes[i], view.n) == 0;
             CHECK(same);
             if (!same && checks_failed < 20) {
                 printf("  session %d, layer %u (%s)\n", s, i, kind_names[t->net->layers[i].kind]);
@@ -130,7 +131,8 @@ static void change_and_step(trial *t)
 static void compare_predict(trial *t)
 {
     enum { ROWS = 2 };
-    size_t size = nvm_predict_size(&t->program), n_in = t->program.codes_in, n_out = t->program.codes_out;
+    size_t size = nvm_predict_size(&t->program), n_in = t->program.codes_in,
+           n_out = t->program.codes_out;
     void *scratch = aligned_alloc(64, size);
     int8_t *in = malloc(ROWS * n_in), *out = malloc(ROWS * n_out);
     const int8_t *codes;
@@ -272,7 +274,9 @@ static network *random_network(uint64_t round, uint32_t depth)
     }
     while (net->n < depth) {
         nvm_kind kind = (nvm_kind)random_in(&net->seed, NVM_DENSE, NVM_KIND_COUNT - 1);
-        uint32_t in = random_in(&net->seed, 0, 2) ? net->n - 1 : (uint32_t)random_in(&net->seed, 0, (int32_t)net->n - 1);
+        uint32_t in = random_in(&net->seed, 0, 2)
+                          ? net->n - 1
+                          : (uint32_t)random_in(&net->seed, 0, (int32_t)net->n - 1);
         uint32_t made = add_random(net, kind, in);
         if (random_in(&net->seed, 0, 3) == 0) {
             net->layers[made].flags = NVM_FLAG_OUTPUT;

@@ -83,7 +83,8 @@ static void run_trial(network *net, int steps)
     }
     for (int s = 0; s < 2; s++) {
         t.sessions[s] = session_new(&t.program, NULL);
-        CHECK(nvm_session_force(t.sessions[s], UINT32_MAX, s == 0 ? NVM_EVENTS : NVM_DENSE_WAY) == NVM_OK);
+        CHECK(nvm_session_force(t.sessions[s], UINT32_MAX, s == 0 ? NVM_EVENTS : NVM_DENSE_WAY) ==
+              NVM_OK);
     }
     compare(&t);
     for (int step = 0; step < steps; step++) {
@@ -95,7 +96,8 @@ static void run_trial(network *net, int steps)
             t.codes[0][i] = 0;
             if (!quiet && random_in(&net->seed, 0, 3) == 0) {
                 index[count] = i;
-                code[count++] = t.codes[0][i] = random_in(&net->seed, 0, 9) ? 1 : -3; /* graded too */
+                code[count++] = t.codes[0][i] =
+                    random_in(&net->seed, 0, 9) ? 1 : -3; /* graded too */
             }
         }
         for (uint32_t i = 1; i < net->n; i++) {
@@ -130,7 +132,8 @@ static void random_spiking_networks(void)
         net->layers[0].flags = NVM_FLAG_SPIKES;
         while (net->n < depth) {
             nvm_kind kind = (nvm_kind)random_in(&net->seed, NVM_DENSE, NVM_DWCONV);
-            (void)add_spiking(net, kind, random_in(&net->seed, 0, 1) ? NVM_IF : NVM_LIF, net->n - 1);
+            (void)add_spiking(net, kind, random_in(&net->seed, 0, 1) ? NVM_IF : NVM_LIF,
+                              net->n - 1);
         }
         net->layers[net->n - 1].flags = NVM_FLAG_OUTPUT;
         run_trial(net, 30);
