@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`neurovm ps` and `neurovm top`: every VM with its state, rates, weights and watts."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import click
+
+from neurovm.cli import fleet, options, show
+from neurovm.cli.fleet import Seen
+from neurovm.errors import BackendError
+
+INTERVAL_S = 0.5
+COLUMNS = ("name", "state", "broker", "in/s", "results/s", "spikes/s", "SOPs/s", "CPU", "W")
+
+
+@click.command()
+@click.option(
+    "--interval",
+    "interval_s",
+    type=click.FloatRange(0.05, 60),
+    default=INTERVAL_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="What the rates are taken over.",
+)
+@options.output()
+@options.quiet
+def ps(interval_s: float, form: str, quiet: bool) -> None:
+    """Show every VM of this machine: started by `neurovm run`, or served by the service.
+
+    Rates are those of the last half second. W is what the VM's own CPU time draws, and named with
+    its source; the limits on memory and CPU are named with what enforces them.
+
+    \b
+    Examples:
+      neurovm ps
+      neurovm ps -o json | jq '.vms[] | {name, state, watts}'
+    """
+    before, _ = fleet.look()
+    if any(seen.status for seen in before):
+        time.sleep(interval_s)
+    after, trouble = fleet.look()
+    result = facts(before, after, trouble)
+    if show.data(form, result):
+        return
+    _print(result)
+    for text in trouble:
+        show.remark(text, quiet=quiet)
+
+
+@click.command()
+@click.option(
+    "--interval",
+    "interval_s",
+    type=click.FloatRange(0.1, 60),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time between two looks.",
+)
+@click.option("-n", "--count", type=click.IntRange(min=1), help="End after so many looks.")
+def top(interval_s: float, count: int | None) -> None:
+    """Show what `neurovm ps` shows, again every second, until Ctrl-C.
+
+    \b
+    Examples:
+      neurovm top
+      neurovm top --interval 5 -n 12 > minute.txt
+    """
+    before, _ = fleet.look()
+    shown = 0
+    while count is None or shown < count:
+        time.sleep(interval_s)
+        after, trouble = fleet.look()
+        if sys.stdout.isatty():
+            click.clear()
+        _print(facts(before, after, trouble))
+        for text in trouble:
+            click.echo(text)
+        sys.stdout.flush()
+        before = after
+        shown += 1
+
+
+def facts(before: list[Seen], after: list[Seen], trouble: list[str]) -> dict[str, Any]:
+    """What ps prints, as data."""
+    known = {(seen.socket, seen.name): seen for seen in before}
+    return {
+        "vms": [vm_facts(known.get((seen.socket, seen.name)), seen) for seen in after],
+        "trouble": trouble,
+    }
+
+
+def vm_facts(before: Seen | None, seen: Seen) -> dict[str, Any]:
+    """One VM: its state, the rates between two looks, its draw with source, its limits."""
+    status, daemon = seen.status, seen.daemon
+    found: dict[str, Any] = {
+        "name": seen.name,
+        "state": seen.state,
+        "by": "service" if seen.box is None else "run",
+    }
+    if status is None or daemon is None:
+        return found
+    each = fleet.rates(before, seen)
+    power = daemon.get("power") or {}
+    return {
+        **found,
+        "reason": status["reason"],
+        "pid": status["pid"],
+        "restarts": status["restarts"],
+        "connected": status["connected"],
+        "streams": status["streams"],
+        "messages_per_s": each.messages,
+        "results_per_s": each.results,
+        "spikes_per_s": each.spikes,
+        "sops_per_s": each.sops,
+        "cpu": each.cpu,
+        "watts": status.get("watts"),
+        "watts_source": status.get("watts_source"),
+        "box_watts": power.get("watts"),
+        "box_watts_source": power.get("source"),
+        "limits": status.get("limits", {}),
+        "sops": status["counters"]["sops"],
+        "dropped": {k: v for k, v in status["dropped"].items() if v},
+        "model": status["model"],
+        "broker": daemon["mqtt"]["server"],
+        "socket": str(seen.socket),
+        "uptime_s": daemon["uptime_s"],
+    }
+
+
+def _print(result: dict[str, Any]) -> None:
+    if not result["vms"]:
+        click.echo("no VM; `neurovm run NAME.nvm` starts one")
+        return
+    show.table(COLUMNS, [_row(vm) for vm in result["vms"]], left=["name", "state", "broker"])
+    lines = [f"{vm['name']}: {text}" for vm in result["vms"] for text in _remarks(vm)]
+    sources = {
+        f"the whole box draws {vm['box_watts']:.3g} W ({vm['box_watts_source']})"
+        for vm in result["vms"]
+        if vm.get("box_watts") is not None
+    }
+    for line in (*lines, *sorted(sources)):
+        click.echo(line)
+
+
+def _row(vm: dict[str, Any]) -> list[object]:
+    if vm["state"] == fleet.STOPPED:
+        return [vm["name"], vm["state"], *["-"] * (len(COLUMNS) - 2)]
+    cpu = vm["cpu"]
+    return [
+        vm["name"],
+        vm["state"],
+        "connected" if vm["connected"] else "down",
+        *(_rounded(vm[key]) for key in ("messages_per_s", "results_per_s", "spikes_per_s")),
+        _rounded(vm["sops_per_s"]),
+        "-" if cpu is None else f"{cpu:.1%}",
+        "-" if vm["watts"] is None else f"{vm['watts']:.3f}",
+    ]
+
+
+def _rounded(value: float | None) -> object:
+    if value is None:
+        return None
+    return round(value) if value >= 10 else round(value, 1)
+
+
+def _remarks(vm: dict[str, Any]) -> list[str]:
+    """What does not fit a column: reasons, limits with what enforces them, losses."""
+    remarks = [str(vm["reason"])] if vm.get("reason") else []
+    for what, limit in (vm.get("limits") or {}).items():
+        remarks.append(f"{what} {limit['limit']} ({limit['by']})")
+    if vm.get("watts_source"):
+        remarks.append(f"watts: {vm['watts_source']}")
+    if vm.get("dropped"):
+        remarks.append("dropped: " + ", ".join(f"{k} {v}" for k, v in vm["dropped"].items()))
+    return remarks
+
+
+def one(name: str) -> Seen:
+    """The VM of that name; UsageError names those there are."""
+    found, trouble = fleet.look()
+    named = [seen for seen in found if seen.name == name]
+    if len(named) > 1:
+        named = [seen for seen in named if seen.status is not None] or named
+    if named:
+        return named[0]
+    if trouble:
+        raise BackendError("; ".join(trouble))
+    names = ", ".join(sorted({seen.name for seen in found})) or "none"
+    raise click.UsageError(f"no VM {name!r}; there are: {names}")
