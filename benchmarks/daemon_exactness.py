@@ -236,7 +236,7 @@ class Run:
         self.broker.start()
         for client in (self.publisher, self.subscriber):
             wait_for(client.paho.is_connected, "a client reconnects")
-        wait_for(lambda: self.daemon.vm("digits")["connected"], "the worker reconnects")
+        wait_for(lambda: self.daemon.vm("digits")["connected"], "the worker reconnects", 60.0)
         # What the broker had acknowledged and then lost is published again, as a sensor would.
         self.publish(burst)
         last = wait_for(self.settled, "every accepted message is answered")

@@ -37,11 +37,15 @@ _SOPS, _DENSE_MACS = 3, 4
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A processed message: `receipt` (None: QoS 0) and what it is answered with, if anything."""
+    """A processed message: `receipt` (None: QoS 0) and what it is answered with, if anything.
+
+    `repeated`: the answer has been published before.
+    """
 
     receipt: Receipt | None
     topic: str = ""
     payload: bytes = b""
+    repeated: bool = False
 
 
 @dataclass(slots=True)

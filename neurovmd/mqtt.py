@@ -5,8 +5,7 @@ The owner watches `fileno`, calls `readable`, `writable` and `tick`, and hears a
 `Events`; every call is made on the owner's one thread, as paho writes to its socket from whichever
 thread calls it. A broker that is away is a state: the connection retries for ever after 1 s, then
 twice as long each time up to 30 s, with jitter. MQTT 5 is tried first and 3.1.1 where the broker
-does not speak it (CONNACK reason 132, two closes before any CONNACK, or silence): that needs a new
-client.
+does not speak it (CONNACK reason 132, two closes before any CONNACK, or silence).
 """
 
 from __future__ import annotations
@@ -285,7 +284,12 @@ class Connection:
                 log.error("mqtt.subscription_refused", reason=reason.getName())
 
     def _lost(self, code: int, name: str) -> None:
-        """A connection that was up is gone."""
+        """A connection that was up is gone; the next has a client of its own.
+
+        A client would send its unanswered messages again at once, before anything else; what is to
+        be sent again, and in which order, is the owner's to say.
+        """
+        self._client = None
         alive_s = self._broker.clock() - (self._up_at or 0.0)
         self._up_at = None
         who = f"another client uses the id {self._broker.client_id}"
@@ -302,11 +306,12 @@ class Connection:
         self._failed(reason)
 
     def _drop(self, reason: str) -> None:
-        """Give up an attempt that hangs; the client stays, it holds what must be sent again."""
+        """Give up an attempt that hangs."""
         self._opened_at = None
-        sock = self._client.socket() if self._client else None
-        if self._client is not None and sock is not None:
-            self._on_socket_close(self._client, None, sock)
+        client, self._client = self._client, None
+        sock = client.socket() if client else None
+        if client is not None and sock is not None:
+            self._on_socket_close(client, None, sock)
             sock.close()
         self._failed(reason)
 

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Results out and acknowledgements back, on the network thread.
 
-At most `WINDOW` results are in flight, so that after a reconnect no more are sent again than any
-broker takes. A QoS 1 input is acknowledged when its answer is in the broker's hands (PUBACK), and
-in the order of arrival, as MQTT asks for. When the connection is lost the receipts are void: the
-broker delivers those messages again, and the results in flight are sent again by the client.
+At most `WINDOW` results are in flight, which no broker refuses. A QoS 1 input is acknowledged when
+its answer is in the broker's hands (PUBACK), and in the order of arrival, as MQTT asks for. When a
+connection is lost the receipts are void: the broker delivers those messages again. The results in
+flight are sent again, and before them those acknowledged just before the loss: a broker that dies
+may have acknowledged what it had not stored yet. Results keep their order, so that the last one a
+subscriber hears is the newest.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
+from collections.abc import Callable
 
 from neurovmd import log
 from neurovmd.compute import Done
@@ -19,6 +23,9 @@ from neurovmd.schema import Output
 from neurovmd.shared import DropReason, Slot
 
 WINDOW = 20
+# Acknowledged results that are sent again after a loss: at most so many, and not older.
+RECENT = 256
+RECENT_NS = 5_000_000_000
 
 
 class Publisher:
@@ -26,10 +33,13 @@ class Publisher:
 
     connection: Connection
 
-    def __init__(self, output: Output, slot: Slot) -> None:
-        self._output, self._slot = output, slot
+    def __init__(
+        self, output: Output, slot: Slot, clock_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self._output, self._slot, self._clock_ns = output, slot, clock_ns
         self._waiting: deque[Done] = deque()
-        self._in_flight: dict[int, Receipt | None] = {}
+        self._in_flight: dict[int, Done] = {}
+        self._recent: deque[tuple[int, Done]] = deque(maxlen=RECENT)
         self._receipts: deque[Receipt] = deque()
         self._watched = 0
 
@@ -65,9 +75,9 @@ class Publisher:
             item = self._waiting.popleft()
             mid = connection.publish(item.topic, item.payload, qos=output.qos, retain=output.retain)
             if output.qos:
-                self._in_flight[mid] = item.receipt
+                self._in_flight[mid] = item
             else:
-                self._answered(item.receipt)
+                self._answered(item)
         while self._receipts and self._receipts[0].done:
             connection.ack(self._receipts.popleft().mid)
 
@@ -75,22 +85,33 @@ class Publisher:
         """PUBACK for one of our messages."""
         if mid == self._watched:
             self._watched = 0
-        if mid not in self._in_flight:
+        item = self._in_flight.pop(mid, None)
+        if item is None:
             return
-        receipt = self._in_flight.pop(mid)
         if refusal:
             total = self._slot.count_drop(DropReason.RESULT)
             log.error("result.refused", reason=refusal, total=total)
-            if receipt is not None:
-                receipt.done = True
+            if item.receipt is not None:
+                item.receipt.done = True
         else:
-            self._answered(receipt)
+            self._recent.append((self._clock_ns(), item))
+            self._answered(item)
 
     def lost(self) -> None:
-        """The connection is gone: acknowledgements of its messages would mean nothing."""
+        """The connection is gone: plan what is sent again, forget what to acknowledge."""
+        oldest_ns = self._clock_ns() - RECENT_NS
+        again = [
+            Done(None, item.topic, item.payload, repeated=True)
+            for acknowledged_ns, item in self._recent
+            if acknowledged_ns >= oldest_ns
+        ]
+        again += self._in_flight.values()
+        self._waiting.extendleft(reversed(again))
+        self._in_flight.clear()
+        self._recent.clear()
         self._receipts.clear()
 
-    def _answered(self, receipt: Receipt | None) -> None:
-        self._slot.results_out += 1
-        if receipt is not None:
-            receipt.done = True
+    def _answered(self, item: Done) -> None:
+        self._slot.results_out += not item.repeated
+        if item.receipt is not None:
+            item.receipt.done = True

@@ -294,3 +294,27 @@ def test_results_wait_for_a_connection_and_receipts_do_not_outlive_it(scripted: 
     connection.writable()
     assert out.idle
     assert b"\x40\x02\x00\x09" not in server.received
+
+
+def test_a_loss_repeats_the_last_answers_in_their_order(scripted: Make) -> None:
+    server, heard = scripted(CONNACK_311), Heard()
+    connection = Connection(broker(server, protocol="3.1.1"), heard)
+    pump(connection, lambda: heard.ups)
+    out, block = publisher(connection)
+    clock = Clock()
+    out._clock_ns = lambda: int(clock.now * 1e9)
+    out.take([done(None, str(number).encode()) for number in range(6)])
+    out.pump()
+    out.published(1, "")
+    clock.now += 6.0
+    out.published(2, "")
+    out.published(3, "")
+    clock.now += 1.0
+    out.lost()
+    out.lost()
+    assert [item.payload for item in out._waiting] == [b"1", b"2", b"3", b"4", b"5"]
+    out.pump()
+    for mid in range(7, 12):
+        out.published(mid, "")
+    assert out.idle
+    assert block.slot(0).results_out == 6
