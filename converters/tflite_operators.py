@@ -130,9 +130,13 @@ class Entry:
     outputs: int = 1
 
 
-def _add(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
-    options = raw.options(tflite.AddOptions)
-    return operators.Add(**raw.place, activation=raw.activation(options))
+def _fused(kind: type[operators.Elementwise], options: type[Any]) -> Decoder:
+    """An operator of two inputs with a fused activation."""
+
+    def decode(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
+        return kind(**raw.place, activation=raw.activation(raw.options(options)))
+
+    return decode
 
 
 def _pool_options(raw: RawOperator) -> dict[str, Any]:
@@ -357,7 +361,7 @@ _ANY = 1 << 10
 _OP = tflite.BuiltinOperator
 DECODERS: dict[int, Entry] = {
     _OP.ABS: Entry(_plain(operators.Abs), 1, 1),
-    _OP.ADD: Entry(_add, 2, 2),
+    _OP.ADD: Entry(_fused(operators.Add, tflite.AddOptions), 2, 2),
     _OP.AVERAGE_POOL_2D: Entry(_average_pool, 1, 1),
     _OP.BATCH_TO_SPACE_ND: Entry(_batch_to_space, 3, 3),
     _OP.CONCATENATION: Entry(_concatenation, 1, _ANY),
@@ -365,6 +369,7 @@ DECODERS: dict[int, Entry] = {
     _OP.DEPTHWISE_CONV_2D: Entry(_depthwise, 2, 3),
     _OP.DEPTH_TO_SPACE: Entry(_depth_to_space, 1, 1),
     _OP.DEQUANTIZE: Entry(_plain(operators.Dequantize), 1, 1),
+    _OP.DIV: Entry(_fused(operators.Div, tflite.DivOptions), 2, 2),
     _OP.ELU: Entry(_plain(operators.Elu), 1, 1),
     _OP.EXP: Entry(_plain(operators.Exp), 1, 1),
     _OP.EXPAND_DIMS: Entry(_expand_dims, 2, 2),
@@ -375,12 +380,16 @@ DECODERS: dict[int, Entry] = {
     _OP.LEAKY_RELU: Entry(_leaky_relu, 1, 1),
     _OP.LOG: Entry(_plain(operators.Log), 1, 1),
     _OP.LOGISTIC: Entry(_plain(operators.Logistic), 1, 1),
+    _OP.MAXIMUM: Entry(_plain(operators.Maximum), 2, 2),
     _OP.MAX_POOL_2D: Entry(_max_pool, 1, 1),
     _OP.MEAN: Entry(_mean, 2, 2),
+    _OP.MINIMUM: Entry(_plain(operators.Minimum), 2, 2),
+    _OP.MUL: Entry(_fused(operators.Mul, tflite.MulOptions), 2, 2),
     _OP.NEG: Entry(_plain(operators.Neg), 1, 1),
     _OP.PACK: Entry(_pack, 1, _ANY),
     _OP.PAD: Entry(_pad, 2, 2),
     _OP.PADV2: Entry(_pad_value, 3, 3),
+    _OP.PRELU: Entry(_plain(operators.Prelu), 2, 2),
     _OP.QUANTIZE: Entry(_plain(operators.Quantize), 1, 1),
     _OP.REDUCE_PROD: Entry(_reduce_prod, 2, 2),
     _OP.RELU6: Entry(_plain(operators.Relu6), 1, 1),
@@ -398,8 +407,10 @@ DECODERS: dict[int, Entry] = {
     _OP.SPLIT: Entry(_split, 2, 2, _ANY),
     _OP.SPLIT_V: Entry(_split_v, 3, 3, _ANY),
     _OP.SQRT: Entry(_plain(operators.Sqrt), 1, 1),
+    _OP.SQUARED_DIFFERENCE: Entry(_plain(operators.SquaredDifference), 2, 2),
     _OP.SQUEEZE: Entry(_squeeze, 1, 1),
     _OP.STRIDED_SLICE: Entry(_strided_slice, 4, 4),
+    _OP.SUB: Entry(_fused(operators.Sub, tflite.SubOptions), 2, 2),
     _OP.TANH: Entry(_plain(operators.Tanh), 1, 1),
     _OP.TRANSPOSE: Entry(_transpose, 2, 2),
     _OP.UNPACK: Entry(_unpack, 1, 1, _ANY),

@@ -46,6 +46,7 @@ _RECORD = struct.Struct("<4B I 2I I 6I 6H 2h I 4b 6I i i I I 2I 12x")
 _FLAG_OUTPUT, _FLAG_SPIKES, _FLAG_UNIT = 1, 2, 4
 _FATE: dict[str, Fate] = {
     "TABLE": "table",
+    "TABLE2": "table",
     "SOFTMAX": "dense",
     "CONST": "folded",
     "INPUT": "events",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from binary_cases import FAMILIES as BINARY
 from case_net import ACTIVATIONS, SAMPLES, Case, Net, image_shape, scale_of
 from movement_cases import FAMILIES as MOVEMENTS
 from unary_cases import FAMILIES as UNARY
@@ -402,6 +403,7 @@ FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (
     networks,
     *MOVEMENTS,
     *UNARY,
+    *BINARY,
 )
 CASES: list[Case] = [case for family in FAMILIES for case in family()]
 

@@ -11,7 +11,7 @@ import numpy as np
 from case_net import SAMPLES, Case, Net
 
 RATIOS = (1.0, 0.37, 3.1, 0.9)
-ZEROS = ((0, 0), (-128, -100), (17, -30), (127, -128))
+ZEROS = ((0, 0), (-128, -100), (17, -30), (100, -120))
 
 
 def unary(

@@ -5,6 +5,7 @@
 uses. Nothing here knows graphs or the kernel.
 """
 
+from neurovm.arithmetic.binary import BinaryFunction
 from neurovm.arithmetic.codes import Activation, Codes
 from neurovm.arithmetic.errors import NoExactRuleError
 from neurovm.arithmetic.fixed_point import Multipliers, multiplier, multipliers, wrap32
@@ -24,6 +25,7 @@ __all__ = [
     "Activation",
     "AddRule",
     "CodeMap",
+    "BinaryFunction",
     "Codes",
     "InputRounding",
     "Kind",

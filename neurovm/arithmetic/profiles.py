@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
+from neurovm.arithmetic.binary import BinaryFunction
 from neurovm.arithmetic.codes import Activation, Codes
 from neurovm.arithmetic.requantizers import Requantizer
 from neurovm.arithmetic.rules import AddRule, CodeMap, SoftmaxRule
@@ -40,8 +41,10 @@ class Profile(Protocol):
     ) -> Requantizer:
         """DEPTHWISE_CONV_2D; as `linear`. The only requantiser that may have a `tail`."""
 
-    def add(self, a: Codes, b: Codes, out: Codes, activation: Activation) -> AddRule:
-        """ADD."""
+    def add(
+        self, a: Codes, b: Codes, out: Codes, activation: Activation, *, subtract: bool = False
+    ) -> AddRule:
+        """ADD, or SUB."""
 
     def mean(self, x: Codes, out: Codes, count: int) -> Requantizer:
         """MEAN over `count` codes: requantises their raw sum (zero point not subtracted)."""
@@ -62,6 +65,14 @@ class Profile(Protocol):
         self, function: UnaryFunction, x: Codes, out: Codes, parameter: float = 0.0
     ) -> NDArray[np.int8]:
         """int8[256] of a function of one variable; `parameter` is the α of those that have one."""
+
+    def binary(
+        self, function: BinaryFunction, a: Codes, b: Codes, out: Codes, activation: Activation
+    ) -> NDArray[np.int8]:
+        """int8[256, 256] of a function of two variables."""
+
+    def square(self, x: Codes, out: Codes, activation: Activation) -> NDArray[np.int8]:
+        """int8[256] of MUL of a value with itself."""
 
     def quantize(self, real: NDArray[np.float32], out: Codes) -> NDArray[np.int64]:
         """QUANTIZE from float32: codes of out.dtype, saturated; ValueError on NaN."""

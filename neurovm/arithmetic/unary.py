@@ -106,18 +106,9 @@ def _log(x: Codes, out: Codes, _: float) -> Table:
     return np.where(steps(x) > 0, table, np.int8(-128)).astype(np.int8)
 
 
-def _without_negatives(x: Codes, what: str) -> None:
-    if x.as_int8.zero_point != -128:
-        raise NoExactRuleError(
-            f"zero point {x.zero_point} of a {what}'s input leaves negative values, on which "
-            f"LiteRT ends with an error; the lowest code is needed"
-        )
-
-
 def _sqrt(x: Codes, out: Codes, _: float) -> Table:
-    """trunc(f32(√v / s_out)) + z_out."""
-    _without_negatives(x, "SQRT")
-    real = steps(x).astype(np.float32) * np.float32(x.scale)
+    """trunc(f32(√v / s_out)) + z_out; below 0, where the source ends with an error, as at 0."""
+    real = np.maximum(steps(x), 0).astype(np.float32) * np.float32(x.scale)
     y = np.trunc(np.sqrt(real) / np.float32(out.scale)).astype(np.int64)
     return as_table(y + out.as_int8.zero_point)
 
@@ -127,7 +118,6 @@ def _rsqrt(x: Codes, out: Codes, _: float) -> Table:
 
     Source: tensorflow/lite/kernels/elementwise.cc (RsqrtEvalQuantized).
     """
-    _without_negatives(x, "RSQRT")
     mantissa, exponent = multiplier(
         1.0 / float(np.sqrt(np.float32(x.scale)) * np.float32(out.scale))
     )
@@ -135,7 +125,7 @@ def _rsqrt(x: Codes, out: Codes, _: float) -> Table:
         raise NoExactRuleError(f"output scale {out.scale!r} of an RSQRT; a smaller one is needed")
     y = np.empty(256, np.int64)
     for i, value in enumerate(steps(x).tolist()):
-        if value == 0:
+        if value <= 0:
             y[i] = 127
             continue
         m, e = inverse_root(value)

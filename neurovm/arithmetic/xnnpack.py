@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from neurovm.arithmetic.binary import BINARY, BinaryFunction, mul_double
 from neurovm.arithmetic.codes import (
     Activation,
     Codes,
@@ -33,7 +34,8 @@ from neurovm.arithmetic.tables import (
     exp_table,
     requantizing_table,
 )
-from neurovm.arithmetic.unary import UNARY, UnaryFunction
+from neurovm.arithmetic.unary import UNARY, UnaryFunction, as_table
+from neurovm.arithmetic.xnnpack_binary import takes_mul, xnnpack_mul
 from neurovm.arithmetic.xnnpack_unary import XNNPACK_UNARY
 
 if TYPE_CHECKING:
@@ -88,10 +90,13 @@ class Xnnpack:
             return head
         return replace(head, tail=replace(head, kind="double"), tail_from=whole)
 
-    def add(self, a: Codes, b: Codes, out: Codes, activation: Activation) -> AddRule:
+    def add(
+        self, a: Codes, b: Codes, out: Codes, activation: Activation, *, subtract: bool = False
+    ) -> AddRule:
         """qs8 vadd: 20-bit multipliers, one sum, one half-up shift; out of its range of scales
         `double`.
         """
+        sign = -1 if subtract else 1
         ratios = ratio32(a.scale, out.scale), ratio32(b.scale, out.scale)
         if max(ratios) >= 256:
             raise NoExactRuleError(
@@ -99,7 +104,7 @@ class Xnnpack:
                 f"LiteRT's own arithmetic overflows from 256 on"
             )
         if min(ratios) < 2.0**-10:
-            return _add_double(a, b, out, activation)
+            return _add_double(a, b, out, activation, sign)
         bits = 20 - (math.frexp(max(ratios))[1] - 1)
         tables = [
             (np.rint(np.ldexp(np.float32(ratio), bits)).astype(np.int64) * _steps(x)).astype(
@@ -109,7 +114,7 @@ class Xnnpack:
         ]
         lo, hi = range_half_even(activation, out)
         requantizer = Requantizer(kind="shift", zero_out=out.zero_point, lo=lo, hi=hi, bits=bits)
-        return AddRule(table_a=tables[0], table_b=tables[1], requantizer=requantizer)
+        return AddRule(table_a=tables[0], table_b=sign * tables[1], requantizer=requantizer)
 
     def mean(self, x: Codes, out: Codes, count: int) -> Requantizer:
         """rint(f32(f32(f32(S) · c) + b)), c = f32(f32(s / s_out) · f32(1 / n)), b = f32(z_out −
@@ -173,6 +178,20 @@ class Xnnpack:
         rule = XNNPACK_UNARY.get(function) or UNARY[function]
         return rule(x, out, parameter)
 
+    def binary(
+        self, function: BinaryFunction, a: Codes, b: Codes, out: Codes, activation: Activation
+    ) -> NDArray[np.int8]:
+        rule = xnnpack_mul if function == "mul" else BINARY[function]
+        return rule(a, b, out, activation)
+
+    def square(self, x: Codes, out: Codes, activation: Activation) -> NDArray[np.int8]:
+        """XNNPACK makes a product of a value with itself a float table."""
+        if not takes_mul(x, x, out):
+            pairs: NDArray[np.int8] = mul_double(x, x, out, activation)
+            return pairs.diagonal()
+        table = XNNPACK_UNARY["square"](x, out, 0.0)
+        return as_table(table.astype(np.int64), *range_half_even(activation, out.as_int8))
+
     def quantize(self, real: NDArray[np.float32], out: Codes) -> NDArray[np.int64]:
         """rint(f32(x · f32(1 / s))) + z, saturated."""
         if np.isnan(real).any():
@@ -209,7 +228,7 @@ def _requantizing(x: Codes, out: Codes, kind: Kind) -> NDArray[np.int8]:
     return requantizing_table(requantizer, x)
 
 
-def _add_double(a: Codes, b: Codes, out: Codes, activation: Activation) -> AddRule:
+def _add_double(a: Codes, b: Codes, out: Codes, activation: Activation, sign: int) -> AddRule:
     """Built-in ADD: inputs · 2^20 to the scale 2 · max(s_a, s_b), the sum to s_out, `double` each.
 
     Source: tensorflow/lite/kernels/add.cc (PrepareGeneralSubOp's sibling) and
@@ -227,4 +246,4 @@ def _add_double(a: Codes, b: Codes, out: Codes, activation: Activation) -> AddRu
         )
         tables.append(inner.codes(_steps(x) << _ADD_LEFT_SHIFT).astype(np.int32))
     outer = _integer("double", [twice_max / ((1 << _ADD_LEFT_SHIFT) * out.scale)], out, activation)
-    return AddRule(table_a=tables[0], table_b=tables[1], requantizer=outer)
+    return AddRule(table_a=tables[0], table_b=sign * tables[1], requantizer=outer)

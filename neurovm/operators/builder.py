@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # fmt: off
 Kind = Literal[
     "INPUT", "CONST", "DENSE", "CONV", "DWCONV", "ADD", "AVGPOOL", "MAXPOOL", "MEAN", "MAP",
-    "TABLE", "SOFTMAX",
+    "TABLE", "SOFTMAX", "TABLE2",
 ]
 # fmt: on
 Requant = Literal["NONE", "FP32", "DOUBLE", "SINGLE", "HALFUP", "SHIFT", "AFFINE"]
@@ -154,6 +154,11 @@ def table_layer(source: Value, n: int, tables: NDArray[np.int8], run: int = 1) -
     """A TABLE layer: code i of n goes through table (i / run) mod their number."""
     aux = (len(tables), run)
     return Layer(kind="TABLE", inputs=(source,), n=n, table0=tables, aux=aux)
+
+
+def table2_layer(first: Value, second: Value, n: int, table: NDArray[np.int8]) -> Layer:
+    """A TABLE2 layer: `table` [256, 256] of the codes of both."""
+    return Layer(kind="TABLE2", inputs=(first, second), n=n, table0=table)
 
 
 def joined(

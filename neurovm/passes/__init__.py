@@ -7,9 +7,10 @@ from neurovm.passes.dead import drop_dead
 from neurovm.passes.extremes import note_extremes
 from neurovm.passes.formats import check_formats
 from neurovm.passes.limits import check_limits
+from neurovm.passes.partial import note_partial
 from neurovm.passes.resolve import resolve
 
-PASSES = (fix_batch, resolve, drop_dead, check_formats, check_limits, note_extremes)
+PASSES = (fix_batch, resolve, drop_dead, check_formats, check_limits, note_extremes, note_partial)
 """In the order they run: what a reader hands over becomes what lowering and the oracle take."""
 
 
@@ -30,6 +31,7 @@ __all__ = [
     "drop_dead",
     "fix_batch",
     "note_extremes",
+    "note_partial",
     "prepare",
     "resolve",
 ]

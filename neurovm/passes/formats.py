@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from neurovm.errors import ModelError, UnsupportedOperatorError
 from neurovm.graph import Graph, Tensor
 from neurovm.operators import (
-    Add,
     Concatenation,
     Conv2D,
     DepthwiseConv2D,
     Dequantize,
+    Elementwise,
     FullyConnected,
     MaxPool2D,
     Movement,
@@ -76,7 +76,7 @@ def _check(
     else:
         _check_codes(x, ("int8",))
         _check_codes(out, ("int8",))
-        if isinstance(operator, Add):
+        if isinstance(operator, Elementwise):
             _check_codes(tensors[operator.inputs[1]], ("int8",))
         if isinstance(operator, Movement):
             _check_movement(tensors, operator)

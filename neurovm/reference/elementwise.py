@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Add."""
+"""Operators of two inputs, element by element: Add, Sub, and those by a table of all pairs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from neurovm.operators import Add
+from neurovm.operators import Add, Sub
+from neurovm.operators.base import REGISTRY
+from neurovm.operators.elementwise import Binary
 from neurovm.reference.rules import Call, rule
 
 if TYPE_CHECKING:
@@ -13,17 +15,38 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@rule(Add)
-def add(call: Call[Add]) -> NDArray[np.generic]:
-    rank = len(call.out.shape)
-    a, b = (_aligned(call.codes(i), rank) for i in (0, 1))
+def total(call: Call[Add] | Call[Sub]) -> NDArray[np.generic]:
     addition = call.profile.add(
-        call.meaning(0), call.meaning(1), call.out.codes, call.operator.activation
+        call.meaning(0),
+        call.meaning(1),
+        call.out.codes.as_int8,
+        call.operator.activation,
+        subtract=call.operator.subtract,
     )
-    return addition.codes(a, b)
+    return call.out_codes(addition.codes(*_aligned(call)))
 
 
-def _aligned(codes: NDArray[np.int64], rank: int) -> NDArray[np.int64]:
-    """The same codes with `rank` axes after the sample axis, for broadcasting."""
-    shape = codes.shape[1:]
-    return codes.reshape(codes.shape[0], *(1,) * (rank - len(shape)), *shape)
+def look_up(call: Call[Binary]) -> NDArray[np.generic]:
+    table = call.operator.table(call.profile, call.tensors)
+    a, b = _aligned(call)
+    return call.out_codes(table[a + 128] if table.ndim == 1 else table[a + 128, b + 128])
+
+
+def _aligned(
+    call: Call[Add] | Call[Sub] | Call[Binary],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Both inputs in int8 form, with the output's number of axes after the sample axis."""
+    rank = len(call.out.shape)
+
+    def aligned(port: int) -> NDArray[np.int64]:
+        x = call.int8(port)
+        return x.reshape(len(x), *(1,) * (rank + 1 - x.ndim), *x.shape[1:])
+
+    return aligned(0), aligned(1)
+
+
+rule(Add)(total)
+rule(Sub)(total)
+for kind in REGISTRY.values():
+    if issubclass(kind, Binary):
+        rule(kind)(look_up)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurovm.arithmetic import PROFILES, Codes, NoExactRuleError, UnaryFunction
+from neurovm.arithmetic import PROFILES, Codes, NoExactRuleError
 from neurovm.arithmetic.codes import range_half_away, range_half_even
 from neurovm.arithmetic.inverse_root import inverse_root
 from neurovm.arithmetic.tables import unary_table_half_even
@@ -202,12 +202,6 @@ def test_a_table_of_the_identity_is_the_nearest_code(x: Codes, out: Codes) -> No
     table = unary_table_half_even(lambda v: v, x, out)
     real = (ALL - x.zero_point) * x.scale / out.scale + out.zero_point
     assert np.abs(table - np.clip(real, -128, 127)).max() <= 0.5 + 2.0**-20 * np.abs(real).max()
-
-
-@pytest.mark.parametrize("function", ["sqrt", "rsqrt"])
-def test_roots_of_negative_codes_are_refused(function: UnaryFunction) -> None:
-    with pytest.raises(NoExactRuleError, match="lowest code"):
-        XNNPACK.unary(function, Codes(0.1, -127), Codes(0.1, 0))
 
 
 def test_a_negative_slope_outside_the_range_of_xnnpack_is_refused() -> None:
