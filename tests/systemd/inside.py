@@ -9,100 +9,33 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import paho.mqtt.client as mqtt
+from booted import (
+    UNIT,
+    Subscriber,
+    exposure,
+    go_through,
+    journal,
+    main_pid,
+    processes,
+    run,
+    say,
+    unit,
+    wait_for,
+)
 
 HERE = Path(__file__).parent
 NEUROVM = "/opt/neurovm/bin/neurovm"
 NEUROVMD = "/opt/neurovm/bin/neurovmd"
-UNIT = "neurovmd.service"
 NODE = "box"
 VM_DIR = Path("/etc/neurovmd/vm.d")
-DEADLINE_S = 60.0
 CASES = json.loads((HERE / "expected.json").read_text())
 # Quicker than the shipped unit, so that the test need not wait for its times.
 DROP_IN = "[Service]\nRestartSec=200ms\nWatchdogSec=4s\nTimeoutAbortSec=500ms\n"
-
-
-def say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
-
-
-def run(*command: str, expect: int = 0) -> str:
-    """The output of a command that must end with `expect`."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    said = done.stdout + done.stderr
-    assert done.returncode == expect, f"{' '.join(command)}: {done.returncode}\n{said}"
-    return said
-
-
-def wait_for(what: str, condition: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:
-    """Until the condition holds; an assertion after the deadline."""
-    end_s = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end_s, f"not within {deadline_s:.0f} s: {what}"
-        time.sleep(0.02)  # between two looks at another process, never instead of a condition
-
-
-def unit(name: str) -> str:
-    """One property of the unit."""
-    return run("systemctl", "show", "--value", "-p", name, UNIT).strip()
-
-
-def main_pid() -> int:
-    return int(unit("MainPID"))
-
-
-def processes() -> list[int]:
-    """Every process of the service, the main one first."""
-    path = unit("ControlGroup")
-    for tree in ("systemd", "unified", ""):
-        file = Path("/sys/fs/cgroup", tree, path.lstrip("/"), "cgroup.procs")
-        if path and file.exists():
-            pids = [int(word) for word in file.read_text().split()]
-            return sorted(pids, key=lambda pid: pid != main_pid())
-    return []
-
-
-class Subscriber:
-    """A client that keeps the last message of every topic, and sends."""
-
-    def __init__(self) -> None:
-        self.last: dict[str, bytes] = {}
-        self.results: list[dict[str, object]] = []
-        self._ready = threading.Event()
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
-        self._client.on_connect = lambda client, *_: client.subscribe("neurovm/#", qos=1)
-        self._client.on_subscribe = lambda *_: self._ready.set()
-        self._client.on_message = self._on_message
-        self._client.connect("127.0.0.1")
-        self._client.loop_start()
-        assert self._ready.wait(DEADLINE_S), "the broker does not answer"
-
-    def _on_message(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
-        self.last[message.topic] = bytes(message.payload)
-        if "/result/" in message.topic:
-            self.results.append(json.loads(message.payload))
-
-    def send(self, topic: str, payload: bytes) -> None:
-        self._client.publish(topic, payload, qos=1).wait_for_publish(DEADLINE_S)
-
-    def availability(self, of: str = "") -> str:
-        return self.last.get(f"neurovm/{NODE}/{of}availability", b"").decode()
-
-    def of(self, vm: str, stream: str) -> list[dict[str, object]]:
-        """The results of one stream since `results` was cleared."""
-        return [r for r in self.results if (r["vm"], r["stream"]) == (vm, stream)]
-
-    def all_online(self) -> bool:
-        return all(self.availability(of) == "online" for of in ("", *(f"{vm}/" for vm in CASES)))
 
 
 def refuses_whoever_is_not_root() -> None:
@@ -163,7 +96,7 @@ def does_not_retry_a_wrong_configuration() -> None:
     assert unit("ExecMainStatus") == "78", unit("ExecMainStatus")
     assert unit("ActiveState") == "failed"
     assert unit("NRestarts") == "0"
-    said = run("journalctl", "-b", "-u", UNIT, "--no-pager")
+    said = journal()
     for part in (str(wrong), "mqtt.keepalive_s", "soon"):
         assert part in said, said
     wrong.unlink()
@@ -185,7 +118,7 @@ def starts(client: Subscriber) -> None:
     say(f"     {ready_s:.2f} s from `systemctl start` to READY, two models converted on the way")
     assert unit("ActiveState") == "active"
     assert unit("SubState") == "running"
-    wait_for("online", client.all_online)
+    wait_for("online", lambda: client.all_online(CASES))
     say(f"     status: {unit('StatusText')}")
 
 
@@ -194,7 +127,7 @@ def starts_again_with_converted_models(client: Subscriber) -> None:
     begun_s = time.monotonic()
     run("systemctl", "start", UNIT)
     say(f"     {time.monotonic() - begun_s:.2f} s from `systemctl start` to READY")
-    wait_for("online", client.all_online)
+    wait_for("online", lambda: client.all_online(CASES))
 
 
 def answers(client: Subscriber) -> None:
@@ -220,8 +153,7 @@ def runs_as_nobody_in_particular() -> None:
         assert fields["CapEff"].strip("0") == "", fields["CapEff"]
         assert fields["NoNewPrivs"] == "1"
         assert fields["Seccomp"] == "2"
-    score = run("systemd-analyze", "security", "--no-pager", UNIT).strip().splitlines()[-1]
-    say(f"     {score.lstrip('→ ')}")
+    assert exposure() <= 1.5
 
 
 def restarts_a_killed_worker(client: Subscriber) -> None:
@@ -230,7 +162,7 @@ def restarts_a_killed_worker(client: Subscriber) -> None:
     os.kill(before[-1], signal.SIGKILL)
     wait_for("another worker", lambda: len(processes()) == len(before) and processes() != before)
     assert main_pid() == supervisor
-    wait_for("online again", client.all_online)
+    wait_for("online again", lambda: client.all_online(CASES))
     answers(client)
 
 
@@ -240,7 +172,7 @@ def restarts_after_its_own_death(client: Subscriber) -> None:
     wait_for("a restart", lambda: unit("NRestarts") == "1" and unit("ActiveState") == "active")
     wait_for("new processes", lambda: len(processes()) == len(before))
     assert not set(processes()) & set(before), "a process outlived its supervisor"
-    wait_for("online again", client.all_online)
+    wait_for("online again", lambda: client.all_online(CASES))
     answers(client)
 
 
@@ -248,9 +180,9 @@ def is_restarted_when_it_hangs(client: Subscriber) -> None:
     before = processes()
     os.kill(main_pid(), signal.SIGSTOP)
     wait_for("a restart", lambda: unit("NRestarts") == "2" and unit("ActiveState") == "active")
-    assert "Watchdog timeout" in run("journalctl", "-b", "-u", UNIT, "--no-pager")
+    assert "Watchdog timeout" in journal()
     assert not set(processes()) & set(before), "a process outlived its supervisor"
-    wait_for("online again", client.all_online)
+    wait_for("online again", lambda: client.all_online(CASES))
     answers(client)
 
 
@@ -258,7 +190,7 @@ def outlives_its_broker(client: Subscriber) -> None:
     before = processes()
     run("systemctl", "restart", "mosquitto.service")
     client.last.clear()
-    wait_for("online again", client.all_online)
+    wait_for("online again", lambda: client.all_online(CASES))
     assert processes() == before
     answers(client)
 
@@ -270,7 +202,7 @@ def holds_a_power_limit(client: Subscriber) -> None:
     limit = Path("/etc/neurovmd/conf.d/power.yaml")
     limit.write_text("power: {limit: 100 mW, window: 5 s}\n")
     run("systemctl", "restart", UNIT)
-    wait_for("online again", client.all_online)
+    wait_for("online again", lambda: client.all_online(CASES))
     name, case = next(iter(CASES.items()))
     frame, codes = bytes.fromhex(case["payloads"][0]), case["codes"][0]
     client.send(f"digits/s2/{name}", frame)
@@ -298,7 +230,7 @@ def stops(client: Subscriber) -> None:
     assert not [pid for pid in before if Path(f"/proc/{pid}").exists()]
     for of in ("", *(f"{vm}/" for vm in CASES)):
         wait_for(f"offline {of}", lambda of=of: client.availability(of) == "offline")
-    late = Subscriber()
+    late = Subscriber(NODE)
     wait_for("offline, retained", lambda: late.availability() == "offline")
 
 
@@ -315,7 +247,7 @@ def is_removed() -> None:
 
 
 def main() -> int:
-    client = Subscriber()
+    client = Subscriber(NODE)
     steps: tuple[Callable[..., None], ...] = (
         refuses_whoever_is_not_root,
         installs,
@@ -334,17 +266,7 @@ def main() -> int:
         stops,
         is_removed,
     )
-    for step in steps:
-        begun_s = time.monotonic()
-        try:
-            step(client) if step.__code__.co_argcount else step()
-        except Exception as error:  # noqa: BLE001  # whatever it is, it belongs in the log
-            say(f"FAIL {step.__name__}: {type(error).__name__}: {error}")
-            for command in (["journalctl", "-b", "-n", "60", "-u"], ["systemctl", "status"]):
-                subprocess.run([*command, UNIT, "--no-pager"], check=False)
-            return 1
-        say(f"ok   {step.__name__.replace('_', ' ')} ({time.monotonic() - begun_s:.1f} s)")
-    return 0
+    return go_through(steps, client)
 
 
 if __name__ == "__main__":

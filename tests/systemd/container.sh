@@ -1,0 +1,85 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# container.sh, to be sourced: a root file system under an overlay, booted for one test program.
+#
+#   open_room BASE       sets $room (a temporary folder) and $root (an overlay over BASE, mounted)
+#   download_wheels F    the wheel F and its dependencies for the container's Python 3.11, to $room/wheels
+#   boot_and_run CMD…    boots $root with CMD as a unit; its output comes out, its success is the result
+#
+# The container has no network but loopback. The caller has set -euo pipefail, $python and a function die.
+
+need_container_tools() {
+    local tool
+    [ "$(id -u)" = 0 ] || die "systemd-nspawn and debootstrap need root: sudo $0"
+    for tool in debootstrap systemd-nspawn unshare; do
+        command -v "$tool" >/dev/null || die "no $tool; apt-get install debootstrap systemd-container"
+    done
+}
+
+nspawn=
+close_room() {
+    if [ -n "$nspawn" ] && kill -0 "$nspawn" 2>/dev/null; then kill "$nspawn"; wait "$nspawn" || true; fi
+    if mountpoint -q "$room/root"; then umount "$room/root"; fi
+    rm -rf --one-file-system "$room"
+    # With the old hierarchy of control groups nspawn leaves empty ones of its own behind.
+    find /sys/fs/cgroup/{unified,systemd}/{payload,supervisor} -depth -type d -exec rmdir {} + 2>/dev/null || true
+}
+
+open_room() {
+    local base=$1
+    room=$(mktemp -d "$(dirname "$base")/run.XXXXXX")
+    root=$room/root
+    trap close_room EXIT
+    mkdir -p "$room"/{upper,work,root}
+    mount -t overlay overlay -o "lowerdir=$base,upperdir=$room/upper,workdir=$room/work" "$root"
+    mkdir -p "$root/opt/test"
+}
+
+download_wheels() { # pip runs on this host only, with its configuration
+    local machine
+    machine=$(uname -m)
+    case $1 in
+        *-cp311-*|*-py3-*) ;;
+        *) die "$(basename "$1") is not for the container's Python 3.11: build with Python >= 3.11" ;;
+    esac
+    "${python:?}" -m pip download -qq -d "$room/wheels" --only-binary=:all: \
+        --implementation cp --python-version 3.11 --abi cp311 --abi abi3 --abi none \
+        --platform "manylinux_2_28_$machine" --platform "manylinux2014_$machine" \
+        --platform "manylinux_2_17_$machine" --platform "linux_$machine" "$1"
+}
+
+boot_and_run() { # the program is a unit that ends the container with its own exit code
+    local status=0
+    cat >"$root/etc/systemd/system/neurovm-test.service" <<UNIT
+[Unit]
+After=multi-user.target mosquitto.service
+SuccessAction=exit-force
+FailureAction=exit-force
+FailureActionExitStatus=1
+SuccessActionExitStatus=0
+[Service]
+Type=oneshot
+TimeoutStartSec=300
+ExecStart=$*
+StandardOutput=file:/opt/test/log
+StandardError=file:/opt/test/log
+UNIT
+    # Not wanted by multi-user.target itself: it would wait for its own end.
+    mkdir -p "$root/etc/systemd/system/timers.target.wants"
+    cat >"$root/etc/systemd/system/neurovm-test.timer" <<'UNIT'
+[Timer]
+OnBootSec=0
+AccuracySec=1ms
+UNIT
+    ln -sf ../neurovm-test.timer "$root/etc/systemd/system/timers.target.wants/"
+    : >"$root/opt/test/log"
+    timeout -k 10 420 unshare -m systemd-nspawn -q -D "$root" -M "neurovm-test-$$" --boot --register=no \
+        --keep-unit --private-network --console=pipe </dev/null >"$room/console" 2>&1 &
+    nspawn=$!
+    tail -n +1 -f --pid="$nspawn" "$root/opt/test/log" &
+    wait "$nspawn" || status=$?
+    nspawn=
+    wait
+    if [ "$status" != 0 ] && [ ! -s "$root/opt/test/log" ]; then cat "$room/console" >&2; fi
+    return "$status"
+}
