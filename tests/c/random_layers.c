@@ -98,7 +98,8 @@ static void add_map(network *net, uint32_t in)
     uint32_t other = (uint32_t)random_in(&net->seed, 0, (int32_t)net->n - 1);
     int two = random_in(&net->seed, 0, 1);
     uint32_t total = net->layers[in].n + (two ? net->layers[other].n : 0);
-    shape out = {1 + (uint32_t)random_in(&net->seed, 0, 4), 3, random_channels(net)};
+    shape out = {.h = 1 + (uint32_t)random_in(&net->seed, 0, 4), .w = 3};
+    out.c = random_channels(net);
     nvm_layer *layer = network_add(net, NVM_MAP, out);
     int32_t *source = malloc(layer->n * sizeof *source);
     uint32_t *offsets = calloc(total + 1, sizeof *offsets),

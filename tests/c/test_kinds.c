@@ -265,7 +265,8 @@ static void extreme_accumulators(void)
 static network *random_network(uint64_t round, uint32_t depth)
 {
     network *net = network_new(77777 + round);
-    (void)add_input(net, random_shape(&net->seed), (int8_t)random_in(&net->seed, -128, 127));
+    shape size = random_shape(&net->seed);
+    (void)add_input(net, size, (int8_t)random_in(&net->seed, -128, 127));
     if (random_in(&net->seed, 0, 1)) {
         (void)add_input(net, random_shape(&net->seed), 3);
     }
