@@ -9,6 +9,7 @@ What `inputs` and `output` hold comes from the daemon's schema; the rest is `neu
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -31,6 +32,10 @@ def schema() -> dict[str, Any]:
     # The daemon takes a payload without a format as JSON.
     for payload in ("Json",):
         parts[payload]["required"] = [k for k in parts[payload]["required"] if k != "format"]
+    # Docstrings keep their indentation before Python 3.13 only.
+    for part in parts.values():
+        if "description" in part:
+            part["description"] = inspect.cleandoc(part["description"])
     union = parts["Input"]["properties"]["payload"]
     union.pop("discriminator", None)
     fields = parts["VmManifest"]["properties"]
