@@ -22,6 +22,7 @@ COMMANDS = {
     "ps": "neurovm.cli.ps",
     "top": "neurovm.cli.ps",
     "logs": "neurovm.cli.logs",
+    "tap": "neurovm.cli.tap",
     "stop": "neurovm.cli.lifecycle",
     "start": "neurovm.cli.lifecycle",
     "restart": "neurovm.cli.lifecycle",

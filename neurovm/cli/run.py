@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -119,26 +120,18 @@ def prepare(
 
 def spawn(box: Box) -> dict[str, Any]:
     """Start the box in the background; its status once it is ready, BackendError where it fails."""
-    with box.log.open("ab") as log:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "neurovm.cli.runner", str(box.folder)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=deployment.daemon_environment(),
-            start_new_session=True,
-        )
-    own_broker = box.settings().server is None
-    deadline_s = time.monotonic() + runner.READY_S
-    while time.monotonic() < deadline_s:
-        if child.poll() is not None:
-            raise BackendError(f"{box.name} did not start: {runner.last(box)}")
-        status = runner.status_of(box)
-        vm = status["vms"][0] if status and status["vms"] else None
-        if status and vm and vm["state"] == "ready" and (vm["connected"] or not own_broker):
-            return status
-        time.sleep(runner.LOOK_S)
-    raise BackendError(f"{box.name} was not ready within {runner.READY_S:g} s")
+    ran = subprocess.run(
+        [sys.executable, "-m", "neurovm.cli.runner", str(box.folder)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=deployment.daemon_environment(),
+        check=False,
+    )
+    if ran.returncode:
+        raise BackendError(ran.stderr.strip() or f"{box.name} did not start: {runner.last(box)}")
+    status: dict[str, Any] = json.loads(ran.stdout)
+    return status
 
 
 def _say(box: Box, status: dict[str, Any], start_s: float, *, quiet: bool) -> None:

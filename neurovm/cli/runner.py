@@ -7,6 +7,7 @@ python -m neurovm.cli.runner FOLDER      in the background; what it says goes in
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import signal
@@ -20,6 +21,7 @@ from typing import IO, Any
 from neurovm import bundle, manifest
 from neurovm.cli import broker, control, deployment
 from neurovm.cli.boxes import Box, Settings
+from neurovm.cli.exits import Exit
 from neurovm.errors import BackendError, NeurovmError
 from neurovm.manifest import VmManifest
 
@@ -167,15 +169,46 @@ def _end(daemon: subprocess.Popen[bytes]) -> int:
     return daemon.wait()
 
 
-def main(arguments: list[str]) -> int:
-    """Run the box in the folder that is named."""
-    box = Box(Path(arguments[0]))
+def detach(box: Box) -> int:
+    """Serve in a process of its own; back once it is ready (its status on stdout) or has failed."""
+    heard, tell = os.pipe()
+    if os.fork():
+        os.close(tell)
+        with os.fdopen(heard, "rb") as pipe:
+            said = pipe.read().decode()
+        if said.startswith("{"):
+            print(said)
+            return 0
+        print(said or f"{box.name} did not start: {last(box)}", file=sys.stderr)
+        return Exit.UNAVAILABLE
+    os.close(heard)
+    os.setsid()
+    _redirect(box.log)
+
+    def ready(status: Status) -> None:
+        os.write(tell, json.dumps(status).encode())
+        os.close(tell)
+
+    code: int = Exit.UNAVAILABLE
     try:
-        return serve(box, lambda _status: None)
+        code = serve(box, ready)
     except NeurovmError as error:
         print(f"neurovm: {error}", file=sys.stderr, flush=True)
-        return 69
+        with contextlib.suppress(OSError):  # nobody listens once it was ready
+            os.write(tell, str(error).encode())
+    finally:
+        os._exit(code)
+
+
+def _redirect(log: Path) -> None:
+    """Read nothing, say everything into the log."""
+    sink = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    null = os.open(os.devnull, os.O_RDONLY)
+    for ours, place in ((null, 0), (sink, 1), (sink, 2)):
+        os.dup2(ours, place)
+    os.close(sink)
+    os.close(null)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(detach(Box(Path(sys.argv[1]))))

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A box's whole life: run, ps, top, tap, logs, stop, start, restart, rm, and its own broker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import neurovm
+from benchmarks.rig import Client, wait_for
+from neurovm.cli import boxes, main
+from neurovm.cli.exits import Exit
+
+pytest.importorskip("amqtt", reason="the embedded broker is not installed (neurovm[demo])")
+
+TOP = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a built box `hello`, and a place for boxes of its own."""
+    folder = tmp_path_factory.mktemp("r")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEUROVM_RUN_DIR", str(folder / "run"))
+        patch.setenv("NEUROVM_SOCKET", str(folder / "none.sock"))
+        patch.setenv("PYTHONPATH", str(TOP))
+        patch.chdir(folder)
+        assert main(["create", "hello", "-q"]) == Exit.OK
+        assert main(["build", "hello", "-q", "--no-calibration"]) == Exit.OK
+        yield folder
+        for box in boxes.every():
+            main(["rm", "--force", "-q", box.name])
+
+
+pytestmark = pytest.mark.usefixtures("place")
+
+
+@pytest.fixture
+def box(place: Path) -> boxes.Box:
+    """The box, running."""
+    found = boxes.box("hello")
+    if not found.folder.exists():
+        assert main(["run", "-q", "-d", "--node", "here", str(place / "hello/hello.nvm")]) == 0
+    elif found.runner() is None:
+        assert main(["start", "-q", "hello"]) == Exit.OK
+    return found
+
+
+def client_of(box: boxes.Box) -> Client:
+    client = Client(int(box.address.read_text().rsplit(":", 1)[1]))
+    client.subscribe("neurovm/#")
+    return client
+
+
+def samples(place: Path) -> list[str]:
+    return [f"[{line}]" for line in (place / "hello/samples.csv").read_text().split()]
+
+
+def ps(run) -> dict:
+    ran = run("ps", "-o", "json")
+    assert ran.code == Exit.OK, ran.err
+    return {vm["name"]: vm for vm in json.loads(ran.out)["vms"]}
+
+
+def test_a_message_in_a_result_out_as_the_bundle_answers(place: Path, box: boxes.Box) -> None:
+    client = client_of(box)
+    text = samples(place)[0]
+    client.publish("neurovm/here/hello/in/cam", text)
+    result = client.wait("neurovm/here/hello/result/cam", bool)
+    with neurovm.load(box.bundle) as model:
+        info = model.inputs[0]
+        codes = bytes(
+            max(-128, min(127, round(v / info.scale) + info.zero_point)) & 0xFF
+            for v in json.loads(text)
+        )
+        index, code, _ = model.top_k(model.session().step(codes), 1)[0]
+        assert result["model"] == model.sha256[:12]
+    assert (result["top"][0]["index"], result["top"][0]["code"]) == (index, code)
+    assert result["coding"] == "rate"
+    client.close()
+
+
+def test_ps_and_top_show_state_and_rates(run, box: boxes.Box) -> None:
+    vm = ps(run)["hello"]
+    assert (vm["state"], vm["by"], vm["connected"]) == ("ready", "run", True)
+    assert vm["broker"] == box.address.read_text()
+    assert vm["box_watts_source"]
+    assert {"results_per_s", "sops_per_s", "spikes_per_s"} <= set(vm)
+    for ran in (run("ps"), run("top", "-n", "1", "--interval", "0.1")):
+        assert ran.code == Exit.OK
+        line = next(line for line in ran.out.splitlines() if line.startswith("hello"))
+        assert "ready" in line
+        assert "connected" in line
+
+
+def test_rates_are_those_between_two_looks(run, place: Path, box: boxes.Box) -> None:
+    client = client_of(box)
+    texts = samples(place)
+    stop = threading.Event()
+
+    def publish() -> None:
+        number = 0
+        while not stop.wait(0.005):
+            client.publish("neurovm/here/hello/in/cam", texts[number % len(texts)])
+            number += 1
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    try:
+        wait_for(lambda: (ps(run)["hello"]["sops_per_s"] or 0) > 0, "weights are applied")
+        vm = ps(run)["hello"]
+        assert vm["spikes_per_s"] > 0
+        assert vm["messages_per_s"] > 0
+    finally:
+        stop.set()
+        thread.join()
+        client.close()
+
+
+def test_tap_shows_inputs_and_results(place: Path, box: boxes.Box) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "neurovm", "tap", "hello", "-o", "jsonl"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert json.loads(child.stdout.readline())["state"] == "connected"
+    client = client_of(box)
+    texts = samples(place)
+    topics = {f"neurovm/here/hello/{way}/tapped" for way in ("in", "result")}
+    heard: dict[str, dict] = {}
+
+    def read() -> None:
+        for text in child.stdout:
+            line = json.loads(text)
+            heard[line.get("topic", "")] = line
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for text in texts:
+            client.publish("neurovm/here/hello/in/tapped", text)
+        wait_for(lambda: topics <= set(heard), "an input and a result are seen")
+    finally:
+        child.send_signal(signal.SIGINT)
+        assert child.wait(20) == Exit.INTERRUPTED
+        reader.join()
+        child.stdout.close()
+        client.close()
+    assert heard["neurovm/here/hello/in/tapped"]["kind"] == "input"
+    assert heard["neurovm/here/hello/result/tapped"]["payload"]["vm"] == "hello"
+
+
+@pytest.mark.usefixtures("box")
+def test_a_running_box_is_not_started_twice_nor_removed(run, place: Path) -> None:
+    again = run("run", "-d", place / "hello/hello.nvm")
+    assert again.code == Exit.USAGE
+    assert "running already" in again.err
+    removed = run("rm", "hello")
+    assert removed.code == Exit.USAGE
+    assert "--force" in removed.err
+    assert ps(run)["hello"]["state"] == "ready"
+
+
+def test_stop_start_restart_logs_and_rm(run, box: boxes.Box) -> None:
+    assert run("stop", "hello").code == Exit.OK
+    assert ps(run)["hello"] == {"name": "hello", "state": "stopped", "by": "run"}
+    assert run("stop", "hello").code == Exit.OK  # it is
+    tapped = run("tap", "hello")
+    assert tapped.code == Exit.USAGE
+    assert "not running" in tapped.err
+    assert run("start", "hello").code == Exit.OK
+    first = ps(run)["hello"]
+    assert first["state"] == "ready"
+    assert run("restart", "hello").code == Exit.OK
+    second = ps(run)["hello"]
+    assert (second["state"], first["pid"] != second["pid"]) == ("ready", True)
+    logs = run("logs", "hello")
+    assert logs.out.count("daemon.ready") >= 2
+    assert run("logs", "hello", "-n", "1").out.count("\n") == 1
+    assert run("rm", "--force", "hello").code == Exit.OK
+    assert ps(run) == {}
+    assert not box.folder.exists()
+
+
+def test_a_box_whose_runner_was_killed_is_stopped_all_the_same(run, box: boxes.Box) -> None:
+    runner = box.runner()
+    assert runner is not None
+    os.kill(runner, signal.SIGKILL)
+    wait_for(lambda: box.runner() is None, "the runner is gone")
+    assert ps(run)["hello"]["state"] == "ready"  # its daemon lives on
+    assert run("stop", "hello").code == Exit.OK
+    assert ps(run)["hello"]["state"] == "stopped"
+
+
+def test_in_the_foreground_it_says_where_it_listens_and_ends_with_ctrl_c() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "neurovm", "run", "hello/hello.nvm", "--name", "fg", "--node", "n"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline().startswith("fg is ready after ")
+    said = [child.stdout.readline().split() for _ in range(3)]
+    assert said[0][0] == "broker"
+    assert said[1] == ["input", "neurovm/n/fg/in/{stream}"]
+    assert said[2] == ["results", "neurovm/n/fg/result/{stream}"]
+    child.send_signal(signal.SIGINT)
+    assert child.wait(30) == Exit.OK
+    child.stdout.close()
+    assert boxes.box("fg").runner() is None
+    assert main(["rm", "-q", "fg"]) == Exit.OK
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["run", "none.nvm"], Exit.NO_INPUT, "none.nvm"),
+        (["run", "hello/model.tflite"], Exit.DATA, "neurovm build"),
+        (["run", "hello/samples.csv"], Exit.DATA, "not a neurovm bundle"),
+        (["run", "-d", "--broker", "http://x", "hello/hello.nvm"], Exit.UNAVAILABLE, "mqtt://HOST"),
+        (["stop", "nobody"], Exit.USAGE, "no VM 'nobody'"),
+        (["logs", "nobody"], Exit.USAGE, "no box 'nobody'"),
+        (["rm", "nobody"], Exit.USAGE, "no box 'nobody'"),
+        (["tap", "nobody"], Exit.USAGE, "no VM 'nobody'"),
+    ],
+)
+def test_what_is_wrong_is_said(run, args: list[str], code: Exit, said: str) -> None:
+    ran = run(*args)
+    assert ran.code == code, ran.err
+    assert said in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_without_amqtt_a_broker_has_to_be_named(run, monkeypatch) -> None:
+    monkeypatch.setattr("neurovm.cli.broker.find_spec", lambda _name: None)
+    ran = run("run", "hello/hello.nvm")
+    assert ran.code == Exit.UNAVAILABLE
+    assert "neurovm[demo]" in ran.err
