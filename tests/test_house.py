@@ -157,6 +157,16 @@ print([name for name in ("numpy", "click", "rich", "neurovm.cli") if name in sys
     assert run_python(code) == "[]"
 
 
+def test_arithmetic_and_oracle_load_without_the_extension() -> None:
+    code = """
+import sys
+sys.modules["neurovm._kernel"] = None
+import neurovm.arithmetic, neurovm.converters.tflite, neurovm.passes, neurovm.reference
+print("loaded")
+"""
+    assert run_python(code) == "loaded"
+
+
 def imports_kernel(module: str) -> bool:
     """Whether the module's own text imports `neurovm._kernel`, at any level and in any form."""
     path = TOP / module.replace(".", "/")
