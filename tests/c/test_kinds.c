@@ -274,6 +274,10 @@ static network *random_network(uint64_t round, uint32_t depth)
         (void)add_const(net, random_shape(&net->seed));
     }
     while (net->n < depth) {
+        if (random_in(&net->seed, 0, 5) == 0) { /* inputs may stand anywhere; all send first */
+            (void)add_input(net, random_shape(&net->seed), -1);
+            continue;
+        }
         nvm_kind kind = (nvm_kind)random_in(&net->seed, NVM_DENSE, NVM_KIND_COUNT - 1);
         uint32_t in = random_in(&net->seed, 0, 2)
                           ? net->n - 1
