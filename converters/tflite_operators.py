@@ -186,15 +186,35 @@ def _fully_connected(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
     )
 
 
-def _mean(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
-    rank = len(tensors[raw.inputs[0]].shape)
-    axes = raw.constant(tensors, 1, "axes")
-    if any(not -rank <= a < rank for a in axes):
-        raise raw.error(f"axes {axes} do not fit an input of {rank} axes")
-    return operators.Mean(
-        **raw.place,
-        axes=tuple(sorted({a % rank for a in axes})),
-        keep_dims=bool(raw.options(tflite.ReducerOptions).KeepDims()),
+def _reduction(kind: type[operators.Reduction]) -> Decoder:
+    """An operator that reduces axes."""
+
+    def decode(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
+        rank = len(tensors[raw.inputs[0]].shape)
+        axes = raw.constant(tensors, 1, "axes")
+        if any(not -rank <= a < rank for a in axes):
+            raise raw.error(f"axes {axes} do not fit an input of {rank} axes")
+        return kind(
+            **raw.place,
+            axes=tuple(sorted({a % rank for a in axes})),
+            keep_dims=bool(raw.options(tflite.ReducerOptions).KeepDims()),
+        )
+
+    return decode
+
+
+def _transpose_conv(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
+    size = raw.constant(tensors, 0, "output sizes")
+    if len(size) != 4 or size[0] != tensors[raw.inputs[2]].shape[:1][0]:
+        raise raw.error(f"output shape {size}; (N, H, W, C) is needed, N as in its input")
+    options = raw.options(tflite.TransposeConvOptions)
+    inputs = (raw.inputs[2], raw.inputs[1], *raw.inputs[3:])
+    return operators.TransposeConv(
+        **raw.place | {"inputs": inputs},
+        size=(size[1], size[2]),
+        padding=raw.padding(options),
+        stride=(options.StrideH(), options.StrideW()),
+        activation=raw.activation(options),
     )
 
 
@@ -232,18 +252,6 @@ def _gather(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
     if options.BatchDims():
         raise raw.unsupported("it gathers within batches; batch_dims = 0 is needed")
     return operators.Gather(**raw.place, axis=options.Axis())
-
-
-def _reduce_prod(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
-    rank = len(tensors[raw.inputs[0]].shape)
-    axes = raw.constant(tensors, 1, "axes")
-    if any(not -rank <= a < rank for a in axes):
-        raise raw.error(f"axes {axes} do not fit an input of {rank} axes")
-    return operators.ReduceProd(
-        **raw.place,
-        axes=tuple(sorted({a % rank for a in axes})),
-        keep_dims=bool(raw.options(tflite.ReducerOptions).KeepDims()),
-    )
 
 
 def _resize_nearest(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
@@ -382,7 +390,7 @@ DECODERS: dict[int, Entry] = {
     _OP.LOGISTIC: Entry(_plain(operators.Logistic), 1, 1),
     _OP.MAXIMUM: Entry(_plain(operators.Maximum), 2, 2),
     _OP.MAX_POOL_2D: Entry(_max_pool, 1, 1),
-    _OP.MEAN: Entry(_mean, 2, 2),
+    _OP.MEAN: Entry(_reduction(operators.Mean), 2, 2),
     _OP.MINIMUM: Entry(_plain(operators.Minimum), 2, 2),
     _OP.MUL: Entry(_fused(operators.Mul, tflite.MulOptions), 2, 2),
     _OP.NEG: Entry(_plain(operators.Neg), 1, 1),
@@ -391,7 +399,9 @@ DECODERS: dict[int, Entry] = {
     _OP.PADV2: Entry(_pad_value, 3, 3),
     _OP.PRELU: Entry(_plain(operators.Prelu), 2, 2),
     _OP.QUANTIZE: Entry(_plain(operators.Quantize), 1, 1),
-    _OP.REDUCE_PROD: Entry(_reduce_prod, 2, 2),
+    _OP.REDUCE_MAX: Entry(_reduction(operators.ReduceMax), 2, 2),
+    _OP.REDUCE_MIN: Entry(_reduction(operators.ReduceMin), 2, 2),
+    _OP.REDUCE_PROD: Entry(_reduction(operators.ReduceProd), 2, 2),
     _OP.RELU6: Entry(_plain(operators.Relu6), 1, 1),
     _OP.RELU: Entry(_plain(operators.Relu), 1, 1),
     _OP.RELU_0_TO_1: Entry(_plain(operators.Relu0To1), 1, 1),
@@ -411,8 +421,10 @@ DECODERS: dict[int, Entry] = {
     _OP.SQUEEZE: Entry(_squeeze, 1, 1),
     _OP.STRIDED_SLICE: Entry(_strided_slice, 4, 4),
     _OP.SUB: Entry(_fused(operators.Sub, tflite.SubOptions), 2, 2),
+    _OP.SUM: Entry(_reduction(operators.Sum), 2, 2),
     _OP.TANH: Entry(_plain(operators.Tanh), 1, 1),
     _OP.TRANSPOSE: Entry(_transpose, 2, 2),
+    _OP.TRANSPOSE_CONV: Entry(_transpose_conv, 3, 4),
     _OP.UNPACK: Entry(_unpack, 1, 1, _ANY),
 }
 """Registration: TFLite's operator → its decoder. One line an operator."""

@@ -165,6 +165,63 @@ def depthwise_conv_2d() -> Iterator[Case]:
     yield _depthwise("DEPTHWISE_CONV_2D:many", (1, 4, 4, 40), (3, 3))
 
 
+def _transposed(
+    name: str,
+    shape: Sequence[int],
+    kernel: Sequence[int],
+    size: Sequence[int],
+    *,
+    axis: int | None = 0,
+    padding: str = "SAME",
+    stride: Sequence[int] = (1, 1),
+    activation: str = "NONE",
+    zero_channel: bool = False,
+    bias: bool = True,
+) -> Case:
+    """A case with a kernel (O, kH, kW, C) and an output of `size`."""
+    net = Net(f"TRANSPOSE_CONV:{name}")
+    x = net.input(shape)
+    w, scales = net.weights(kernel, axis, zero_channel=zero_channel)
+    inputs = [net.integers("size", [shape[0], *size, kernel[0]]), w, x]
+    if bias:
+        inputs.append(net.bias(kernel[0], scale_of(net, x), scales, 3000))
+    taps = int(np.prod(kernel[1:]))
+    y = net.linear_out((shape[0], *size, kernel[0]), scale_of(net, x), scales, taps, 1.0)
+    net.writer.operator(
+        "TRANSPOSE_CONV",
+        inputs,
+        [y],
+        Padding=padding,
+        StrideH=stride[0],
+        StrideW=stride[1],
+        FusedActivationFunction=activation,
+    )
+    return net.case(y)
+
+
+def transpose_conv() -> Iterator[Case]:
+    shape = (1, 4, 5, 3)
+    for padding, stride, kernel in itertools.product(
+        ["SAME", "VALID"], [(1, 1), (2, 2), (1, 3)], [(1, 1), (3, 3), (2, 4)]
+    ):
+        size = [
+            n * s if padding == "SAME" else (n - 1) * s + max(k, s)
+            for n, s, k in zip(shape[1:3], stride, kernel, strict=True)
+        ]
+        name = f"{padding}-{stride}-{kernel}"
+        yield _transposed(name, shape, (4, *kernel, 3), size, padding=padding, stride=stride)
+    kernel = (4, 3, 3, 3)
+    for axis, activation in itertools.product([None, 0], ACTIVATIONS):
+        options = {"axis": axis, "activation": activation, "stride": (2, 2)}
+        yield _transposed(f"{axis}-{activation}", shape, kernel, (8, 10), **options)
+    yield _transposed("odd", shape, kernel, (7, 9), stride=(2, 2))
+    yield _transposed("no-bias", shape, kernel, (8, 10), stride=(2, 2), bias=False)
+    for channels in (4, 8, 9, 20):
+        wide = (channels, 3, 3, 3)
+        yield _transposed(f"zero-scale-{channels}", shape, wide, (4, 5), zero_channel=True)
+    yield _transposed("batch", (3, 2, 2, 3), kernel, (4, 4), stride=(2, 2))
+
+
 def add() -> Iterator[Case]:
     shapes = [
         ((1, 4, 5, 3), (1, 4, 5, 3)),
@@ -246,18 +303,26 @@ def pools() -> Iterator[Case]:
         yield net.case(y)
 
 
-def mean() -> Iterator[Case]:
+def reductions() -> Iterator[Case]:
     shape = (1, 4, 5, 6)
-    for axes, keep, ratio in itertools.product(
-        [(1, 2), (3,), (-1, 1), (2,), (1, 2, 3)], [True, False], [1.0, 0.3, 40.0]
+    for operator, axes, keep, ratio in itertools.product(
+        ["MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"],
+        [(1, 2), (3,), (-1, 1), (2,), (1, 2, 3)],
+        [True, False],
+        [1.0, 0.3, 40.0],
     ):
-        net = Net(f"MEAN:{axes}-{keep}-{ratio}")
+        ordered = operator.startswith("REDUCE")
+        if ordered and ratio != 1:
+            continue
+        net = Net(f"{operator}:{axes}-{keep}-{ratio}")
         x = net.input(shape)
         reduced = {a % 4 for a in axes}
         out = [1 if i in reduced else n for i, n in enumerate(shape) if keep or i not in reduced]
-        y = net.output(out, scale=float(np.float32(scale_of(net, x) / ratio)))
+        gain = ratio / np.prod([shape[a] for a in reduced]) ** (0.5 if operator == "SUM" else 0)
+        scale = float(np.float32(scale_of(net, x) / gain))
+        y = net.like(x, out) if ordered else net.output(out, scale=scale)
         a = net.writer.constant("axes", np.array(axes, np.int32))
-        net.writer.operator("MEAN", [x, a], [y], KeepDims=keep)
+        net.writer.operator(operator, [x, a], [y], KeepDims=keep)
         yield net.case(y)
 
 
@@ -395,7 +460,8 @@ FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (
     depthwise_conv_2d,
     add,
     pools,
-    mean,
+    reductions,
+    transpose_conv,
     reshape,
     softmax,
     quantize,

@@ -39,7 +39,7 @@ class Profile(Protocol):
     def depthwise(
         self, *, scale_in: float, scale_weights: Sequence[float], out: Codes, activation: Activation
     ) -> Requantizer:
-        """DEPTHWISE_CONV_2D; as `linear`. The only requantiser that may have a `tail`."""
+        """DEPTHWISE_CONV_2D, TRANSPOSE_CONV; as `linear`, but it may have a `tail`."""
 
     def add(
         self, a: Codes, b: Codes, out: Codes, activation: Activation, *, subtract: bool = False
@@ -48,6 +48,9 @@ class Profile(Protocol):
 
     def mean(self, x: Codes, out: Codes, count: int) -> Requantizer:
         """MEAN over `count` codes: requantises their raw sum (zero point not subtracted)."""
+
+    def sum(self, x: Codes, out: Codes, count: int) -> Requantizer:
+        """SUM over `count` codes: as `mean`."""
 
     def average_pool_range(self, out: Codes, activation: Activation) -> tuple[int, int]:
         """Lowest and highest code of AVERAGE_POOL_2D."""

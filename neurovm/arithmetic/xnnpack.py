@@ -121,16 +121,11 @@ class Xnnpack:
         f32(f32(n z) c)).
         """
         scale = np.float32(ratio32(x.scale, out.scale)) * (np.float32(1) / np.float32(count))
-        offset = np.float32(out.zero_point) - np.float32(count * x.zero_point) * scale
-        lo, hi = out.limits
-        return Requantizer(
-            kind="affine",
-            zero_out=0,
-            lo=lo,
-            hi=hi,
-            scale=np.array([scale], np.float32),
-            offset=np.array([offset], np.float32),
-        )
+        return _affine(x, out, count, scale)
+
+    def sum(self, x: Codes, out: Codes, count: int) -> Requantizer:
+        """As `mean` with c = f32(s / s_out)."""
+        return _affine(x, out, count, np.float32(ratio32(x.scale, out.scale)))
 
     def average_pool_range(self, out: Codes, activation: Activation) -> tuple[int, int]:
         """Built-in kernel: bounds round half away from zero."""
@@ -220,6 +215,20 @@ def _integer(kind: Kind, reals: Sequence[float], out: Codes, activation: Activat
     lo, hi = range_half_away(activation, out)
     return Requantizer(
         kind=kind, zero_out=out.zero_point, lo=lo, hi=hi, multipliers=multipliers(reals)
+    )
+
+
+def _affine(x: Codes, out: Codes, count: int, scale: np.float32) -> Requantizer:
+    """XNNPACK's reductions of `count` raw codes. Source: XNNPACK, qs8 rdsum and rsum."""
+    offset = np.float32(out.zero_point) - np.float32(count * x.zero_point) * scale
+    lo, hi = out.limits
+    return Requantizer(
+        kind="affine",
+        zero_out=0,
+        lo=lo,
+        hi=hi,
+        scale=np.array([scale], np.float32),
+        offset=np.array([offset], np.float32),
     )
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def _factor(a: Codes, b: Codes, out: Codes) -> np.float32:
     product: np.float32 = np.float32(a.scale) * np.float32(b.scale)
-    return product / np.float32(out.scale)
+    factor: np.float32 = product / np.float32(out.scale)
+    return factor
 
 
 def takes_mul(a: Codes, b: Codes, out: Codes) -> bool:

@@ -22,7 +22,7 @@ from neurovm.operators.elementwise import (
     SquaredDifference,
     Sub,
 )
-from neurovm.operators.layout import ExpandDims, ReduceProd, Reshape, ShapeOf, Squeeze
+from neurovm.operators.layout import ExpandDims, Reshape, ShapeOf, Squeeze
 from neurovm.operators.linear import Conv2D, DepthwiseConv2D, FullyConnected
 from neurovm.operators.movement import (
     Concatenation,
@@ -35,9 +35,11 @@ from neurovm.operators.movement import (
     Transpose,
     Unpack,
 )
-from neurovm.operators.pooling import AveragePool2D, MaxPool2D, Mean
+from neurovm.operators.pooling import AveragePool2D, MaxPool2D
 from neurovm.operators.quantize import Dequantize, Quantize
+from neurovm.operators.reduction import Mean, ReduceMax, ReduceMin, ReduceProd, Reduction, Sum
 from neurovm.operators.softmax import Softmax
+from neurovm.operators.transposed import TransposeConv
 from neurovm.operators.unary import (
     Abs,
     Elu,
@@ -96,7 +98,10 @@ __all__ = [
     "Prelu",
     "Quantize",
     "REGISTRY",
+    "ReduceMax",
+    "ReduceMin",
     "ReduceProd",
+    "Reduction",
     "Relu",
     "Relu0To1",
     "Relu6",
@@ -115,8 +120,10 @@ __all__ = [
     "Squeeze",
     "StridedSlice",
     "Sub",
+    "Sum",
     "Tanh",
     "Transpose",
+    "TransposeConv",
     "Unary",
     "Unpack",
 ]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Operators that change shapes and leave codes in their order, and those that only handle shapes.
 
-ShapeOf and ReduceProd are folded to constants once the batch is fixed; they have no lowering.
+ShapeOf is folded to a constant once the batch is fixed; it has no lowering.
 """
 
 from __future__ import annotations
@@ -70,22 +70,6 @@ class ShapeOf(Operator):
 
     def infer_shapes(self, tensors: Sequence[Tensor]) -> tuple[Shape, ...]:
         return ((len(tensors[self.inputs[0]].shape),),)
-
-
-@register
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReduceProd(Operator):
-    """y = product of x over `axes`; folded where x is a constant (shapes). Inputs: x, axes."""
-
-    name: ClassVar[str] = "ReduceProd"
-    axes: tuple[int, ...]
-    keep_dims: bool = False
-
-    def infer_shapes(self, tensors: Sequence[Tensor]) -> tuple[Shape, ...]:
-        shape = tensors[self.inputs[0]].shape
-        if self.keep_dims:
-            return (tuple(1 if a in self.axes else n for a, n in enumerate(shape)),)
-        return (tuple(n for a, n in enumerate(shape) if a not in self.axes),)
 
 
 @register

@@ -6,20 +6,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from neurovm.arithmetic import NoExactRuleError
 from neurovm.errors import ModelError
 from neurovm.operators.base import Activation, Operator, Padding, Shape, register
-from neurovm.operators.builder import Layer, Window, gather, requantizer_fields
+from neurovm.operators.builder import Layer, Window
+from neurovm.operators.weights import weighted, with_tail
 from neurovm.operators.window import emit_each_sample, output_size, taps, window_of
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from neurovm.arithmetic import Requantizer
     from neurovm.graph import Tensor
     from neurovm.operators.builder import Builder
 
@@ -34,6 +31,8 @@ class FullyConnected(Operator):
     """
 
     name: ClassVar[str] = "FullyConnected"
+    channel_axis: ClassVar[int] = 0
+    by_eights: ClassVar[bool] = False
     activation: Activation = "NONE"
     keep_num_dims: bool = False
 
@@ -61,7 +60,7 @@ class FullyConnected(Operator):
         """
         outputs, inputs = builder.tensors[self.inputs[1]].shape
         rows = builder.tensors[self.inputs[0]].size // inputs
-        parts = _parts(self, builder, outputs, np.s_[:, :])
+        parts = weighted(self, builder, outputs, np.s_[:, :])
         weights = np.ascontiguousarray(parts.weights.T)
         if rows == 1:
             layer = Layer(
@@ -105,6 +104,8 @@ class Conv2D(Operator):
     """
 
     name: ClassVar[str] = "Conv2D"
+    channel_axis: ClassVar[int] = 0
+    by_eights: ClassVar[bool] = False
     padding: Padding
     stride: tuple[int, int] = (1, 1)
     dilation: tuple[int, int] = (1, 1)
@@ -134,7 +135,7 @@ class Conv2D(Operator):
         x, w = builder.tensors[self.inputs[0]], builder.tensors[self.inputs[1]]
         groups = x.shape[3] // w.shape[3]
         window = window_of(self, builder.tensors, w.shape[1:3], self.dilation, groups)
-        parts = _parts(self, builder, w.shape[0], np.s_[:, :, :, :])
+        parts = weighted(self, builder, w.shape[0], np.s_[:, :, :, :])
         layer = Layer(
             kind="CONV",
             inputs=(),
@@ -157,6 +158,8 @@ class DepthwiseConv2D(Operator):
     """
 
     name: ClassVar[str] = "DepthwiseConv2D"
+    channel_axis: ClassVar[int] = -1
+    by_eights: ClassVar[bool] = True
     padding: Padding
     stride: tuple[int, int] = (1, 1)
     dilation: tuple[int, int] = (1, 1)
@@ -188,7 +191,7 @@ class DepthwiseConv2D(Operator):
         x, w = builder.tensors[self.inputs[0]], builder.tensors[self.inputs[1]]
         multiplier = w.shape[3] // x.shape[3]
         window = window_of(self, builder.tensors, w.shape[1:3], self.dilation, multiplier)
-        parts = _parts(self, builder, w.shape[3], np.s_[0, :, :, :])
+        parts = weighted(self, builder, w.shape[3], np.s_[0, :, :, :])
         layer = Layer(
             kind="DWCONV",
             inputs=(),
@@ -201,96 +204,5 @@ class DepthwiseConv2D(Operator):
         emit_each_sample(
             builder,
             self,
-            lambda value: self._finished(builder, parts, replace(layer, inputs=(value,))),
+            lambda value: with_tail(builder, self, parts, replace(layer, inputs=(value,))),
         )
-
-    def _finished(self, builder: Builder, parts: _Parts, layer: Layer) -> Layer:
-        """The layer; where its last channels have another requantizer, two of it and a choice."""
-        tail, first = parts.requantizer.tail, parts.requantizer.tail_from
-        if tail is None:
-            return layer
-        channels = parts.weights.shape[-1]
-        other = replace(layer, synapses=0, **requantizer_fields(tail, channels))
-        index = np.arange(layer.n)
-        index[index % channels >= first] += layer.n
-        sources = tuple(builder.emit(self.outputs[0], part) for part in (layer, other))
-        return gather(sources, index, 2 * layer.n)
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """What the three share: weights as the source orders them, and the other fields."""
-
-    weights: NDArray[np.int8]
-    fields: dict[str, Any]
-    requantizer: Requantizer
-
-
-def _parts(
-    operator: FullyConnected | Conv2D | DepthwiseConv2D, builder: Builder, channels: int, pick: Any
-) -> _Parts:
-    """Check weights and bias, ask the profile for the requantizer, bound the accumulators."""
-    x, w = builder.tensors[operator.inputs[0]], builder.tensors[operator.inputs[1]]
-    if w.data is None or w.data.dtype != np.int8 or w.quantization is None:
-        raise ModelError(
-            f"operator {operator.index} ({operator.source_name}): constant int8 weights are "
-            "needed, "
-            f"not {w.name!r} ({w.dtype}{', computed at run time' if w.data is None else ''})"
-        )
-    if any(w.quantization.zero_point):
-        raise ModelError(
-            f"weights {w.name!r} have a zero point other than 0; int8 weights have none"
-        )
-    weights = w.data[pick]
-    bias = _bias(operator, builder, channels)
-    codes = x.codes.as_int8
-    depthwise = isinstance(operator, DepthwiseConv2D)
-    ask = builder.profile.depthwise if depthwise else builder.profile.linear
-    requantizer = ask(
-        scale_in=x.scale,
-        scale_weights=w.quantization.scale,
-        out=builder.tensors[operator.outputs[0]].codes.as_int8,
-        activation=operator.activation,
-    )
-    per_channel = np.abs(weights.astype(np.int64)).sum(axis=_all_but_channel(operator))
-    largest = max(127 - codes.zero_point, codes.zero_point + 128)
-    bound = int((per_channel * largest + np.abs(bias.astype(np.int64))).max())
-    _check_reach(requantizer, bound)
-    return _Parts(
-        weights,
-        {
-            "bias": bias,
-            "zero_in": codes.zero_point,
-            "synapses": weights.size,
-            "acc_bound": bound,
-            **requantizer_fields(requantizer, channels),
-        },
-        requantizer,
-    )
-
-
-def _check_reach(requantizer: Requantizer, bound: int) -> None:
-    """Refuse sums whose code would leave int32: runtimes convert those as their processor does."""
-    if requantizer.scale is not None and bound * float(requantizer.scale.max()) >= 1 << 31:
-        raise NoExactRuleError(
-            f"sums of up to {bound} times {float(requantizer.scale.max())!r} leave int32; "
-            f"smaller weights, bias or scales are needed"
-        )
-
-
-def _all_but_channel(operator: Operator) -> tuple[int, ...]:
-    return {"FullyConnected": (1,), "Conv2D": (1, 2, 3), "DepthwiseConv2D": (0, 1)}[operator.name]
-
-
-def _bias(operator: Operator, builder: Builder, channels: int) -> NDArray[np.int32]:
-    index = operator.inputs[2] if len(operator.inputs) > 2 else -1
-    if index == -1:
-        return np.zeros(channels, np.int32)
-    bias = builder.tensors[index]
-    if bias.data is None or bias.data.dtype != np.int32 or bias.size != channels:
-        raise ModelError(
-            f"operator {operator.index} ({operator.source_name}): a constant int32 bias of "
-            f"{channels} "
-            f"is needed, not {bias.name!r} ({bias.dtype}, shape {bias.shape})"
-        )
-    return bias.data.reshape(-1)

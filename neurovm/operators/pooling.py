@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators that reduce neighbourhoods or axes: AveragePool2D, MaxPool2D, Mean."""
+"""Operators that reduce neighbourhoods: AveragePool2D, MaxPool2D."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from neurovm.errors import ModelError
 from neurovm.operators.base import Activation, Operator, Padding, Shape, register
-from neurovm.operators.builder import Layer, requantizer_fields
+from neurovm.operators.builder import Layer
 from neurovm.operators.window import emit_each_sample, output_size, window_of
 
 if TYPE_CHECKING:
@@ -77,44 +75,3 @@ class MaxPool2D(_Pool2D):
         out = builder.tensors[self.outputs[0]].codes.as_int8
         lo, hi = builder.profile.max_pool_range(out, self.activation)
         self._layer(builder, kind="MAXPOOL", lo=lo, hi=hi)
-
-
-@register
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mean(Operator):
-    """y = mean of x over `axes`. Inputs: x, axes (constant, read at conversion)."""
-
-    name: ClassVar[str] = "Mean"
-    axes: tuple[int, ...]
-    """Sorted, not negative, without repetition."""
-    keep_dims: bool = False
-
-    def infer_shapes(self, tensors: Sequence[Tensor]) -> tuple[Shape, ...]:
-        x = tensors[self.inputs[0]]
-        if any(not 0 <= a < len(x.shape) for a in self.axes) or x.size == 0:
-            raise ModelError(
-                f"operator {self.index} ({self.source_name}): axes {self.axes} do not fit input "
-                f"{x.shape}"
-            )
-        if self.keep_dims:
-            return (tuple(1 if i in self.axes else n for i, n in enumerate(x.shape)),)
-        return (tuple(n for i, n in enumerate(x.shape) if i not in self.axes),)
-
-    def lower(self, builder: Builder) -> None:
-        """Sums of raw codes, requantized where one changed; a map says which input counts where."""
-        x, y = builder.tensors[self.inputs[0]], builder.tensors[self.outputs[0]]
-        kept = tuple(1 if i in self.axes else n for i, n in enumerate(x.shape))
-        outputs = np.arange(y.size, dtype=np.uint32).reshape(kept)
-        count = x.size // y.size
-        rule = builder.profile.mean(x.codes.as_int8, y.codes.as_int8, count)
-        builder.emit(
-            self.outputs[0],
-            Layer(
-                kind="MEAN",
-                inputs=(builder.value(self.inputs[0]),),
-                n=y.size,
-                table0=np.broadcast_to(outputs, x.shape),
-                acc_bound=128 * count,
-                **requantizer_fields(rule, 1),
-            ),
-        )

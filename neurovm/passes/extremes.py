@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from neurovm.graph import Graph
-from neurovm.operators import Conv2D, DepthwiseConv2D, FullyConnected
+from neurovm.operators import Conv2D, DepthwiseConv2D, FullyConnected, TransposeConv
 
 
 def note_extremes(graph: Graph) -> Graph:
@@ -20,7 +20,7 @@ def note_extremes(graph: Graph) -> Graph:
     found = [
         f"{operator.source_name} {operator.index}"
         for operator in graph.operators
-        if isinstance(operator, Conv2D | DepthwiseConv2D | FullyConnected)
+        if isinstance(operator, Conv2D | DepthwiseConv2D | FullyConnected | TransposeConv)
         and _holds_minimum(graph, operator.inputs[1])
     ]
     if not found:

@@ -20,12 +20,19 @@ from neurovm.operators import (
     Pack,
     Pad,
     Quantize,
+    ReduceMax,
+    TransposeConv,
 )
 
 _SMALLEST_SCALE = 2.0**-126
 """The smallest normal float32: below it both runtimes stop multiplying exactly."""
 
-_CHANNEL_AXIS: dict[type[Operator], int] = {Conv2D: 0, DepthwiseConv2D: 3, FullyConnected: 0}
+_CHANNEL_AXIS: dict[type[Operator], int] = {
+    Conv2D: 0,
+    DepthwiseConv2D: 3,
+    FullyConnected: 0,
+    TransposeConv: 0,
+}
 
 
 def check_formats(graph: Graph) -> Graph:
@@ -80,7 +87,7 @@ def _check(
             _check_codes(tensors[operator.inputs[1]], ("int8",))
         if isinstance(operator, Movement):
             _check_movement(tensors, operator)
-        if isinstance(operator, MaxPool2D | Pad):
+        if isinstance(operator, MaxPool2D | Pad | ReduceMax):
             _check_equal(x, out)
         if type(operator) in _CHANNEL_AXIS:
             _check_weights(graph, operator)

@@ -18,6 +18,7 @@ from neurovm.operators import (
     FullyConnected,
     MaxPool2D,
     Operator,
+    TransposeConv,
 )
 
 MAX_CODES = 1 << 27
@@ -51,7 +52,7 @@ def _taps(graph: Graph, operator: Operator) -> int:
     out = graph.tensors[operator.outputs[0]].size
     if isinstance(operator, AveragePool2D | MaxPool2D):
         return out * math.prod(operator.window)
-    if isinstance(operator, Conv2D | FullyConnected):
+    if isinstance(operator, Conv2D | FullyConnected | TransposeConv):
         return out * math.prod(graph.tensors[operator.inputs[1]].shape[1:])
     if isinstance(operator, DepthwiseConv2D):
         return out * math.prod(graph.tensors[operator.inputs[1]].shape[1:3])

@@ -5,11 +5,20 @@ It imports arithmetic, graph and operators, never the kernel, so that it stays i
 it judges.
 """
 
-from neurovm.reference import elementwise, layout, linear, pooling, quantize, softmax, unary
+from neurovm.reference import (
+    elementwise,
+    layout,
+    linear,
+    pooling,
+    quantize,
+    reduction,
+    softmax,
+    unary,
+)
 from neurovm.reference.oracle import run
 from neurovm.reference.rules import RULES
 
-FAMILIES = (elementwise, layout, linear, pooling, quantize, softmax, unary)
+FAMILIES = (elementwise, layout, linear, pooling, quantize, reduction, softmax, unary)
 """One line a family: importing it registers its rules."""
 
 __all__ = ["FAMILIES", "RULES", "run"]

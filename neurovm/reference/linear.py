@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""FullyConnected, Conv2D, DepthwiseConv2D: A = b + Σ w (q − z) in int32, then the profile's
+"""FullyConnected and all convolutions: A = b + Σ w (q − z) in int32, then the profile's
 requantiser.
 
 Sums are taken in float64, where they are exact: |Σ| ≤ taps · 255 · 128 stays far below 2^53.
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neurovm.operators import Conv2D, DepthwiseConv2D, FullyConnected
+from neurovm.operators import Conv2D, DepthwiseConv2D, FullyConnected, TransposeConv
 from neurovm.reference.rules import Call, rule
 from neurovm.reference.window import patches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Linear = Call[FullyConnected] | Call[Conv2D] | Call[DepthwiseConv2D]
+    Linear = Call[FullyConnected] | Call[Conv2D] | Call[DepthwiseConv2D] | Call[TransposeConv]
     Convolution = Call[Conv2D] | Call[DepthwiseConv2D]
 
 
@@ -63,6 +63,26 @@ def depthwise_conv_2d(call: Call[DepthwiseConv2D]) -> NDArray[np.generic]:
     return codes.reshape(-1, *call.out.shape)
 
 
+@rule(TransposeConv)
+def transpose_conv(call: Call[TransposeConv]) -> NDArray[np.generic]:
+    """Each input pixel times the weights, added where it falls on the output."""
+    weights = _weights(call)
+    images = call.steps(0).reshape(-1, *call.tensor(0).shape[1:])
+    height, width = images.shape[1:3]
+    (down, across), (top, left) = call.operator.stride, call.operator.before(call.tensors)
+    rows, columns = weights.shape[1:3]
+    whole = (down * (height - 1) + rows, across * (width - 1) + columns)
+    reach = [max(n, m + b) for n, m, b in zip(whole, call.operator.size, (top, left), strict=True)]
+    total = np.zeros((len(images), *reach, weights.shape[0]), np.float64)
+    for i in range(rows):
+        for j in range(columns):
+            last = (i + down * (height - 1) + 1, j + across * (width - 1) + 1)
+            total[:, i : last[0] : down, j : last[1] : across] += images @ weights[:, i, j].T
+    size = call.operator.size
+    codes = _requantized(call, total[:, top : top + size[0], left : left + size[1]])
+    return codes.reshape(-1, *call.out.shape)
+
+
 def _images(call: Convolution) -> NDArray[np.float64]:
     """Q − z with the samples in the batch axis; 0 is then what padding reads."""
     return call.steps(0).reshape(-1, *call.tensor(0).shape[1:])
@@ -100,8 +120,7 @@ def _requantized(call: Linear, sums: NDArray[np.float64]) -> NDArray[np.int64]:
     if len(call.values) > 2 and call.values[2] is not None:
         acc += call.codes(2)[0].reshape(-1)
     quantization = call.tensor(1).quantization
-    depthwise = isinstance(call.operator, DepthwiseConv2D)
-    ask = call.profile.depthwise if depthwise else call.profile.linear
+    ask = call.profile.depthwise if call.operator.by_eights else call.profile.linear
     requantizer = ask(
         scale_in=call.meaning(0).scale,
         scale_weights=quantization.scale if quantization else (),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AveragePool2D, MaxPool2D, Mean."""
+"""AveragePool2D, MaxPool2D."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neurovm.operators import AveragePool2D, MaxPool2D, Mean
+from neurovm.operators import AveragePool2D, MaxPool2D
 from neurovm.reference.rules import Call, rule
 from neurovm.reference.window import patches
 
@@ -48,13 +48,3 @@ def max_pool_2d(call: Call[MaxPool2D]) -> NDArray[np.generic]:
     codes = np.clip(largest, *call.profile.max_pool_range(call.out.codes, operator.activation))
     result: NDArray[np.generic] = codes.reshape(-1, *call.out.shape)
     return result
-
-
-@rule(Mean)
-def mean(call: Call[Mean]) -> NDArray[np.generic]:
-    axes = tuple(a + 1 for a in call.operator.axes)
-    shape = call.tensor(0).shape
-    count = int(np.prod([shape[a] for a in call.operator.axes], dtype=np.int64))
-    total = call.codes(0).sum(axis=axes)
-    requantizer = call.profile.mean(call.meaning(0), call.out.codes, count)
-    return requantizer.codes(total).reshape(-1, *call.out.shape)
