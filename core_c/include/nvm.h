@@ -69,7 +69,8 @@ typedef enum nvm_kind {
                       c / multiplier */
     NVM_ADD,       /* u = table0[q0 + 128] + table1[q1 + 128] (int32[256] each), both inputs n codes */
     NVM_AVGPOOL,   /* S = sum of the valid codes of the window, m their number;
-                      y = clamp(S > 0 ? (S + m/2) / m : (S - m/2) / m, lo, hi), C division
+                      y = clamp(S > 0 ? (S + m/2) / m : (S - m/2) / m, lo, hi), C division; with
+                      aux[0] = 1 (else 0) floor((S + m/2) / m), as for codes of uint8
                       (pools: in_c = out_c; every window reads at least one code, AVGPOOL at most 2^23) */
     NVM_MAXPOOL,   /* y = clamp(max of the valid codes, lo, hi) */
     NVM_MEAN,      /* S[o] = sum of codes of inputs i with map[i] = o; table0 = uint32 map[n of in[0]];

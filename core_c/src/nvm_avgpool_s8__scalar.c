@@ -13,9 +13,11 @@ static void average(const nvm_layer *layer, const int32_t *restrict sum, int32_t
 {
     double divisor = m;
     int32_t half = m / 2, lo = layer->lo, hi = layer->hi;
+    int32_t lift = layer->aux[0] != 0 ? 128 : 0; /* floor: sums of codes + 128, < 2^8 m, are not negative */
     for (size_t i = 0; i < n; i++) {
-        int32_t nudged = sum[i] > 0 ? sum[i] + half : sum[i] - half;
-        int32_t y = (int32_t)((double)nudged / divisor);
+        int32_t lifted = sum[i] + lift * m;
+        int32_t nudged = lifted > 0 || lift != 0 ? lifted + half : lifted - half;
+        int32_t y = (int32_t)((double)nudged / divisor) - lift;
         y = y > lo ? y : lo;
         codes[i] = (int8_t)(y < hi ? y : hi);
     }

@@ -82,7 +82,7 @@ static const uint16_t named[NVM_KIND_COUNT] = {
     [NVM_CONV] = WINDOW | SYNAPSES | CODE | RULE,
     [NVM_DWCONV] = WINDOW | SYNAPSES | CODE | RULE,
     [NVM_ADD] = CODE | RULE | TABLE0 | TABLE1,
-    [NVM_AVGPOOL] = WINDOW,
+    [NVM_AVGPOOL] = WINDOW | AUX,
     [NVM_MAXPOOL] = WINDOW,
     [NVM_MEAN] = CODE | RULE | TABLE0,
     [NVM_MAP] = CODE | TABLE0 | TABLE1 | WEIGHTS,
@@ -184,6 +184,7 @@ static nvm_status check_pool(const nvm_program *program, const nvm_layer *layer)
     uint64_t tall = layer->k_h < layer->in_h ? layer->k_h : layer->in_h;
     uint64_t wide = layer->k_w < layer->in_w ? layer->k_w : layer->in_w;
     REQUIRE(layer->in_c == layer->out_c && layer->groups <= 1);
+    REQUIRE(layer->aux[0] <= 1 && layer->aux[1] == 0);
     REQUIRE(every_window_reads(&rows) && every_window_reads(&cols));
     return tall * wide <= MAX_POOL_TAPS ? NVM_OK : NVM_E_RANGE;
 }

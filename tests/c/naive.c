@@ -165,6 +165,9 @@ static void naive_pool(const nvm_layer *layer, const int8_t *q, int8_t *out)
             }
         }
         int32_t mean = sum > 0 ? (sum + m / 2) / m : (sum - m / 2) / m;
+        if (layer->kind == NVM_AVGPOOL && layer->aux[0] != 0) {
+            mean = (sum + 128 * m + m / 2) / m - 128;
+        }
         out[k] = clamp(layer->kind == NVM_AVGPOOL ? mean : max, layer->lo, layer->hi);
     }
 }

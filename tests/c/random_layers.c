@@ -196,6 +196,7 @@ static void add_pool(network *net, nvm_kind kind, uint32_t in)
     shape out = random_window(net, layer, from, 1);
     set_window(layer, from, out);
     net->shapes[net->n - 1] = out;
+    layer->aux[0] = kind == NVM_AVGPOOL ? (uint32_t)random_in(&net->seed, 0, 1) : 0;
     random_clamp(net, layer);
 }
 

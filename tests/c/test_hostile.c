@@ -92,6 +92,9 @@ static void shapes(void)
     REFUSED(NVM_CONV, NVM_E_RANGE, (layer->k_h = 65535, layer->dil_h = 65535));
     REFUSED(NVM_MAXPOOL, NVM_E_FORMAT, layer->pad_t = INT16_MAX); /* windows that read nothing */
     REFUSED(NVM_AVGPOOL, NVM_E_FORMAT, layer->pad_l = INT16_MIN);
+    REFUSED(NVM_AVGPOOL, NVM_E_FORMAT, layer->aux[0] = 2);
+    REFUSED(NVM_AVGPOOL, NVM_E_FORMAT, layer->aux[1] = 1);
+    REFUSED(NVM_MAXPOOL, NVM_E_FORMAT, layer->aux[0] = 1);
     REFUSED(NVM_SOFTMAX, NVM_E_FORMAT, layer->out_h++);
     REFUSED(NVM_SOFTMAX, NVM_E_FORMAT, layer->out_c = 0);
     REFUSED(NVM_TABLE, NVM_E_RANGE, layer->aux[0] = 0);
