@@ -94,6 +94,10 @@ static network *patched_network(const uint8_t *data, size_t size)
     (void)add_input(net, (shape){1 + seed % 4, 1 + seed / 4 % 5, 1 + seed / 20 % 9}, 5);
     net->layers[0].flags = spiking ? NVM_FLAG_SPIKES : seed % 11 == 0 ? NVM_FLAG_UNIT : 0;
     while (net->n < depth) {
+        if (!spiking && random_in(&net->seed, 0, 3) == 0) {
+            (void)add_input(net, (shape){2, 2, 1 + seed % 7}, 0);
+            continue;
+        }
         nvm_kind kind =
             (nvm_kind)random_in(&net->seed, NVM_DENSE, spiking ? NVM_DWCONV : NVM_KIND_COUNT - 1);
         uint32_t made = spiking ? add_spiking(net, kind, NVM_LIF, net->n - 1)
