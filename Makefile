@@ -3,7 +3,8 @@
 #
 #   PYTHON=python3.12  the interpreter to build .venv from      DEMO_ARGS="--broker HOST"
 #   PYTEST_ARGS="-k kernel -x"  passed to pytest               CC=clang  the C compiler
-#   WHEEL=dist/….whl  what test-systemd installs (default: one built from this checkout)
+#   WHEEL=dist/….whl  what test-systemd and deb install (default: one built from this checkout)
+#   DEB_ARGS="--distribution noble --architecture arm64"  passed to packaging/deb/build.sh
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,11 +15,12 @@ C_WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmi
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 WHEEL ?=
+DEB_ARGS ?=
 
 export PYTHON
 
 .PHONY: help demo test check bench wheel clean lint types layers warnings test-c test-systemd \
-	test-bare fuzz
+	test-bare fuzz deb test-deb
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -67,12 +69,20 @@ wheel: ## sdist and wheel (the wheel is built from the sdist) into dist/
 	rm -rf dist
 	$(BIN)/python -m build
 
+deb: ## a Debian package of this checkout into dist/ (docs/packages.md)
+	@scripts/setup.sh check
+	PYTHON=$(abspath $(BIN)/python) packaging/deb/build.sh $(if $(WHEEL),--wheel $(WHEEL)) $(DEB_ARGS)
+
 test-c: ## the C tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(MAKE) --no-print-directory -C tests/c
 
 test-systemd: ## the service in a booted systemd (root, systemd-nspawn, debootstrap; minutes)
 	@scripts/setup.sh check
 	PYTHON=$(abspath $(BIN)/python) tests/systemd/run.sh $(WHEEL)
+
+test-deb: ## the package built twice, judged, and its life in a booted systemd (root; minutes)
+	@scripts/setup.sh check
+	PYTHON=$(abspath $(BIN)/python) tests/packages/run.sh $(WHEEL)
 
 test-bare: ## demo and test from fresh clones in a bare Debian (root, debootstrap; minutes)
 	scripts/bare.sh

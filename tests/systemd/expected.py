@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""expected.py FOLDER: the messages that inside.py sends and the answers it must get.
+"""expected.py FOLDER [MODEL...]: the messages that inside.py sends and the answers it must get.
 
 Runs outside of the service, on the host. The answers are LiteRT's where it is installed (by
 its default, XNNPACK), else the library's `predict`; `judge` in the file says whose.
@@ -8,6 +8,7 @@ its default, XNNPACK), else the library's `predict`; `judge` in the file says wh
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,13 @@ MODELS = ("digits_cnn", "digits_dscnn")
 MESSAGES = 8
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, models: Sequence[str]) -> None:
     """Write FOLDER/expected.json and copy the models beside it."""
     digits = np.load(FIXTURES / "digits_x.npy")[: 2 * MESSAGES].astype(np.float32) / 16
     # Two digits over each other: answers in which every class has a code of its own.
     images = (digits[:MESSAGES] + digits[MESSAGES:]) / 2
     cases = {}
-    for name in MODELS:
+    for name in models:
         source = FIXTURES / f"{name}.tflite"
         shutil.copy(source, folder)
         model = neurovm.convert_tflite(source)
@@ -67,4 +68,4 @@ def litert(source: Path, rows: np.ndarray) -> tuple[str, np.ndarray | None]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:] or MODELS)
