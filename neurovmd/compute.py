@@ -31,6 +31,7 @@ HAND_OVER_NS = 1_000_000
 # Rests shorter than this are saved up: a wait costs some 50 µs itself.
 LEAST_REST_NS = 2_000_000
 PAUSE_LOOK_S = 0.25
+ROOM_LOOK_S = 0.02
 
 _SOPS, _DENSE_MACS = 3, 4
 
@@ -195,10 +196,12 @@ class Compute:
         cpu_share: float,
         hand_over: Callable[[list[Done]], None],
         wake_supervisor: Callable[[], None],
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         self._streams, self._mailbox, self._slot = streams, mailbox, slot
         self._share_q16 = int(cpu_share * DUTY_ONE)
         self._hand_over, self._wake_supervisor = hand_over, wake_supervisor
+        self._has_room = has_room
         self._owed_ns = 0
         self._cpu_ns = time.process_time_ns()
 
@@ -206,6 +209,7 @@ class Compute:
         """Until the mailbox is closed and empty."""
         while True:
             self._wait_while_paused()
+            self._wait_for_room()
             batch = self._mailbox.take(self._streams.next_due_s())
             if batch is None:
                 break
@@ -235,6 +239,10 @@ class Compute:
         slot = self._slot
         while (slot.paused or not slot.duty_q16) and not self._mailbox.closed:
             self._mailbox.rest(PAUSE_LOOK_S)
+
+    def _wait_for_room(self) -> None:
+        while not self._has_room() and not self._mailbox.closed:
+            self._mailbox.rest(ROOM_LOOK_S)
 
     def _rest(self) -> None:
         """Rest in proportion to the CPU time this process took since the last look."""

@@ -36,6 +36,8 @@ STABLE_S = 10.0
 READ_BATCH = 64
 # A session outlives its connection by a day; an older backlog is not worth replaying.
 SESSION_EXPIRY_S = 24 * 3600
+# QoS 1 messages of ours that may be unacknowledged.
+IN_FLIGHT = 20
 # QoS 1 messages a broker may send ahead of our acknowledgements.
 RECEIVE_MAXIMUM = 256
 PACKET_OVERHEAD = 66_000  # a topic of 65,535 bytes and the fixed part of a PUBLISH
@@ -61,6 +63,7 @@ class Connection:
         self._opened_at: float | None = None
         self._up_at: float | None = None
         self._leaving = False
+        self._in_flight = IN_FLIGHT
         self.state = "not connected yet"
 
     @property
@@ -82,8 +85,11 @@ class Connection:
     def readable(self) -> None:
         """Take what has arrived, at most about 64 packets."""
         for _ in range(READ_BATCH):
-            if self._client is None or self._client.loop_read() != paho.MQTT_ERR_SUCCESS:
+            client = self._client
+            if client is None or client.loop_read() != paho.MQTT_ERR_SUCCESS:
                 return
+            if client.max_inflight_messages > self._in_flight:
+                self._begin_again(client)
             if not self._more():
                 return
 
@@ -199,6 +205,7 @@ class Connection:
             manual_ack=broker.manual_ack,
         )
         client.connect_timeout = CONNECT_TIMEOUT_S
+        client.max_inflight_messages = self._in_flight
         if broker.tls:
             client.tls_set(ca_certs=broker.ca_file)
         if broker.will_topic:
@@ -234,13 +241,17 @@ class Connection:
             self._poll.unregister(sock)
 
     def _on_connect(
-        self, _client: paho.Client, _data: Any, flags: Any, reason: Any, _properties: Any
+        self, _client: paho.Client, _data: Any, flags: Any, reason: Any, properties: Any
     ) -> None:
         self._opened_at = None
         if reason.is_failure:
             if self._five and reason.value == _UNSUPPORTED_VERSION:
                 self._closes_before_connack = 2
             self._failed(f"the broker refused: {reason.getName()}")
+            return
+        most = getattr(properties, "ReceiveMaximum", IN_FLIGHT)
+        if most < self._in_flight:
+            self._in_flight = most  # acted on when paho has left its callback
             return
         self._up_at = self._broker.clock()
         self._ever_connected = True
@@ -282,6 +293,18 @@ class Connection:
         for reason in reasons:
             if reason.is_failure:
                 log.error("mqtt.subscription_refused", reason=reason.getName())
+
+    def _begin_again(self, client: paho.Client) -> None:
+        """Connect anew as a client that sends no more than the broker takes unacknowledged.
+
+        One message more would end the connection (MQTT 5, Receive Maximum), and a client's limit is
+        fixed before it connects.
+        """
+        log.info("mqtt.receive_maximum", messages=self._in_flight)
+        self._client = None
+        self._retry_at = self._broker.clock()
+        client.disconnect()
+        client.loop_write()
 
     def _lost(self, code: int, name: str) -> None:
         """A connection that was up is gone; the next has a client of its own.

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Results out and acknowledgements back, on the network thread.
 
-At most `WINDOW` results are in flight, which no broker refuses. A QoS 1 input is acknowledged when
-its answer is in the broker's hands (PUBACK), and in the order of arrival, as MQTT asks for. When a
-connection is lost the receipts are void: the broker delivers those messages again. The results in
-flight are sent again, and before them those acknowledged just before the loss: a broker that dies
-may have acknowledged what it had not stored yet. Results keep their order, so that the last one a
-subscriber hears is the newest.
+At most `IN_FLIGHT` results are in flight. A QoS 1 input is acknowledged when its answer is in the
+broker's hands (PUBACK), and in the order of arrival, as MQTT asks for. When a connection is lost
+the receipts are void: the broker delivers those messages again. The results in flight are sent
+again, and before them those acknowledged just before the loss: a broker that dies may have
+acknowledged what it had not stored yet. Results keep their order, so that the last one a subscriber
+hears is the newest.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from collections.abc import Callable
 from neurovmd import log
 from neurovmd.compute import Done
 from neurovmd.mailbox import Receipt
-from neurovmd.mqtt import Connection
+from neurovmd.mqtt import IN_FLIGHT, Connection
 from neurovmd.schema import Output
 from neurovmd.shared import DropReason, Slot
 
-WINDOW = 20
+# With so many results waiting the compute thread rests: a slow broker is felt at the intake, where
+# messages of QoS 0 may be dropped, and not as answers that are missing.
+BACKLOG = 1024
 # Acknowledged results that are sent again after a loss: at most so many, and not older.
 RECENT = 256
 RECENT_NS = 5_000_000_000
@@ -56,6 +58,11 @@ class Publisher:
         """Whether every result is in the broker's hands."""
         return not self._waiting and not self._in_flight
 
+    @property
+    def has_room(self) -> bool:
+        """Whether more results may be made; any thread may ask."""
+        return len(self._waiting) < BACKLOG
+
     def received(self, receipt: Receipt) -> None:
         """Remember a QoS 1 input in order of arrival."""
         self._receipts.append(receipt)
@@ -71,7 +78,7 @@ class Publisher:
     def pump(self) -> None:
         """Publish while there is room, then acknowledge what has been answered."""
         connection, output = self.connection, self._output
-        while self._waiting and connection.connected and len(self._in_flight) < WINDOW:
+        while self._waiting and connection.connected and len(self._in_flight) < IN_FLIGHT:
             item = self._waiting.popleft()
             mid = connection.publish(item.topic, item.payload, qos=output.qos, retain=output.retain)
             if output.qos:

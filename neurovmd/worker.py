@@ -139,6 +139,7 @@ class Worker:
             vm.cpu or 1.0,
             self._hand_over,
             self._wake_supervisor,
+            lambda: self._publisher.has_room,
         )
         self._batch: list[Message] = []
         self._done: deque[list[Done]] = deque()

@@ -17,8 +17,8 @@ from neurovmd import mqtt
 from neurovmd.broker import Broker
 from neurovmd.compute import Done
 from neurovmd.mailbox import Receipt
-from neurovmd.mqtt import Connection
-from neurovmd.publisher import WINDOW, Publisher
+from neurovmd.mqtt import IN_FLIGHT, Connection
+from neurovmd.publisher import BACKLOG, Publisher
 from neurovmd.schema import Output
 from neurovmd.shared import DropReason, SharedBlock
 
@@ -266,7 +266,7 @@ def test_no_more_than_the_window_is_in_flight_and_a_refusal_is_counted(scripted:
     out, block = publisher(connection)
     out.take([done(None) for _ in range(50)])
     out.pump()
-    assert len(out._in_flight) == WINDOW
+    assert len(out._in_flight) == IN_FLIGHT
     for mid in range(1, 51):
         out.published(mid, "Quota exceeded" if mid == 3 else "")
         out.pump()
@@ -318,3 +318,29 @@ def test_a_loss_repeats_the_last_answers_in_their_order(scripted: Make) -> None:
         out.published(mid, "")
     assert out.idle
     assert block.slot(0).results_out == 6
+
+
+def test_a_broker_says_how_much_it_takes(scripted: Make) -> None:
+    three = bytes.fromhex("2006000003210003")  # CONNACK with Receive Maximum 3
+    server, heard = scripted(three, three), Heard()
+    connection = Connection(broker(server), heard)
+    pump(connection, lambda: heard.ups)
+    assert (len(heard.ups), len(server.levels)) == (1, 2)
+    for _ in range(5):
+        connection.publish("t", b"x")
+    connection.writable()
+    publish = bytes.fromhex("3207000174")
+    wait_for(lambda: server.received.count(publish) >= 3, "three messages")
+    connection.publish("last", b"x", qos=0)
+    connection.writable()
+    wait_for(lambda: b"last" in server.received, "a message of QoS 0")
+    assert server.received.count(publish) == 3
+
+
+def test_the_backlog_of_results_is_felt(scripted: Make) -> None:
+    server, heard = scripted(CONNACK_311), Heard()
+    out, _ = publisher(Connection(broker(server, protocol="3.1.1"), heard))
+    out.take([done(None) for _ in range(BACKLOG - 1)])
+    assert out.has_room
+    out.take([done(None)])
+    assert not out.has_room
