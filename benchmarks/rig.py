@@ -52,7 +52,9 @@ def wait_for(what: Callable[[], Any], name: str, seconds: float = DEADLINE_S) ->
 class Mosquitto:
     """A broker with persistent sessions on a port that it keeps over restarts."""
 
-    def __init__(self, folder: Path, *, port: int = 0, autosave: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *, port: int = 0, autosave: bool = True, extra: tuple[str, ...] = ()
+    ) -> None:
         self.port = port or free_port()
         self._folder = folder
         self._child: subprocess.Popen[bytes] | None = None
@@ -64,7 +66,7 @@ class Mosquitto:
                 [
                     *user,
                     f"listener {self.port} 127.0.0.1",
-                    "allow_anonymous true",
+                    *(extra or ["allow_anonymous true"]),
                     "set_tcp_nodelay true",
                     "persistence true",
                     f"persistence_location {folder}/",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -395,6 +396,42 @@ def test_a_broker_without_mqtt_5(tmp_path: Path, start: Start) -> None:
     finally:
         server.kill()
         server.wait()
+
+
+def test_tls_and_a_password(tmp_path: Path, start: Start) -> None:
+    for program in ("openssl", "mosquitto_passwd"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    key, certificate, users = (str(tmp_path / name) for name in ("key", "certificate", "users"))
+    made = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost".split()
+    names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate]
+    subprocess.run(["openssl", *made, *names], check=True, capture_output=True)
+    add = ["mosquitto_passwd", "-b", "-c", users, "box", "secret"]
+    subprocess.run(add, check=True, capture_output=True)
+    tls = (f"certfile {certificate}", f"keyfile {key}", "require_certificate false")
+    users_only = ("allow_anonymous false", f"password_file {users}")
+    server = Mosquitto(tmp_path / "tls", autosave=False, extra=(*tls, *users_only))
+    try:
+        server.start()
+    except FileNotFoundError:
+        pytest.skip("mosquitto is not installed (`make test` installs it)")
+    try:
+        (tmp_path / "password").write_text("wrong\n")
+        daemon = start(server.port, run=False)
+        text = daemon.config.read_text().replace(
+            f'server: "mqtt://127.0.0.1:{server.port}"',
+            f'server: "mqtts://localhost:{server.port}", username: box, '
+            f"ca_file: {certificate}, password_file: {tmp_path}/password",
+        )
+        daemon.config.write_text(text)
+        daemon.start()
+        wait_for(lambda: "Not authorized" in daemon.said(), "the refusal is logged")
+        (tmp_path / "password").write_text("secret\n")
+        connected(daemon)
+        assert "secret" not in daemon.said()
+        daemon.stop()
+    finally:
+        server.kill()
 
 
 def _listens(port: int) -> bool:
