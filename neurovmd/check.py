@@ -29,6 +29,7 @@ class Report:
                 {
                     "file": error.file,
                     "line": error.line,
+                    "column": error.column,
                     "key": error.key,
                     "found": error.found,
                     "accepted": error.accepted,

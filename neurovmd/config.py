@@ -18,9 +18,10 @@ from typing import Any
 
 import msgspec
 
+from neurovm import document
+from neurovm.decode import Layered, convert
 from neurovm.errors import ConfigError
-from neurovmd import document, places, topics
-from neurovmd.decode import Layered, convert
+from neurovmd import places, topics
 from neurovmd.payload import DEFAULT_FORMAT
 from neurovmd.schema import LEVEL, Config, Vm
 

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
-from neurovmd import places, quantity, topics
+from neurovm import quantity
+from neurovmd import places, topics
 from neurovmd.payload import Json, Payload
 
 DEFAULT_OUTPUT_TOPIC = "{prefix}/{node}/{vm}/result/{stream}"

@@ -80,7 +80,7 @@ def test_running_with_a_wrong_configuration_ends_with_78(
     (folder / "vm.d/digits.yaml").write_text(VM.replace("{tensor: 0}", "{tensr: 0}"))
     assert main(["--config", str(folder / "neurovmd.yaml")]) == 78
     said = capsys.readouterr().err
-    assert "digits.yaml:4: inputs[0].to.tensr: found the unknown key 'tensr'" in said
+    assert "digits.yaml:4:10: inputs[0].to.tensr: found the unknown key 'tensr'" in said
     assert "did you mean" in said
 
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neurovm import document
 from neurovm.errors import ConfigError
-from neurovmd import config, document, places
+from neurovmd import config, places
 from neurovmd.payload import Json, Raw
 from neurovmd.schema import Config, Form
 
@@ -139,7 +140,7 @@ def test_what_is_wrong_in_the_main_file_is_named(
         ("[flow, pressure]", "[flow, 3]", 5, "inputs[0].to.elements[1]", "3", "text"),
         ("[flow, pressure]", "[a, a]", 5, "inputs[0].to.elements", "twice", "once"),
         ("on: change", "onn: change", 7, "output.onn", "onn", "on (did"),
-        ("on: change", "on: interval", 7, "output.interval_s", "interval", "seconds"),
+        ("on: change", "on: interval", 6, "output.interval_s", "interval", "seconds"),
         ("on: change", "form: {top_k: 1, values: real}", 7, "output.form", "both", "one of"),
         ("on: change", "topic: a/{streem}", 7, "output.topic", "{streem}", "{stream}"),
         ("on: change", "qos: 2", 7, "output.qos", "2", "0, 1"),
@@ -255,7 +256,7 @@ TREES = st.recursive(
 @settings(max_examples=300, deadline=None)
 @given(TREES)
 def test_any_tree_of_values_is_taken_or_refused_by_key(tree: object) -> None:
-    from neurovmd.decode import Layered, convert
+    from neurovm.decode import Layered, convert
     from neurovmd.schema import Vm
 
     value = tree if isinstance(tree, dict) else {"inputs": tree, "model": "x.nvm"}
