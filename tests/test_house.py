@@ -116,6 +116,13 @@ def test_wheel_holds_every_module_and_the_types(wheel: zipfile.ZipFile) -> None:
     assert not [name for name in shipped if name.endswith((".c", ".h", ".pyx", ".pxd"))]
 
 
+def test_wheel_holds_the_templates_and_the_schema(wheel: zipfile.ZipFile) -> None:
+    folder = TOP / "neurovm" / "templates"
+    files = {path.relative_to(TOP).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert any(name.endswith("model.tflite") for name in files)
+    assert files | {"neurovm/neurovm.schema.json"} <= set(wheel.namelist())
+
+
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="abi3 begins with Python 3.11")
 def test_one_wheel_serves_all_later_pythons(distributions: Path, wheel: zipfile.ZipFile) -> None:
     (path,) = distributions.glob("*.whl")
