@@ -14,9 +14,10 @@ import argparse
 import re
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
-from benchmarks.rig import ROOT, Client, Daemon, Mosquitto, running
+from benchmarks.rig import ROOT, Client, Daemon, Mosquitto, running, wait_for
 
 VM = f"""\
 model: {ROOT / "examples/pump/pump.tflite"}
@@ -43,6 +44,10 @@ def switches(pid: int) -> int:
     return total
 
 
+def _connected(daemon: Daemon, number: int) -> bool:
+    return bool(daemon.vm(f"pump{number}")["connected"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=30.0)
@@ -60,6 +65,7 @@ def main() -> None:
             client = Client(broker.port)
             client.subscribe("neurovm/bench/+/result/+")
             for number in range(options.vms):
+                wait_for(partial(_connected, daemon, number), "the worker connects")
                 client.publish("plant/p1/sensor/3", '{"value": 0.5}')
                 client.wait(f"neurovm/bench/pump{number}/result/p1", bool)
             time.sleep(8.0)  # until the governor's clock has stopped

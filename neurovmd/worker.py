@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from neurovm.errors import NeurovmError
+from neurovm.loading import load
 from neurovmd import log, topics
 from neurovmd.broker import Broker
 from neurovmd.compute import Compute, Done, Streams
@@ -70,15 +71,19 @@ def run(work: Assignment) -> int:
     work.slot.state = WorkerState.LOADING
     try:
         _limit_memory(work.deployment)
-        model = _load(work.bundle)
-        worker = Worker(work, model)
-    except (NeurovmError, MappingError, OSError, MemoryError, ValueError) as error:
-        reason = str(error) or type(error).__name__
-        work.slot.state = WorkerState.FAILED
-        report(work.report, "failed", reason)
-        log.error("worker.failed", reason=reason)
-        return EXIT_CONFIG if isinstance(error, MappingError) else EXIT_DATA
-    return worker.serve()
+        worker = Worker(work, load(work.bundle))
+        return worker.serve()
+    except (NeurovmError, MappingError, OSError, ValueError) as error:
+        code = EXIT_CONFIG if isinstance(error, MappingError) else EXIT_DATA
+        reason = str(error)
+    except (MemoryError, RuntimeError) as error:  # RuntimeError: no memory for a thread
+        code, reason = EXIT_SOFTWARE, str(error) or "out of memory"
+        if work.deployment.vm.memory is not None:
+            reason = f"{reason}; memory is limited to {work.deployment.vm.memory}"
+    work.slot.state = WorkerState.FAILED
+    report(work.report, "failed", reason)
+    log.error("worker.failed", reason=reason)
+    return code
 
 
 def report(pipe: int, state: str, reason: str = "") -> None:
@@ -92,12 +97,6 @@ def _limit_memory(deployment: Deployment) -> None:
     limit = deployment.vm.memory_bytes
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-
-
-def _load(bundle: Path) -> Model:
-    import neurovm
-
-    return neurovm.load(bundle)
 
 
 class Worker:

@@ -185,12 +185,14 @@ def test_a_bad_model_fails_alone_and_says_why(
         damaged=VM.replace(str(MODEL), str(damaged)),
         misfit=good.replace("tensor: 0", "tensor: 3"),
         missing=VM.replace(str(MODEL), str(tmp_path / "none.nvm")),
+        narrow=f"memory: 8 MB\n{good}",
     )
     reasons = {
         "broken": "broken.tflite",
         "damaged": "damaged.nvm",
         "misfit": "inputs[0].to.tensor",
         "missing": "none.nvm",
+        "narrow": "memory is limited to 8 MB",
     }
     for name, reason in reasons.items():
         found = client.wait(f"neurovm/box/{name}/state", lambda said: said["state"] == "failed")
