@@ -11,6 +11,7 @@ import stat
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -21,6 +22,11 @@ from neurovm.errors import BackendError
 CONFIG = Path("/etc/neurovmd/neurovmd.yaml")
 VM_DIR = Path("/etc/neurovmd/vm.d")
 UNIT_FILE = Path("/etc/systemd/system/neurovmd.service")
+# Where a distribution's package has the unit (the second where /lib is a folder of its own).
+PACKAGED_UNITS = (
+    Path("/usr/lib/systemd/system/neurovmd.service"),
+    Path("/lib/systemd/system/neurovmd.service"),
+)
 # What the service and the administrator made, beyond what install placed.
 PURGED = (
     Path("/etc/neurovmd"),
@@ -72,6 +78,15 @@ ITEMS = (
     Item("neurovmd.yaml", CONFIG, is_configuration=True),
     Item("vm.yaml.sample", VM_DIR / "vm.yaml.sample"),
 )
+# What `--with` adds to the unit; the administrator may change each, so each stays as it is.
+DROP_INS = {
+    name: Item(
+        f"{name}.conf",
+        Path(f"/etc/systemd/system/neurovmd.service.d/{name}.conf"),
+        is_configuration=True,
+    )
+    for name in ("limits", "accelerator", "credentials")
+}
 
 
 def _shipped() -> Path:
@@ -86,6 +101,17 @@ def _shipped() -> Path:
 def below(root: Path | None, target: Path) -> Path:
     """`target` on the file system below `root`."""
     return target if root is None else root / target.relative_to("/")
+
+
+def is_packaged(root: Path | None) -> bool:
+    """Whether a distribution's package has placed the service already."""
+    return any(below(root, path).exists() for path in PACKAGED_UNITS)
+
+
+def items(root: Path | None, drop_ins: Sequence[str]) -> list[Item]:
+    """What `install` places: the service, unless a package did, and the drop-ins asked for."""
+    service = [] if is_packaged(root) else list(ITEMS)
+    return service + [DROP_INS[name] for name in DROP_INS if name in drop_ins]
 
 
 def unit_word(text: str) -> str:

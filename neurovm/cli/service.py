@@ -47,18 +47,31 @@ def service() -> None:
     type=click.Path(path_type=Path),
     help="The daemon to start, as the service will see it. [default: beside this command]",
 )
-def install(root: Path | None, dry_run: bool, executable: Path | None) -> None:
+@click.option(
+    "--with",
+    "drop_ins",
+    multiple=True,
+    type=click.Choice(list(placement.DROP_INS)),
+    help="Add a drop-in to the unit; may be repeated. limits: the kernel holds the limits of each "
+    "VM. accelerator: devices. credentials: the broker's password from a file of root's.",
+)
+def install(
+    root: Path | None, dry_run: bool, executable: Path | None, drop_ins: tuple[str, ...]
+) -> None:
     """Place unit, user, groups and the sample configuration; safe to repeat.
 
     Writes the unit, sysusers.d and tmpfiles.d entries below /etc, and /etc/neurovmd with a sample
     of every option. A configuration that differs from the sample is kept; the new sample is put
-    beside it as .new. Starts nothing.
+    beside it as .new. Starts nothing. Where a distribution's package has placed the service, only
+    the drop-ins of --with are added.
     """
     daemon = executable or placement.find_daemon()
     _require_rights("install", root, dry_run)
     if root is None:
         placement.require_readable_by_service(daemon)
-    for item in placement.ITEMS:
+    if placement.is_packaged(root):
+        click.echo("the service itself is there already: the package neurovm has placed it")
+    for item in placement.items(root, drop_ins):
         target, text = placement.below(root, item.target), item.text(daemon)
         click.echo(placement.describe(placement.judge(item, target, text), target))
         if not dry_run:
@@ -86,6 +99,11 @@ def remove(root: Path | None, dry_run: bool, purge: bool) -> None:
     groups stay in any case: their numbers may own files elsewhere.
     """
     _require_rights("remove", root, dry_run)
+    if placement.is_packaged(root) and not placement.below(root, placement.UNIT_FILE).exists():
+        raise BackendError(
+            "the service belongs to the package neurovm; remove it with: sudo apt remove neurovm "
+            "(purge takes configuration and state too)"
+        )
     if placement.below(root, placement.UNIT_FILE).exists():
         if root is None:
             _run(["systemctl", "disable", "--now", UNIT], dry_run)

@@ -253,9 +253,51 @@ def test_odd_paths_survive_the_unit_file(path: str, word: str) -> None:
     assert placement.unit_word(path) == word
 
 
-def test_every_line_of_the_unit_has_its_reason_above() -> None:
-    lines = (SHIPPED / "neurovmd.service").read_text().splitlines()
+@pytest.mark.parametrize("file", ["neurovmd.service", *(f"{n}.conf" for n in placement.DROP_INS)])
+def test_every_line_of_the_unit_has_its_reason_above(file: str) -> None:
+    lines = (SHIPPED / file).read_text().splitlines()
     directives = [n for n, line in enumerate(lines) if "=" in line and not line.startswith("#")]
     assert directives
     without = [lines[n] for n in directives if not lines[n - 1].startswith("#")]
     assert without == []
+
+
+DROP_IN_FOLDER = "etc/systemd/system/neurovmd.service.d"
+
+
+def test_drop_ins_are_placed_when_asked_for(image: Image, run: Run) -> None:
+    code, _, err = run(*install(image), "--with", "limits", "--with", "credentials")
+    assert (code, err) == (0, "")
+    placed = [f"{DROP_IN_FOLDER}/{name}.conf" for name in ("limits", "credentials")]
+    assert image.files() == sorted([*PLACED, *placed])
+    own = image.root / placed[1]
+    own.write_text("[Service]\n")
+    run(*install(image), "--with", "credentials")
+    assert own.read_text() == "[Service]\n"
+    assert own.with_name("credentials.conf.new").exists()
+    code, _, err = run(*install(image), "--with", "everything")
+    assert code == 64
+    assert "'limits', 'accelerator', 'credentials'" in err
+
+
+def test_drop_ins_stay_until_purged(image: Image, run: Run) -> None:
+    run(*install(image), "--with", "limits")
+    run("remove", "--root", str(image.root))
+    assert (image.root / DROP_IN_FOLDER / "limits.conf").exists()
+    run("remove", "--purge", "--root", str(image.root))
+    assert image.files() == []
+
+
+@pytest.mark.parametrize("folder", ["usr/lib/systemd/system", "lib/systemd/system"])
+def test_a_packaged_service_is_left_to_its_package(image: Image, run: Run, folder: str) -> None:
+    unit = image.root / folder / "neurovmd.service"
+    unit.parent.mkdir(parents=True)
+    unit.write_text("[Unit]\n")
+    code, out, _ = run(*install(image), "--with", "limits")
+    assert code == 0
+    assert "the package neurovm has placed it" in out
+    assert image.files() == sorted([f"{DROP_IN_FOLDER}/limits.conf", f"{folder}/neurovmd.service"])
+    code, _, err = run("remove", "--root", str(image.root))
+    assert code == 69
+    assert "sudo apt remove neurovm" in err
+    assert unit.exists()

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Control groups (version 2): limits of single workers that the kernel holds.
+
+With the drop-in `limits` systemd hands the service's part of the tree over. A group that limits
+its children may have no process of its own, so the supervisor first moves itself into a leaf of
+it; then each worker gets a group beside that leaf. Where the tree is not handed over, which is a
+normal answer, the reason says so and the daemon goes on holding limits itself.
+
+Source: the kernel's Documentation/admin-guide/cgroup-v2.rst; systemd's "Control Group APIs and
+Delegation".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+CONTROLLERS = ("cpu", "memory", "pids")
+# The supervisor's own leaf; workers' groups have another prefix.
+LEAF = "supervisor"
+WORKER = "vm-"
+# What `cpu.max` counts in: systemd's own period for CPUQuota=.
+CPU_PERIOD_US = 100_000
+# A worker is one process with a few threads, and so is what it may start.
+MOST_PIDS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One worker's group; `held` names the limits that the kernel holds for it."""
+
+    folder: Path
+    held: tuple[str, ...]
+
+    def add(self, pid: int) -> None:
+        """Move a process in (0: this one); what it starts from then on is in here too."""
+        (self.folder / "cgroup.procs").write_text(f"{pid}\n", encoding="ascii")
+
+    def memory_kills(self) -> int:
+        """How often the kernel has killed in here because the memory was used up."""
+        with contextlib.suppress(OSError, ValueError):
+            text = (self.folder / "memory.events").read_text(encoding="ascii")
+            for line in text.splitlines():
+                name, _, count = line.partition(" ")
+                if name == "oom_kill":
+                    return int(count)
+        return 0
+
+    def remove(self) -> bool:
+        """Remove the group; False while a process is still in it."""
+        try:
+            self.folder.rmdir()
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The service's part of the tree, with the controllers that its children can use."""
+
+    folder: Path
+    controllers: tuple[str, ...]
+
+    def group(
+        self,
+        vm: str,
+        *,
+        memory_bytes: int | None = None,
+        cpu_share: float | None = None,
+    ) -> Group:
+        """The group of a VM's worker, made if need be, with these limits (None: none).
+
+        `memory_bytes` counts all its memory, swap none; `cpu_share` is the share of one CPU, above
+        0. `held` of the result has "memory" and "cpu" only where they are really limited. Raises
+        OSError where the kernel refuses.
+        """
+        folder = self.folder / f"{WORKER}{vm}"
+        folder.mkdir(exist_ok=True)
+        held = []
+        if "memory" in self.controllers:
+            _write(folder, "memory.max", "max" if memory_bytes is None else str(memory_bytes))
+            # Without swap the kernel has no such file.
+            with contextlib.suppress(FileNotFoundError):
+                _write(folder, "memory.swap.max", "max" if memory_bytes is None else "0")
+            held += ["memory"] if memory_bytes is not None else []
+        if "cpu" in self.controllers:
+            quota = "max" if cpu_share is None else str(max(1000, int(cpu_share * CPU_PERIOD_US)))
+            _write(folder, "cpu.max", f"{quota} {CPU_PERIOD_US}")
+            held += ["cpu"] if cpu_share is not None else []
+        if "pids" in self.controllers:
+            _write(folder, "pids.max", str(MOST_PIDS))
+        return Group(folder, tuple(held))
+
+
+def take_over(
+    mounted: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
+) -> tuple[Tree | None, str]:
+    """Move this process into a leaf of its own group and let the group's children have limits.
+
+    To be called once, before the first worker is forked. Returns the tree, or None and the reason
+    why there is none. `mounted` and `membership` are where the kernel shows the tree and this
+    process' place in it.
+    """
+    if not (mounted / "cgroup.controllers").is_file():
+        return None, f"{mounted} is not a tree of control groups version 2"
+    try:
+        path = _own_path(membership.read_text(encoding="utf-8"))
+    except OSError as error:
+        return None, f"{membership}: {error.strerror}"
+    folder = mounted / path.lstrip("/")
+    if path in ("", "/") or not os.access(folder / "cgroup.subtree_control", os.W_OK):
+        return None, f"{folder} is not delegated to the daemon (drop-in `limits`)"
+    try:
+        available = (folder / "cgroup.controllers").read_text(encoding="ascii").split()
+        controllers = tuple(name for name in CONTROLLERS if name in available)
+        if not controllers:
+            return None, f"{folder} has no controllers, found {available}"
+        leaf = folder / LEAF
+        leaf.mkdir(exist_ok=True)
+        _write(leaf, "cgroup.procs", str(os.getpid()))
+        _write(folder, "cgroup.subtree_control", " ".join(f"+{name}" for name in controllers))
+    except OSError as error:
+        return None, f"{error.filename or folder}: {error.strerror}"
+    return Tree(folder, controllers), ""
+
+
+def _own_path(text: str) -> str:
+    """The version 2 line of /proc/PID/cgroup; empty where there is none."""
+    for line in text.splitlines():
+        if line.startswith("0::"):
+            return line[3:]
+    return ""
+
+
+def _write(folder: Path, name: str, text: str) -> None:
+    # One write() each: the kernel takes a whole line or refuses it.
+    descriptor = os.open(folder / name, os.O_WRONLY)
+    try:
+        os.write(descriptor, text.encode("ascii"))
+    except OSError as error:
+        error.filename = str(folder / name)
+        raise
+    finally:
+        os.close(descriptor)
