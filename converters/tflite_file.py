@@ -179,14 +179,23 @@ class TFLiteFile:
         raw = buffer.DataAsNumpy()
         if not isinstance(raw, np.ndarray) or raw.size == 0:
             return np.empty(shape, _NUMPY.get(dtype, "u1")) if 0 in shape else None
-        if dtype not in _NUMPY:
-            return raw
+        if dtype == "int4":
+            return self._nibbles(raw, shape)
         wanted = math.prod(shape) * np.dtype(_NUMPY[dtype]).itemsize
         if raw.size != wanted:
             raise self.error(f"{raw.size} bytes of constant; {dtype} {shape} takes {wanted}")
         # Nothing is copied here, but whoever packs the constants copies them: sharing is bounded.
         self.spend(raw.size, 1)
         return raw.view(_NUMPY[dtype]).reshape(shape)
+
+    def _nibbles(self, raw: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """int4 values, two a byte, the lower half first, as int8."""
+        count = math.prod(shape)
+        if raw.size != (count + 1) // 2:
+            raise self.error(f"{raw.size} bytes of constant; int4 {shape} takes {(count + 1) // 2}")
+        self.spend(count, 1)
+        halves = np.stack([raw & 15, raw >> 4], axis=-1).reshape(-1)[:count].astype(np.int8)
+        return ((halves ^ 8) - 8).reshape(shape)
 
     def quantization(
         self, tensor: Any, dtype: DType, shape: tuple[int, ...]

@@ -18,7 +18,7 @@ from neurovm.converters.tflite_file import DTYPES, TFLiteFile, operator_name, ty
 from neurovm.converters.tflite_operators import DECODERS
 
 _EDGES = (tflite.BuiltinOperator.QUANTIZE, tflite.BuiltinOperator.DEQUANTIZE)
-_FINE = ("int8", "int32", "int64", "bool")
+_FINE = ("int8", "uint8", "int4", "int32", "int64", "bool")
 """Element types that occur in a converted network: codes, biases, shapes, masks."""
 
 

@@ -124,6 +124,24 @@ class Net:
         )
         return index, scale
 
+    def legacy_weights(self, shape: Sequence[int], zero_point: int) -> tuple[int, np.ndarray]:
+        """uint8 weights of one scale and a zero point; their index and scale."""
+        index, scale = self.weights(shape, None)
+        t = self.writer.tensors[index]
+        data = self.rng.integers(0, 256, shape).astype(np.uint8)
+        t.dtype, t.data, t.zero_point = "uint8", data.tobytes(), (zero_point,)
+        return index, scale
+
+    def narrow_weights(self, shape: Sequence[int], axis: int | None) -> tuple[int, np.ndarray]:
+        """int4 weights, two a byte; their index and scales, 18 times those of int8."""
+        index, _ = self.weights(shape, axis)
+        t = self.writer.tensors[index]
+        t.scale = tuple(float(np.float32(18 * s)) for s in t.scale)
+        data = self.rng.integers(-7, 8, shape).reshape(-1) & 15
+        data = np.append(data, [0] * (data.size % 2)).astype(np.uint8)
+        t.dtype, t.data = "int4", (data[0::2] | data[1::2] << 4).tobytes()
+        return index, np.array(t.scale, np.float32)
+
     def bias(self, channels: int, scale_in: float, scales: np.ndarray, spread: int) -> int:
         data = self.rng.integers(-spread, spread + 1, channels).astype(np.int32)
         scale = (np.float32(scale_in) * scales).astype(np.float32)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from binary_cases import FAMILIES as BINARY
 from case_net import ACTIVATIONS, SAMPLES, Case, Net, image_shape, scale_of
+from format_cases import FAMILIES as FORMATS
 from movement_cases import FAMILIES as MOVEMENTS
 from unary_cases import FAMILIES as UNARY
 
@@ -470,6 +471,7 @@ FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (
     *MOVEMENTS,
     *UNARY,
     *BINARY,
+    *FORMATS,
 )
 CASES: list[Case] = [case for family in FAMILIES for case in family()]
 

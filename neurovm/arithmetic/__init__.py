@@ -9,7 +9,7 @@ from neurovm.arithmetic.binary import BinaryFunction
 from neurovm.arithmetic.codes import Activation, Codes
 from neurovm.arithmetic.errors import NoExactRuleError
 from neurovm.arithmetic.fixed_point import Multipliers, multiplier, multipliers, wrap32
-from neurovm.arithmetic.profiles import InputRounding, Profile
+from neurovm.arithmetic.profiles import InputRounding, LinearOperator, Profile
 from neurovm.arithmetic.requantizers import Kind, Requantizer
 from neurovm.arithmetic.rules import AddRule, CodeMap, SoftmaxRule
 from neurovm.arithmetic.thresholds import NEVER, ladder, sum_range, thresholds
@@ -29,6 +29,7 @@ __all__ = [
     "Codes",
     "InputRounding",
     "Kind",
+    "LinearOperator",
     "Multipliers",
     "NoExactRuleError",
     "Profile",

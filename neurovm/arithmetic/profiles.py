@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+LinearOperator = Literal["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"]
 InputRounding = Literal["even_reciprocal", "away_divide"]
 """rint_even(x · f32(1 / scale)) or round_half_away(x / scale), then + zero point."""
 
@@ -32,14 +33,23 @@ class Profile(Protocol):
     input_rounding: ClassVar[InputRounding]
 
     def linear(
-        self, *, scale_in: float, scale_weights: Sequence[float], out: Codes, activation: Activation
+        self,
+        *,
+        scale_in: float,
+        scale_weights: Sequence[float],
+        out: Codes,
+        activation: Activation,
+        operator: LinearOperator = "CONV_2D",
+        weight_bits: int = 8,
+        inputs: int = 0,
+        outputs: int = 0,
     ) -> Requantizer:
-        """CONV_2D, FULLY_CONNECTED; one weight scale, or one an output channel."""
+        """What multiplies by weights of 8 or 4 bits: one scale, or one an output channel.
 
-    def depthwise(
-        self, *, scale_in: float, scale_weights: Sequence[float], out: Codes, activation: Activation
-    ) -> Requantizer:
-        """DEPTHWISE_CONV_2D, TRANSPOSE_CONV; as `linear`, but it may have a `tail`."""
+        `inputs` codes make one output of a FULLY_CONNECTED; the operator has `outputs` channels.
+        Only DEPTHWISE_CONV_2D and
+        TRANSPOSE_CONV may get a requantiser with a `tail`.
+        """
 
     def add(
         self, a: Codes, b: Codes, out: Codes, activation: Activation, *, subtract: bool = False

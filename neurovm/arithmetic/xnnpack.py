@@ -25,7 +25,7 @@ from neurovm.arithmetic.codes import (
 )
 from neurovm.arithmetic.errors import NoExactRuleError
 from neurovm.arithmetic.fixed_point import multipliers
-from neurovm.arithmetic.profiles import InputRounding
+from neurovm.arithmetic.profiles import InputRounding, LinearOperator
 from neurovm.arithmetic.requantizers import Kind, Requantizer
 from neurovm.arithmetic.rules import AddRule, CodeMap, SoftmaxRule
 from neurovm.arithmetic.tables import (
@@ -54,12 +54,21 @@ class Xnnpack:
     input_rounding: ClassVar[InputRounding] = "even_reciprocal"
 
     def linear(
-        self, *, scale_in: float, scale_weights: Sequence[float], out: Codes, activation: Activation
+        self,
+        *,
+        scale_in: float,
+        scale_weights: Sequence[float],
+        out: Codes,
+        activation: Activation,
+        operator: LinearOperator = "CONV_2D",
+        weight_bits: int = 8,
+        inputs: int = 0,
+        outputs: int = 0,
     ) -> Requantizer:
-        """`fp32` with scale f32(f32(s_in · s_w) / s_out); a zero weight scale moves the operator
-        to `halfup`.
+        """`fp32` with scale f32(f32(s_in · s_w) / s_out), where XNNPACK takes the operator.
 
-        XNNPACK refuses scales of 256 and more, and LiteRT the model with it.
+        It refuses scales of 256 and more, and LiteRT the model with it. A zero weight scale, and
+        weights of 4 bits but for most FULLY_CONNECTED, move the operator to the built-in kernel.
         """
         products = np.float32(scale_in) * np.asarray(scale_weights, np.float32)
         scale = products / np.float32(out.scale)
@@ -68,27 +77,15 @@ class Xnnpack:
                 f"input scale · weight scale / output scale is {float(scale.max())!r}; "
                 f"LiteRT runs such layers only below 256"
             )
-        if min(scale_weights) < SMALLEST_NORMAL:
+        delegated = min(scale_weights) >= SMALLEST_NORMAL
+        if weight_bits == 4:
+            delegated = delegated and operator == "FULLY_CONNECTED" and inputs % 2 == 0
+        if not delegated:
             reals = [float(scale_in) * float(s) / float(out.scale) for s in scale_weights]
-            return _integer("halfup", reals, out, activation)
+            by_eights = operator in ("DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
+            return _halfup(reals, out, activation, outputs if by_eights else 0)
         lo, hi = range_half_even(activation, out)
         return Requantizer(kind="fp32", zero_out=out.zero_point, lo=lo, hi=hi, scale=scale)
-
-    def depthwise(
-        self, *, scale_in: float, scale_weights: Sequence[float], out: Codes, activation: Activation
-    ) -> Requantizer:
-        """As `linear`; but of a `halfup` operator the last channels mod 8 take `double`.
-
-        The built-in kernel requantises eight channels at a time by vector instructions and the rest
-        one by one (measured with LiteRT 2.3 for 1 … 105 channels: 0 other elements).
-        """
-        head = self.linear(
-            scale_in=scale_in, scale_weights=scale_weights, out=out, activation=activation
-        )
-        whole = head.channels // 8 * 8
-        if head.kind != "halfup" or head.channels in {1, whole}:
-            return head
-        return replace(head, tail=replace(head, kind="double"), tail_from=whole)
 
     def add(
         self, a: Codes, b: Codes, out: Codes, activation: Activation, *, subtract: bool = False
@@ -230,6 +227,23 @@ def _affine(x: Codes, out: Codes, count: int, scale: np.float32) -> Requantizer:
         scale=np.array([scale], np.float32),
         offset=np.array([offset], np.float32),
     )
+
+
+def _halfup(
+    reals: Sequence[float], out: Codes, activation: Activation, by_eights: int
+) -> Requantizer:
+    """`halfup`; of `by_eights` channels that run by eights the last mod 8 take `double`.
+
+    Their kernel requantises eight channels at a time by vector instructions and the rest one by
+    one (measured with LiteRT 2.3 for 1 … 105 channels: 0 other elements).
+    """
+    head = _integer("halfup", reals, out, activation)
+    whole = by_eights // 8 * 8
+    if by_eights == whole:
+        return head
+    if whole == 0:
+        return replace(head, kind="double")
+    return replace(head, tail=replace(head, kind="double"), tail_from=whole)
 
 
 def _requantizing(x: Codes, out: Codes, kind: Kind) -> NDArray[np.int8]:

@@ -13,12 +13,13 @@ import numpy as np
 from neurovm.errors import ModelError
 from neurovm.operators.base import Activation, Operator, Padding, Shape, register
 from neurovm.operators.builder import Layer, Window
-from neurovm.operators.weights import weighted, with_tail
+from neurovm.operators.weights import doubled, halved, int8_weights, weighted, with_tail
 from neurovm.operators.window import emit_each_sample, output_size, taps, window_of
 
 if TYPE_CHECKING:
+    from neurovm.arithmetic import LinearOperator
     from neurovm.graph import Tensor
-    from neurovm.operators.builder import Builder
+    from neurovm.operators.builder import Builder, Value
 
 
 @register
@@ -32,7 +33,7 @@ class FullyConnected(Operator):
 
     name: ClassVar[str] = "FullyConnected"
     channel_axis: ClassVar[int] = 0
-    by_eights: ClassVar[bool] = False
+    rule: ClassVar[LinearOperator] = "FULLY_CONNECTED"
     activation: Activation = "NONE"
     keep_num_dims: bool = False
 
@@ -61,11 +62,14 @@ class FullyConnected(Operator):
         outputs, inputs = builder.tensors[self.inputs[1]].shape
         rows = builder.tensors[self.inputs[0]].size // inputs
         parts = weighted(self, builder, outputs, np.s_[:, :])
-        weights = np.ascontiguousarray(parts.weights.T)
+        value, weights = builder.value(self.inputs[0]), parts.weights.T
+        if parts.wide:
+            value, weights = doubled(builder, self, value, rows * inputs), halved(weights)
+        weights, inputs = int8_weights(weights), len(weights)
         if rows == 1:
             layer = Layer(
                 kind="DENSE",
-                inputs=(builder.value(self.inputs[0]),),
+                inputs=(value,),
                 n=outputs,
                 in_c=inputs,
                 out_c=outputs,
@@ -84,7 +88,7 @@ class FullyConnected(Operator):
             )
             layer = Layer(
                 kind="CONV",
-                inputs=(builder.value(self.inputs[0]),),
+                inputs=(value,),
                 n=rows * outputs,
                 window=window,
                 weights=weights,
@@ -105,7 +109,7 @@ class Conv2D(Operator):
 
     name: ClassVar[str] = "Conv2D"
     channel_axis: ClassVar[int] = 0
-    by_eights: ClassVar[bool] = False
+    rule: ClassVar[LinearOperator] = "CONV_2D"
     padding: Padding
     stride: tuple[int, int] = (1, 1)
     dilation: tuple[int, int] = (1, 1)
@@ -136,16 +140,26 @@ class Conv2D(Operator):
         groups = x.shape[3] // w.shape[3]
         window = window_of(self, builder.tensors, w.shape[1:3], self.dilation, groups)
         parts = weighted(self, builder, w.shape[0], np.s_[:, :, :, :])
+        weights = parts.weights.transpose(1, 2, 3, 0)
+        wide = parts.wide
+        if wide:
+            window = replace(window, in_shape=(x.shape[1], x.shape[2], 2 * x.shape[3]))
+            weights = halved(weights)
         layer = Layer(
             kind="CONV",
             inputs=(),
             n=math.prod(window.out_shape),
             window=window,
-            weights=np.ascontiguousarray(parts.weights.transpose(1, 2, 3, 0)),
-            macs=taps(window) * w.shape[3] * w.shape[0],
+            weights=int8_weights(weights),
+            macs=taps(window) * weights.shape[2] * w.shape[0],
             **parts.fields,
         )
-        emit_each_sample(builder, self, lambda value: replace(layer, inputs=(value,)))
+
+        def finished(value: Value) -> Layer:
+            source = doubled(builder, self, value, math.prod(x.shape[1:])) if wide else value
+            return replace(layer, inputs=(source,))
+
+        emit_each_sample(builder, self, finished)
 
 
 @register
@@ -159,7 +173,7 @@ class DepthwiseConv2D(Operator):
 
     name: ClassVar[str] = "DepthwiseConv2D"
     channel_axis: ClassVar[int] = -1
-    by_eights: ClassVar[bool] = True
+    rule: ClassVar[LinearOperator] = "DEPTHWISE_CONV_2D"
     padding: Padding
     stride: tuple[int, int] = (1, 1)
     dilation: tuple[int, int] = (1, 1)
@@ -192,17 +206,23 @@ class DepthwiseConv2D(Operator):
         multiplier = w.shape[3] // x.shape[3]
         window = window_of(self, builder.tensors, w.shape[1:3], self.dilation, multiplier)
         parts = weighted(self, builder, w.shape[3], np.s_[0, :, :, :])
+        wide, weights = parts.wide, int8_weights(parts.weights)
+        if wide:  # A group of two equal inputs a channel.
+            weights = halved(parts.weights[:, :, None])
+            shape = (x.shape[1], x.shape[2], 2 * x.shape[3])
+            window = replace(window, in_shape=shape, groups=x.shape[3])
         layer = Layer(
-            kind="DWCONV",
+            kind="CONV" if wide else "DWCONV",
             inputs=(),
             n=math.prod(window.out_shape),
             window=window,
-            weights=np.ascontiguousarray(parts.weights),
-            macs=taps(window) * w.shape[3],
+            weights=weights,
+            macs=taps(window) * w.shape[3] * (2 if wide else 1),
             **parts.fields,
         )
-        emit_each_sample(
-            builder,
-            self,
-            lambda value: with_tail(builder, self, parts, replace(layer, inputs=(value,))),
-        )
+
+        def finished(value: Value) -> Layer:
+            source = doubled(builder, self, value, math.prod(x.shape[1:])) if wide else value
+            return with_tail(builder, self, parts, replace(layer, inputs=(source,)))
+
+        emit_each_sample(builder, self, finished)

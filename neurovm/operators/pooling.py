@@ -57,10 +57,11 @@ class AveragePool2D(_Pool2D):
 
     def lower(self, builder: Builder) -> None:
         """Sums of raw codes; the quotient is taken again where a sum changed."""
-        out = builder.tensors[self.outputs[0]].codes.as_int8
-        lo, hi = builder.profile.average_pool_range(out, self.activation)
+        codes = builder.tensors[self.outputs[0]].codes
+        lo, hi = builder.profile.average_pool_range(codes.as_int8, self.activation)
         taps = self.window[0] * self.window[1]
-        self._layer(builder, kind="AVGPOOL", lo=lo, hi=hi, acc_bound=128 * taps)
+        rule = (int(codes.dtype == "uint8"), 0)
+        self._layer(builder, kind="AVGPOOL", lo=lo, hi=hi, acc_bound=128 * taps, aux=rule)
 
 
 @register

@@ -63,6 +63,8 @@ class Summation(Reduction):
         kept = tuple(1 if i in self.axes else n for i, n in enumerate(x.shape))
         outputs = np.arange(y.size, dtype=np.uint32).reshape(kept)
         count = x.size // y.size
+        if x.dtype == "uint8":
+            raise NoExactRuleError("it sums uint8 codes, which no layer rounds so; int8 is needed")
         rule = self.requantizer(builder.profile, x.codes.as_int8, y.codes.as_int8, count)
         builder.emit(
             self.outputs[0],

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from neurovm.arithmetic import NoExactRuleError
 from neurovm.errors import ModelError
 from neurovm.operators.base import Activation, Operator, Padding, Shape, register
 from neurovm.operators.builder import Layer, Window, gather
-from neurovm.operators.weights import weighted, with_tail
+from neurovm.operators.weights import int8_weights, weighted, with_tail
 from neurovm.operators.window import MAX_WINDOW, axis, emit_each_sample, taps
 
 if TYPE_CHECKING:
+    from neurovm.arithmetic import LinearOperator
     from neurovm.graph import Tensor
     from neurovm.operators.builder import Builder, Value
 
@@ -32,7 +34,7 @@ class TransposeConv(Operator):
 
     name: ClassVar[str] = "TransposeConv"
     channel_axis: ClassVar[int] = 0
-    by_eights: ClassVar[bool] = True
+    rule: ClassVar[LinearOperator] = "TRANSPOSE_CONV"
     size: tuple[int, int]
     """Height and width of the output."""
     padding: Padding
@@ -86,12 +88,14 @@ class TransposeConv(Operator):
             before=(w[1] - 1 - cut[0], w[2] - 1 - cut[1]),
         )
         parts = weighted(self, builder, w[0], np.s_[:, ::-1, ::-1, :])
+        if parts.wide:
+            raise NoExactRuleError("its uint8 weights span more than int8 around their zero point")
         layer = Layer(
             kind="CONV",
             inputs=(),
             n=math.prod(window.out_shape),
             window=window,
-            weights=np.ascontiguousarray(parts.weights.transpose(1, 2, 3, 0)),
+            weights=int8_weights(parts.weights.transpose(1, 2, 3, 0)),
             macs=taps(window) * w[3] * w[0],
             **parts.fields,
         )

@@ -13,11 +13,14 @@ from neurovm.errors import ModelError
 from neurovm.operators.builder import gather, requantizer_fields
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from neurovm.arithmetic import Requantizer
+    from neurovm.arithmetic import Codes, LinearOperator, Profile, Requantizer
+    from neurovm.graph import Tensor
     from neurovm.operators.base import Activation
-    from neurovm.operators.builder import Builder, Layer
+    from neurovm.operators.builder import Builder, Layer, Value
 
 
 class Multiplying(Protocol):
@@ -26,8 +29,8 @@ class Multiplying(Protocol):
     name: ClassVar[str]
     channel_axis: ClassVar[int]
     """The axis of its weights that counts output channels."""
-    by_eights: ClassVar[bool]
-    """Whether the profile's `depthwise` requantises it, `linear` otherwise."""
+    rule: ClassVar[LinearOperator]
+    """What the profile knows it as."""
 
     @property
     def index(self) -> int: ...
@@ -43,36 +46,28 @@ class Multiplying(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Weighted:
-    """Weights as the source orders them, the other fields of the layer, and its requantiser."""
+    """Weights − zero point as the source orders them, the other fields of the layer, and its
+    requantiser.
+    """
 
-    weights: NDArray[np.int8]
+    weights: NDArray[np.int16]
     fields: dict[str, Any]
     requantizer: Requantizer
+
+    @property
+    def wide(self) -> bool:
+        """Whether some weight does not fit int8 (uint8 weights around another zero point)."""
+        return bool(((self.weights < -128) | (self.weights > 127)).any())
 
 
 def weighted(operator: Multiplying, builder: Builder, channels: int, pick: Any) -> Weighted:
     """Check weights and bias, ask the profile for the requantizer, bound the accumulators."""
     x, w = builder.tensors[operator.inputs[0]], builder.tensors[operator.inputs[1]]
-    if w.data is None or w.data.dtype != np.int8 or w.quantization is None:
-        raise ModelError(
-            f"operator {operator.index} ({operator.source_name}): constant int8 weights are "
-            "needed, "
-            f"not {w.name!r} ({w.dtype}{', computed at run time' if w.data is None else ''})"
-        )
-    if any(w.quantization.zero_point):
-        raise ModelError(
-            f"weights {w.name!r} have a zero point other than 0; int8 weights have none"
-        )
-    weights = w.data[pick]
+    weights = centred(w)[pick]
     bias = _bias(operator, builder, channels)
     codes = x.codes.as_int8
-    ask = builder.profile.depthwise if operator.by_eights else builder.profile.linear
-    requantizer = ask(
-        scale_in=x.scale,
-        scale_weights=w.quantization.scale,
-        out=builder.tensors[operator.outputs[0]].codes.as_int8,
-        activation=operator.activation,
-    )
+    out = builder.tensors[operator.outputs[0]].codes.as_int8
+    requantizer = requantizer_of(operator, builder.profile, builder.tensors, out)
     axis = operator.channel_axis % weights.ndim
     others = tuple(a for a in range(weights.ndim) if a != axis)
     per_channel = np.abs(weights.astype(np.int64)).sum(axis=others)
@@ -90,6 +85,57 @@ def weighted(operator: Multiplying, builder: Builder, channels: int, pick: Any) 
         },
         requantizer,
     )
+
+
+def centred(w: Tensor) -> NDArray[np.int16]:
+    """Constant weights − zero point; ModelError for any but int8, int4 and uint8."""
+    if w.data is None or w.dtype not in ("int8", "int4", "uint8") or w.quantization is None:
+        raise ModelError(
+            f"constant int8, int4 or uint8 weights are needed, "
+            f"not {w.name!r} ({w.dtype}{', computed at run time' if w.data is None else ''})"
+        )
+    if w.dtype != "uint8" and any(w.quantization.zero_point):
+        raise ModelError(
+            f"weights {w.name!r} have a zero point other than 0; int8 weights have none"
+        )
+    zero = w.zero_point if w.dtype == "uint8" else 0
+    result: NDArray[np.int16] = w.data.astype(np.int16) - np.int16(zero)
+    return result
+
+
+def requantizer_of(
+    operator: Multiplying, profile: Profile, tensors: Sequence[Tensor], out: Codes
+) -> Requantizer:
+    """The profile's requantiser of an operator with weights, to the codes `out`."""
+    w = tensors[operator.inputs[1]]
+    return profile.linear(
+        scale_in=tensors[operator.inputs[0]].scale,
+        scale_weights=w.quantization.scale if w.quantization else (),
+        out=out,
+        activation=operator.activation,
+        operator=operator.rule,
+        weight_bits=4 if w.dtype == "int4" else 8,
+        inputs=w.shape[-1],
+        outputs=w.shape[operator.channel_axis],
+    )
+
+
+def doubled(builder: Builder, operator: Multiplying, value: Value, size: int) -> Value:
+    """Every code twice, one after the other, for weights that are `halved`."""
+    index = np.repeat(np.arange(size), 2)
+    return builder.emit(operator.outputs[0], gather((value,), index, size))
+
+
+def int8_weights(weights: NDArray[np.integer]) -> NDArray[np.int8]:
+    """Weights that fit, in memory as the kernel reads them."""
+    return np.ascontiguousarray(weights, np.int8)
+
+
+def halved(weights: NDArray[np.int16]) -> NDArray[np.int8]:
+    """Weights (…, inputs, outputs) as sums of two int8, side by side: (…, 2 inputs, outputs)."""
+    first = np.clip(weights, -128, 127)
+    pairs = np.stack([first, weights - first], axis=-2).astype(np.int8)
+    return pairs.reshape(*weights.shape[:-2], 2 * weights.shape[-2], weights.shape[-1])
 
 
 def with_tail(builder: Builder, operator: Multiplying, parts: Weighted, layer: Layer) -> Layer:

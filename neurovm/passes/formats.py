@@ -27,6 +27,8 @@ from neurovm.operators import (
 _SMALLEST_SCALE = 2.0**-126
 """The smallest normal float32: below it both runtimes stop multiplying exactly."""
 
+_SIGNED = ("int8", "int4")
+
 _CHANNEL_AXIS: dict[type[Operator], int] = {
     Conv2D: 0,
     DepthwiseConv2D: 3,
@@ -81,10 +83,10 @@ def _check(
         _check_codes(x, ("int8", "uint8"))
         _check_dequantize(graph, out, readers.get(operator.outputs[0]))
     else:
-        _check_codes(x, ("int8",))
-        _check_codes(out, ("int8",))
+        _check_codes(x, ("int8", "uint8"))
+        _check_codes(out, (x.dtype,))
         if isinstance(operator, Elementwise):
-            _check_codes(tensors[operator.inputs[1]], ("int8",))
+            _check_codes(tensors[operator.inputs[1]], (x.dtype,))
         if isinstance(operator, Movement):
             _check_movement(tensors, operator)
         if isinstance(operator, MaxPool2D | Pad | ReduceMax):
@@ -97,7 +99,7 @@ def _check_codes(tensor: Tensor, dtypes: tuple[str, ...]) -> None:
     if tensor.dtype not in dtypes:
         raise ModelError(
             f"tensor {tensor.name!r} is {tensor.dtype}; {' or '.join(dtypes)} is needed here "
-            f"(int8 post-training quantization; float32 and uint8 at inputs and outputs only)"
+            f"(int8 post-training quantization; float32 at inputs and outputs only)"
         )
     if not tensor.scale >= _SMALLEST_SCALE:
         raise ModelError(f"tensor {tensor.name!r} has scale {tensor.scale!r}; above 0 is needed")
@@ -114,7 +116,7 @@ def _check_equal(x: Tensor, out: Tensor) -> None:
 def _check_movement(tensors: Sequence[Tensor], operator: Movement) -> None:
     """All values share one format; joined ones also one scale and zero point."""
     for i in (*operator.data_inputs, *operator.outputs):
-        _check_codes(tensors[i], ("int8",))
+        _check_codes(tensors[i], (tensors[operator.outputs[0]].dtype,))
         if isinstance(operator, Concatenation | Pack):
             _check_equal(tensors[i], tensors[operator.outputs[0]])
 
@@ -146,17 +148,23 @@ def _check_weights(graph: Graph, operator: Operator) -> None:
             graph.source.name, operator.source_name, operator.index,
             f"its weights {w.name!r} are computed at run time; constants are needed",
         )  # fmt: skip
-    if w.dtype != "int8" or w.quantization is None:
-        raise ModelError(f"weights {w.name!r} are {w.dtype} without scale; int8 is needed")
+    accepted = ("uint8",) if graph.tensors[operator.inputs[0]].dtype == "uint8" else _SIGNED
+    if w.dtype not in accepted or w.quantization is None:
+        raise ModelError(
+            f"weights {w.name!r} are {w.dtype}{'' if w.quantization else ' without scale'}; "
+            f"{' or '.join(accepted)} with scales is needed"
+        )
     axis = _CHANNEL_AXIS[type(operator)]
     channels = w.shape[axis]
     q = w.quantization
+    if w.dtype == "uint8" and len(q.scale) != 1:
+        raise ModelError(f"uint8 weights {w.name!r} have {len(q.scale)} scales; one is needed")
     if len(q.scale) != 1 and (q.axis != axis or len(q.scale) != channels):
         raise ModelError(
             f"weights {w.name!r} have {len(q.scale)} scales along axis {q.axis}; "
             f"one, or {channels} along axis {axis}, is needed"
         )
-    if any(q.zero_point):
+    if w.dtype != "uint8" and any(q.zero_point):
         raise ModelError(f"weights {w.name!r} have a zero point that is not 0; 0 is needed")
     if len(operator.inputs) > 2 and operator.inputs[2] != -1:
         _check_bias(graph, operator, channels)

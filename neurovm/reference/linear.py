@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neurovm.operators import Conv2D, DepthwiseConv2D, FullyConnected, TransposeConv
+from neurovm.operators.weights import centred, requantizer_of
 from neurovm.reference.rules import Call, rule
 from neurovm.reference.window import patches
 
@@ -89,8 +90,7 @@ def _images(call: Convolution) -> NDArray[np.float64]:
 
 
 def _weights(call: Linear) -> NDArray[np.float64]:
-    result: NDArray[np.float64] = call.value(1)[0].astype(np.float64)
-    return result
+    return centred(call.tensor(1)).astype(np.float64)
 
 
 def _taps(
@@ -119,12 +119,5 @@ def _requantized(call: Linear, sums: NDArray[np.float64]) -> NDArray[np.int64]:
     acc = sums.astype(np.int64)
     if len(call.values) > 2 and call.values[2] is not None:
         acc += call.codes(2)[0].reshape(-1)
-    quantization = call.tensor(1).quantization
-    ask = call.profile.depthwise if call.operator.by_eights else call.profile.linear
-    requantizer = ask(
-        scale_in=call.meaning(0).scale,
-        scale_weights=quantization.scale if quantization else (),
-        out=call.out.codes,
-        activation=call.operator.activation,
-    )
+    requantizer = requantizer_of(call.operator, call.profile, call.tensors, call.out.codes)
     return requantizer.codes(acc)

@@ -25,6 +25,8 @@ def average_pool_2d(call: Call[AveragePool2D]) -> NDArray[np.generic]:
     total = _sum_of_taps(call, images)
     count = _sum_of_taps(call, np.ones((1, *images.shape[1:]), np.int64))
     mean = np.sign(total) * ((np.abs(total) + count // 2) // count)
+    if call.out.dtype == "uint8":
+        mean = (total + count // 2) // count
     codes = np.clip(
         mean, *call.profile.average_pool_range(call.out.codes, call.operator.activation)
     )
@@ -43,7 +45,8 @@ def max_pool_2d(call: Call[MaxPool2D]) -> NDArray[np.generic]:
     """The largest valid code; no padding can exceed it."""
     operator = call.operator
     images = call.codes(0).reshape(-1, *call.tensor(0).shape[1:])
-    taps = patches(images, operator.window, operator.stride, operator.padding, fill=-128)
+    lowest = call.out.codes.limits[0]
+    taps = patches(images, operator.window, operator.stride, operator.padding, fill=lowest)
     largest = np.maximum.reduce([patch for _, patch in taps])
     codes = np.clip(largest, *call.profile.max_pool_range(call.out.codes, operator.activation))
     result: NDArray[np.generic] = codes.reshape(-1, *call.out.shape)

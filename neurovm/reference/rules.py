@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _Op = TypeVar("_Op", bound=Operator)
-_OpCo = TypeVar("_OpCo", bound=Operator, covariant=True)
+_Op_co = TypeVar("_Op_co", bound=Operator, covariant=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call(Generic[_OpCo]):
+class Call(Generic[_Op_co]):
     """One operator to be evaluated: its tensors, its profile, and the values of its inputs."""
 
-    operator: _OpCo
+    operator: _Op_co
     tensors: Sequence[Tensor]
     profile: Profile
     values: Sequence[NDArray[np.generic] | None]

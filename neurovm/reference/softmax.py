@@ -16,4 +16,4 @@ if TYPE_CHECKING:
 @rule(Softmax)
 def softmax(call: Call[Softmax]) -> NDArray[np.generic]:
     softmax_rule = call.profile.softmax(call.meaning(0), call.out.codes, call.operator.beta)
-    return softmax_rule.codes(call.codes(0))
+    return call.out_codes(softmax_rule.codes(call.int8(0)))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurovm.arithmetic import PROFILES, Codes, NoExactRuleError
+from neurovm.arithmetic import PROFILES, Codes, LinearOperator, NoExactRuleError
 from neurovm.arithmetic.codes import range_half_away, range_half_even
 from neurovm.arithmetic.inverse_root import inverse_root
 from neurovm.arithmetic.tables import unary_table_half_even
@@ -48,17 +48,31 @@ def test_linear_refuses_scales_of_256() -> None:
 
 
 @pytest.mark.parametrize(
-    ("channels", "tail_from"), [(1, 0), (7, 0), (8, 0), (9, 8), (24, 0), (30, 24)]
+    ("channels", "kind", "tail_from"),
+    [(1, "double", 0), (7, "double", 0), (8, "halfup", 0), (9, "halfup", 8), (30, "halfup", 24)],
 )
-def test_depthwise_falls_back_by_eight_channels(channels: int, tail_from: int) -> None:
-    q = XNNPACK.depthwise(
-        scale_in=0.1, scale_weights=[0.0] + [0.01] * (channels - 1),
-        out=Codes(0.05, 3), activation="NONE",
+def test_depthwise_falls_back_by_eight_channels(channels: int, kind: str, tail_from: int) -> None:
+    for scales in ([0.0] + [0.01] * (channels - 1), [0.0]):
+        q = XNNPACK.linear(
+            operator="DEPTHWISE_CONV_2D", scale_in=0.1, scale_weights=scales,
+            out=Codes(0.05, 3), activation="NONE", outputs=channels,
+        )  # fmt: skip
+        assert q.kind == kind
+        assert (q.tail is None) == (tail_from == 0)
+        assert q.tail_from == tail_from
+        assert q.tail is None or q.tail.kind == "double"
+
+
+@pytest.mark.parametrize(
+    ("operator", "inputs", "kind"),
+    [("FULLY_CONNECTED", 8, "fp32"), ("FULLY_CONNECTED", 7, "halfup"), ("CONV_2D", 8, "halfup")],
+)
+def test_weights_of_4_bits(operator: LinearOperator, inputs: int, kind: str) -> None:
+    q = XNNPACK.linear(
+        operator=operator, scale_in=0.1, scale_weights=[0.1], out=Codes(0.05, 3),
+        activation="NONE", weight_bits=4, inputs=inputs,
     )  # fmt: skip
-    assert q.kind == "halfup"
-    assert (q.tail is None) == (channels in {1, 8, 24})
-    assert q.tail_from == tail_from
-    assert q.tail is None or q.tail.kind == "double"
+    assert q.kind == kind
 
 
 @given(CODES, CODES, CODES, st.data())

@@ -132,8 +132,6 @@ def test_all_operators_without_a_rule_are_named_at_once() -> None:
         ("float32", "float32", "a float model"),
         ("float32", "int8", "a hybrid model"),
         ("int16", "int8", "int16 activations"),
-        ("uint8", "uint8", "a legacy uint8 model"),
-        ("int8", "int4", "int4 weights"),
         ("int32", "int8", "other number formats"),
     ],
 )
@@ -286,7 +284,6 @@ def test_operator_names_are_the_schema_s() -> None:
 
 
 THIRD_PARTY_REFUSALS = {
-    "coral/mobilenet_v1_0.25_128_quant.tflite": "legacy uint8 model",
     "har/st_har_float_heck.tflite": "a float model",
     "microwakeword/okay_nabu.tflite": "VAR_HANDLE",
     "microwakeword/vad.tflite": "CALL_ONCE",
