@@ -12,7 +12,7 @@ are mappings, and `neurovm build` lets `neurovmd check` judge them.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -52,6 +52,21 @@ Version = Annotated[
 FileName = Annotated[str, Meta(min_length=1, max_length=4096, description="the path of a file")]
 Count = Annotated[int, Meta(ge=1, le=1 << 40)]
 Quantity = str | float
+CapabilityName = Annotated[str, Meta(extra_json_schema={"enum": list(CAPABILITIES)})]
+
+
+def check_capabilities(names: Sequence[str]) -> None:
+    """ValueError where a name is none of `CAPABILITIES`."""
+    from difflib import get_close_matches
+
+    for name in names:
+        if name not in CAPABILITIES:
+            near = get_close_matches(name.upper().removeprefix("CAP_"), CAPABILITIES, n=1)
+            hint = f"{near[0]} (did you mean this?); " if near else ""
+            raise ValueError(
+                f"capabilities: found {name[:60]!r}; "
+                f"accepted: {hint}names of capabilities(7) without CAP_"
+            )
 
 
 class Runtime(Struct, frozen=True, forbid_unknown_fields=True):
@@ -119,21 +134,10 @@ class Security(Struct, frozen=True, forbid_unknown_fields=True):
     """With `sandbox` the VM's process drops all capabilities but those listed."""
 
     sandbox: bool = True
-    capabilities: list[Annotated[str, Meta(extra_json_schema={"enum": list(CAPABILITIES)})]] = (
-        msgspec.field(default_factory=list)
-    )
+    capabilities: list[CapabilityName] = msgspec.field(default_factory=list)
 
     def __post_init__(self) -> None:
-        from difflib import get_close_matches
-
-        for name in self.capabilities:
-            if name not in CAPABILITIES:
-                near = get_close_matches(name.upper().removeprefix("CAP_"), CAPABILITIES, n=1)
-                hint = f"{near[0]} (did you mean this?); " if near else ""
-                raise ValueError(
-                    f"capabilities: found {name[:60]!r}; "
-                    f"accepted: {hint}names of capabilities(7) without CAP_"
-                )
+        check_capabilities(self.capabilities)
 
 
 class Calibration(Struct, frozen=True, forbid_unknown_fields=True):
@@ -271,6 +275,10 @@ def vm_settings(vm: VmManifest, model: str, input_names: list[str]) -> dict[str,
         settings["memory"] = int(quantity.parse(vm.resources.memory, quantity.BYTES))
     if vm.resources.cpu is not None:
         settings["cpu"] = quantity.parse(vm.resources.cpu, quantity.CPUS)
+    if vm.hardware.power_limit is not None:
+        settings["power_limit"] = quantity.parse(vm.hardware.power_limit, quantity.WATTS)
+    settings["sandbox"] = vm.security.sandbox
+    settings["capabilities"] = vm.security.capabilities
     return settings
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from neurovm.errors import ConfigError, NeurovmError
-from neurovmd import config
+from neurovmd import config, sandbox
 from neurovmd.config import Deployment, Settings
 from neurovmd.mapping import Inputs, MappingError
 
@@ -57,6 +57,7 @@ def examine(file: Path | None) -> Report:
     report = Report(settings, errors)
     for deployment in settings.deployments:
         _examine_model(deployment, settings, report)
+        _examine_capabilities(deployment, report)
     if not settings.deployments and not errors:
         report.warnings.append(f"{settings.config.vm_dir}: no VM is configured (*.yaml)")
     secret = settings.config.mqtt.password_file
@@ -64,6 +65,13 @@ def examine(file: Path | None) -> Report:
         where = str(settings.files[0]) if settings.files else "environment"
         report.errors.append(ConfigError(where, "mqtt.password_file", secret, "a readable file"))
     return report
+
+
+def _examine_capabilities(deployment: Deployment, report: Report) -> None:
+    """Warn of capabilities that this process does not hold, as its workers would not either."""
+    if deployment.vm.sandbox:
+        warning = str(sandbox.judge(deployment.vm.capabilities, sandbox.held()))
+        report.warnings += [f"{deployment.file}: {warning}"] if warning else []
 
 
 def _examine_model(deployment: Deployment, settings: Settings, report: Report) -> None:

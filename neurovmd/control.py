@@ -2,8 +2,12 @@
 """The control socket: one JSON object a line in, one out.
 
 `{"op": "status"}` → `{"status": "ok", "data": {…}}`; anything else → `{"status": "error", "error":
-"…"}`. The socket is 0660, so that the group may ask. A client that sends nonsense or does not read
-is closed; it never holds up the daemon.
+"…"}`. Operations may take arguments (`{"op": "stop", "vm": "pump"}`); `{"op": "version"}` answers
+with the protocol's number and what it offers. New operations and fields may come without another
+number; one that changes its meaning raises it.
+
+The socket is 0660, so that the group may ask. A client that sends nonsense or does not read is
+closed; it never holds up the daemon.
 """
 
 from __future__ import annotations
@@ -25,7 +29,13 @@ MAX_CLIENTS = 8
 BACKLOG = 64
 MAX_REQUEST_BYTES = 4096
 
-Operation = Callable[[], object]
+PROTOCOL = 1
+Request = dict[str, object]
+Operation = Callable[[Request], object]
+
+
+class RefusedError(ValueError):
+    """What an operation raises where its arguments are wrong; the message is the answer."""
 
 
 class Occupied(Exception):  # noqa: N818  # a state of the place, not a fault
@@ -37,7 +47,7 @@ class ControlServer:
 
     def __init__(self, path: Path, operations: dict[str, Operation]) -> None:
         self._path = path
-        self._operations = operations
+        self._operations: dict[str, Operation] = {**operations, "version": self._version}
         self._clients: dict[int, tuple[socket.socket, bytearray]] = {}
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
@@ -115,7 +125,7 @@ class ControlServer:
 
     def _answer(self, line: bytes) -> dict[str, object]:
         try:
-            request = msgspec.json.decode(line, type=dict[str, object])
+            request = msgspec.json.decode(line, type=Request)
         except (msgspec.DecodeError, RecursionError) as error:
             return {"status": "error", "error": f"not a JSON object: {error}"}
         operation = self._operations.get(str(request.get("op")))
@@ -125,7 +135,14 @@ class ControlServer:
                 "status": "error",
                 "error": f"op: found {request.get('op')!r}; accepted: {accepted}",
             }
-        return {"status": "ok", "data": operation()}
+        try:
+            return {"status": "ok", "data": operation(request)}
+        except RefusedError as error:
+            return {"status": "error", "error": str(error)}
+
+    def _version(self, request: Request) -> dict[str, object]:
+        del request
+        return {"protocol": PROTOCOL, "operations": sorted(self._operations)}
 
     def _drop(self, number: int) -> None:
         client, _ = self._clients.pop(number)

@@ -40,7 +40,10 @@ class _Report(msgspec.Struct):
 
 @dataclass(slots=True)
 class Vm:
-    """One VM as the supervisor sees it. `state` is loading, ready or failed; `reason` says more."""
+    """One VM as the supervisor sees it. `state` is loading, ready, failed or stopped; `reason` says
+    more. `held`: it was asked to stop, and stays so until it is asked to start or the daemon does.
+    `again`: asked to start while it was still ending.
+    """
 
     deployment: Deployment
     slot: Slot
@@ -55,6 +58,8 @@ class Vm:
     started_at: float = 0.0
     retry_at: float | None = 0.0
     settled: bool = False
+    held: bool = False
+    again: bool = False
 
     @property
     def name(self) -> str:
@@ -156,6 +161,43 @@ class Fleet:
             if vm.conversion:
                 vm.conversion.kill()
 
+    def hold(self, vm: Vm) -> None:
+        """Let one VM drain and end, and not come back by itself."""
+        vm.held = True
+        vm.retry_at = None
+        if vm.pid:
+            os.kill(vm.pid, signal.SIGTERM)
+        elif vm.conversion:
+            vm.conversion.kill()
+        else:
+            self._set(vm, "stopped", "")
+
+    def release(self, vm: Vm) -> None:
+        """Start a VM that was held; one that is still ending starts when it has ended."""
+        if not vm.held:
+            return
+        vm.held = False
+        vm.again = bool(vm.pid or vm.conversion)
+        if not vm.again:
+            self._begin(vm)
+
+    def _begin(self, vm: Vm) -> None:
+        """Start a VM afresh, as if it had never failed."""
+        vm.again = False
+        vm.failures = 0
+        vm.retry_at = time.monotonic()
+        self._set(vm, "loading", "")
+
+    def _ended_as_asked(self, vm: Vm) -> bool:
+        """Whether an end was asked for; the VM then stays stopped, or starts again."""
+        if vm.held:
+            self._set(vm, "stopped", "")
+        elif vm.again:
+            self._begin(vm)
+        else:
+            return False
+        return True
+
     def kill(self) -> None:
         """End every worker that is still there."""
         for vm in self.vms:
@@ -188,7 +230,7 @@ class Fleet:
         conversion.listen()
         conversion.close()
         vm.conversion = None
-        if self._stopping:
+        if self._stopping or self._ended_as_asked(vm):
             return
         reason = conversion.failure(status)
         if reason:
@@ -268,7 +310,7 @@ class Fleet:
         vm.slot.pid = 0
         vm.slot.state = WorkerState.EMPTY
         log.info("worker.ended", vm=vm.name, pid=pid, code=code)
-        if self._stopping:
+        if self._stopping or self._ended_as_asked(vm):
             return
         if time.monotonic() - vm.started_at >= STABLE_S:
             vm.failures = 0
@@ -285,7 +327,7 @@ class Fleet:
         self._set(vm, "failed", reason)
 
     def _set(self, vm: Vm, state: str, reason: str) -> None:
-        vm.settled = vm.settled or state in ("ready", "failed")
+        vm.settled = vm.settled or state in ("ready", "failed", "stopped")
         if (state, reason) != (vm.state, vm.reason):
             vm.state, vm.reason = state, reason
             self._changed(vm)

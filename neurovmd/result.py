@@ -40,6 +40,8 @@ class ResultWriter:
             "neuron": model.neuron,
             "coding": model.coding,
         }
+        if model.approximate:
+            self._fixed["approx"] = True
         self._find = finder(model, form)
         self._encode = msgspec.json.Encoder().encode
 

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
+import msgspec
 from msgspec import Meta, Struct
 
 from neurovm import quantity
+from neurovm.manifest import CapabilityName, check_capabilities
 from neurovmd import places, topics
 from neurovmd.payload import Json, Payload
 
@@ -172,12 +174,25 @@ class Vm(Struct, frozen=True, forbid_unknown_fields=True):
     max_message_bytes: Annotated[int, Meta(ge=1, le=16 * 1024 * 1024)] = 65536
     memory: str | int | None = None
     cpu: Annotated[float, Meta(gt=0, le=1)] | None = None
+    power_limit: Quantity = None
+    sandbox: bool = True
+    capabilities: list[CapabilityName] = msgspec.field(default_factory=list)
 
     def __post_init__(self) -> None:
+        check_capabilities(self.capabilities)
+        if self.power_limit is not None:
+            quantity.parse(self.power_limit, quantity.WATTS, key="power_limit")
         if self.memory is not None:
             quantity.parse(self.memory, quantity.BYTES, key="memory")
         if not self.model.endswith((".nvm", ".tflite")):
             raise ValueError(f"model: found {self.model!r}; accepted: a .nvm or .tflite file")
+
+    @property
+    def power_limit_w(self) -> float | None:
+        """The most that may be attributed to the VM, in watts."""
+        if self.power_limit is None:
+            return None
+        return quantity.parse(self.power_limit, quantity.WATTS)
 
     @property
     def memory_bytes(self) -> int | None:

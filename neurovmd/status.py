@@ -8,6 +8,7 @@ from typing import Any
 
 from neurovm.version import __version__
 from neurovmd.config import Settings
+from neurovmd.control import PROTOCOL
 from neurovmd.fleet import Vm
 from neurovmd.mqtt import Connection
 from neurovmd.power import PowerState
@@ -67,7 +68,8 @@ def full(
             "state": connection.state,
         },
         "power": None if power is None else _power(power),
-        "vms": [_vm(vm, now_ns) for vm in vms],
+        "protocol": PROTOCOL,
+        "vms": [_vm(vm, number, power, now_ns) for number, vm in enumerate(vms)],
     }
 
 
@@ -81,7 +83,7 @@ def _power(power: PowerState) -> dict[str, Any]:
     }
 
 
-def _vm(vm: Vm, now_ns: int) -> dict[str, Any]:
+def _vm(vm: Vm, number: int, power: PowerState | None, now_ns: int) -> dict[str, Any]:
     slot = vm.slot
     quiet_ns = now_ns - slot.last_message_ns if slot.last_message_ns else None
     return {
@@ -99,7 +101,37 @@ def _vm(vm: Vm, now_ns: int) -> dict[str, Any]:
         "streams": slot.streams,
         "cpu_s": slot.cpu_ns / 1e9,
         "last_message_s": None if quiet_ns is None else quiet_ns / 1e9,
+        **_draw(number, power),
+        "limits": _limits(vm),
         "duty": slot.duty_q16 / 65536,
         "paused": bool(slot.paused),
         "counters": dict(zip(_COUNTERS, slot.counters, strict=True)),
     }
+
+
+def _draw(number: int, power: PowerState | None) -> dict[str, Any]:
+    """The watts of one VM with their source; None before there is a figure."""
+    if power is None or number >= len(power.vms_w):
+        return {"watts": None, "watts_source": None}
+    return {"watts": power.vms_w[number], "watts_source": _attribution(power)}
+
+
+def _attribution(power: PowerState) -> str:
+    """How a VM's watts are found: no meter sees a single process."""
+    return f"attributed: its CPU time at {power.core_w:.3g} W a core ({power.source})"
+
+
+def _limits(vm: Vm) -> dict[str, dict[str, Any]]:
+    """What the VM may take, and what enforces it."""
+    settings = vm.deployment.vm
+    limits: dict[str, dict[str, Any]] = {}
+    if settings.memory_bytes is not None:
+        limits["memory"] = {"limit": settings.memory_bytes, "unit": "bytes", "by": "RLIMIT_DATA"}
+    if settings.cpu is not None:
+        limits["cpu"] = {"limit": settings.cpu, "unit": "cpus", "by": "duty cycle"}
+    if settings.power_limit_w is not None:
+        limits["power"] = {"limit": settings.power_limit_w, "unit": "W", "by": "duty cycle"}
+    if settings.sandbox:
+        kept = " ".join(settings.capabilities) or "none"
+        limits["capabilities"] = {"limit": kept, "unit": "", "by": "capset"}
+    return limits

@@ -21,7 +21,7 @@ import msgspec
 from neurovmd import log, status
 from neurovmd.broker import Broker
 from neurovmd.config import Settings
-from neurovmd.control import ControlServer
+from neurovmd.control import ControlServer, RefusedError, Request
 from neurovmd.fleet import Fleet, Vm
 from neurovmd.mqtt import Connection
 from neurovmd.notify import Notifier
@@ -52,7 +52,11 @@ class Supervisor:
         self._started = time.monotonic()
         self._block = SharedBlock(len(settings.deployments))
         self._governor = Governor(
-            config.power.limit_w, config.power.window_s, self._block, time.monotonic
+            config.power.limit_w,
+            config.power.window_s,
+            self._block,
+            time.monotonic,
+            vm_limits_w=[each.vm.power_limit_w for each in settings.deployments],
         )
         self._power: PowerState | None = None
         self._fleet = Fleet(settings, self._block, changed=self._vm_changed, in_child=self._forget)
@@ -116,11 +120,28 @@ class Supervisor:
         """Open the control socket; without it everything else still works (but see Occupied)."""
         path = Path(self._settings.config.socket)
         try:
-            self._control = ControlServer(path, {"status": self._status})
+            self._control = ControlServer(
+                path,
+                {
+                    "status": self._status,
+                    "stop": lambda request: self._fleet.hold(self._named(request)),
+                    "start": lambda request: self._fleet.release(self._named(request)),
+                },
+            )
         except OSError as error:
             log.warning("control.unavailable", socket=path, reason=error)
 
-    def _status(self) -> dict[str, Any]:
+    def _named(self, request: Request) -> Vm:
+        """The VM that a request names."""
+        name = request.get("vm")
+        for vm in self._fleet.vms:
+            if vm.name == name:
+                return vm
+        names = ", ".join(vm.name for vm in self._fleet.vms) or "none"
+        raise RefusedError(f"vm: found {name!r}; accepted: {names}")
+
+    def _status(self, request: Request) -> dict[str, Any]:
+        del request
         now = time.monotonic()
         self._power = self._governor.tick(now)
         return status.full(

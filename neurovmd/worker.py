@@ -25,7 +25,7 @@ import msgspec
 
 from neurovm.errors import NeurovmError
 from neurovm.loading import load
-from neurovmd import log, topics
+from neurovmd import log, sandbox, topics
 from neurovmd.broker import Broker
 from neurovmd.compute import Compute, Done, Streams
 from neurovmd.config import Deployment, Settings
@@ -70,8 +70,9 @@ def run(work: Assignment) -> int:
     work.slot.pid = os.getpid()
     work.slot.state = WorkerState.LOADING
     try:
+        remark = _give_up_privileges(work.deployment)
         _limit_memory(work.deployment)
-        worker = Worker(work, load(work.bundle))
+        worker = Worker(work, load(work.bundle), remark)
         return worker.serve()
     except (NeurovmError, MappingError, OSError, ValueError) as error:
         code = EXIT_CONFIG if isinstance(error, MappingError) else EXIT_DATA
@@ -92,6 +93,16 @@ def report(pipe: int, state: str, reason: str = "") -> None:
         os.write(pipe, msgspec.json.encode({"state": state, "reason": reason[:1000]}) + b"\n")
 
 
+def _give_up_privileges(deployment: Deployment) -> str:
+    """Keep only the capabilities that the VM lists; what could not be kept, in words."""
+    if not deployment.vm.sandbox:
+        return ""
+    remark = str(sandbox.enter(deployment.vm.capabilities))
+    if remark:
+        log.warning("worker.capabilities", reason=remark)
+    return remark
+
+
 def _limit_memory(deployment: Deployment) -> None:
     """Bound what this process may allocate of its own (mapped files do not count)."""
     limit = deployment.vm.memory_bytes
@@ -102,7 +113,7 @@ def _limit_memory(deployment: Deployment) -> None:
 class Worker:
     """The network thread and what it shares with the compute thread."""
 
-    def __init__(self, work: Assignment, model: Model) -> None:
+    def __init__(self, work: Assignment, model: Model, remark: str = "") -> None:
         settings, vm = work.settings, work.deployment.vm
         self._work, self._vm, self._slot = work, vm, work.slot
         name = work.deployment.name
@@ -145,6 +156,7 @@ class Worker:
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._computing = True
         self._exit_code = EXIT_OK
+        self._remark = remark
         self._stop_at: float | None = None
 
     def serve(self) -> int:
@@ -159,7 +171,7 @@ class Worker:
         threading.Thread(target=self._run_compute, name="compute", daemon=True).start()
         self._slot.network_tick_ns = time.monotonic_ns()
         self._slot.state = WorkerState.READY
-        report(self._work.report, "ready")
+        report(self._work.report, "ready", self._remark)
         while not self._finished():
             self._turn(signals)
         self._farewell(signals)

@@ -172,13 +172,23 @@ def _rounded(value: float | None) -> object:
 def _remarks(vm: dict[str, Any]) -> list[str]:
     """What does not fit a column: reasons, limits with what enforces them, losses."""
     remarks = [str(vm["reason"])] if vm.get("reason") else []
-    for what, limit in (vm.get("limits") or {}).items():
-        remarks.append(f"{what} {limit['limit']} ({limit['by']})")
+    limits = [_limit(what, limit) for what, limit in (vm.get("limits") or {}).items()]
+    remarks += [f"limits: {', '.join(limits)}"] if limits else []
     if vm.get("watts_source"):
         remarks.append(f"watts: {vm['watts_source']}")
     if vm.get("dropped"):
         remarks.append("dropped: " + ", ".join(f"{k} {v}" for k, v in vm["dropped"].items()))
     return remarks
+
+
+def _limit(what: str, limit: dict[str, Any]) -> str:
+    """One limit with what enforces it: `memory 128 MiB (RLIMIT_DATA)`."""
+    value, unit = limit["limit"], limit["unit"]
+    if unit == "bytes":
+        value, unit = f"{value / 2**20:g}", "MiB"
+    if isinstance(value, float):
+        value = f"{value:g}"
+    return f"{what} {value}{f' {unit}' if unit else ''} ({limit['by']})"
 
 
 def one(name: str) -> Seen:

@@ -2,8 +2,9 @@
 """``sensors → estimate → policy → actuators``, once a second while there is work."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from neurovmd import log
 from neurovmd.power import policy
@@ -28,6 +29,8 @@ class PowerState:
     limit_w: float | None  # None: measure only
     duty: float  # 0..1 of the time may be computed in
     infeasible: bool  # the box is at its limit without the workers: they are paused
+    vms_w: tuple[float, ...] = ()  # attributed to each worker by its CPU time, last interval
+    core_w: float = 0.0  # what a busy core is believed to add, the factor of that
 
     def __str__(self) -> str:
         drawn = "?" if self.watts is None else f"{self.watts:.1f}"
@@ -44,7 +47,8 @@ class Governor:
     ``limit_w`` (> 0, or None to measure only) and ``window_s`` (> 0) are the promise; ``block`` is
     where the workers report their CPU time and find their duty; ``clock`` is monotonic, in seconds,
     and the first interval starts now. The limit is on what the source sees, all processes of the
-    box included. Owns the source and the policy's state.
+    box included. ``vm_limits_w`` bounds what is attributed to each worker: its CPU time at what a
+    busy core is believed to add. Owns the source and the policy's state.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Governor:
         clock: Callable[[], float],
         roots: Roots | None = None,
         cpus: int | None = None,
+        vm_limits_w: Sequence[float | None] = (),
     ) -> None:
         self._limit_w = limit_w
         self._window_s = window_s
@@ -67,8 +72,10 @@ class Governor:
         self._misses = 0
         self._last_s = clock()
         self._cpu_ns: dict[int, int] = {}
+        self._vm_limits_w = tuple(vm_limits_w)
+        self._vms_w: tuple[float, ...] = ()
         self._state = policy.start(self._fallback.constants.core_w)
-        set_duty(block.slots, self._duty)
+        self._act()
 
     def tick(self, now_s: float) -> PowerState:
         """Measure, decide, act; ``now_s`` is the clock's.
@@ -80,14 +87,22 @@ class Governor:
         if elapsed_s >= LEAST_INTERVAL_S:
             self._last_s = now_s
             self._decide(slots, elapsed_s)
-        set_duty(slots, self._duty)
+        self._act()
         return PowerState(
             watts=policy.mean_w(self._state.history),
             source=self._source.name,
             limit_w=self._limit_w,
             duty=self._duty,
             infeasible=self._limit_w is not None and self._state.infeasible,
+            vms_w=self._vms_w,
+            core_w=self._state.core_w,
         )
+
+    def _act(self) -> None:
+        """The duty of the box for every worker, or the smaller one that its own limit allows."""
+        for slot, limit_w in zip_longest(self._block.slots, self._vm_limits_w):
+            own = 1.0 if limit_w is None else limit_w * (1 - policy.MARGIN) / self._state.core_w
+            set_duty([slot], min(self._duty, own))
 
     @property
     def _duty(self) -> float:
@@ -95,7 +110,9 @@ class Governor:
 
     def _decide(self, slots: tuple[Slot, ...], elapsed_s: float) -> None:
         energy_j = self._measure(elapsed_s)
-        busy_s = self._busy_ns(slots) / 1e9
+        busy_ns = self._busy_ns(slots)
+        self._vms_w = tuple(ns / 1e9 / elapsed_s * self._state.core_w for ns in busy_ns)
+        busy_s = sum(busy_ns) / 1e9
         interval = policy.Interval(
             elapsed_s=elapsed_s, energy_j=energy_j, busy_cores=busy_s / elapsed_s
         )
@@ -130,13 +147,13 @@ class Governor:
             self._state = policy.start(self._fallback.constants.core_w)
         return None
 
-    def _busy_ns(self, slots: tuple[Slot, ...]) -> int:
-        """CPU time of all workers since the last tick."""
+    def _busy_ns(self, slots: tuple[Slot, ...]) -> list[int]:
+        """CPU time of each worker since the last tick."""
         before, self._cpu_ns = self._cpu_ns, {i: slot.cpu_ns for i, slot in enumerate(slots)}
         # A worker that was restarted counts from zero again.
-        return sum(
+        return [
             ns - before[i] if ns >= before.get(i, ns + 1) else ns for i, ns in self._cpu_ns.items()
-        )
+        ]
 
 
 def choose_source(roots: Roots, fallback: Sensor) -> tuple[Sensor, tuple[str, ...]]:

@@ -84,7 +84,7 @@ def test_a_message_in_a_result_out_as_the_bundle_answers(place: Path, box: boxes
         index, code, _ = model.top_k(model.session().step(codes), 1)[0]
         assert result["model"] == model.sha256[:12]
     assert (result["top"][0]["index"], result["top"][0]["code"]) == (index, code)
-    assert result["coding"] == "rate"
+    assert (result["coding"], result["approx"]) == ("rate", True)
     client.close()
 
 
@@ -94,6 +94,14 @@ def test_ps_and_top_show_state_and_rates(run, box: boxes.Box) -> None:
     assert vm["broker"] == box.address.read_text()
     assert vm["box_watts_source"]
     assert {"results_per_s", "sops_per_s", "spikes_per_s"} <= set(vm)
+    assert {what: limit["by"] for what, limit in vm["limits"].items()} == {
+        "memory": "RLIMIT_DATA",
+        "cpu": "duty cycle",
+        "power": "duty cycle",
+        "capabilities": "capset",
+    }
+    assert vm["watts"] >= 0
+    assert "attributed" in vm["watts_source"]
     for ran in (run("ps"), run("top", "-n", "1", "--interval", "0.1")):
         assert ran.code == Exit.OK
         line = next(line for line in ran.out.splitlines() if line.startswith("hello"))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The governor on a fake tree and the real shared block: figures, source, duty."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,18 @@ class MeteredBox:
         for index, slot in enumerate(self.block.slots):
             slot.pid = 1000 + index
 
-    def governor(self, limit_w: float | None) -> Governor:
-        return Governor(limit_w, 10.0, self.block, lambda: self.now_s, self.roots, cpus=4)
+    def governor(
+        self, limit_w: float | None, *, vm_limits_w: Sequence[float | None] = ()
+    ) -> Governor:
+        return Governor(
+            limit_w,
+            10.0,
+            self.block,
+            lambda: self.now_s,
+            self.roots,
+            cpus=4,
+            vm_limits_w=vm_limits_w,
+        )
 
     def pass_time(self, seconds: float, watts: float, busy_s: float = 0.0) -> float:
         self.now_s += seconds
@@ -60,6 +71,8 @@ def test_without_a_limit_it_measures_and_holds_nobody_back(box: MeteredBox) -> N
         limit_w=None,
         duty=1.0,
         infeasible=False,
+        vms_w=(0.0, 0.0),
+        core_w=state.core_w,
     )
     assert [slot.duty_q16 for slot in box.block.slots] == [DUTY_ONE, DUTY_ONE]
     assert str(state) == "30.0 W (powercap:package-0)"
@@ -153,7 +166,34 @@ def test_a_restarted_worker_counts_from_zero(box: MeteredBox) -> None:
     governor.tick(box.pass_time(1.0, watts=4.0, busy_s=1.0))
     box.block.slot(0).cpu_ns = 250_000_000
     box.block.slot(1).cpu_ns += 250_000_000
-    assert governor._busy_ns(box.block.slots) == 500_000_000
+    assert governor._busy_ns(box.block.slots) == [250_000_000, 250_000_000]
+
+
+def test_a_worker_is_attributed_its_cpu_time(box: MeteredBox) -> None:
+    governor = box.governor(None)
+    now_s = box.pass_time(1.0, watts=5.0, busy_s=1.0)
+    box.block.slot(1).cpu_ns += 250_000_000
+    state = governor.tick(now_s)
+    assert state.core_w > 0
+    assert state.vms_w == pytest.approx((0.5 * state.core_w, 0.75 * state.core_w))
+
+
+def test_a_limit_of_its_own_holds_one_worker_back_and_no_other(box: MeteredBox) -> None:
+    governor = box.governor(None, vm_limits_w=[0.5, None])
+    state = governor.tick(box.pass_time(1.0, watts=5.0))
+    first, second = (slot.duty_q16 / DUTY_ONE for slot in box.block.slots)
+    assert second == 1.0
+    assert 0.9 * 0.5 < first * state.core_w < 0.5
+    assert not box.block.slot(0).paused
+
+
+def test_the_smaller_of_both_limits_holds(box: MeteredBox) -> None:
+    governor = box.governor(6.0, vm_limits_w=[0.01, 100.0])
+    for _ in range(60):
+        state = governor.tick(box.pass_time(1.0, watts=4.0))
+    first, second = (slot.duty_q16 / DUTY_ONE for slot in box.block.slots)
+    assert first * state.core_w < 0.01
+    assert second == pytest.approx(state.duty, abs=1e-4)
 
 
 @given(st.floats(0, 1))
