@@ -19,6 +19,7 @@ from neurovm.passes import prepare
 XNNPACK = PROFILES["xnnpack"]
 GOLDEN = shared_files.ROOT / "golden" / "ops"
 SAMPLES = 60
+LEGACY = "coral/mobilenet_v1_0.25_128_quant.tflite"
 # Whole families of the recorded set that are converted; of "LIN" the int8 forms.
 FAMILIES = {
     "ABS": 7, "ADD": 17, "AVERAGE_POOL_2D": 7, "CONCATENATION": 5, "D2S": 2, "DEQUANTIZE": 4,
@@ -34,16 +35,17 @@ FAMILIES = {
 
 @shared_files.needed
 @pytest.mark.skipif(not litert.INSTALLED, reason=litert.MISSING)
-@pytest.mark.parametrize("name", shared_files.MODELS)
+@pytest.mark.parametrize("name", [*shared_files.MODELS.values(), LEGACY])
 def test_every_layer_equals_litert(name: str) -> None:
-    path = shared_files.model(name)
+    path = shared_files.ROOT / "models" / name
     graph = prepare(tflite.read(path))
     rng = np.random.default_rng(7)
     inputs = []
     for i in graph.inputs:
         tensor = graph.tensors[i]
-        assert tensor.dtype == "int8"
-        inputs.append(rng.integers(-128, 128, (SAMPLES, *tensor.shape)).astype(np.int8))
+        assert tensor.dtype == ("uint8" if name == LEGACY else "int8")
+        codes = rng.integers(0, 256, (SAMPLES, *tensor.shape)).astype(np.uint8)
+        inputs.append(codes.view(tensor.dtype))
     ours = reference.run(graph, XNNPACK, inputs)
     assert len(ours) == len(graph.operators) + len(graph.inputs)
     (theirs,) = litert.run_all([litert.Job(path.read_bytes(), inputs, sorted(ours))])
