@@ -42,7 +42,7 @@ def matrix() -> str:
     ]
     for name, operator in sorted(REGISTRY.items()):
         exact = "exact" if operator in RULES else "–"
-        equation = f"`{first_line(operator.__doc__)}`"
+        equation = f"`{first_line(operator.__doc__).replace('`', '')}`"
         cells = [name, equation, runs_as(operator), *[exact] * len(PROFILES)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -19,8 +20,14 @@ def test_the_python_runs(tmp_path: Path) -> None:
     assert blocks
     program = tmp_path / "readme.py"
     program.write_text("\n".join(blocks))
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
     run = subprocess.run(
-        [sys.executable, str(program)], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, str(program)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip()
