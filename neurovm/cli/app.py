@@ -58,6 +58,7 @@ answers bit for bit what LiteRT answers.
 Examples:
   neurovm create hello-world               a folder with a VM that works
   neurovm build hello-world                check its manifest, write hello-world.nvm
+  neurovm run hello-world/hello-world.nvm  serve it here; neurovm ps shows it
   neurovm convert model.tflite             write model.nvm beside it
   neurovm verify model.tflite              compare with LiteRT, layer by layer
   neurovm explain model.nvm                what became of every operator

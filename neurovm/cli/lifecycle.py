@@ -16,6 +16,7 @@ from neurovm.cli.boxes import Box
 from neurovm.cli.fleet import Seen
 from neurovm.cli.ps import one
 from neurovm.cli.run import spawn
+from neurovm.errors import BackendError
 
 END_S = 20.0
 LOOK_S = 0.02
@@ -102,7 +103,7 @@ def _stop(seen: Seen) -> None:
         _end(seen.box)
     else:
         control.ask(seen.socket, "stop", vm=seen.name, timeout_s=END_S)
-        _await(seen.name, lambda state: state == fleet.STOPPED)
+        _await(seen.name, (fleet.STOPPED,))
 
 
 def _start(seen: Seen) -> None:
@@ -112,14 +113,18 @@ def _start(seen: Seen) -> None:
         spawn(seen.box)
     else:
         control.ask(seen.socket, "start", vm=seen.name)
-        _await(seen.name, lambda state: state in ("ready", "failed"))
+        status = _await(seen.name, ("ready", "failed")).status
+        if status is not None and status["state"] == "failed":
+            raise BackendError(f"{seen.name} failed: {status['reason']}")
 
 
-def _await(name: str, reached: object) -> None:
+def _await(name: str, states: tuple[str, ...]) -> Seen:
+    """The VM once it is in one of the states; TimeoutError where it does not get there."""
     deadline_s = time.monotonic() + END_S
     while time.monotonic() < deadline_s:
-        if callable(reached) and reached(one(name).state):
-            return
+        seen = one(name)
+        if seen.state in states:
+            return seen
         time.sleep(LOOK_S)
     raise TimeoutError(f"{name} did not change its state within {END_S:g} s")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import neurovm
-from benchmarks.rig import Client, wait_for
+from benchmarks.rig import Client, Daemon, wait_for
 from neurovm.cli import boxes, main
 from neurovm.cli.exits import Exit
 
@@ -226,6 +226,29 @@ def test_in_the_foreground_it_says_where_it_listens_and_ends_with_ctrl_c() -> No
     child.stdout.close()
     assert boxes.box("fg").runner() is None
     assert main(["rm", "-q", "fg"]) == Exit.OK
+
+
+def test_one_vm_of_a_service_is_stopped_and_started(
+    run, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"model: {place / 'hello/hello.nvm'}\ninputs: [{{topic: x, payload: {{field: ''}}}}]\n"
+    service = Daemon(tmp_path / "service", "node: box\n", one=text, two=text)
+    service.start()
+    monkeypatch.setenv("NEUROVM_SOCKET", str(service.folder / "neurovmd.sock"))
+    try:
+        vms = ps(run)
+        assert {vms[name]["by"] for name in ("one", "two")} == {"service"}
+        assert run("stop", "one").code == Exit.OK
+        vms = ps(run)
+        assert (vms["one"]["state"], vms["two"]["state"]) == ("stopped", "ready")
+        assert run("stop", "one").code == Exit.OK  # it is
+        assert run("restart", "one", "two").code == Exit.OK
+        after = ps(run)
+        assert (after["one"]["state"], after["two"]["state"]) == ("ready", "ready")
+        assert after["two"]["pid"] != vms["two"]["pid"]
+        assert run("rm", "one").code == Exit.USAGE  # it is a file below vm.d
+    finally:
+        service.stop()
 
 
 @pytest.mark.parametrize(
