@@ -55,7 +55,6 @@ cp "$old" "$new" "$root/opt/test/"
 "$python" -m pip download -qq --no-deps --only-binary=:all: -d "$room/paho" 'paho-mqtt>=2'
 "$python" -m zipfile -e "$room"/paho/*.whl "$root/opt/test/site"
 PYTHONPATH=$top "$python" "$systemd/expected.py" "$root/opt/test" digits_mlp
-cp "$here/inside.py" "$systemd/booted.py" "$root/opt/test/"
-# A broker that keeps what it has acknowledged: by default it drops a session's messages beyond 1000.
-printf 'max_queued_messages 0\nset_tcp_nodelay true\n' >"$root/etc/mosquitto/conf.d/test.conf"
+cp "$here/inside.py" "$here/hardening.py" "$systemd/booted.py" "$root/opt/test/"
+"$here/broker.sh" "$root"
 boot_and_run /usr/bin/env PYTHONPATH=/opt/test/site PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 /opt/test/inside.py

@@ -16,6 +16,7 @@ need_container_tools() {
     done
 }
 
+landlock='landlock_create_ruleset landlock_add_rule landlock_restrict_self'
 nspawn=
 close_room() {
     if [ -n "$nspawn" ] && kill -0 "$nspawn" 2>/dev/null; then kill "$nspawn"; wait "$nspawn" || true; fi
@@ -73,8 +74,9 @@ AccuracySec=1ms
 UNIT
     ln -sf ../neurovm-test.timer "$root/etc/systemd/system/timers.target.wants/"
     : >"$root/opt/test/log"
+    # systemd-nspawn 252 itself refuses Landlock, which a service may use.
     timeout -k 10 420 unshare -m systemd-nspawn -q -D "$root" -M "neurovm-test-$$" --boot --register=no \
-        --keep-unit --private-network --console=pipe </dev/null >"$room/console" 2>&1 &
+        --keep-unit --private-network --console=pipe --system-call-filter="$landlock" </dev/null >"$room/console" 2>&1 &
     nspawn=$!
     tail -n +1 -f --pid="$nspawn" "$root/opt/test/log" &
     wait "$nspawn" || status=$?
