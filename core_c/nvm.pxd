@@ -31,6 +31,7 @@ cdef extern from "nvm.h" nogil:
         NVM_TABLE
         NVM_SOFTMAX
         NVM_TABLE2
+        NVM_SOFTMAXQ
 
     ctypedef enum nvm_neuron:
         NVM_SD

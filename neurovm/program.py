@@ -48,6 +48,7 @@ _FATE: dict[str, Fate] = {
     "TABLE": "table",
     "TABLE2": "table",
     "SOFTMAX": "dense",
+    "SOFTMAXQ": "dense",
     "CONST": "folded",
     "INPUT": "events",
 }

@@ -86,6 +86,10 @@ typedef enum nvm_kind {
                       inv = 1.0f / (Sigma * scale[0]);
                       y = clamp(round_half_away(t[d] * inv) + zero_out, lo, hi) */
     NVM_TABLE2,    /* y[i] = table0[q0[i] + 128][q1[i] + 128]; table0 = int8[256][256], both inputs n codes */
+    NVM_SOFTMAXQ,  /* rows = out_h, length = out_c < 4096, n = rows * length; table0 = int32 t[256], exp in Q0.31:
+                      t[d] >= 0 for d = row maximum - q, t[0] >= 2^30. Sigma = sum of (t[d] + 2^11) >> 12 in
+                      Q12.19; with z its leading zeros, r = gemmlowp's one_over_one_plus_x(Sigma 2^z - 2^31):
+                      y = clamp(((SRDHM(r, t[d]) + 2^(34 - z)) >> (35 - z)) + zero_out, lo, hi), 0 if 35 - z > 31 */
     NVM_KIND_COUNT
 } nvm_kind;
 

@@ -163,6 +163,24 @@ static nvm_status check_softmax(const nvm_program *program, const nvm_layer *lay
     return t[0] > 0.0f && is_finite(*scale) && *scale > 0.0f ? NVM_OK : NVM_E_RANGE;
 }
 
+static nvm_status check_softmaxq(const nvm_program *program, const nvm_layer *layer)
+{
+    if (program->layers[layer->in[0]].n != layer->n || layer->out_h == 0 || layer->out_c == 0 ||
+        layer->out_c > 4095 || (uint64_t)layer->out_h * layer->out_c != layer->n) {
+        return NVM_E_FORMAT;
+    }
+    if (!nvm_arena_holds(program, layer->off_table0, 256 * 4)) {
+        return NVM_E_SIZE;
+    }
+    const int32_t *t = nvm_arena_at(program, layer->off_table0);
+    for (uint32_t d = 0; d < 256; d++) {
+        if (t[d] < 0) {
+            return NVM_E_RANGE;
+        }
+    }
+    return t[0] >= 1 << 30 ? NVM_OK : NVM_E_RANGE;
+}
+
 nvm_status nvm_check_tables(const nvm_program *program, const nvm_layer *layer)
 {
     switch (layer->kind) {
@@ -176,6 +194,8 @@ nvm_status nvm_check_tables(const nvm_program *program, const nvm_layer *layer)
         return check_softmax(program, layer);
     case NVM_TABLE2:
         return check_table2(program, layer);
+    case NVM_SOFTMAXQ:
+        return check_softmaxq(program, layer);
     default:
         return NVM_E_ARG;
     }

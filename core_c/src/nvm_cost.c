@@ -64,6 +64,7 @@ void nvm_estimate_full(nvm_node *node)
         node->full_ns = n_in * 0.6f;
         break;
     case NVM_SOFTMAX:
+    case NVM_SOFTMAXQ:
         node->full_ns = n * 3.0f;
         break;
     case NVM_TABLE: /* several: a division each to find the one */
@@ -144,6 +145,7 @@ int nvm_prefers_events(const nvm_node *node, size_t received)
         ns = events * 1.5f;
         break;
     case NVM_SOFTMAX:
+    case NVM_SOFTMAXQ:
         ns = (float)count_pixels(node->in[0], layer->out_c) * (float)layer->out_c * 3.0f +
              events * 2.0f;
         break;

@@ -172,6 +172,43 @@ static void naive_pool(const nvm_layer *layer, const int8_t *q, int8_t *out)
     }
 }
 
+static int64_t high(int64_t a, int64_t b)
+{
+    return (a * b + (1LL << 30)) >> 31;
+}
+
+static int64_t bounded(int64_t a)
+{
+    return a > INT32_MAX ? INT32_MAX : a < INT32_MIN ? INT32_MIN : a;
+}
+
+static void naive_softmaxq(const network *net, const nvm_layer *layer, const int8_t *q, int8_t *out)
+{
+    const int32_t *t = (const int32_t *)(const void *)(net->arena + layer->off_table0);
+    for (uint32_t row = 0; row < layer->out_h; row++, q += layer->out_c, out += layer->out_c) {
+        int max = -128, zeros = 0;
+        int64_t sum = 0;
+        for (uint32_t i = 0; i < layer->out_c; i++) {
+            max = q[i] > max ? q[i] : max;
+        }
+        for (uint32_t i = 0; i < layer->out_c; i++) {
+            sum += ((int64_t)t[max - q[i]] + 2048) >> 12;
+        }
+        while (sum << zeros < 1LL << 31) {
+            zeros++;
+        }
+        int64_t half = sum << zeros >> 1, x = 1515870810 + high(half, -1010580540);
+        for (int k = 0; k < 3; k++) {
+            x = bounded(x + bounded(high(x, (1 << 29) - high(half, x)) * 4));
+        }
+        for (uint32_t i = 0; i < layer->out_c; i++) {
+            int64_t p = high(bounded(x * 2), t[max - q[i]]), bits = 35 - zeros;
+            p = bits > 31 ? 0 : (p + (1LL << (bits - 1))) >> bits;
+            out[i] = clamp((int32_t)p + layer->zero_out, layer->lo, layer->hi);
+        }
+    }
+}
+
 static void naive_softmax(const network *net, const nvm_layer *layer, const int8_t *q, int8_t *out)
 {
     const float *t = (const float *)(const void *)(net->arena + layer->off_table0);
@@ -253,6 +290,9 @@ void naive_codes(const network *net, uint32_t index, int8_t *const *codes)
         for (uint32_t i = 0; i < layer->n; i++) {
             out[i] = bytes[(q0[i] + 128) * 256 + q1[i] + 128];
         }
+        break;
+    case NVM_SOFTMAXQ:
+        naive_softmaxq(net, layer, q0, out);
         break;
     case NVM_SOFTMAX:
         naive_softmax(net, layer, q0, out);

@@ -153,6 +153,22 @@ static void add_softmax(network *net, uint32_t in)
     random_clamp(net, layer);
 }
 
+static void add_softmaxq(network *net, uint32_t in)
+{
+    shape from = net->shapes[in];
+    nvm_layer *layer = add_unary(net, NVM_SOFTMAXQ, from, in);
+    int32_t t[256];
+    double step = random_in(&net->seed, 1, 100) / 500.0;
+    for (int d = 0; d < 256; d++) {
+        t[d] = (int32_t)(exp(-step * d) * INT32_MAX);
+    }
+    layer->out_h = from.h * from.w;
+    layer->out_c = from.c;
+    layer->zero_out = (int8_t)random_in(&net->seed, -128, 0);
+    layer->off_table0 = network_put(net, t, sizeof t);
+    random_clamp(net, layer);
+}
+
 /* An earlier layer with as many codes, or the same one twice. */
 static uint32_t same_size(network *net, uint32_t in)
 {
@@ -259,6 +275,9 @@ uint32_t add_random(network *net, nvm_kind kind, uint32_t in)
         break;
     case NVM_TABLE2:
         add_table2(net, in);
+        break;
+    case NVM_SOFTMAXQ:
+        add_softmaxq(net, in);
         break;
     default:
         abort();

@@ -97,6 +97,8 @@ static void shapes(void)
     REFUSED(NVM_MAXPOOL, NVM_E_FORMAT, layer->aux[0] = 1);
     REFUSED(NVM_SOFTMAX, NVM_E_FORMAT, layer->out_h++);
     REFUSED(NVM_SOFTMAX, NVM_E_FORMAT, layer->out_c = 0);
+    REFUSED(NVM_SOFTMAXQ, NVM_E_FORMAT, layer->out_h++);
+    REFUSED(NVM_SOFTMAXQ, NVM_E_FORMAT, layer->out_c = 0);
     REFUSED(NVM_TABLE, NVM_E_RANGE, layer->aux[0] = 0);
     REFUSED(NVM_TABLE, NVM_E_RANGE, layer->aux[1] = 0);
     REFUSED(NVM_TABLE, NVM_E_SIZE, layer->aux[0] = UINT32_MAX);
@@ -114,6 +116,7 @@ static void offsets(void)
     REFUSED(NVM_ADD, NVM_E_SIZE, layer->off_table1 = (uint32_t)net->len - 64);
     REFUSED(NVM_TABLE2, NVM_E_SIZE, layer->off_table0 = (uint32_t)net->len - 65472);
     REFUSED(NVM_MEAN, NVM_E_SIZE, layer->off_table0 = (uint32_t)net->len - 64);
+    REFUSED(NVM_SOFTMAXQ, NVM_E_SIZE, layer->off_table0 = (uint32_t)net->len - 64);
     REFUSED(NVM_SOFTMAX, NVM_E_SIZE, layer->off_table0 = (uint32_t)net->len - 64);
     REFUSED(NVM_MAP, NVM_E_SIZE, layer->off_table1 = (uint32_t)net->len - 64);
 }
@@ -166,6 +169,8 @@ static void contents(void)
     REFUSED(NVM_MAP, NVM_E_FORMAT,
             set_word(net, layer->off_table1 + 4, 0x7FFFFFFF)); /* falls after it */
     REFUSED(NVM_MAP, NVM_E_FORMAT, set_word(net, layer->off_weights, layer->n));
+    REFUSED(NVM_SOFTMAXQ, NVM_E_RANGE, set_word(net, layer->off_table0, 0x3FFFFFFFu));
+    REFUSED(NVM_SOFTMAXQ, NVM_E_RANGE, set_word(net, layer->off_table0 + 4, 0x80000000u));
 }
 
 static void whole_programs(void)
