@@ -89,7 +89,7 @@ def examine(
     layered.override(ENVIRONMENT_PREFIX, os.environ if environ is None else environ)
     config = _with_paths(convert(layered, Config), layered, where)
     node = config.node or _host_level(host or socket.gethostname())
-    vm_files = tuple(sorted(Path(config.vm_dir).glob("*.yaml")))
+    vm_files = _vm_files(config, layered)
     deployments: list[Deployment] = []
     errors: list[ConfigError] = []
     for path in vm_files:
@@ -108,6 +108,16 @@ def _layers(
     present = [main] if file or main.exists() else []
     files = tuple(path.absolute() for path in (*present, *drop_ins))
     return [document.read(path) for path in files], files
+
+
+def _vm_files(config: Config, layered: Layered) -> tuple[Path, ...]:
+    """The VMs' files in order of name; none where the folder is not there."""
+    try:
+        return tuple(sorted(Path(config.vm_dir).glob("*.yaml")))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        found = f"a path that cannot be used ({reason})"
+        raise layered.error("vm_dir", found, "the path of a folder") from None
 
 
 def _with_paths(config: Config, layered: Layered, where: places.Places) -> Config:
@@ -139,6 +149,7 @@ def _deployment(path: Path, config: Config, node: str) -> Deployment:
     if not re.match(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z", name):
         raise ConfigError(str(path), "", f"the VM name {name!r}", LEVEL)
     layered = Layered.merge([document.read(path)])
+    layered.anchor(str(path))
     layered.default_tag("inputs", "payload", "format", DEFAULT_FORMAT)
     vm = convert(layered, Vm)
     if name in RESERVED_NAMES:

@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from neurovm.version import __version__
+from neurovmd import sandbox
 from neurovmd.config import Settings
 from neurovmd.control import PROTOCOL
 from neurovmd.fleet import Vm
@@ -132,6 +133,6 @@ def _limits(vm: Vm) -> dict[str, dict[str, Any]]:
     if settings.power_limit_w is not None:
         limits["power"] = {"limit": settings.power_limit_w, "unit": "W", "by": "duty cycle"}
     if settings.sandbox:
-        kept = " ".join(settings.capabilities) or "none"
+        kept = " ".join(sandbox.judge(settings.capabilities, sandbox.held()).kept) or "none"
         limits["capabilities"] = {"limit": kept, "unit": "", "by": "capset"}
     return limits

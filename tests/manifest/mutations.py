@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 from manifest.conftest import EVERY_KEY
 
@@ -89,7 +90,7 @@ def judge(data: bytes) -> ConfigError | None:
     return None
 
 
-def located(error: ConfigError) -> bool:
-    """Whether an error says where it is and what would be right."""
-    where = error.file == manifest.FILE and (error.line is not None or not error.key)
+def located(error: ConfigError, file: str = manifest.FILE) -> bool:
+    """Whether an error says where it is and what would be right; `file` is what was damaged."""
+    where = Path(error.file).name == file and (error.line is not None or not error.key)
     return where and bool(error.found) and bool(error.accepted) and "\n" not in error.found

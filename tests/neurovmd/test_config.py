@@ -125,10 +125,18 @@ def test_what_is_wrong_in_the_main_file_is_named(
     assert accepted in error.accepted
 
 
+def test_a_folder_that_cannot_be_one_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "neurovmd.yaml"
+    file.write_text(f"vm_dir: {'a' * 5000}\n")
+    with pytest.raises(ConfigError, match="cannot be used") as caught:
+        config.load(file, environ={})
+    assert (caught.value.line, caught.value.key) == (1, "vm_dir")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "key", "found", "accepted"),
     [
-        ("model: pump.tflite\n", "", None, "model", "nothing", "text"),
+        ("model: pump.tflite\n", "", 1, "model", "nothing", "text"),
         ("pump.tflite", "pump.h5", 1, "model", "pump.h5", ".nvm or .tflite"),
         ("{field: value}", "{fromat: raw}", 4, "inputs[0].payload.fromat", "fromat", "format"),
         ("{field: value}", "{format: cbor}", 4, "inputs[0].payload.format", "cbor", "json, raw"),
