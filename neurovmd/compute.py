@@ -228,7 +228,9 @@ class Compute:
             done.append(self._streams.accept(message))
             if now_ns - handed_ns > HAND_OVER_NS:
                 self._hand_over(done)
-                done, handed_ns = [], now_ns
+                slot.busy_since_ns = 0
+                self._rest()  # often, so that under a small duty results come evenly
+                done, handed_ns = [], time.monotonic_ns()
         slot.queue_depth = len(self._mailbox)
         done += self._streams.due()
         slot.busy_since_ns = 0
