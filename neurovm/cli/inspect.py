@@ -67,6 +67,7 @@ def facts(model: Model, path: Path) -> dict[str, Any]:
         "session_bytes": manifest.limits.session_bytes,
         "scratch_bytes": manifest.limits.scratch_bytes,
         "golden": len(manifest.golden),
+        "approx": model.approximate,
         "certificate": manifest.certificate,
         "notes": list(manifest.notes),
     }
@@ -104,7 +105,10 @@ def _print(result: dict[str, Any]) -> None:
             ("constants", f"{result['constant_bytes']:,} bytes, shared by all sessions"),
             ("a session", f"{result['session_bytes']:,} bytes"),
             ("golden vectors", f"{result['golden']}, replayed: equal"),
-            ("certificate", _certificate(proof)),
+            (
+                "certificate",
+                "none, as it approximates" if result["approx"] else _certificate(proof),
+            ),
             *(("note", note) for note in result["notes"]),
         ]
     )

@@ -144,8 +144,11 @@ def test_steps_updates_and_predictions_are_one(tmp_path: Path) -> None:
             index = np.arange(64, dtype=np.uint32)
             assert session.update(index, row).tolist() == answer.tolist()
             assert session.output.tolist() == answer.tolist()
+        before = session.counters
         session.update(np.zeros(0, np.uint32), np.zeros(0, np.int8))
+        session.step(row)
         assert not session.changed
+        assert session.counters == before  # nothing changed, nothing is computed
         session.reset()
         assert session.output.tolist() == model.session().output.tolist()
         for wrong in ((index + 1, row), (index[:3], row)):
