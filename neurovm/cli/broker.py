@@ -24,6 +24,7 @@ from neurovm.errors import BackendError
 
 HOST = "127.0.0.1"
 START_S = 10.0
+ATTEMPTS = 3
 LOOK_S = 0.01
 CLOSE_S = 3.0
 
@@ -60,8 +61,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(port: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """A broker that accepts connections on `port`; BackendError where it does not come up."""
+def start(log: IO[bytes]) -> tuple[subprocess.Popen[bytes], int]:
+    """A broker that accepts connections, and its port; BackendError where none comes up."""
+    for _ in range(ATTEMPTS):  # somebody else may take the port in between
+        port = free_port()
+        child = _start(port, log)
+        if child is not None:
+            return child, port
+    raise BackendError(f"the embedded broker did not start; see {log.name}")
+
+
+def _start(port: int, log: IO[bytes]) -> subprocess.Popen[bytes] | None:
+    """A broker that accepts connections on `port`; None where it does not come up."""
     child = subprocess.Popen(
         [sys.executable, "-m", "neurovm.cli.broker", str(port)],
         stdin=subprocess.PIPE,
@@ -76,7 +87,7 @@ def start(port: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
             return child
         time.sleep(LOOK_S)
     end(child)
-    raise BackendError(f"the embedded broker did not start on port {port}; see {log.name}")
+    return None
 
 
 def end(child: subprocess.Popen[bytes]) -> None:

@@ -66,7 +66,7 @@ def run(
 
     Starts neurovmd with what the bundle's manifest says, and a broker where none is named (pip
     install 'neurovm[demo]'). Runs until Ctrl-C, or in the background with --detach. Beside it
-    `neurovm ps` shows it, `neurovm tap` its messages.
+    `neurovm ps` shows it, `neurovm tap` its messages. A stopped box of the same name is replaced.
 
     \b
     Examples:

@@ -49,8 +49,7 @@ def serve(box: Box, ready: Callable[[Status], None]) -> int:
     with box.held(), box.log.open("ab") as log, _signals() as told, contextlib.ExitStack() as ends:
         server = settings.server
         if server is None:
-            port = broker.free_port()
-            child = broker.start(port, log)
+            child, port = broker.start(log)
             ends.callback(broker.end, child)
             server = f"mqtt://{broker.HOST}:{port}"
         box.address.write_text(server)
