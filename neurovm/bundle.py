@@ -175,6 +175,10 @@ def _check_manifest(manifest: Manifest, tensors: dict[str, memoryview], where: s
             )
         if not -128 <= info.zero_point <= 127:
             raise BundleError(f"{where}: {info.name!r} has zero point {info.zero_point}")
+        if info.labels is not None and len(info.labels) != info.size:
+            raise BundleError(
+                f"{where}: {info.name!r} has {len(info.labels)} labels for {info.size} elements"
+            )
     for pair in manifest.golden:
         for name, ports in ((pair.input, manifest.inputs), (pair.output, manifest.outputs)):
             if len(tensors[name]) < sum(t.size for t in ports):

@@ -17,6 +17,7 @@ from neurovm.errors import BundleError
 FORMAT = 1
 """The newest manifest format; all older ones are read as well."""
 
+ProfileName = Literal["xnnpack", "tflm"]
 SourceDType = Literal["float32", "int8", "uint8"]
 Coding = Literal["graded", "unit", "rate"]
 Way = Literal["auto", "events", "dense"]
@@ -144,7 +145,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     generator: str
     name: str
     source: SourceInfo
-    profile: str
+    profile: ProfileName
     coding: Coding
     neuron: str
     layers: tuple[LayerInfo, ...]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -170,6 +171,9 @@ def _rewrite(path: Path, target: Path, change: dict[str, object]) -> Path:
     content = bundle.read(path)
     manifest = json.loads(content.manifest.encode())
     manifest.update(change)
+    manifest["sha256"]["manifest"] = ""
+    bare = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    manifest["sha256"]["manifest"] = hashlib.sha256(bare.encode()).hexdigest()
     arrays = {
         n: np.frombuffer(v, np.int8 if n.startswith("golden") else np.uint8)
         for n, v in content.tensors.items()
@@ -271,3 +275,35 @@ def test_two_processes_share_the_weights(tmp_path: Path) -> None:
         for child in children:
             child.communicate()
     assert [child.returncode for child in children] == [0, 0]
+
+
+def _port(path: Path, which: str, **changes: object) -> dict[str, object]:
+    """Manifest fields in which the first input or output differs by `changes`."""
+    ports = json.loads(bundle.read(path).manifest.encode())[which]
+    return {which: [ports[0] | changes]}
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        ("inputs", {"shape": [1, 3]}),
+        ("inputs", {"shape": [1 << 40, 1 << 40]}),
+        ("outputs", {"shape": [1, 11]}),
+        ("outputs", {"labels": ["only one"]}),
+    ],
+    ids=str,
+)
+def test_a_manifest_that_contradicts_the_program_is_refused(
+    path: Path, tmp_path: Path, lie: tuple[str, dict[str, object]]
+) -> None:
+    wrong = _rewrite(path, tmp_path / "wrong.nvm", _port(path, lie[0], **lie[1]))
+    with pytest.raises(BundleError, match="^(?!.*is damaged)"):
+        neurovm.load(wrong, check="sha256")
+
+
+def test_doubled_ports_and_unknown_profiles_are_refused(path: Path, tmp_path: Path) -> None:
+    outputs = json.loads(bundle.read(path).manifest.encode())["outputs"]
+    for change in ({"outputs": outputs * 2}, {"inputs": []}, {"profile": "zzz"}):
+        wrong = _rewrite(path, tmp_path / "wrong.nvm", change)
+        with pytest.raises(BundleError, match="^(?!.*is damaged)"):
+            neurovm.load(wrong, check="sha256")
