@@ -257,8 +257,8 @@ def from_deploy(deploy: Mapping[str, Any], where: str) -> VmManifest:
     return convert(layered, VmManifest)
 
 
-def vm_settings(vm: VmManifest, model: str, input_names: list[str]) -> dict[str, Any]:
-    """The daemon's VM file (`vm.d/<name>.yaml`) for a bundle at `model`.
+def vm_settings(vm: VmManifest, model: str, inputs: int = 1) -> dict[str, Any]:
+    """The daemon's VM file (`vm.d/<name>.yaml`) for a bundle at `model` with so many inputs.
 
     Without `inputs` each input tensor is heard whole, as a JSON list, on
     `<prefix>/<node>/<vm>/in/<stream>` (several inputs: `…/in/<stream>/<number of the input>`).
@@ -267,7 +267,7 @@ def vm_settings(vm: VmManifest, model: str, input_names: list[str]) -> dict[str,
         "model": model,
         "profile": vm.profile,
         "backend": vm.backend,
-        "inputs": vm.inputs or _whole_inputs(len(input_names)),
+        "inputs": vm.inputs or _whole_inputs(inputs),
     }
     if vm.output is not None:
         settings["output"] = vm.output

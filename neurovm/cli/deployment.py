@@ -60,8 +60,7 @@ def judge(vm: VmManifest, model: Model) -> ConfigError | None:
     with tempfile.TemporaryDirectory(prefix="neurovm-") as place:
         folder = Path(place)
         bundle = model.save(folder / f"{vm.name}.nvm")
-        names = [info.name for info in model.inputs]
-        settings = manifest.vm_settings(vm, str(bundle), names)
+        settings = manifest.vm_settings(vm, str(bundle), len(model.inputs))
         config = write(folder, vm.name, settings, {})
         ran = subprocess.run(
             daemon_command("check", "--json", "--config", str(config)),

@@ -97,7 +97,7 @@ def prepare(
 ) -> Box:
     """A fresh folder for the bundle; UsageError where a box of that name is running."""
     sealed = bundle.read(model).manifest
-    box = boxes.box(name or runner.vm_manifest(model).name)
+    box = boxes.box(name or _own_name(model))
     if box.runner() is not None or boxes.daemon_of(box) is not None:
         raise click.UsageError(f"{box.name} is running already; neurovm stop {box.name}")
     box.remove()
@@ -116,6 +116,16 @@ def prepare(
         )
     )
     return box
+
+
+def _own_name(model: Path) -> str:
+    """The name in a bundle; UsageError where a VM cannot be called so."""
+    name = runner.vm_manifest(model).name
+    try:
+        manifest.check_name(name)
+    except ValueError as error:
+        raise click.UsageError(f"{model}: {error}; --name gives it another") from None
+    return name
 
 
 def spawn(box: Box) -> dict[str, Any]:
@@ -141,7 +151,7 @@ def _say(box: Box, status: dict[str, Any], start_s: float, *, quiet: bool) -> No
     own = "" if box.settings().server else " (its own)"
     names = {"prefix": "neurovm", "node": status["node"], "vm": box.name}
     vm = runner.vm_manifest(box.bundle)
-    ports = [str(n) for n in range(len(bundle.read(box.bundle).manifest.inputs))]
+    ports = len(bundle.read(box.bundle).manifest.inputs)
     settings = manifest.vm_settings(vm, str(box.bundle), ports)
     lines = [f"{box.name} is ready after {time.monotonic() - start_s:.1f} s"]
     lines.append(f"  broker   {box.address.read_text()}{own}")

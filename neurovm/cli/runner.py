@@ -68,7 +68,6 @@ def _start_daemon(
 ) -> subprocess.Popen[bytes]:
     vm = vm_manifest(box.bundle)
     ports = len(bundle.read(box.bundle).manifest.inputs)
-    names = [str(number) for number in range(ports)]
     daemon: dict[str, Any] = {"mqtt": {"server": server}, "log_level": settings.log_level}
     if settings.server is None:
         daemon["mqtt"]["protocol"] = "3.1.1"  # all that amqtt speaks
@@ -77,7 +76,7 @@ def _start_daemon(
     if settings.limit is not None:
         daemon["power"] = {"limit": settings.limit}
     config = deployment.write(
-        box.folder, settings.name, manifest.vm_settings(vm, str(box.bundle), names), daemon
+        box.folder, settings.name, manifest.vm_settings(vm, str(box.bundle), ports), daemon
     )
     return subprocess.Popen(
         deployment.daemon_command("--config", str(config)),

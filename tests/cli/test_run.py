@@ -228,6 +228,22 @@ def test_in_the_foreground_it_says_where_it_listens_and_ends_with_ctrl_c() -> No
     assert main(["rm", "-q", "fg"]) == Exit.OK
 
 
+def test_a_bundle_without_a_manifest_is_heard_as_whole_tensors(run, place: Path) -> None:
+    with neurovm.convert_tflite(place / "hello/model.tflite", name="bare net") as model:
+        path = model.save(place / "bare.nvm")
+    refused = run("run", "-d", path)
+    assert refused.code == Exit.USAGE
+    assert "--name" in refused.err
+    ran = run("run", "-d", "--name", "bare", "--node", "here", path)
+    assert ran.code == Exit.OK, ran.err
+    client = client_of(boxes.box("bare"))
+    client.publish("neurovm/here/bare/in/s", samples(place)[0])
+    result = client.wait("neurovm/here/bare/result/s", bool)
+    assert (result["coding"], "approx" in result) == ("graded", False)
+    client.close()
+    assert run("rm", "-f", "bare").code == Exit.OK
+
+
 def test_one_vm_of_a_service_is_stopped_and_started(
     run, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

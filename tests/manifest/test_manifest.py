@@ -36,7 +36,7 @@ def test_the_documented_manifest_is_accepted_as_it_stands(documented: str) -> No
 def test_the_daemon_takes_what_the_documented_manifest_becomes(
     documented: str, tmp_path: Path
 ) -> None:
-    settings = manifest.vm_settings(manifest.parse(documented).vm, "hello-world.nvm", ["x"])
+    settings = manifest.vm_settings(manifest.parse(documented).vm, "hello-world.nvm")
     assert settings["memory"] == 128 * 2**20
     assert settings["cpu"] == 0.5
     (tmp_path / "vm.d").mkdir()
