@@ -21,14 +21,14 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from neurovm import golden
 from neurovm.arithmetic import NoExactRuleError
 from neurovm.bundle import Bundle, digests
-from neurovm.description import FORMAT, Digests, Manifest, RateInfo, SourceInfo
+from neurovm.description import FORMAT, Digests, Manifest, ProfileName, RateInfo, SourceInfo
 from neurovm.errors import ModelError, UnsupportedOperatorError
 from neurovm.operators.builder import Layer, Value, Window
 from neurovm.operators.window import taps
@@ -286,7 +286,7 @@ def compile_rate(
             generator=GENERATOR,
             name=graph.name,
             source=SourceInfo(**dataclasses.asdict(graph.source)),
-            profile=profile.name,
+            profile=cast("ProfileName", profile.name),
             coding="rate",
             neuron="if",
             layers=layer_infos(builder, sizes),

@@ -297,7 +297,7 @@ def test_a_manifest_that_contradicts_the_program_is_refused(
     path: Path, tmp_path: Path, lie: tuple[str, dict[str, object]]
 ) -> None:
     wrong = _rewrite(path, tmp_path / "wrong.nvm", _port(path, lie[0], **lie[1]))
-    with pytest.raises(BundleError, match="^(?!.*is damaged)"):
+    with pytest.raises(BundleError, match=r"^(?!.*is damaged)"):
         neurovm.load(wrong, check="sha256")
 
 
@@ -305,5 +305,5 @@ def test_doubled_ports_and_unknown_profiles_are_refused(path: Path, tmp_path: Pa
     outputs = json.loads(bundle.read(path).manifest.encode())["outputs"]
     for change in ({"outputs": outputs * 2}, {"inputs": []}, {"profile": "zzz"}):
         wrong = _rewrite(path, tmp_path / "wrong.nvm", change)
-        with pytest.raises(BundleError, match="^(?!.*is damaged)"):
+        with pytest.raises(BundleError, match=r"^(?!.*is damaged)"):
             neurovm.load(wrong, check="sha256")

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
 from neurovm import _kernel
 from neurovm.errors import BundleError
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from neurovm.bundle import Bundle
+    from neurovm.description import Manifest
 
 
 class CpuProgram:
@@ -21,22 +24,7 @@ class CpuProgram:
 
     def __init__(self, bundle: Bundle) -> None:
         self._program = _kernel.Program(bundle.layers, bundle.arena)
-        manifest = bundle.manifest
-        wanted = (
-            (len(manifest.inputs), sum(t.size for t in manifest.inputs)),
-            (len(manifest.outputs), sum(t.size for t in manifest.outputs)),
-            len(manifest.layers),
-        )
-        found = (
-            (self._program.n_inputs, self._program.codes_in),
-            (self._program.n_outputs, self._program.codes_out),
-            self._program.n_layers,
-        )
-        if wanted != found:
-            raise BundleError(
-                f"{manifest.name}: the manifest names {wanted} (inputs, their codes; outputs, "
-                f"theirs; layers); the program has {found}"
-            )
+        _check(bundle.manifest, self._program)
 
     def session(self, counters: Buffer | None = None) -> _kernel.Session:
         """A new session; `counters`: a writable buffer of five uint64 that the kernel fills."""
@@ -45,6 +33,29 @@ class CpuProgram:
     def predict(self, codes: Buffer, out: Buffer, rows: int) -> None:
         """`rows` independent dense runs from int8 codes to int8 codes."""
         self._program.predict(codes, out, rows)
+
+
+def _check(manifest: Manifest, program: _kernel.Program) -> None:
+    """BundleError where the manifest names other ports or layers than the program has.
+
+    The exact tail of a rate-coded program reads its codes from an input of its own.
+    """
+    tail = manifest.rate is not UNSET and manifest.rate.tail
+    inputs = len(manifest.inputs) + tail, sum(t.size for t in manifest.inputs)
+    outputs = len(manifest.outputs), sum(t.size for t in manifest.outputs)
+    named = (inputs[0], tail or inputs[1], *outputs, len(manifest.layers))
+    found = (
+        program.n_inputs,
+        tail or program.codes_in,
+        program.n_outputs,
+        program.codes_out,
+        program.n_layers,
+    )
+    if named != found:
+        raise BundleError(
+            f"{manifest.name}: the manifest names {named} (inputs, their codes, outputs, theirs, "
+            f"layers), the program has {found}"
+        )
 
 
 class CpuBackend:
