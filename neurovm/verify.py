@@ -70,12 +70,18 @@ def verify(
     `seed`. timeout_s: for one answer of LiteRT.
 
     Differences are no error: the certificate holds them. Raises BackendError where LiteRT is
-    missing, crashes, refuses the model or hangs, ModelError as `convert_tflite` does.
+    missing, crashes, refuses the model or hangs, ModelError as `convert_tflite` does and for
+    another profile than xnnpack.
     """
     path = Path(source)
     data = path.read_bytes()
     if model is None:
         model = neurovm.convert_tflite(path, profile=profile, coding=coding)
+    if model.profile != "xnnpack":
+        raise ModelError(
+            f"{path}: converted to profile {model.profile!r}; LiteRT can only judge 'xnnpack' "
+            f"(the rounding of TensorFlow Lite Micro differs from it)"
+        )
     check_source(model, data, path)
     graph = tflite.read(data, name=path.stem)
     comparison = _Comparison(model, graph, path, seed)

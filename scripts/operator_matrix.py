@@ -12,7 +12,7 @@ import inspect
 import sys
 from pathlib import Path
 
-from neurovm.arithmetic import PROFILES
+from neurovm.arithmetic import PROFILES, Profile
 from neurovm.operators import REGISTRY
 from neurovm.operators.base import Operator
 from neurovm.reference import RULES
@@ -34,6 +34,14 @@ def runs_as(operator: type[Operator]) -> str:
     return first_line(operator.lower.__doc__)
 
 
+def exactness(operator: type[Operator], profile: Profile) -> str:
+    """What a profile says of an operator."""
+    if operator not in RULES:
+        return "–"
+    function = getattr(operator, "function", None)
+    return "refused" if function in profile.refused else "exact"
+
+
 def matrix() -> str:
     """The table as Markdown."""
     lines = [
@@ -41,9 +49,9 @@ def matrix() -> str:
         "| --- " * (3 + len(PROFILES)) + "|",
     ]
     for name, operator in sorted(REGISTRY.items()):
-        exact = "exact" if operator in RULES else "–"
+        exact = [exactness(operator, profile) for profile in PROFILES.values()]
         equation = f"`{first_line(operator.__doc__).replace('`', '')}`"
-        cells = [name, equation, runs_as(operator), *[exact] * len(PROFILES)]
+        cells = [name, equation, runs_as(operator), *exact]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -11,12 +11,13 @@ from neurovm.arithmetic.errors import NoExactRuleError
 from neurovm.arithmetic.fixed_point import Multipliers, multiplier, multipliers, wrap32
 from neurovm.arithmetic.profiles import InputRounding, LinearOperator, Profile
 from neurovm.arithmetic.requantizers import Kind, Requantizer
-from neurovm.arithmetic.rules import AddRule, CodeMap, SoftmaxRule
+from neurovm.arithmetic.rules import AddRule, CodeMap, FixedSoftmaxRule, SoftmaxRule
+from neurovm.arithmetic.tflm import Tflm
 from neurovm.arithmetic.thresholds import NEVER, ladder, sum_range, thresholds
 from neurovm.arithmetic.unary import UnaryFunction
 from neurovm.arithmetic.xnnpack import Xnnpack
 
-PROFILES: dict[str, Profile] = {Xnnpack.name: Xnnpack()}
+PROFILES: dict[str, Profile] = {Xnnpack.name: Xnnpack(), Tflm.name: Tflm()}
 """Every profile by its name."""
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "CodeMap",
     "BinaryFunction",
     "Codes",
+    "FixedSoftmaxRule",
     "InputRounding",
     "Kind",
     "LinearOperator",
@@ -35,6 +37,7 @@ __all__ = [
     "Profile",
     "Requantizer",
     "SoftmaxRule",
+    "Tflm",
     "UnaryFunction",
     "Xnnpack",
     "ladder",

@@ -8,7 +8,7 @@ Every rule gives int8[256, 256], an entry at [a + 128, b + 128], in int8 form (u
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -23,8 +23,18 @@ if TYPE_CHECKING:
     Table = NDArray[np.int8]
     IntArray = NDArray[np.int64]
 
-Rule = Callable[[Codes, Codes, Codes, Activation], "Table"]
-"""From the meaning of both inputs' and the output's codes and the activation."""
+
+class Rule(Protocol):
+    """From the meaning of both inputs' and the output's codes and the activation to a table.
+
+    `exact`: factors of scales are taken in double, as TFLM does, not in float32 as TFLite.
+    """
+
+    def __call__(
+        self, a: Codes, b: Codes, out: Codes, activation: Activation, *, exact: bool = False
+    ) -> Table: ...
+
+
 BinaryFunction = Literal["div", "maximum", "minimum", "mul", "prelu", "squared_difference"]
 
 _DIFFERENCE_SHIFT = 7
@@ -38,26 +48,38 @@ def pairs(a: Codes, b: Codes) -> tuple[IntArray, IntArray]:
 def _extreme(choose: Callable[[IntArray, IntArray], IntArray]) -> Rule:
     """The larger or smaller code, whatever the scales say."""
 
-    def rule(_a: Codes, _b: Codes, _out: Codes, _: Activation) -> Table:
+    def rule(
+        a: Codes, b: Codes, out: Codes, activation: Activation, *, exact: bool = False
+    ) -> Table:
+        del a, b, out, activation, exact
         return as_table(choose(INT8_CODES[:, None], INT8_CODES[None, :]))
 
     return rule
 
 
-def mul_double(a: Codes, b: Codes, out: Codes, activation: Activation) -> Table:
-    """double((q_a − z_a)(q_b − z_b), f32(f32(s_a · s_b) / s_out)) + z_out."""
+def _factor(x: float, y: float, out: float, exact: bool) -> float:
+    """x · y / out."""
+    return x * y / out if exact else float(np.float32(x) * np.float32(y) / np.float32(out))
+
+
+def mul_double(
+    a: Codes, b: Codes, out: Codes, activation: Activation, *, exact: bool = False
+) -> Table:
+    """double((q_a − z_a)(q_b − z_b), s_a · s_b / s_out) + z_out."""
     out = out.as_int8
     left, right = pairs(a, b)
-    real = np.float32(a.scale) * np.float32(b.scale) / np.float32(out.scale)
-    y = scaled(left * right, float(real)) + out.zero_point
+    y = scaled(left * right, _factor(a.scale, b.scale, out.scale, exact)) + out.zero_point
     return as_table(y, *range_half_away(activation, out))
 
 
-def _squared_difference(a: Codes, b: Codes, out: Codes, _: Activation) -> Table:
+def _squared_difference(
+    a: Codes, b: Codes, out: Codes, activation: Activation, *, exact: bool = False
+) -> Table:
     """Both inputs · 2^7 to the scale 2 max(s), the square of their difference to s_out.
 
     Source: tensorflow/lite/kernels/squared_difference.cc.
     """
+    del activation, exact
     twice = 2.0 * max(a.scale, b.scale)
     left, right = (
         scaled(x << _DIFFERENCE_SHIFT, c.scale / twice)
@@ -68,20 +90,23 @@ def _squared_difference(a: Codes, b: Codes, out: Codes, _: Activation) -> Table:
     return as_table(scaled(square, real) + out.as_int8.zero_point)
 
 
-def _div(a: Codes, b: Codes, out: Codes, activation: Activation) -> Table:
+def _div(a: Codes, b: Codes, out: Codes, activation: Activation, *, exact: bool = False) -> Table:
     """See `division`; where b is 0, which the source ends with an error, the end of the range."""
     out = out.as_int8
-    real = float(np.float32(a.scale) / (np.float32(b.scale) * np.float32(out.scale)))
+    real = a.scale / (b.scale * out.scale)
+    if not exact:
+        real = float(np.float32(a.scale) / (np.float32(b.scale) * np.float32(out.scale)))
     y = quotients(steps(a), steps(b), real) + out.zero_point
     return as_table(y, *range_half_away(activation, out))
 
 
-def _prelu(x: Codes, alpha: Codes, out: Codes, _: Activation) -> Table:
-    """double(q − z, f32(s / s_out)), below 0 double((q − z)(α − z_α), f32(s · s_α / s_out))."""
-    q, slope = pairs(x, alpha)
-    ratio = np.float32(x.scale) / np.float32(out.scale)
-    product = np.float32(x.scale) * np.float32(alpha.scale) / np.float32(out.scale)
-    y = np.where(q >= 0, scaled(q, float(ratio)), scaled(q * slope, float(product)))
+def _prelu(a: Codes, b: Codes, out: Codes, activation: Activation, *, exact: bool = False) -> Table:
+    """double(q − z, s / s_out), below 0 double((q − z)(α − z_α), s · s_α / s_out), b being α."""
+    del activation
+    q, slope = pairs(a, b)
+    ratio = _factor(a.scale, 1.0, out.scale, exact)
+    product = _factor(a.scale, b.scale, out.scale, exact)
+    y = np.where(q >= 0, scaled(q, ratio), scaled(q * slope, product))
     return as_table(y + out.as_int8.zero_point)
 
 

@@ -51,13 +51,17 @@ def quotients(a: IntArray, b: IntArray, real: float) -> IntArray:
 def reciprocal(x: int) -> tuple[int, int]:
     """m and k with 1 / x = m · 2^(−31 − k), x in [1, 2^31)."""
     left = 32 - x.bit_length()
-    fraction = (x << left) - (1 << 31)
+    return _saturated(half_reciprocal((x << left) - (1 << 31)) << 1), 31 - left
+
+
+def half_reciprocal(fraction: int) -> int:
+    """2 / (1 + x) of x in [0, 1), Q0.31, by three Newton steps: Q2.29."""
     half = (fraction + INT32_MAX + 1) >> 1
     estimate = _saturated(_48_OVER_17 + _product(half, _MINUS_32_OVER_17))
     for _ in range(3):
         rest = (1 << 29) - _product(half, estimate)
         estimate = _saturated(estimate + _saturated(_product(estimate, rest) << 2))
-    return _saturated(estimate << 1), 31 - left
+    return estimate
 
 
 def _product(a: int, b: int) -> int:

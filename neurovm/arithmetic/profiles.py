@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 from neurovm.arithmetic.binary import BinaryFunction
 from neurovm.arithmetic.codes import Activation, Codes
 from neurovm.arithmetic.requantizers import Requantizer
-from neurovm.arithmetic.rules import AddRule, CodeMap, SoftmaxRule
+from neurovm.arithmetic.rules import AddRule, CodeMap, FixedSoftmaxRule, SoftmaxRule
 from neurovm.arithmetic.unary import UnaryFunction
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ class Profile(Protocol):
 
     name: ClassVar[str]
     input_rounding: ClassVar[InputRounding]
+    refused: ClassVar[frozenset[UnaryFunction]]
+    """Functions of one variable that the runtime does not run on int8."""
 
     def linear(
         self,
@@ -57,10 +59,15 @@ class Profile(Protocol):
         """ADD, or SUB."""
 
     def mean(self, x: Codes, out: Codes, count: int) -> Requantizer:
-        """MEAN over `count` codes: requantises their raw sum (zero point not subtracted)."""
+        """MEAN over `count` codes. `affine` requantises their raw sum, any other kind the sum of
+        code − zero point.
+        """
 
     def sum(self, x: Codes, out: Codes, count: int) -> Requantizer:
         """SUM over `count` codes: as `mean`."""
+
+    def batch_fill(self, x: Codes) -> int:
+        """The code with which SPACE_TO_BATCH_ND pads int8 codes x."""
 
     def average_pool_range(self, out: Codes, activation: Activation) -> tuple[int, int]:
         """Lowest and highest code of AVERAGE_POOL_2D."""
@@ -68,7 +75,7 @@ class Profile(Protocol):
     def max_pool_range(self, out: Codes, activation: Activation) -> tuple[int, int]:
         """Lowest and highest code of MAX_POOL_2D."""
 
-    def softmax(self, x: Codes, out: Codes, beta: float) -> SoftmaxRule:
+    def softmax(self, x: Codes, out: Codes, beta: float) -> SoftmaxRule | FixedSoftmaxRule:
         """SOFTMAX from 8 to 8 bits."""
 
     def requantize(self, x: Codes, out: Codes, size: int) -> CodeMap:

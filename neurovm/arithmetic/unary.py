@@ -180,10 +180,9 @@ def leaky_relu_double(x: Codes, out: Codes, alpha: float) -> Table:
     """double(q − z, s / s_out), below 0 double(q − z, s · α / s_out), + z_out."""
     ratio = ratio32(x.scale, out.scale)
     negative = float(np.float32(x.scale) * np.float32(alpha) / np.float32(out.scale))
-    if negative < 0:
-        raise NoExactRuleError(f"alpha {alpha!r} of a LEAKY_RELU; 0 or more is needed here")
     q = steps(x)
-    y = np.where(q >= 0, scaled(q, ratio), scaled(q, negative))
+    below = scaled(q, abs(negative)) * (-1 if negative < 0 else 1)
+    y = np.where(q >= 0, scaled(q, ratio), below)
     return as_table(y + out.as_int8.zero_point)
 
 

@@ -24,17 +24,21 @@ from neurovm.arithmetic.codes import (
     ratio32,
 )
 from neurovm.arithmetic.errors import NoExactRuleError
-from neurovm.arithmetic.fixed_point import multipliers
+from neurovm.arithmetic.integer_rules import (
+    add_double,
+    integer_requantizer,
+    requantizing,
+    weight_multipliers,
+)
 from neurovm.arithmetic.profiles import InputRounding, LinearOperator
-from neurovm.arithmetic.requantizers import Kind, Requantizer
+from neurovm.arithmetic.requantizers import Requantizer
 from neurovm.arithmetic.rules import AddRule, CodeMap, SoftmaxRule
 from neurovm.arithmetic.tables import (
     INT8_CODES,
     eight_bit_table,
     exp_table,
-    requantizing_table,
 )
-from neurovm.arithmetic.unary import UNARY, UnaryFunction, as_table
+from neurovm.arithmetic.unary import UNARY, UnaryFunction, as_table, steps
 from neurovm.arithmetic.xnnpack_binary import takes_mul, xnnpack_mul
 from neurovm.arithmetic.xnnpack_unary import XNNPACK_UNARY
 
@@ -44,14 +48,13 @@ if TYPE_CHECKING:
 SMALLEST_NORMAL = 2.0**-126
 """XNNPACK takes weights only with scales from here on; 0 is the scale that occurs below."""
 
-_ADD_LEFT_SHIFT = 20
-
 
 class Xnnpack:
     """See `Profile` for what each method answers."""
 
     name: ClassVar[str] = "xnnpack"
     input_rounding: ClassVar[InputRounding] = "even_reciprocal"
+    refused: ClassVar[frozenset[UnaryFunction]] = frozenset()
 
     def linear(
         self,
@@ -81,7 +84,7 @@ class Xnnpack:
         if weight_bits == 4:
             delegated = delegated and operator == "FULLY_CONNECTED" and inputs % 2 == 0
         if not delegated:
-            reals = [float(scale_in) * float(s) / float(out.scale) for s in scale_weights]
+            reals = weight_multipliers(operator, scale_in, scale_weights, out)
             by_eights = operator in ("DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
             return _halfup(reals, out, activation, outputs if by_eights else 0)
         lo, hi = range_half_even(activation, out)
@@ -101,10 +104,10 @@ class Xnnpack:
                 f"LiteRT's own arithmetic overflows from 256 on"
             )
         if min(ratios) < 2.0**-10:
-            return _add_double(a, b, out, activation, sign)
+            return add_double(a, b, out, activation, sign)
         bits = 20 - (math.frexp(max(ratios))[1] - 1)
         tables = [
-            (np.rint(np.ldexp(np.float32(ratio), bits)).astype(np.int64) * _steps(x)).astype(
+            (np.rint(np.ldexp(np.float32(ratio), bits)).astype(np.int64) * steps(x)).astype(
                 np.int32
             )
             for ratio, x in zip(ratios, (a, b), strict=True)
@@ -123,6 +126,9 @@ class Xnnpack:
     def sum(self, x: Codes, out: Codes, count: int) -> Requantizer:
         """As `mean` with c = f32(s / s_out)."""
         return _affine(x, out, count, np.float32(ratio32(x.scale, out.scale)))
+
+    def batch_fill(self, x: Codes) -> int:
+        return x.zero_point
 
     def average_pool_range(self, out: Codes, activation: Activation) -> tuple[int, int]:
         """Built-in kernel: bounds round half away from zero."""
@@ -152,12 +158,12 @@ class Xnnpack:
         16 `double`.
         """
         ratio = ratio32(x.scale, out.scale)
-        double = _requantizing(x, out, "double")
+        double = requantizing(x, out, "double")
         if x.dtype != out.dtype:
             if x.as_int8 == out.as_int8:
                 copy = INT8_CODES.astype(np.int8)
                 return CodeMap(head=copy, tail=copy)
-            head = _requantizing(x, out, "halfup")
+            head = requantizing(x, out, "halfup")
             return CodeMap(head=head, tail=double, head_count=size // 16 * 16)
         if not 2.0**-8 <= ratio <= 2.0**7:
             return CodeMap(head=double, tail=double)
@@ -174,7 +180,7 @@ class Xnnpack:
         self, function: BinaryFunction, a: Codes, b: Codes, out: Codes, activation: Activation
     ) -> NDArray[np.int8]:
         rule = xnnpack_mul if function == "mul" else BINARY[function]
-        return rule(a, b, out, activation)
+        return rule(a, b, out, activation, exact=False)
 
     def square(self, x: Codes, out: Codes, activation: Activation) -> NDArray[np.int8]:
         """XNNPACK makes a product of a value with itself a float table."""
@@ -201,20 +207,6 @@ class Xnnpack:
         return result
 
 
-def _steps(x: Codes) -> NDArray[np.int64]:
-    return INT8_CODES - x.as_int8.zero_point
-
-
-def _integer(kind: Kind, reals: Sequence[float], out: Codes, activation: Activation) -> Requantizer:
-    """A requantiser of LiteRT's built-in kernels: integer multipliers, bounds half away from
-    zero.
-    """
-    lo, hi = range_half_away(activation, out)
-    return Requantizer(
-        kind=kind, zero_out=out.zero_point, lo=lo, hi=hi, multipliers=multipliers(reals)
-    )
-
-
 def _affine(x: Codes, out: Codes, count: int, scale: np.float32) -> Requantizer:
     """XNNPACK's reductions of `count` raw codes. Source: XNNPACK, qs8 rdsum and rsum."""
     offset = np.float32(out.zero_point) - np.float32(count * x.zero_point) * scale
@@ -237,36 +229,10 @@ def _halfup(
     Their kernel requantises eight channels at a time by vector instructions and the rest one by
     one (measured with LiteRT 2.3 for 1 … 105 channels: 0 other elements).
     """
-    head = _integer("halfup", reals, out, activation)
+    head = integer_requantizer("halfup", reals, out, activation)
     whole = by_eights // 8 * 8
     if by_eights == whole:
         return head
     if whole == 0:
         return replace(head, kind="double")
     return replace(head, tail=replace(head, kind="double"), tail_from=whole)
-
-
-def _requantizing(x: Codes, out: Codes, kind: Kind) -> NDArray[np.int8]:
-    requantizer = _integer(kind, [x.scale / out.scale], out.as_int8, "NONE")
-    return requantizing_table(requantizer, x)
-
-
-def _add_double(a: Codes, b: Codes, out: Codes, activation: Activation, sign: int) -> AddRule:
-    """Built-in ADD: inputs · 2^20 to the scale 2 · max(s_a, s_b), the sum to s_out, `double` each.
-
-    Source: tensorflow/lite/kernels/add.cc (PrepareGeneralSubOp's sibling) and
-    internal/reference/add.h.
-    """
-    twice_max = 2 * max(a.scale, b.scale)
-    tables = []
-    for x in (a, b):
-        inner = Requantizer(
-            kind="double",
-            zero_out=0,
-            lo=-(1 << 31),
-            hi=(1 << 31) - 1,
-            multipliers=multipliers([x.scale / twice_max]),
-        )
-        tables.append(inner.codes(_steps(x) << _ADD_LEFT_SHIFT).astype(np.int32))
-    outer = _integer("double", [twice_max / ((1 << _ADD_LEFT_SHIFT) * out.scale)], out, activation)
-    return AddRule(table_a=tables[0], table_b=sign * tables[1], requantizer=outer)

@@ -33,13 +33,15 @@ def takes_mul(a: Codes, b: Codes, out: Codes) -> bool:
     return bool(factor >= 2.0**-16)
 
 
-def xnnpack_mul(a: Codes, b: Codes, out: Codes, activation: Activation) -> NDArray[np.int8]:
+def xnnpack_mul(
+    a: Codes, b: Codes, out: Codes, activation: Activation, *, exact: bool = False
+) -> NDArray[np.int8]:
     """rint(f32((q_a − z_a)(q_b − z_b) · f32(f32(s_a · s_b) / s_out))) + z_out.
 
     Source: XNNPACK, qs8 vmul with "fp32" requantisation.
     """
     if not takes_mul(a, b, out):
-        return mul_double(a, b, out, activation)
+        return mul_double(a, b, out, activation, exact=exact)
     left, right = pairs(a, b)
     y = np.rint((left * right).astype(np.float32) * _factor(a, b, out)).astype(np.int64)
     out = out.as_int8

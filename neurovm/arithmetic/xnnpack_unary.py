@@ -22,12 +22,12 @@ def _half_even(f: Callable[[float], float]) -> Rule:
     return lambda x, out, _: unary_table_half_even(f, x, out)
 
 
-def _logistic(v: float) -> float:
+def logistic(v: float) -> float:
     e = math.exp(min(v, 700.0))
     return e / (1 + e)
 
 
-def _elu(v: float) -> float:
+def elu(v: float) -> float:
     return v if v >= 0 else math.expm1(v)
 
 
@@ -52,9 +52,9 @@ def _leaky_relu(x: Codes, out: Codes, alpha: float) -> NDArray[np.int8]:
 
 
 XNNPACK_UNARY: dict[UnaryFunction, Rule] = {
-    "elu": _half_even(_elu),
+    "elu": _half_even(elu),
     "leaky_relu": _leaky_relu,
-    "logistic": _half_even(_logistic),
+    "logistic": _half_even(logistic),
     "square": _half_even(lambda v: v * v),
     "tanh": _half_even(math.tanh),
 }

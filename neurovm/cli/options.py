@@ -50,7 +50,7 @@ profile = click.option(
     show_default=True,
     callback=_known_profile,
     metavar="NAME",
-    help="Rounding rules to be exact to: xnnpack is LiteRT's default.",
+    help="Rounding rules to be exact to: xnnpack (LiteRT's default) or tflm (TFLite Micro).",
 )
 
 coding = click.option(

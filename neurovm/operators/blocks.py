@@ -17,6 +17,7 @@ from neurovm.operators.base import Shape, register
 from neurovm.operators.movement import Movement, positions
 
 if TYPE_CHECKING:
+    from neurovm.arithmetic import Profile
     from neurovm.graph import Tensor
     from neurovm.operators.movement import Indices
 
@@ -51,7 +52,8 @@ class Pad(Movement):
         pairs = tuple(zip(self.before, self.after, strict=True))
         return (np.pad(positions(tensors[self.inputs[0]].shape), pairs, constant_values=-1),)
 
-    def fill(self, tensors: Sequence[Tensor]) -> int:
+    def fill(self, tensors: Sequence[Tensor], profile: Profile) -> int:
+        del profile
         x = tensors[self.inputs[0]]
         if self.value is None:
             return x.codes.as_int8.zero_point
@@ -109,7 +111,7 @@ class DepthToSpace(Movement):
 class SpaceToBatchND(Movement):
     """Every `block`-th element of the padded spatial axes becomes a sample of its own.
 
-    Inputs: x (N, spatial…, rest…), block and paddings (constants). What is padded is real 0.0.
+    Inputs: x (N, spatial…, rest…), block and paddings (constants). The profile says what code pads.
     """
 
     name: ClassVar[str] = "SpaceToBatchND"
@@ -141,6 +143,9 @@ class SpaceToBatchND(Movement):
             *range(2 * m + 1, 2 * m + len(x) - m),
         )
         return (index.transpose(order).reshape(shape),)
+
+    def fill(self, tensors: Sequence[Tensor], profile: Profile) -> int:
+        return profile.batch_fill(tensors[self.inputs[0]].codes.as_int8)
 
 
 @register

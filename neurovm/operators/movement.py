@@ -22,6 +22,7 @@ from neurovm.operators.builder import gather, joined
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from neurovm.arithmetic import Profile
     from neurovm.graph import Tensor
     from neurovm.operators.builder import Builder
 
@@ -41,8 +42,9 @@ class Movement(Operator):
         """For each output an array of its shape: indices into the data inputs, or −1."""
         raise NotImplementedError
 
-    def fill(self, tensors: Sequence[Tensor]) -> int:
+    def fill(self, tensors: Sequence[Tensor], profile: Profile) -> int:
         """The code, as int8, where `sources` says −1."""
+        del profile
         return tensors[self.inputs[0]].codes.as_int8.zero_point
 
     def lower(self, builder: Builder) -> None:
@@ -55,7 +57,7 @@ class Movement(Operator):
             if np.array_equal(index.reshape(-1), np.arange(sum(sizes))) and len(source) == 1:
                 builder.alias(output, source[0])
                 continue
-            fill = self.fill(builder.tensors) if (index < 0).any() else 0
+            fill = self.fill(builder.tensors, builder.profile) if (index < 0).any() else 0
             builder.emit(output, gather(source, index, sum(sizes), fill))
 
     def refused(self, found: str) -> ModelError:

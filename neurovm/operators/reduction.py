@@ -16,7 +16,7 @@ import numpy as np
 from neurovm.arithmetic import NoExactRuleError
 from neurovm.errors import ModelError
 from neurovm.operators.base import Operator, Shape, register
-from neurovm.operators.builder import Layer, Window, requantizer_fields, table_layer
+from neurovm.operators.builder import Layer, Window, gather, requantizer_fields, table_layer
 
 if TYPE_CHECKING:
     from neurovm.arithmetic import Codes, Profile, Requantizer
@@ -66,6 +66,9 @@ class Summation(Reduction):
         if x.dtype == "uint8":
             raise NoExactRuleError("it sums uint8 codes, which no layer rounds so; int8 is needed")
         rule = self.requantizer(builder.profile, x.codes.as_int8, y.codes.as_int8, count)
+        if rule.kind != "affine":
+            self._centred(builder, rule)
+            return
         builder.emit(
             self.outputs[0],
             Layer(
@@ -77,6 +80,38 @@ class Summation(Reduction):
                 **requantizer_fields(rule, 1),
             ),
         )
+
+    def _centred(self, builder: Builder, rule: Requantizer) -> None:
+        """Sums of code − zero point: a window as long as what is reduced, all weights 1."""
+        x, y = builder.tensors[self.inputs[0]], builder.tensors[self.outputs[0]]
+        order = [*self.axes, *(a for a in range(len(x.shape)) if a not in self.axes)]
+        index = np.arange(x.size).reshape(x.shape).transpose(order).reshape(-1)
+        value, count = builder.value(self.inputs[0]), x.size // y.size
+        if count > MAX_TAPS:
+            raise NoExactRuleError(f"{count} codes are summed; {MAX_TAPS} at most are accepted")
+        if not np.array_equal(index, np.arange(x.size)):
+            value = builder.emit(self.outputs[0], gather((value,), index, x.size))
+        window = Window(
+            in_shape=(count, 1, y.size),
+            out_shape=(1, 1, y.size),
+            kernel=(count, 1),
+            stride=(1, 1),
+            dilation=(1, 1),
+            before=(0, 0),
+        )
+        layer = Layer(
+            kind="DWCONV",
+            inputs=(value,),
+            n=y.size,
+            window=window,
+            weights=np.ones((count, 1, y.size), np.int8),
+            bias=np.zeros(y.size, np.int32),
+            zero_in=x.codes.as_int8.zero_point,
+            acc_bound=255 * count,
+            macs=x.size,
+            **requantizer_fields(rule, y.size),
+        )
+        builder.emit(self.outputs[0], layer)
 
 
 @register

@@ -20,9 +20,11 @@ from neurovm.operators import (
     ExpandDims,
     Movement,
     Operator,
+    Pad,
     ReduceProd,
     Reshape,
     ShapeOf,
+    SpaceToBatchND,
     Squeeze,
 )
 
@@ -70,7 +72,7 @@ def _resolve_one(
     for i, shape in zip(operator.outputs, shapes, strict=True):
         tensors[i] = _with_shape(operator, tensors[i], shape)
     fold: _Fold | None = FOLDS.get(type(operator))
-    if isinstance(operator, Movement):
+    if isinstance(operator, Movement) and not _pads(operator):
         fold = _move
     constant = all(i == -1 or tensors[i].data is not None for i in operator.inputs)
     if fold is not None and (constant or isinstance(operator, ShapeOf)):
@@ -120,11 +122,14 @@ def _product(operator: ReduceProd, tensors: Sequence[Tensor]) -> Any:
     return [np.prod(x.astype(np.int64), axis=operator.axes, keepdims=operator.keep_dims)]
 
 
+def _pads(operator: Movement) -> bool:
+    """Whether it may write a code of its own, which is the profile's to say."""
+    return isinstance(operator, Pad | SpaceToBatchND)
+
+
 def _move(operator: Movement, tensors: Sequence[Tensor]) -> Any:
     values = [_constant(tensors, i).reshape(-1) for i in operator.data_inputs]
     codes = np.concatenate(values)
-    if any((index < 0).any() for index in operator.sources(tensors)):
-        codes = np.append(codes, np.asarray(operator.fill(tensors), codes.dtype))
     return [codes[index] for index in operator.sources(tensors)]
 
 

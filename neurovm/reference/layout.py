@@ -31,7 +31,9 @@ def move(call: Call[Movement]) -> Result:
     for index in operator.sources(call.tensors):
         taken = codes[:, np.maximum(index, 0).reshape(-1)].reshape(count, *index.shape)
         if (index < 0).any():
-            fill = operator.fill(call.tensors) + (128 if codes.dtype == np.uint8 else 0)
+            fill = operator.fill(call.tensors, call.profile) + (
+                128 if codes.dtype == np.uint8 else 0
+            )
             taken = np.where(index < 0, np.asarray(fill, codes.dtype), taken)
         results.append(taken)
     return tuple(results)

@@ -31,6 +31,8 @@ def summation(call: Call[Summation]) -> NDArray[np.generic]:
     requantizer = call.operator.requantizer(
         call.profile, call.meaning(0).as_int8, call.out.codes.as_int8, count
     )
+    if requantizer.kind != "affine":
+        total = total - count * call.meaning(0).as_int8.zero_point
     return _shaped(call, call.out_codes(requantizer.codes(total)))
 
 

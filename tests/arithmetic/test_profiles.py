@@ -22,7 +22,7 @@ ALL = np.arange(-128, 128)
 
 
 def test_every_profile_stands_under_its_own_name() -> None:
-    assert {name: p.name for name, p in PROFILES.items()} == {"xnnpack": "xnnpack"}
+    assert {name: p.name for name, p in PROFILES.items()} == {"xnnpack": "xnnpack", "tflm": "tflm"}
 
 
 def linear(**changes: object) -> object:
@@ -218,9 +218,23 @@ def test_a_table_of_the_identity_is_the_nearest_code(x: Codes, out: Codes) -> No
     assert np.abs(table - np.clip(real, -128, 127)).max() <= 0.5 + 2.0**-20 * np.abs(real).max()
 
 
-def test_a_negative_slope_outside_the_range_of_xnnpack_is_refused() -> None:
+def test_an_infinite_slope_is_refused() -> None:
     with pytest.raises(NoExactRuleError, match="alpha"):
-        XNNPACK.unary("leaky_relu", Codes(50.0, 0), Codes(0.1, 0), -0.5)
+        XNNPACK.unary("leaky_relu", Codes(50.0, 0), Codes(0.1, 0), math.inf)
+
+
+def test_tflm_refuses_what_it_does_not_run() -> None:
+    x = Codes(0.1, 0)
+    for function in sorted(PROFILES["tflm"].refused):
+        with pytest.raises(NoExactRuleError, match="TFLM"):
+            PROFILES["tflm"].unary(function, x, x)
+
+
+def test_the_fixed_point_softmax_sums_to_one() -> None:
+    rule = PROFILES["tflm"].softmax(Codes(0.1, 3), Codes(1 / 256, -128), 1.0)
+    codes = np.random.default_rng(0).integers(-128, 128, (50, 12))
+    total = (rule.codes(codes) + 128).sum(axis=-1) / 256
+    assert np.abs(total - 1).max() < 12 * 0.5 / 256
 
 
 @pytest.mark.parametrize("n", [2, 3, 4, 255, 12345, 255**2 * 3000])

@@ -32,6 +32,11 @@ FAMILIES = {
     "chain": 40,
 }  # fmt: skip
 
+TFLM = {"LIN": 82, "QUANTIZE": 26, "chain": 40, "MUL": 18} | dict.fromkeys(
+    ("EXP", "GELU", "LOG", "NEG", "RELU_0_TO_1", "RELU_N1_TO_1", "SQRT"), 0
+)
+"""The same for TFLM, where it is not at least one."""
+
 
 @shared_files.needed
 @pytest.mark.skipif(not litert.INSTALLED, reason=litert.MISSING)
@@ -62,35 +67,35 @@ def manifest() -> dict[str, dict[str, object]]:
     return found
 
 
-def recorded(family: str) -> list[Path]:
-    """Models LiteRT ran, whose behaviour is defined, with recorded outputs."""
+def recorded(family: str, profile: str) -> list[Path]:
+    """Models the runtime ran, whose behaviour is defined, with recorded outputs."""
     return [
         GOLDEN / f"{name}.tflite"
         for name, entry in sorted(manifest().items())
-        if entry["op"] == family
-        and entry["xnnpack"] == "ok"
-        and not entry.get("undefined_behaviour")
+        if entry["op"] == family and entry[profile] == "ok" and not entry.get("undefined_behaviour")
         if (GOLDEN / f"{name}.npz").exists()
     ]
 
 
 @shared_files.needed
 @pytest.mark.parametrize("family", FAMILIES)
-def test_recorded_outputs(family: str) -> None:
-    """Equal to what LiteRT answered; what is refused is refused for its number format."""
+@pytest.mark.parametrize("profile", PROFILES)
+def test_recorded_outputs(profile: str, family: str) -> None:
+    """Equal to what the runtime answered; what is refused is refused for its number format."""
     equal = 0
-    for path in recorded(family):
+    for path in recorded(family, profile):
         with np.load(path.with_suffix(".npz")) as recording:
             arrays = dict(recording)
-        inputs = [arrays[f"i{j}"] for j in range(sum(k[:1] == "i" for k in arrays))]
-        if "xnnpack_o0" not in arrays:
+        if f"{profile}_o0" not in arrays:
             continue
+        inputs = [arrays[k] for k in sorted(arrays) if k[0] == "i" and k[1:].isdigit()]
         try:
             graph = prepare(tflite.read(path))
         except ModelError as e:
-            assert any(word in str(e) for word in ("int16", "float32")), e
+            assert any(word in str(e) for word in ("int16", "int32", "float32")), e
             continue
-        codes = reference.run(graph, XNNPACK, inputs)[graph.outputs[0]]
-        assert np.array_equal(codes.reshape(-1), arrays["xnnpack_o0"].reshape(-1)), path.name
+        codes = reference.run(graph, PROFILES[profile], inputs)[graph.outputs[0]]
+        expected = arrays[f"{profile}_o0"]
+        assert np.array_equal(codes.reshape(-1), expected.reshape(-1)), path.name
         equal += 1
-    assert equal >= FAMILIES[family]
+    assert equal >= (FAMILIES[family] if profile == "xnnpack" else TFLM.get(family, 1))

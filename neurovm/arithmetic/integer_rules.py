@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules of TFLite's own kernels that several profiles take: integer multipliers, ADD."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from neurovm.arithmetic.codes import Activation, Codes, range_half_away
+from neurovm.arithmetic.fixed_point import INT32_MAX, INT32_MIN, multipliers
+from neurovm.arithmetic.profiles import LinearOperator
+from neurovm.arithmetic.requantizers import Kind, Requantizer
+from neurovm.arithmetic.rules import AddRule
+from neurovm.arithmetic.tables import requantizing_table
+from neurovm.arithmetic.unary import steps
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_ADD_LEFT_SHIFT = 20
+
+
+def integer_requantizer(
+    kind: Kind, reals: Sequence[float], out: Codes, activation: Activation
+) -> Requantizer:
+    """A requantiser of TFLite's own kernels: integer multipliers, bounds half away from
+    zero.
+    """
+    lo, hi = range_half_away(activation, out)
+    return Requantizer(
+        kind=kind, zero_out=out.zero_point, lo=lo, hi=hi, multipliers=multipliers(reals)
+    )
+
+
+def weight_multipliers(
+    operator: LinearOperator, scale_in: float, scale_weights: Sequence[float], out: Codes
+) -> list[float]:
+    """s_in · s_w / s_out of each channel in double.
+
+    FULLY_CONNECTED with one weight scale takes the product in float32. Source:
+    tensorflow/lite/kernels/kernel_util.cc (GetQuantizedConvolutionMultipler,
+    PopulateConvolutionQuantizationParams).
+    """
+    if operator == "FULLY_CONNECTED" and len(scale_weights) == 1:
+        return [float(np.float32(scale_in) * np.float32(scale_weights[0])) / float(out.scale)]
+    return [float(scale_in) * float(s) / float(out.scale) for s in scale_weights]
+
+
+def requantizing(x: Codes, out: Codes, kind: Kind) -> NDArray[np.int8]:
+    requantizer = integer_requantizer(kind, [x.scale / out.scale], out.as_int8, "NONE")
+    return requantizing_table(requantizer, x)
+
+
+def add_double(a: Codes, b: Codes, out: Codes, activation: Activation, sign: int) -> AddRule:
+    """Built-in ADD: inputs · 2^20 to the scale 2 · max(s_a, s_b), the sum to s_out, `double` each.
+
+    Source: tensorflow/lite/kernels/add.cc (PrepareGeneralSubOp's sibling) and
+    internal/reference/add.h.
+    """
+    twice_max = 2 * max(a.scale, b.scale)
+    tables = []
+    for x in (a, b):
+        inner = Requantizer(
+            kind="double",
+            zero_out=0,
+            lo=INT32_MIN,
+            hi=INT32_MAX,
+            multipliers=multipliers([x.scale / twice_max]),
+        )
+        tables.append(inner.codes(steps(x) << _ADD_LEFT_SHIFT).astype(np.int32))
+    outer = integer_requantizer(
+        "double", [twice_max / ((1 << _ADD_LEFT_SHIFT) * out.scale)], out, activation
+    )
+    return AddRule(table_a=tables[0], table_b=sign * tables[1], requantizer=outer)

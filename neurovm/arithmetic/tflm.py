@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Profile `tflm`: TensorFlow Lite for Microcontrollers with its reference kernels.
+
+gemmlowp's double rounding throughout. What TFLM itself refuses is refused here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from neurovm.arithmetic.binary import BINARY, BinaryFunction, mul_double
+from neurovm.arithmetic.codes import Activation, Codes, range_half_away
+from neurovm.arithmetic.errors import NoExactRuleError
+from neurovm.arithmetic.exponential import fixed_exponentials, fixed_logistic, fixed_tanh
+from neurovm.arithmetic.fixed_point import Multipliers, multiplier, round_half_away
+from neurovm.arithmetic.integer_rules import (
+    add_double,
+    integer_requantizer,
+    requantizing,
+    weight_multipliers,
+)
+from neurovm.arithmetic.profiles import InputRounding, LinearOperator
+from neurovm.arithmetic.requantizers import Requantizer
+from neurovm.arithmetic.rules import AddRule, CodeMap, FixedSoftmaxRule
+from neurovm.arithmetic.tables import INT8_CODES, unary_table_half_away
+from neurovm.arithmetic.unary import (
+    UNARY,
+    Rule,
+    UnaryFunction,
+    as_table,
+    leaky_relu_double,
+    scaled,
+    steps,
+)
+from neurovm.arithmetic.xnnpack_unary import elu
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def _fixed(f: Callable[[Codes], NDArray[np.int64]]) -> Rule:
+    """A rule in fixed point that makes codes of one quantisation, whatever the output's says."""
+    return lambda x, _out, _: as_table(f(x))
+
+
+def _relu(x: Codes, out: Codes, _: float) -> NDArray[np.int8]:
+    """double(q − z, s / s_out) + z_out, from the code of 0 on."""
+    y = scaled(steps(x), x.scale / out.scale) + out.as_int8.zero_point
+    return as_table(y, *range_half_away("RELU", out.as_int8))
+
+
+def _abs(x: Codes, out: Codes, _: float) -> NDArray[np.int8]:
+    """double(|q − z|, s / s_out) + z_out; |q − z| + z_out where the scales agree."""
+    y = np.abs(steps(x))
+    if x.scale != out.scale:
+        y = scaled(y, x.scale / out.scale)
+    return as_table(y + out.as_int8.zero_point)
+
+
+def _relu6(x: Codes, _out: Codes, _: float) -> NDArray[np.int8]:
+    """Codes between those of 0 and 6 of the input; the output's quantisation is not looked at."""
+    return as_table(INT8_CODES, *range_half_away("RELU6", x.as_int8))
+
+
+TFLM_UNARY: dict[UnaryFunction, Rule] = {
+    "abs": _abs,
+    "elu": lambda x, out, _: unary_table_half_away(elu, x, out),
+    "hard_swish": UNARY["hard_swish"],
+    "leaky_relu": leaky_relu_double,
+    "logistic": _fixed(fixed_logistic),
+    "relu": _relu,
+    "relu6": _relu6,
+    "rsqrt": UNARY["rsqrt"],
+    "tanh": _fixed(fixed_tanh),
+}
+
+
+class Tflm:
+    """See `Profile` for what each method answers."""
+
+    name: ClassVar[str] = "tflm"
+    input_rounding: ClassVar[InputRounding] = "away_divide"
+    refused: ClassVar[frozenset[UnaryFunction]] = frozenset(UNARY) - frozenset(TFLM_UNARY)
+
+    def linear(
+        self,
+        *,
+        scale_in: float,
+        scale_weights: Sequence[float],
+        out: Codes,
+        activation: Activation,
+        operator: LinearOperator = "CONV_2D",
+        weight_bits: int = 8,
+        inputs: int = 0,
+        outputs: int = 0,
+    ) -> Requantizer:
+        """`double` with double(s_in) · double(s_w) / double(s_out), whatever the operator.
+
+        FULLY_CONNECTED with one weight scale multiplies the input's and it in float32.
+        """
+        del weight_bits, inputs, outputs
+        if out.dtype == "uint8":
+            raise NoExactRuleError("uint8 weights and activations; TFLM runs int8 only")
+        reals = weight_multipliers(operator, scale_in, scale_weights, out)
+        return integer_requantizer("double", reals, out, activation)
+
+    def add(
+        self, a: Codes, b: Codes, out: Codes, activation: Activation, *, subtract: bool = False
+    ) -> AddRule:
+        return add_double(a, b, out, activation, -1 if subtract else 1)
+
+    def mean(self, x: Codes, out: Codes, count: int) -> Requantizer:
+        """double(S − n z) with the multiplier of s / s_out divided by n in integers.
+
+        Source: tensorflow/lite/kernels/internal/reference/reduce.h (QuantizedMeanOrSum).
+        """
+        mantissa, exponent = multiplier(float(x.scale) / float(out.scale))
+        shift = min(count.bit_length() - 1, 32, 31 + exponent)
+        pair = (mantissa << shift) // count, exponent - shift
+        return _by_pair(pair, out)
+
+    def sum(self, x: Codes, out: Codes, count: int) -> Requantizer:
+        """double(S − n z) with the multiplier of s / s_out."""
+        del count
+        return _by_pair(multiplier(float(x.scale) / float(out.scale)), out)
+
+    def batch_fill(self, x: Codes) -> int:
+        """The code 0, whatever the zero point."""
+        del x
+        return 0
+
+    def average_pool_range(self, out: Codes, activation: Activation) -> tuple[int, int]:
+        return range_half_away(activation, out)
+
+    def max_pool_range(self, out: Codes, activation: Activation) -> tuple[int, int]:
+        return range_half_away(activation, out)
+
+    def softmax(self, x: Codes, out: Codes, beta: float) -> FixedSoftmaxRule:
+        """gemmlowp's: exponentials in Q5.26, their sum in Q12.19, a reciprocal by Newton."""
+        if out.scale != 1 / 256 or out.as_int8.zero_point != -128:
+            raise NoExactRuleError(
+                f"output scale {out.scale!r}, zero point {out.as_int8.zero_point} of a SOFTMAX; "
+                f"1/256 and -128 are needed"
+            )
+        return FixedSoftmaxRule(table=fixed_exponentials(x.scale, beta), zero_out=-128)
+
+    def requantize(self, x: Codes, out: Codes, size: int) -> CodeMap:
+        """`double` with double(s) / double(s_out)."""
+        del size
+        table = requantizing(x, out, "double")
+        return CodeMap(head=table, tail=table)
+
+    def unary(
+        self, function: UnaryFunction, x: Codes, out: Codes, parameter: float = 0.0
+    ) -> NDArray[np.int8]:
+        rule = TFLM_UNARY.get(function)
+        if rule is None:
+            raise NoExactRuleError("TFLM does not run it on int8")
+        return rule(x, out, parameter)
+
+    def binary(
+        self, function: BinaryFunction, a: Codes, b: Codes, out: Codes, activation: Activation
+    ) -> NDArray[np.int8]:
+        return BINARY[function](a, b, out, activation, exact=True)
+
+    def square(self, x: Codes, out: Codes, activation: Activation) -> NDArray[np.int8]:
+        pairs: NDArray[np.int8] = mul_double(x, x, out, activation, exact=True)
+        return pairs.diagonal()
+
+    def quantize(self, real: NDArray[np.float32], out: Codes) -> NDArray[np.int64]:
+        """round_half_away(f32(x / s)) + z, saturated."""
+        if np.isnan(real).any():
+            raise ValueError("a value to quantize is NaN; finite or infinite float32 is needed")
+        lo, hi = out.limits
+        with np.errstate(over="ignore"):
+            steps = np.asarray(real, np.float32) / np.float32(out.scale)
+        bounded = np.clip(steps, np.float32(lo - out.zero_point), np.float32(hi - out.zero_point))
+        return round_half_away(bounded) + out.zero_point
+
+    def dequantize(self, codes: NDArray[np.integer], x: Codes) -> NDArray[np.float32]:
+        steps = codes.astype(np.int64) - x.zero_point
+        result: NDArray[np.float32] = steps.astype(np.float32) * np.float32(x.scale)
+        return result
+
+
+def _by_pair(pair: tuple[int, int], out: Codes) -> Requantizer:
+    lo, hi = out.limits
+    pairs = Multipliers(np.array([pair[0]], np.int32), np.array([pair[1]], np.int32))
+    return Requantizer(kind="double", zero_out=out.zero_point, lo=lo, hi=hi, multipliers=pairs)

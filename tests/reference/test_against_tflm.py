@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The oracle of profile `tflm` against TensorFlow Lite Micro, on every enumerated operator form."""
+
+from __future__ import annotations
+
+import micro
+import numpy as np
+import pytest
+from operator_cases import CASES
+from random_models import random_model
+
+from neurovm import reference
+from neurovm.arithmetic import PROFILES
+from neurovm.converters import tflite
+from neurovm.errors import UnsupportedOperatorError
+from neurovm.passes import prepare
+
+
+@pytest.mark.skipif(not micro.INSTALLED, reason=micro.MISSING)
+def test_every_output_equals_tflm() -> None:
+    """What one of the two refuses has no answer to compare; most cases have."""
+    cases, ours = [], []
+    for case in [*CASES, *(random_model(seed) for seed in range(40))]:
+        graph = prepare(tflite.read(case.model, name=case.name))
+        try:
+            values = reference.run(graph, PROFILES["tflm"], case.inputs)
+        except UnsupportedOperatorError:
+            continue
+        cases.append(case)
+        ours.append([values[i] for i in graph.outputs])
+    jobs = [micro.Job(c.model, c.inputs, len(o)) for c, o in zip(cases, ours, strict=True)]
+    equal = 0
+    for case, expected, found in zip(cases, ours, micro.run_all(jobs), strict=True):
+        if isinstance(found, str):
+            continue
+        for a, b in zip(expected, found, strict=True):
+            assert np.array_equal(a.reshape(-1), b.reshape(-1)), case.name
+        equal += 1
+    assert equal > 0.8 * len(CASES)
