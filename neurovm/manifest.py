@@ -22,6 +22,7 @@ from msgspec import Meta, Struct
 
 from neurovm import document, quantity
 from neurovm.decode import Layered, convert
+from neurovm.description import ProfileName
 from neurovm.errors import ConfigError
 
 FILE = "neurovm.yaml"
@@ -173,7 +174,7 @@ class VmManifest(Struct, frozen=True, forbid_unknown_fields=True):
     ) = None
     labels: FileName | None = None
     calibration: Calibration | None = None
-    profile: Literal["xnnpack"] = "xnnpack"
+    profile: ProfileName = "xnnpack"
     backend: Literal["cpu"] = "cpu"
     inputs: Annotated[list[dict[str, Any]], Meta(min_length=1, max_length=64)] | None = None
     output: dict[str, Any] | None = None

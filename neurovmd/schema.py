@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from neurovm import quantity
+from neurovm.description import ProfileName
 from neurovm.manifest import CapabilityName, check_capabilities
 from neurovmd import places, topics
 from neurovmd.payload import Json, Payload
@@ -168,7 +169,7 @@ class Vm(Struct, frozen=True, forbid_unknown_fields=True):
     model: Annotated[str, Meta(min_length=1)]
     inputs: Annotated[list[Input], Meta(min_length=1, max_length=64)]
     output: Output = Output()
-    profile: Literal["xnnpack"] = "xnnpack"
+    profile: ProfileName = "xnnpack"
     backend: Literal["cpu"] = "cpu"
     max_streams: Annotated[int, Meta(ge=1, le=65536)] = 64
     max_message_bytes: Annotated[int, Meta(ge=1, le=16 * 1024 * 1024)] = 65536
