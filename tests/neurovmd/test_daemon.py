@@ -406,7 +406,7 @@ def test_tls_and_a_password(tmp_path: Path, start: Start) -> None:
             pytest.skip(f"{program} is not installed")
     key, certificate, users = (str(tmp_path / name) for name in ("key", "certificate", "users"))
     made = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost".split()
-    names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate]
     subprocess.run(["openssl", *made, *names], check=True, capture_output=True)
     add = ["mosquitto_passwd", "-b", "-c", users, "box", "secret"]
     subprocess.run(add, check=True, capture_output=True)
@@ -422,7 +422,7 @@ def test_tls_and_a_password(tmp_path: Path, start: Start) -> None:
         daemon = start(server.port, run=False)
         text = daemon.config.read_text().replace(
             f'server: "mqtt://127.0.0.1:{server.port}"',
-            f'server: "mqtts://localhost:{server.port}", username: box, '
+            f'server: "mqtts://127.0.0.1:{server.port}", username: box, '
             f"ca_file: {certificate}, password_file: {tmp_path}/password",
         )
         daemon.config.write_text(text)
