@@ -199,6 +199,29 @@ def test_stop_start_restart_logs_and_rm(run, box: boxes.Box) -> None:
     assert not box.folder.exists()
 
 
+def test_logs_follow_what_is_said(box: boxes.Box) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "neurovm", "logs", "-f", "-n", "0", "hello"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    heard: list[str] = []
+    reader = threading.Thread(target=lambda: heard.extend(iter(child.stdout.readline, "")))
+    reader.start()
+
+    def say() -> bool:
+        with box.log.open("a") as log:  # until it listens
+            log.write("something new\n")
+        return "something new\n" in heard
+
+    wait_for(say, "the new line is shown")
+    child.send_signal(signal.SIGINT)
+    assert child.wait(20) == Exit.INTERRUPTED
+    reader.join()
+    child.stdout.close()
+
+
 def test_a_box_whose_runner_was_killed_is_stopped_all_the_same(run, box: boxes.Box) -> None:
     runner = box.runner()
     assert runner is not None
