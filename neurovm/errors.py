@@ -7,6 +7,7 @@ NeurovmError
 ├── BundleError (ValueError)           a damaged, truncated or foreign .nvm file
 ├── ShapeError (ValueError)            data whose shape, length or type does not fit the model
 ├── ConfigError (ValueError)           a configuration file with a wrong key or value
+├── RecordingError (ValueError)        a recording of messages that cannot be used
 └── BackendError (RuntimeError)        a backend or device that is missing or failed
 
 Messages say what, where, what was found and what is accepted.
@@ -70,6 +71,20 @@ class ConfigError(NeurovmError, ValueError):
         self.accepted = accepted
         self.line = line
         self.column = column
+
+
+class RecordingError(NeurovmError, ValueError):
+    """A recording of messages with a wrong line, or one that has expired.
+
+    Attributes: ``file``, ``line`` (from 1), ``found``, ``accepted``.
+    """
+
+    def __init__(self, file: str, line: int, found: str, accepted: str) -> None:
+        super().__init__(f"{file}:{line}: found {found}; accepted: {accepted}")
+        self.file = file
+        self.line = line
+        self.found = found
+        self.accepted = accepted
 
 
 class BackendError(NeurovmError, RuntimeError):

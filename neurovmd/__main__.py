@@ -13,6 +13,7 @@ import msgspec
 
 from neurovm.errors import ConfigError, NeurovmError
 from neurovm.version import __version__
+from neurovmd import arguments
 
 EXIT_OK, EXIT_WARNINGS, EXIT_USAGE, EXIT_CANNOT_CREATE, EXIT_CONFIG = 0, 1, 64, 73, 78
 
@@ -35,6 +36,7 @@ configuration:
 examples:
   neurovmd check                          is the configuration right? (exit code 78 if not)
   neurovmd config                         what is in effect, with all defaults
+  neurovmd once < sample.jsonl            recorded messages through the VMs, without a broker
   neurovmd --config ./neurovmd.yaml       run in the foreground with this configuration
 
 signals: TERM, INT end it after draining (at most 10 s). Exit codes: 0 ended as asked,
@@ -57,13 +59,13 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"neurovmd {__version__}")
     _config_option(root, default=None)
-    commands = root.add_subparsers(dest="command", metavar="{check,config}")
+    commands = root.add_subparsers(dest="command", metavar="{check,config,once,…}")
     check = commands.add_parser("check", help="check the configuration and say what is wrong")
     check.add_argument("--json", action="store_true", help="answer as one JSON object")
     check.add_argument("--quiet", action="store_true", help="say nothing when all is well")
     check.add_argument("--warnings-as-errors", action="store_true", help="exit 1 on warnings")
     config = commands.add_parser("config", help="print the configuration in effect")
-    for command in (check, config):
+    for command in (check, config, *arguments.add(commands)):
         # The same option after the command must not overwrite one given before it.
         _config_option(command, default=argparse.SUPPRESS)
     return root
@@ -91,6 +93,10 @@ def main(arguments: list[str] | None = None) -> int:
             return _check(options)
         if options.command == "config":
             return _config(options.config)
+        if options.command is not None:
+            from neurovmd import messages
+
+            return messages.main(options)
         return _run(options.config)
     except ConfigError as error:
         print(f"neurovmd: {error}", file=sys.stderr)  # noqa: T201

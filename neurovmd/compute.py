@@ -64,10 +64,17 @@ class Stream:
     cost: Cost = field(default_factory=Cost)
 
 
+def log_refusal(reason: DropReason, detail: str, total: int) -> None:
+    """Log the 1st, 2nd, 4th, 8th, ... message refused for a reason."""
+    if total & (total - 1) == 0:
+        log.warning("message.dropped", reason=reason.name.lower(), total=total, detail=detail)
+
+
 class Streams:
     """The streams of a VM and what is done with one message; used by one thread.
 
-    `clock_ns` is monotonic, `wall_ns` the time of day.
+    `clock_ns` is monotonic, `wall_ns` the time of day, `work_ns` measures the steps; `refused`
+    hears of each message that sets nothing, after it was counted.
     """
 
     def __init__(
@@ -81,12 +88,16 @@ class Streams:
         *,
         clock_ns: Callable[[], int] = time.monotonic_ns,
         wall_ns: Callable[[], int] = time.time_ns,
+        work_ns: Callable[[], int] | None = None,
+        refused: Callable[[DropReason, str, int], None] = log_refusal,
     ) -> None:
         self._output: Output = vm.output
         self._max_streams = vm.max_streams
         self._model, self._inputs, self._writer = model, inputs, writer
         self._topic, self._slot = topic, slot
         self._clock_ns, self._wall_ns = clock_ns, wall_ns
+        self._work_ns = work_ns or clock_ns
+        self._refused = refused
         self._streams: dict[str, Stream] = {}
         self._due: dict[str, Stream] = {}
         self._initial = inputs.initial()
@@ -146,10 +157,10 @@ class Streams:
     def _step(self, stream: Stream, update: Update) -> None:
         counters = self._slot.counters
         sops, macs = counters[_SOPS], counters[_DENSE_MACS]
-        start_ns = self._clock_ns()
+        start_ns = self._work_ns()
         stream.session.update(update.indices, update.codes)
         cost = stream.cost
-        cost.compute_ns += self._clock_ns() - start_ns
+        cost.compute_ns += self._work_ns() - start_ns
         cost.sops += counters[_SOPS] - sops
         cost.dense_macs += counters[_DENSE_MACS] - macs
         stream.seq += 1
@@ -180,9 +191,7 @@ class Streams:
         return self._writer.write(stream.name, first, stream.seq, t_us, codes, cost)
 
     def _refuse(self, reason: DropReason, detail: str) -> None:
-        total = self._slot.count_drop(reason)
-        if total & (total - 1) == 0:  # the 1st, 2nd, 4th, 8th, ...
-            log.warning("message.dropped", reason=reason.name.lower(), total=total, detail=detail)
+        self._refused(reason, detail, self._slot.count_drop(reason))
 
 
 class Compute:

@@ -65,6 +65,7 @@ class Connection:
         self._leaving = False
         self._in_flight = IN_FLIGHT
         self.state = "not connected yet"
+        self.subscribed = False  # since the last connect, at least one filter
 
     @property
     def connected(self) -> bool:
@@ -293,6 +294,8 @@ class Connection:
         for reason in reasons:
             if reason.is_failure:
                 log.error("mqtt.subscription_refused", reason=reason.getName())
+            else:
+                self.subscribed = True
 
     def _begin_again(self, client: paho.Client) -> None:
         """Connect anew as a client that sends no more than the broker takes unacknowledged.
@@ -315,6 +318,7 @@ class Connection:
         self._client = None
         alive_s = self._broker.clock() - (self._up_at or 0.0)
         self._up_at = None
+        self.subscribed = False
         who = f"another client uses the id {self._broker.client_id}"
         if alive_s >= STABLE_S:
             self._failures = self._quick_closes = 0

@@ -23,6 +23,8 @@ COMMANDS = {
     "top": "neurovm.cli.ps",
     "logs": "neurovm.cli.logs",
     "tap": "neurovm.cli.tap",
+    "record": "neurovm.cli.record",
+    "replay": "neurovm.cli.record",
     "stop": "neurovm.cli.lifecycle",
     "start": "neurovm.cli.lifecycle",
     "restart": "neurovm.cli.lifecycle",

@@ -8,7 +8,14 @@ from enum import IntEnum
 
 import click
 
-from neurovm.errors import BackendError, BundleError, ConfigError, ModelError, ShapeError
+from neurovm.errors import (
+    BackendError,
+    BundleError,
+    ConfigError,
+    ModelError,
+    RecordingError,
+    ShapeError,
+)
 
 
 class Exit(IntEnum):
@@ -49,6 +56,7 @@ _BY_TYPE: tuple[tuple[type[BaseException], Exit], ...] = (
     (ModelError, Exit.DATA),
     (BundleError, Exit.DATA),
     (ShapeError, Exit.DATA),
+    (RecordingError, Exit.DATA),
     (FileNotFoundError, Exit.NO_INPUT),
     (IsADirectoryError, Exit.NO_INPUT),
     (NotADirectoryError, Exit.NO_INPUT),
