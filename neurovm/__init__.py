@@ -20,6 +20,7 @@ from neurovm.errors import (
     ConfigError,
     ModelError,
     NeurovmError,
+    RecordingError,
     ShapeError,
     UnsupportedOperatorError,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "NeurovmError",
     "OperatorInfo",
     "Session",
+    "RecordingError",
     "ShapeError",
     "TensorInfo",
     "UnsupportedOperatorError",
