@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # A topic seen before is not taken apart again; a publisher that invents topics cannot fill memory.
 MAX_ROUTES = 8192
+MAX_ROUTE_BYTES = 1024
 MAX_STREAM_BYTES = 256
 
 _FLIP = bytes(code ^ 0x80 for code in range(256))
@@ -198,11 +199,19 @@ class Inputs:
             pattern = parse_input(source.topic, names)
             port = ports[source.to.tensor]
             binding = Binding(source, pattern, port, key)
+            self._check_stream(pattern, source.topic, key)
             self.bindings.append(binding)
             qos = max(source.qos, self.filters.get(pattern.filter, 0))
             self.filters[pattern.filter] = qos
         self.expected = frozenset(at for binding in self.bindings for at in binding.indices)
         self._routes: dict[str, Route] = {}
+
+    def _check_stream(self, pattern: TopicPattern, topic: str, key: str) -> None:
+        """A topic that two entries read must be of one stream."""
+        for other in self.bindings:
+            if pattern.meets(other.pattern) and pattern.stream_level != other.pattern.stream_level:
+                accepted = "{stream} at the same level in all entries that read the same topic"
+                raise MappingError(f"{key}.topic", repr(topic), accepted)
 
     def initial(self) -> tuple[array[int], bytes]:
         """The elements' codes until they are first heard."""
@@ -215,7 +224,8 @@ class Inputs:
     def read(self, topic: str | None, payload: bytes) -> Update:
         """What a message sets; RefusedError where it sets nothing.
 
-        Every entry whose topic matches takes its part; together they are one update.
+        Every entry whose topic matches takes what it finds; together they are one update. Only
+        where none finds anything the message is refused, for the first entry's reason.
         """
         if topic is None:
             raise RefusedError(DropReason.TOPIC, "a topic that is not UTF-8")
@@ -224,10 +234,17 @@ class Inputs:
             binding, element = route.parts[0]
             return Update(route.stream, *binding.read(payload, element))
         indices, codes = array("I"), b""
+        refusals: list[RefusedError] = []
         for binding, element in route.parts:
-            more, code = binding.read(payload, element)
+            try:
+                more, code = binding.read(payload, element)
+            except RefusedError as refusal:
+                refusals.append(refusal)
+                continue
             indices.extend(more)
             codes += code
+        if not indices:
+            raise refusals[0]
         return Update(route.stream, indices, codes)
 
     def _find(self, topic: str) -> Route:
@@ -238,9 +255,23 @@ class Inputs:
         stream = matching[0].pattern.stream(levels)
         if not stream or len(stream.encode("utf-8", "replace")) > MAX_STREAM_BYTES:
             raise RefusedError(DropReason.TOPIC, f"a stream name of {len(stream)} characters")
-        parts = tuple((binding, binding.element(levels)) for binding in matching)
-        route = Route(stream, parts)
-        if len(self._routes) >= MAX_ROUTES:
-            self._routes.clear()
-        self._routes[topic] = route
+        route = Route(stream, _parts(matching, levels))
+        if len(topic) <= MAX_ROUTE_BYTES:
+            if len(self._routes) >= MAX_ROUTES:
+                self._routes.clear()
+            self._routes[topic] = route
         return route
+
+
+def _parts(matching: list[Binding], levels: list[str]) -> tuple[tuple[Binding, int | None], ...]:
+    """The entries that have the element a topic names; RefusedError where none has it."""
+    parts: list[tuple[Binding, int | None]] = []
+    refusals: list[RefusedError] = []
+    for binding in matching:
+        try:
+            parts.append((binding, binding.element(levels)))
+        except RefusedError as refusal:
+            refusals.append(refusal)
+    if not parts:
+        raise refusals[0]
+    return tuple(parts)

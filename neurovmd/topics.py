@@ -37,6 +37,13 @@ class TopicPattern:
             want is None or want == have for want, have in zip(self.levels, levels, strict=True)
         )
 
+    def meets(self, other: TopicPattern) -> bool:
+        """Whether there is a topic that is one of both patterns'."""
+        return len(self.levels) == len(other.levels) and all(
+            mine is None or theirs is None or mine == theirs
+            for mine, theirs in zip(self.levels, other.levels, strict=True)
+        )
+
     def stream(self, levels: list[str]) -> str:
         return DEFAULT_STREAM if self.stream_level is None else levels[self.stream_level]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import neurovm
-from neurovmd.mapping import MAX_ROUTES, Inputs, MappingError, RefusedError
+from neurovmd.mapping import MAX_ROUTE_BYTES, MAX_ROUTES, Inputs, MappingError, RefusedError
 from neurovmd.schema import Vm
 from neurovmd.shared import DropReason
 
@@ -131,6 +131,56 @@ def test_one_message_may_set_several_inputs(bundles: dict[str, Path]) -> None:
     assert update.indices == array("I", [1, 63])
 
 
+class TwoTensors:
+    """A model of two inputs of two elements each, as far as `Inputs` looks at it."""
+
+    class Info:
+        size, dtype, scale, zero_point = 2, "float32", 0.1, 0
+
+    inputs = (Info(), Info())
+
+    def quantize(self, tensor: int, values: list[float], *, count: int) -> bytes:
+        del tensor
+        return bytes(int(value) for value in values[:count])
+
+
+def two(first: dict[str, object], second: dict[str, object]) -> Inputs:
+    """Two entries, one a tensor, with the elements a, b and c, d."""
+    first = {**first, "to": {"tensor": 0, "elements": ["a", "b"]}}
+    second = {**second, "to": {"tensor": 1, "elements": ["c", "d"]}}
+    vm = msgspec.convert({"model": "x.nvm", "inputs": [first, second]}, Vm)
+    return Inputs(vm, NAMES, TwoTensors())  # type: ignore[arg-type]
+
+
+def test_entries_on_one_topic_share_its_elements() -> None:
+    bound = two({"topic": "p/{stream}/{element}"}, {"topic": "p/{stream}/{element}"})
+    for number, name in enumerate("abcd"):
+        assert bound.read(f"p/s/{name}", b'{"value": 1}').indices == array("I", [number])
+    with pytest.raises(RefusedError, match="no element 'e'"):
+        bound.read("p/s/e", b'{"value": 1}')
+
+
+def test_an_entry_whose_field_is_absent_takes_nothing() -> None:
+    fields = [
+        {"topic": "p/{stream}", "payload": {"format": "json", "field": name}} for name in "uw"
+    ]
+    bound = two(*fields)
+    assert bound.read("p/s", b'{"u": [1, 2], "w": [3, 4]}').codes == bytes([1, 2, 3, 4])
+    assert bound.read("p/s", b'{"u": [1, 2]}').indices == array("I", [0, 1])
+    assert bound.read("p/s", b'{"w": [1, 2]}').indices == array("I", [2, 3])
+    with pytest.raises(RefusedError) as caught:
+        bound.read("p/s", b'{"x": [1, 2]}')
+    assert caught.value.reason == DropReason.PAYLOAD
+
+
+@pytest.mark.parametrize("second", ["p/{_}/x/{stream}", "p/{_}/x/{_}"])
+def test_a_topic_of_two_streams_is_refused_at_the_start(second: str) -> None:
+    with pytest.raises(MappingError) as caught:
+        two({"topic": "p/{stream}/x/{_}"}, {"topic": second})
+    assert caught.value.key == "inputs[1].topic"
+    assert two({"topic": "p/{stream}/x"}, {"topic": "p/{_}/y"})
+
+
 @pytest.mark.parametrize(
     ("source", "key"),
     [
@@ -156,3 +206,10 @@ def test_invented_topics_do_not_fill_memory(bundles: dict[str, Path]) -> None:
     for number in range(MAX_ROUTES + 10):
         bound.read(f"a/{number}/1", b'{"value": 1}')
     assert len(bound._routes) <= MAX_ROUTES
+
+
+def test_long_topics_are_not_remembered(bundles: dict[str, Path]) -> None:
+    bound = inputs(bundles["digits_mlp"], topic="a/{_}/{stream}/{element}")
+    for number in range(10):
+        bound.read(f"a/{'x' * MAX_ROUTE_BYTES}{number}/p/1", b'{"value": 1}')
+    assert not bound._routes
