@@ -10,13 +10,14 @@ subscriber sees no gap. With `on: always` each seq is answered by itself once th
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from neurovm.errors import BackendError, ShapeError
 from neurovmd import log
-from neurovmd.mailbox import Mailbox, Message, Receipt
+from neurovmd.mailbox import HELD, Mailbox, Message, Receipt
 from neurovmd.mapping import Inputs, RefusedError, Update
 from neurovmd.power.actuators import rest_ns
 from neurovmd.result import Cost, ResultWriter
@@ -40,18 +41,30 @@ _SOPS, _DENSE_MACS = 3, 4
 class Done:
     """A processed message: `receipt` (None: QoS 0) and what it is answered with, if anything.
 
-    `repeated`: the answer has been published before.
+    `covers` are earlier messages that it answers too; `repeated`: it has been published before.
     """
 
     receipt: Receipt | None
     topic: str = ""
     payload: bytes = b""
     repeated: bool = False
+    covers: tuple[Receipt, ...] = ()
+
+    def settle(self) -> None:
+        """What it answers may be acknowledged."""
+        if self.receipt is not None:
+            self.receipt.done = True
+        for receipt in self.covers:
+            receipt.done = True
 
 
 @dataclass(slots=True)
 class Stream:
-    """One sensor key: its session and what its subscriber has not been told yet."""
+    """One sensor key: its session and what its subscriber has not been told yet.
+
+    `held` are the newest messages to be acknowledged with the result that covers them; the
+    publisher acknowledges older ones before they fill the broker's window.
+    """
 
     name: str
     topic: str
@@ -62,6 +75,7 @@ class Stream:
     due_s: float = 0.0
     published: bytes | None = None
     cost: Cost = field(default_factory=Cost)
+    held: deque[Receipt] = field(default_factory=lambda: deque(maxlen=HELD))
 
 
 def log_refusal(reason: DropReason, detail: str, total: int) -> None:
@@ -116,9 +130,11 @@ class Streams:
             return Done(message.receipt)
         if self._output.on == "interval":
             self._plan(stream)
-            return Done(message.receipt)
+            return self._hold(stream, message.receipt)
         if self._to_answer(stream):
-            return Done(message.receipt, stream.topic, self._answer(stream))
+            return self._answer(stream, message.receipt)
+        if stream.missing:
+            return self._hold(stream, message.receipt)
         return Done(message.receipt)
 
     def due(self) -> list[Done]:
@@ -133,7 +149,7 @@ class Streams:
     def _answer_all(self, ready: list[Stream]) -> list[Done]:
         for stream in ready:
             del self._due[stream.name]
-        return [Done(None, stream.topic, self._answer(stream)) for stream in ready]
+        return [self._answer(stream, None) for stream in ready]
 
     def next_due_s(self) -> float | None:
         """Seconds until `due` has something; None while nothing waits for its interval."""
@@ -182,13 +198,23 @@ class Streams:
             stream.due_s = max(now_s, stream.due_s + period_s)
             self._due[stream.name] = stream
 
-    def _answer(self, stream: Stream) -> bytes:
+    def _hold(self, stream: Stream, receipt: Receipt | None) -> Done:
+        """Leave the message to the result that will cover it."""
+        if receipt is not None:
+            stream.held.append(receipt)
+            receipt.held = True
+        return Done(None)
+
+    def _answer(self, stream: Stream, receipt: Receipt | None) -> Done:
         codes = stream.session.output
         stream.published = codes.tobytes()
         first, stream.answered = stream.answered + 1, stream.seq
         cost, stream.cost = stream.cost, Cost()
         t_us = self._wall_ns() // 1000
-        return self._writer.write(stream.name, first, stream.seq, t_us, codes, cost)
+        payload = self._writer.write(stream.name, first, stream.seq, t_us, codes, cost)
+        covers = tuple(stream.held)
+        stream.held.clear()
+        return Done(receipt, stream.topic, payload, covers=covers)
 
     def _refuse(self, reason: DropReason, detail: str) -> None:
         self._refused(reason, detail, self._slot.count_drop(reason))

@@ -16,14 +16,21 @@ from threading import Condition
 LIMIT = 4096
 LIMIT_BYTES = 8 << 20
 BATCH = 64
+# QoS 1 messages that may stay unacknowledged while they wait for a later result: fewer than any
+# common broker delivers ahead of our acknowledgements (RabbitMQ 10, Mosquitto 20).
+HELD = 8
 
 
 @dataclass(slots=True, eq=False)
 class Receipt:
-    """A QoS 1 message to be acknowledged once it is answered (`done`)."""
+    """A QoS 1 message to be acknowledged once it is answered (`done`).
+
+    `held`: it was processed and waits for a later result that covers it.
+    """
 
     mid: int
     done: bool = False
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,11 @@ class Mailbox:
         with self._condition:
             if not self._closed:
                 self._condition.wait_for(lambda: self._closed, seconds)
+
+    def left(self) -> list[Message]:
+        """What nobody has taken yet."""
+        with self._condition:
+            return list(self._messages)
 
     def close(self) -> None:
         """Take no more; what is queued is still taken."""

@@ -5,7 +5,8 @@ The owner watches `fileno`, calls `readable`, `writable` and `tick`, and hears a
 `Events`; every call is made on the owner's one thread, as paho writes to its socket from whichever
 thread calls it. A broker that is away is a state: the connection retries for ever after 1 s, then
 twice as long each time up to 30 s, with jitter. MQTT 5 is tried first and 3.1.1 where the broker
-does not speak it (CONNACK reason 132, two closes before any CONNACK, or silence).
+does not speak it (CONNACK reason 132, two closes before any CONNACK, or silence), then either in
+turn; a connection that is lost is taken up again with MQTT 5.
 """
 
 from __future__ import annotations
@@ -41,9 +42,32 @@ IN_FLIGHT = 20
 # QoS 1 messages a broker may send ahead of our acknowledgements.
 RECEIVE_MAXIMUM = 256
 PACKET_OVERHEAD = 66_000  # a topic of 65,535 bytes and the fixed part of a PUBLISH
+CHUNK_BYTES = 65536
+# So many closes before a CONNACK mean another protocol; a broker that spoke it may be restarting.
+CLOSES_UNKNOWN, CLOSES_KNOWN = 2, 6
 
 _UNSUPPORTED_VERSION = 132
 _TAKEN_OVER = 142
+_PUBLISH = 3
+
+
+class _Client(paho.Client):
+    """paho without its appetite: of a PUBLISH beyond `most_bytes` only the beginning is kept.
+
+    MQTT 3.1.1 has no way to tell a broker what is too long, and paho holds a whole packet before
+    anybody sees it. The rest is read and let go; the message arrives cut, still longer than its
+    limit, and is refused and acknowledged like any other that is too long.
+    """
+
+    most_bytes: int
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        packet = self._in_packet
+        data = super()._sock_recv(min(bufsize, CHUNK_BYTES))
+        if packet["command"] >> 4 == _PUBLISH and len(packet["packet"]) > self.most_bytes and data:
+            packet["to_process"] -= len(data) - 1
+            return data[:1]
+        return data
 
 
 class Connection:
@@ -57,15 +81,19 @@ class Connection:
         self._poll = select.poll()
         self._failures = 0
         self._closes_before_connack = 0
-        self._ever_connected = False
+        self._spoken: set[str] = set()
         self._quick_closes = 0
         self._retry_at = broker.clock()
         self._opened_at: float | None = None
         self._up_at: float | None = None
         self._leaving = False
         self._in_flight = IN_FLIGHT
+        self._asked: tuple[int | None, list[str]] = (None, [])
         self.state = "not connected yet"
         self.subscribed = False  # since the last connect, at least one filter
+        # The broker's answer to the last `subscribe`: whether it came, and what it refused.
+        self.settled = False
+        self.refused: list[str] = []
 
     @property
     def connected(self) -> bool:
@@ -105,7 +133,7 @@ class Connection:
         if self._opened_at is not None:
             if now >= self._opened_at + CONNACK_TIMEOUT_S:
                 # A 3.1.1 broker may wait for the rest of a CONNECT that it misreads.
-                self._closes_before_connack = 2
+                self._closes_before_connack += CLOSES_UNKNOWN
                 self._drop("the broker took the connection but never answered")
             else:
                 return self._opened_at + CONNACK_TIMEOUT_S
@@ -127,16 +155,18 @@ class Connection:
         return self._client.publish(topic, payload, qos, retain).mid
 
     def subscribe(self, filters: dict[str, int]) -> None:
-        """Subscribe each filter at its QoS; a refusal is logged."""
+        """Subscribe each filter at its QoS; `settled` and `refused` tell the answer."""
         if self._client is None or not filters:
             return
+        self.settled = False
         if self._five:
             options = [
                 (name, SubscribeOptions(qos=qos, noLocal=True)) for name, qos in filters.items()
             ]
-            self._client.subscribe(options)
+            _, mid = self._client.subscribe(options)
         else:
-            self._client.subscribe(list(filters.items()))
+            _, mid = self._client.subscribe(list(filters.items()))
+        self._asked = (mid, list(filters))
 
     def unsubscribe(self, filters: list[str]) -> None:
         if self._client is not None and filters:
@@ -146,6 +176,12 @@ class Connection:
         """PUBACK one QoS 1 message of this connection (`manual_ack`)."""
         if self._client is not None:
             self._client.ack(mid, 1)
+
+    def give_up(self, reason: str) -> None:
+        """End a connection that is up but does not serve; the next attempt follows."""
+        if self._up_at is not None:
+            self._up_at, self.subscribed = None, False
+            self._drop(reason)
 
     def leave(self) -> None:
         """Send DISCONNECT and never come back; the will is not published then."""
@@ -171,10 +207,9 @@ class Connection:
         return bool(self._poll.poll(0))
 
     def _open(self) -> None:
-        client = self._client or self._new_client()
-        self._client = client
         broker = self._broker
         try:
+            client = self._client = self._client or self._new_client()
             if broker.username is not None:
                 client.username_pw_set(broker.username, _password(broker.password_file))
             if self._five:
@@ -194,10 +229,10 @@ class Connection:
         self._opened_at = broker.clock()
         self.writable()
 
-    def _new_client(self) -> paho.Client:
+    def _new_client(self) -> _Client:
         broker = self._broker
         version = MQTTProtocolVersion.MQTTv5 if self._five else MQTTProtocolVersion.MQTTv311
-        client = paho.Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             broker.client_id,
             clean_session=None if self._five else not broker.persistent,
@@ -205,6 +240,7 @@ class Connection:
             reconnect_on_failure=False,
             manual_ack=broker.manual_ack,
         )
+        client.most_bytes = self._most_bytes
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_inflight_messages = self._in_flight
         if broker.tls:
@@ -227,8 +263,12 @@ class Connection:
         if self._broker.persistent:
             properties.SessionExpiryInterval = SESSION_EXPIRY_S
             properties.ReceiveMaximum = RECEIVE_MAXIMUM
-        properties.MaximumPacketSize = PACKET_OVERHEAD + 2 * self._broker.max_message_bytes
+        properties.MaximumPacketSize = self._most_bytes
         return properties
+
+    @property
+    def _most_bytes(self) -> int:
+        return PACKET_OVERHEAD + 2 * self._broker.max_message_bytes
 
     def _on_socket_open(self, _client: paho.Client, _data: Any, sock: Any) -> None:
         # Without it every QoS 1 answer waits for a delayed ACK (20 ms and more).
@@ -246,8 +286,8 @@ class Connection:
     ) -> None:
         self._opened_at = None
         if reason.is_failure:
-            if self._five and reason.value == _UNSUPPORTED_VERSION:
-                self._closes_before_connack = 2
+            if reason.value == _UNSUPPORTED_VERSION:
+                self._closes_before_connack = CLOSES_KNOWN
             self._failed(f"the broker refused: {reason.getName()}")
             return
         most = getattr(properties, "ReceiveMaximum", IN_FLIGHT)
@@ -255,7 +295,7 @@ class Connection:
             self._in_flight = most  # acted on when paho has left its callback
             return
         self._up_at = self._broker.clock()
-        self._ever_connected = True
+        self._spoken.add(self.protocol)
         self._closes_before_connack = 0
         self.state = "connected"
         log.info("mqtt.connected", protocol=self.protocol, session_present=flags.session_present)
@@ -289,11 +329,16 @@ class Connection:
         self._events.mqtt_published(mid, reason.getName() if reason.is_failure else "")
 
     def _on_subscribe(
-        self, _client: paho.Client, _data: Any, _mid: int, reasons: Any, _properties: Any
+        self, _client: paho.Client, _data: Any, mid: int, reasons: Any, _properties: Any
     ) -> None:
-        for reason in reasons:
+        asked, filters = self._asked
+        if mid != asked:
+            return
+        self.settled, self.refused = True, []
+        for name, reason in zip(filters, reasons, strict=False):
             if reason.is_failure:
-                log.error("mqtt.subscription_refused", reason=reason.getName())
+                self.refused.append(name)
+                log.error("mqtt.subscription_refused", filter=name, reason=reason.getName())
             else:
                 self.subscribed = True
 
@@ -324,6 +369,8 @@ class Connection:
             self._failures = self._quick_closes = 0
         else:
             self._quick_closes += 1
+        if self._broker.protocol == "auto":
+            self._five = True
         reason = f"the broker ended the connection: {name}" if name else "the connection was lost"
         if code == _TAKEN_OVER:
             reason = f"{who} and took this session over: give each node its own name"
@@ -346,13 +393,15 @@ class Connection:
         """Plan the next attempt, in the other protocol where that is the likely remedy."""
         now = self._broker.clock()
         self.state = reason
-        unspoken = self._closes_before_connack >= 2 and not self._ever_connected
-        if self._broker.protocol == "auto" and self._five and unspoken:
-            self._five = False
+        patience = CLOSES_KNOWN if self.protocol in self._spoken else CLOSES_UNKNOWN
+        changes = self._broker.protocol == "auto" and self._closes_before_connack >= patience
+        if changes:
+            self._five = not self._five
             self._client = None
             self._closes_before_connack = 0
+            log.info("mqtt.fallback", protocol=self.protocol, reason=reason)
+        if changes and not self._five:
             self._retry_at = now
-            log.info("mqtt.fallback", protocol="3.1.1", reason=reason)
         else:
             delay = min(RETRY_LAST_S, RETRY_FIRST_S * 2 ** min(self._failures, 10))
             delay *= random.uniform(0.8, 1.2)  # noqa: S311  # jitter, no secret

@@ -7,6 +7,9 @@ the receipts are void: the broker delivers those messages again. The results in 
 again, and before them those acknowledged just before the loss: a broker that dies may have
 acknowledged what it had not stored yet. Results keep their order, so that the last one a subscriber
 hears is the newest.
+
+A broker that keeps a connection but does not acknowledge would block everything behind it: after
+`ACKNOWLEDGE_S` the oldest result in flight is `overdue` and the owner connects anew.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from collections.abc import Callable
 
 from neurovmd import log
 from neurovmd.compute import Done
-from neurovmd.mailbox import Receipt
+from neurovmd.mailbox import HELD, Receipt
 from neurovmd.mqtt import IN_FLIGHT, Connection
 from neurovmd.schema import Output
 from neurovmd.shared import DropReason, Slot
@@ -28,6 +31,8 @@ BACKLOG = 1024
 # Acknowledged results that are sent again after a loss: at most so many, and not older.
 RECENT = 256
 RECENT_NS = 5_000_000_000
+# How long a broker may take to acknowledge a result.
+ACKNOWLEDGE_S = 20.0
 
 
 class Publisher:
@@ -40,10 +45,11 @@ class Publisher:
     ) -> None:
         self._output, self._slot, self._clock_ns = output, slot, clock_ns
         self._waiting: deque[Done] = deque()
-        self._in_flight: dict[int, Done] = {}
+        self._in_flight: dict[int, tuple[int, Done]] = {}
         self._recent: deque[tuple[int, Done]] = deque(maxlen=RECENT)
         self._receipts: deque[Receipt] = deque()
         self._watched = 0
+        self.trouble = ""
 
     @property
     def watching(self) -> bool:
@@ -63,6 +69,28 @@ class Publisher:
         """Whether more results may be made; any thread may ask."""
         return len(self._waiting) < BACKLOG
 
+    @property
+    def overdue_at_s(self) -> float | None:
+        """When the oldest result in flight is overdue (clock seconds); None: none is in flight."""
+        if not self._in_flight:
+            return None
+        sent_ns, _ = next(iter(self._in_flight.values()))
+        return sent_ns / 1e9 + ACKNOWLEDGE_S
+
+    def overdue(self) -> bool:
+        """Whether the broker owes an acknowledgement for too long; counts and names it then."""
+        at_s = self.overdue_at_s
+        if at_s is None or self._clock_ns() / 1e9 < at_s:
+            return False
+        self._slot.unacknowledged += len(self._in_flight)
+        self.trouble = f"the broker has not acknowledged a result for {ACKNOWLEDGE_S:.0f} s"
+        return True
+
+    def unanswered(self) -> list[Done]:
+        """The results that the broker has not taken yet and that were not published before."""
+        under_way = [item for _, item in self._in_flight.values()]
+        return [item for item in (*under_way, *self._waiting) if not item.repeated]
+
     def received(self, receipt: Receipt) -> None:
         """Remember a QoS 1 input in order of arrival."""
         self._receipts.append(receipt)
@@ -72,8 +100,8 @@ class Publisher:
         for item in done:
             if item.payload:
                 self._waiting.append(item)
-            elif item.receipt is not None:
-                item.receipt.done = True
+            else:
+                item.settle()
 
     def pump(self) -> None:
         """Publish while there is room, then acknowledge what has been answered."""
@@ -82,24 +110,27 @@ class Publisher:
             item = self._waiting.popleft()
             mid = connection.publish(item.topic, item.payload, qos=output.qos, retain=output.retain)
             if output.qos:
-                self._in_flight[mid] = item
+                self._in_flight[mid] = (self._clock_ns(), item)
             else:
                 self._answered(item)
-        while self._receipts and self._receipts[0].done:
-            connection.ack(self._receipts.popleft().mid)
+        receipts = self._receipts
+        # A broker has a window of unacknowledged messages and delivers nothing beyond it: those
+        # that wait for a later result must never fill it.
+        while receipts and (receipts[0].done or (receipts[0].held and len(receipts) > HELD)):
+            connection.ack(receipts.popleft().mid)
 
     def published(self, mid: int, refusal: str) -> None:
         """PUBACK for one of our messages."""
         if mid == self._watched:
             self._watched = 0
-        item = self._in_flight.pop(mid, None)
+        _, item = self._in_flight.pop(mid, (0, None))
         if item is None:
             return
+        self.trouble = ""
         if refusal:
             total = self._slot.count_drop(DropReason.RESULT)
             log.error("result.refused", reason=refusal, total=total)
-            if item.receipt is not None:
-                item.receipt.done = True
+            item.settle()
         else:
             self._recent.append((self._clock_ns(), item))
             self._answered(item)
@@ -112,7 +143,7 @@ class Publisher:
             for acknowledged_ns, item in self._recent
             if acknowledged_ns >= oldest_ns
         ]
-        again += self._in_flight.values()
+        again += [item for _, item in self._in_flight.values()]
         self._waiting.extendleft(reversed(again))
         self._in_flight.clear()
         self._recent.clear()
@@ -120,5 +151,4 @@ class Publisher:
 
     def _answered(self, item: Done) -> None:
         self._slot.results_out += not item.repeated
-        if item.receipt is not None:
-            item.receipt.done = True
+        item.settle()

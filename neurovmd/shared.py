@@ -71,7 +71,8 @@ class Slot:
 
     Written by the worker: `pid`, `state`, `connected` (0 or 1), `busy_since_ns` (0 = idle),
     `network_tick_ns`, `messages_in`, `results_out`, `queue_depth` (messages), `dropped`,
-    `streams`, `cpu_ns`, `last_message_ns`, `counters`.
+    `streams`, `cpu_ns`, `last_message_ns`, `unacknowledged` (results that the broker left without
+    an acknowledgement until the connection was given up), `counters`.
     Written by the supervisor: `generation` (forks so far), `paused` (0 or 1), `duty_q16`
     (0..65536, the share of time the worker may compute), `coalesce_us`, `dead_band` (codes),
     `max_streams`.
@@ -90,6 +91,7 @@ class Slot:
     streams = Word(16)
     cpu_ns = Word(17)
     last_message_ns = Word(18)
+    unacknowledged = Word(19)
 
     generation = Word(64)
     paused = Word(65)
@@ -108,9 +110,9 @@ class Slot:
         for index in range(_COUNTERS_WORD + COUNTERS):
             self.words[index] = 0
 
-    def count_drop(self, reason: DropReason) -> int:
-        """Count one drop and return how many there have been for this reason."""
-        total = self.dropped[reason] + 1
+    def count_drop(self, reason: DropReason, count: int = 1) -> int:
+        """Count drops and return how many there have been for this reason."""
+        total = self.dropped[reason] + count
         self.dropped[reason] = total
         return total
 

@@ -19,10 +19,13 @@ _COUNTERS = ("steps", "events_in", "events_out", "sops", "dense_macs")
 
 
 def summary(vms: list[Vm], connection: Connection, power: PowerState | None) -> str:
-    """One line: `1 of 2 VMs ready (mic: …), broker connected, 2.1/5 W (…)`."""
+    """One line: `1 of 2 VMs ready (mic: …), broker connected, 2.1/5 W (…)`; in brackets what
+    fails or troubles a VM.
+    """
     ready = sum(vm.state == "ready" for vm in vms)
-    failed = [f"{vm.name}: {vm.reason}" for vm in vms if vm.state == "failed"]
-    parts = [f"{ready} of {len(vms)} VMs ready" + (f" ({'; '.join(failed)})" if failed else "")]
+    told = [vm for vm in vms if vm.reason and vm.state in ("failed", "ready")]
+    troubles = "; ".join(f"{vm.name}: {vm.reason}" for vm in told)
+    parts = [f"{ready} of {len(vms)} VMs ready" + (f" ({troubles})" if troubles else "")]
     parts.append("broker connected" if connection.connected else f"broker down: {connection.state}")
     if power is not None and power.watts is not None:
         parts.append(str(power))
@@ -98,6 +101,7 @@ def _vm(vm: Vm, number: int, power: PowerState | None, now_ns: int) -> dict[str,
         "messages_in": slot.messages_in,
         "results_out": slot.results_out,
         "queue_depth": slot.queue_depth,
+        "unacknowledged": slot.unacknowledged,
         "dropped": {reason.name.lower(): slot.dropped[reason] for reason in DropReason},
         "streams": slot.streams,
         "cpu_s": slot.cpu_ns / 1e9,

@@ -132,7 +132,6 @@ class Worker:
         )
         self._connection = self._publisher.connection = Connection(broker, self)
         self._subscriptions = Subscriptions(Path(settings.config.state_dir), name)
-        self._subscribed = False
         topic = topics.fill(vm.output.topic, names)
         streams = Streams(
             vm,
@@ -156,7 +155,7 @@ class Worker:
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._computing = True
         self._exit_code = EXIT_OK
-        self._remark = remark
+        self._remark = self._said = remark
         self._stop_at: float | None = None
 
     def serve(self) -> int:
@@ -174,19 +173,21 @@ class Worker:
         report(self._work.report, "ready", self._remark)
         while not self._finished():
             self._turn(signals)
+        self._count_unanswered()
         self._farewell(signals)
         return self._exit_code
 
     def mqtt_up(self, session_present: bool) -> None:
         self._connection.publish(f"{self._base}/availability", b"online", retain=True)
-        if self._stop_at is not None or (session_present and self._subscribed):
+        connection = self._connection
+        known = session_present and connection.settled and not connection.refused
+        if self._stop_at is not None or known:
             return
         filters = self._inputs.filters
         if session_present:
             self._connection.unsubscribe(self._subscriptions.obsolete(filters))
         self._connection.subscribe(filters)
         self._subscriptions.remember(filters)
-        self._subscribed = True
 
     def mqtt_down(self, reason: str) -> None:
         del reason  # the connection has logged it
@@ -231,8 +232,20 @@ class Worker:
         if network in ready:
             self._connection.readable()
         self._pass_on()
+        if self._publisher.overdue():
+            self._connection.give_up(self._publisher.trouble)
         self._connection.writable()
-        self._slot.connected = self._connection.connected
+        self._slot.connected = self._connection.connected and self._connection.settled
+        self._say()
+
+    def _say(self) -> None:
+        """Tell the supervisor what troubles a VM that is ready, when it changes."""
+        refused = ", ".join(self._connection.refused)
+        deaf = f"the broker refused the subscription of {refused}" if refused else ""
+        said = "; ".join(part for part in (self._remark, deaf, self._publisher.trouble) if part)
+        if said != self._said and self._stop_at is None:
+            self._said = said
+            report(self._work.report, "ready", said)
 
     def _pass_on(self) -> None:
         """Messages to the compute thread, its results to the broker."""
@@ -249,8 +262,7 @@ class Worker:
     def _timeout_ms(self, next_at: float) -> int:
         now = time.monotonic()
         ends = [next_at, now + IDLE_TICK_S]
-        if self._stop_at is not None:
-            ends.append(self._stop_at)
+        ends += [at for at in (self._stop_at, self._publisher.overdue_at_s) if at is not None]
         return max(0, int((min(ends) - now) * 1000) + 1)
 
     def _dropped(self, reason: DropReason, count: int) -> None:
@@ -275,6 +287,25 @@ class Worker:
         answered = self._publisher.idle and not self._done
         drained = not self._computing and (answered or not self._connection.connected)
         return drained or time.monotonic() >= self._stop_at
+
+    def _count_unanswered(self) -> None:
+        """What the end leaves undone: QoS 1 inputs come again, the others are lost."""
+        while self._done:
+            self._publisher.take(self._done.popleft())
+        results = self._publisher.unanswered()
+        queued = self._mailbox.left()
+        if not results and not queued:
+            return
+        lost = [item for item in results if item.receipt is None and not item.covers]
+        lost_inputs = sum(message.receipt is None for message in queued)
+        self._slot.count_drop(DropReason.RESULT, len(lost))
+        self._slot.count_drop(DropReason.QUEUE_FULL, lost_inputs)
+        log.warning(
+            "worker.unanswered",
+            messages=len(queued),
+            results=len(results),
+            lost=len(lost) + lost_inputs,
+        )
 
     def _farewell(self, signals: int) -> None:
         """Say `offline`, see it arrive, and disconnect."""

@@ -14,7 +14,7 @@ import pytest
 
 import neurovm
 from neurovmd.compute import Compute, Done, Streams
-from neurovmd.mailbox import Mailbox, Message, Receipt
+from neurovmd.mailbox import HELD, Mailbox, Message, Receipt
 from neurovmd.mapping import Inputs
 from neurovmd.result import ResultWriter
 from neurovmd.schema import Vm
@@ -169,6 +169,30 @@ def test_on_interval_answers_once_an_interval_while_there_is_news(
     assert rig.streams.due() == []
     assert rig.send(3, 1.0) is None
     assert [json.loads(done.payload)["seq"] for done in rig.streams.flush()] == [4]
+
+
+@pytest.mark.parametrize(
+    "output", [{"on": "interval", "interval_s": 2.0}, {"on": "change", "wait_for": "all"}]
+)
+def test_messages_without_a_result_yet_are_held_for_it(
+    bundles: dict[str, Path], output: dict[str, object]
+) -> None:
+    rig = Rig(bundles["digits_mlp"], output={**ALWAYS, **output})
+    rig.clock.ns += 10_000_000_000
+    receipts = [Receipt(mid) for mid in range(SIZE)]
+    said = []
+    for element, receipt in enumerate(receipts):
+        done = rig.streams.accept(Message(f"a/p/{element}", b'{"value": 1}', receipt))
+        said.append(done)
+    for done in said[:-1]:
+        done.settle()
+    assert not any(done.payload for done in said[:-1])
+    assert not any(receipt.done for receipt in receipts[:-1])
+    assert all(receipt.held for receipt in receipts[:-1])
+    (result,) = rig.streams.due() or [said[-1]]
+    result.settle()
+    assert json.loads(result.payload)["seq_first"] == 1
+    assert all(receipt.done for receipt in receipts[-HELD:])
 
 
 def test_streams_are_apart_and_bounded(bundles: dict[str, Path]) -> None:

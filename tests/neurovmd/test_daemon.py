@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -18,7 +19,14 @@ from typing import Any
 import pytest
 
 from benchmarks.daemon_footprint import pss_mb, switches
-from benchmarks.rig import ROOT, Client, Daemon, Mosquitto, free_port, wait_for
+from benchmarks.rig import (
+    ROOT,
+    Client,
+    Daemon,
+    Mosquitto,
+    free_port,
+    wait_for,
+)
 
 MODEL = ROOT / "tests/fixtures/digits_mlp.tflite"
 RESULT = "neurovm/box/digits/result/p"
@@ -44,7 +52,57 @@ async def serve(port):
 asyncio.run(serve(int(sys.argv[1])))
 """
 
+PUBACK, SUBACK, NOT_AUTHORIZED = 4, 9, b"\x87"
+
 Start = Callable[..., Daemon]
+
+
+class Swallowing:
+    """A proxy before a broker: `swallow` loses its PUBACKs, `refuse` denies subscriptions."""
+
+    def __init__(self, port: int) -> None:
+        self.swallow = self.refuse = False
+        self._broker = port
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self._sockets = [self._server]
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._server.accept()
+                broker = socket.create_connection(("127.0.0.1", self._broker))
+                self._sockets += [client, broker]
+                for pump in ((client, broker, False), (broker, client, True)):
+                    threading.Thread(target=self._pump, args=pump, daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, to_client: bool) -> None:
+        reader = source.makefile("rb")
+        with contextlib.suppress(OSError):
+            while head := reader.read(1):
+                length = shift = 0
+                rest = bytearray()
+                while not rest or rest[-1] & 128:
+                    rest += reader.read(1)
+                    length |= (rest[-1] & 127) << shift
+                    shift += 7
+                packet = head + rest + reader.read(length)
+                if to_client and self.refuse and head[0] >> 4 == SUBACK:
+                    packet = packet[:-1] + NOT_AUTHORIZED
+                if not (to_client and self.swallow and head[0] >> 4 == PUBACK):
+                    sink.sendall(packet)
+        for one in (source, sink):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        for one in self._sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+        self._thread.join(10.0)
 
 
 @pytest.fixture
@@ -214,6 +272,65 @@ def test_a_worker_that_dies_is_replaced(broker: Mosquitto, client: Client, start
     client.publish("plant/p/sensor/1", '{"value": 0.5}')
     assert client.wait(RESULT, bool)["seq"] == 1
     assert daemon.vm("digits")["restarts"] == 1
+
+
+def test_acknowledgements_that_get_lost_do_not_stop_a_vm(broker: Mosquitto, start: Start) -> None:
+    """A proxy swallows the acknowledgements of more results than may be in flight."""
+    proxy = Swallowing(broker.port)
+    daemon = start(proxy.port, run=False)
+    daemon.start(prelude="import neurovmd.publisher as it; it.ACKNOWLEDGE_S = 1.0")
+    connected(daemon)
+    client = Client(broker.port)
+    client.subscribe("neurovm/#")
+    proxy.swallow = True
+    for number in range(30):
+        client.publish("plant/p/sensor/1", f'{{"value": {number}}}')
+    told = client.wait(
+        "neurovm/box/digits/state", lambda said: "not acknowledged" in said["reason"]
+    )
+    assert told["state"] == "ready"
+    proxy.swallow = False
+    client.wait(RESULT, lambda said: said["seq"] >= 30)
+    wait_for(lambda: daemon.vm("digits")["results_out"] >= 30, "all results are acknowledged")
+    vm = daemon.vm("digits")
+    assert (vm["state"], vm["reason"]) == ("ready", "")
+    assert vm["unacknowledged"] >= 20
+    assert "not acknowledged" in daemon.said()
+    client.close()
+    assert daemon.stop() == 0
+    proxy.close()
+
+
+def test_what_a_drain_leaves_undone_is_counted(broker: Mosquitto, start: Start) -> None:
+    proxy = Swallowing(broker.port)
+    daemon = start(proxy.port, digits=VM.replace("    to:", "    qos: 0\n    to:"), run=False)
+    daemon.start(prelude="import neurovmd.worker as it; it.DRAIN_S = 0.5")
+    connected(daemon)
+    client = Client(broker.port)
+    proxy.swallow = True
+    for _ in range(30):
+        client.publish("plant/p/sensor/1", '{"value": 1}', qos=0)
+    wait_for(lambda: daemon.vm("digits")["messages_in"] == 30, "the messages are in")
+    assert daemon.stop() == 0
+    assert "worker.unanswered vm=digits messages=0 results=30 lost=30" in daemon.said()
+    client.close()
+    proxy.close()
+
+
+def test_a_refused_subscription_is_named(broker: Mosquitto, start: Start) -> None:
+    proxy = Swallowing(broker.port)
+    proxy.refuse = True
+    daemon = start(proxy.port, run=False)
+    daemon.start(watchdog_s=1.0)
+    wait_for(lambda: daemon.vm("digits")["reason"], "the refusal is known")
+    vm = daemon.vm("digits")
+    assert vm["state"] == "ready"
+    refusal = "the broker refused the subscription of plant/+/sensor/+"
+    assert vm["reason"] == refusal
+    told = f"STATUS=1 of 1 VMs ready (digits: {refusal}), broker connected"
+    wait_for(lambda: daemon.heard(told), "systemd is told")
+    daemon.stop()
+    proxy.close()
 
 
 def test_workers_end_when_the_supervisor_is_gone(

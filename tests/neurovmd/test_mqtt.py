@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -16,9 +18,9 @@ from benchmarks.rig import wait_for
 from neurovmd import mqtt
 from neurovmd.broker import Broker
 from neurovmd.compute import Done
-from neurovmd.mailbox import Receipt
+from neurovmd.mailbox import HELD, Receipt
 from neurovmd.mqtt import IN_FLIGHT, Connection
-from neurovmd.publisher import BACKLOG, Publisher
+from neurovmd.publisher import ACKNOWLEDGE_S, BACKLOG, Publisher
 from neurovmd.schema import Output
 from neurovmd.shared import DropReason, SharedBlock
 
@@ -181,6 +183,89 @@ def test_the_protocol_asked_for_is_kept(scripted: Make) -> None:
         assert server.levels == [level] * 3
 
 
+def test_another_broker_at_the_same_place_is_found(scripted: Make) -> None:
+    """One of MQTT 5 is replaced by one of 3.1.1 that closes, and the other way round."""
+    closes = (b"",) * mqtt.CLOSES_KNOWN
+    server, heard, clock = scripted(CONNACK_5, *closes, CONNACK_311, CONNACK_5), Heard(), Clock()
+    connection = Connection(broker(server, clock), heard)
+    for ups in (1, 2, 3):
+        pump(connection, lambda wanted=ups: len(heard.ups) == wanted, clock)
+        server.peers[-1].shutdown(socket.SHUT_RDWR)
+    assert server.levels == [5, *[5] * mqtt.CLOSES_KNOWN, 4, 5]
+
+
+def test_a_broker_of_5_alone_is_found_after_a_slow_start(scripted: Make) -> None:
+    closes = (b"",) * mqtt.CLOSES_UNKNOWN
+    refusals = (UNSUPPORTED_311,) * mqtt.CLOSES_UNKNOWN
+    server, heard, clock = scripted(*closes, *refusals, CONNACK_5), Heard(), Clock()
+    connection = Connection(broker(server, clock), heard)
+    pump(connection, lambda: heard.ups, clock)
+    assert server.levels == [5, 5, 4, 4, 5]
+
+
+def test_a_connection_that_does_not_serve_is_given_up(scripted: Make) -> None:
+    server, heard, clock = scripted(CONNACK_5, CONNACK_5), Heard(), Clock()
+    connection = Connection(broker(server, clock), heard)
+    pump(connection, lambda: heard.ups, clock)
+    connection.give_up("it does not serve")
+    assert (connection.connected, heard.downs) == (False, ["it does not serve"])
+    pump(connection, lambda: len(heard.ups) == 2, clock)
+
+
+def test_small_packets_leave_at_once(scripted: Make) -> None:
+    server, heard = scripted(CONNACK_5), Heard()
+    connection = Connection(broker(server), heard)
+    pump(connection, lambda: heard.ups)
+    sock = socket.socket(fileno=os.dup(connection.fileno() or 0))
+    with sock:
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_a_ca_file_that_is_gone_is_a_failure_like_others(scripted: Make, tmp_path: Path) -> None:
+    server, heard = scripted(), Heard()
+    (tmp_path / "ca").write_text("no certificate")
+    for name in ("none", "ca"):
+        connection = Connection(broker(server, tls=True, ca_file=str(tmp_path / name)), heard)
+        connection.tick()
+        assert not connection.connected
+    assert len(heard.downs) == 2
+    assert "No such file" in heard.downs[0]
+
+
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+def test_a_message_far_too_long_is_cut_and_not_held(scripted: Make, protocol: str) -> None:
+    """A broker of 3.1.1 sends whatever it has; the next message is whole again."""
+    size, properties = 20 << 20, b"\0" * (protocol == "5")
+    rest = size + 5 + len(properties)
+    length = bytes([rest & 127 | 128, rest >> 7 & 127 | 128, rest >> 14 & 127 | 128, rest >> 21])
+    long = b"\x32" + length + b"\0\1t\0\7" + properties + bytes(size)
+    rest = 4 + len(properties)
+    short = bytes([0x30, rest]) + b"\0\1t" + properties + b"x"
+    connack = CONNACK_5 if protocol == "5" else CONNACK_311
+    server, heard = scripted(connack + long + short), Heard()
+    limit = 1000
+    connection = Connection(broker(server, protocol=protocol, max_message_bytes=limit), heard)
+    pump(connection, lambda: len(heard.messages) == 2)
+    (_, cut), last = heard.messages
+    assert limit < len(cut) < mqtt.PACKET_OVERHEAD + 2 * limit + 2 * mqtt.CHUNK_BYTES
+    assert last == ("t", b"x")
+    assert len(heard.ups) == 1
+
+
+def test_the_answer_to_a_subscription_is_known(scripted: Make) -> None:
+    server, heard = scripted(CONNACK_311), Heard()
+    connection = Connection(broker(server, protocol="3.1.1"), heard)
+    pump(connection, lambda: heard.ups)
+    connection.subscribe({"a/+": 1, "secret/#": 1})
+    connection.writable()
+    assert not connection.settled
+    wait_for(lambda: b"secret/#" in server.received, "the subscription")
+    mid = server.received[2:4] if server.received[0] == 0x82 else b"\0\1"
+    server.peers[-1].sendall(b"\x90\x04" + mid + b"\x01\x80")
+    pump(connection, lambda: connection.settled)
+    assert connection.refused == ["secret/#"]
+
+
 def test_a_broker_that_once_spoke_5_is_not_given_up(scripted: Make) -> None:
     server, heard, clock = scripted(CONNACK_5, b"", b"", CONNACK_5), Heard(), Clock()
     connection = Connection(broker(server, clock), heard)
@@ -273,6 +358,82 @@ def test_no_more_than_the_window_is_in_flight_and_a_refusal_is_counted(scripted:
     assert out.idle
     assert block.slot(0).results_out == 49
     assert block.slot(0).dropped[DropReason.RESULT] == 1
+
+
+def test_a_result_without_an_acknowledgement_is_overdue_and_sent_again(scripted: Make) -> None:
+    server, heard, clock = scripted(CONNACK_311, CONNACK_311), Heard(), Clock()
+    connection = Connection(broker(server, clock, protocol="3.1.1"), heard)
+    pump(connection, lambda: heard.ups)
+    out, block = publisher(connection)
+    out._clock_ns = lambda: int(clock.now * 1e9)
+    receipt = Receipt(3)
+    out.take([done(receipt), done(None), done(None)])
+    assert out.overdue_at_s is None
+    out.pump()
+    out.published(1, "")
+    assert out.overdue_at_s == clock.now + ACKNOWLEDGE_S
+    clock.now += ACKNOWLEDGE_S - 0.001
+    assert not out.overdue()
+    clock.now += 0.002
+    assert out.overdue()
+    assert block.slot(0).unacknowledged == 2
+    assert "not acknowledged" in out.trouble
+    connection.give_up(out.trouble)
+    out.lost()
+    assert (out.overdue(), len(out.unanswered())) == (False, 2)
+    pump(connection, lambda: len(heard.ups) == 2, clock)
+    out.pump()
+    assert len(out._in_flight) == 2
+    for mid in (1, 2):
+        out.published(mid, "")
+    assert (out.idle, out.trouble, out.unanswered()) == (True, "", [])
+
+
+def test_held_inputs_are_acknowledged_with_their_result_or_before_they_fill_the_window(
+    scripted: Make,
+) -> None:
+    server, heard = scripted(CONNACK_311), Heard()
+    connection = Connection(broker(server, protocol="3.1.1"), heard)
+    pump(connection, lambda: heard.ups)
+    out, _ = publisher(connection)
+    acks: list[int] = []
+    connection.ack = acks.append  # type: ignore[method-assign]
+    receipts = [Receipt(mid, held=True) for mid in range(1, HELD + 3)]
+    for receipt in receipts[:HELD]:
+        out.received(receipt)
+    out.pump()
+    assert acks == []
+    for receipt in receipts[HELD:]:
+        out.received(receipt)
+    out.pump()
+    assert acks == [1, 2]
+    out.take([Done(None, "out", b"r", covers=tuple(receipts))])
+    out.pump()
+    assert acks == [1, 2]
+    out.published(1, "")
+    out.pump()
+    assert acks == [receipt.mid for receipt in receipts]
+
+
+def test_a_lost_connection_voids_what_was_to_be_acknowledged(scripted: Make) -> None:
+    server, heard = scripted(CONNACK_311), Heard()
+    connection = Connection(broker(server, protocol="3.1.1"), heard)
+    pump(connection, lambda: heard.ups)
+    out, _ = publisher(connection)
+    acks: list[int] = []
+    connection.ack = acks.append  # type: ignore[method-assign]
+    old, new = Receipt(1), Receipt(1)
+    out.received(old)
+    out.lost()
+    out.received(new)
+    out.take([done(old)])
+    out.pump()
+    out.published(1, "")
+    out.pump()
+    assert acks == []
+    new.done = True
+    out.pump()
+    assert acks == [1]
 
 
 def test_results_wait_for_a_connection_and_receipts_do_not_outlive_it(scripted: Make) -> None:
