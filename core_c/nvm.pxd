@@ -32,6 +32,7 @@ cdef extern from "nvm.h" nogil:
         NVM_SOFTMAX
         NVM_TABLE2
         NVM_SOFTMAXQ
+        NVM_LERP
 
     ctypedef enum nvm_neuron:
         NVM_SD

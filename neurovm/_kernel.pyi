@@ -21,7 +21,7 @@ MAX_LAYERS: Final[int]
 
 KINDS: Final[dict[str, int]]
 """INPUT, CONST, DENSE, CONV, DWCONV, ADD, AVGPOOL, MAXPOOL, MEAN, MAP, TABLE, SOFTMAX,
-TABLE2, SOFTMAXQ."""
+TABLE2, SOFTMAXQ, LERP."""
 NEURONS: Final[dict[str, int]]
 """SD, IF, LIF."""
 REQUANTS: Final[dict[str, int]]

@@ -90,6 +90,11 @@ typedef enum nvm_kind {
                       t[d] >= 0 for d = row maximum - q, t[0] >= 2^30. Sigma = sum of (t[d] + 2^11) >> 12 in
                       Q12.19; with z its leading zeros, r = gemmlowp's one_over_one_plus_x(Sigma 2^z - 2^31):
                       y = clamp(((SRDHM(r, t[d]) + 2^(34 - z)) >> (35 - z)) + zero_out, lo, hi), 0 if 35 - z > 31 */
+    NVM_LERP,      /* S = sum of w[i][k] q[source[i][k]], k = 0 .. 3, in 64 bits; y[i] = clamp((S + 2^(b - 1)) >> b,
+                      lo, hi), b = aux[0] in [1, 30]; with aux[1] = 1 (else 0) halves go away from zero.
+                      table0 = int32 source[n][4], scale = int32 w[n][4]. The inverse stands in table1 = uint32
+                      offsets[n of in[0] + 1] and weights = uint32 targets[4 n]: targets[offsets[j] .. offsets[j+1])
+                      ascends and holds i once for each source[i][k] = j */
     NVM_KIND_COUNT
 } nvm_kind;
 

@@ -181,6 +181,69 @@ static nvm_status check_softmaxq(const nvm_program *program, const nvm_layer *la
     return t[0] >= 1 << 30 ? NVM_OK : NVM_E_RANGE;
 }
 
+/* How often element i reads code j. */
+static uint32_t reads(const int32_t *source, uint32_t i, uint32_t j)
+{
+    uint32_t count = 0;
+    for (int k = 0; k < 4; k++) {
+        count += source[4 * (uint64_t)i + (uint64_t)k] == (int32_t)j;
+    }
+    return count;
+}
+
+/* targets holds i once for each source[i][k] = j, ascending, and nothing else: 4 n in all. */
+static nvm_status check_lerp_inverse(const nvm_layer *layer, uint32_t n_in, const int32_t *source,
+                                     const uint32_t *offsets, const uint32_t *targets)
+{
+    for (uint32_t j = 0; j < n_in; j++) {
+        for (uint32_t t = offsets[j]; t < offsets[j + 1];) {
+            uint32_t first = t, i = targets[t];
+            if (i >= layer->n || (t > offsets[j] && i <= targets[t - 1])) {
+                return NVM_E_FORMAT;
+            }
+            while (t < offsets[j + 1] && targets[t] == i) {
+                t++;
+            }
+            if (t - first != reads(source, i, j)) {
+                return NVM_E_FORMAT;
+            }
+        }
+    }
+    return NVM_OK;
+}
+
+static nvm_status check_lerp(const nvm_program *program, const nvm_layer *layer)
+{
+    uint32_t n_in = program->layers[layer->in[0]].n;
+    uint64_t table = (uint64_t)layer->n * 4 * sizeof(int32_t);
+    if (layer->off_shift != 0 || layer->aux[0] == 0 || layer->aux[0] > 30 || layer->aux[1] > 1) {
+        return NVM_E_RANGE;
+    }
+    if (!nvm_arena_holds(program, layer->off_table0, table) ||
+        !nvm_arena_holds(program, layer->off_scale, table) ||
+        !nvm_arena_holds(program, layer->off_weights, table) ||
+        !nvm_arena_holds(program, layer->off_table1, ((uint64_t)n_in + 1) * 4)) {
+        return NVM_E_SIZE;
+    }
+    const int32_t *source = nvm_arena_at(program, layer->off_table0);
+    for (uint64_t i = 0; i < (uint64_t)layer->n * 4; i++) {
+        if (source[i] < 0 || (uint32_t)source[i] >= n_in) {
+            return NVM_E_RANGE;
+        }
+    }
+    const uint32_t *offsets = nvm_arena_at(program, layer->off_table1);
+    for (uint32_t j = 0; j < n_in; j++) {
+        if (offsets[j] > offsets[j + 1]) {
+            return NVM_E_FORMAT;
+        }
+    }
+    if (offsets[0] != 0 || offsets[n_in] != 4 * (uint64_t)layer->n) {
+        return NVM_E_FORMAT;
+    }
+    return check_lerp_inverse(layer, n_in, source, offsets,
+                              nvm_arena_at(program, layer->off_weights));
+}
+
 nvm_status nvm_check_tables(const nvm_program *program, const nvm_layer *layer)
 {
     switch (layer->kind) {
@@ -194,6 +257,8 @@ nvm_status nvm_check_tables(const nvm_program *program, const nvm_layer *layer)
         return check_softmax(program, layer);
     case NVM_TABLE2:
         return check_table2(program, layer);
+    case NVM_LERP:
+        return check_lerp(program, layer);
     case NVM_SOFTMAXQ:
         return check_softmaxq(program, layer);
     default:

@@ -67,6 +67,9 @@ void nvm_estimate_full(nvm_node *node)
     case NVM_SOFTMAXQ:
         node->full_ns = n * 3.0f;
         break;
+    case NVM_LERP:
+        node->full_ns = n * 5.0f;
+        break;
     case NVM_TABLE: /* several: a division each to find the one */
         node->full_ns = n * (layer->aux[0] == 1 ? 1.0f : 3.5f);
         break;
@@ -148,6 +151,9 @@ int nvm_prefers_events(const nvm_node *node, size_t received)
     case NVM_SOFTMAXQ:
         ns = (float)count_pixels(node->in[0], layer->out_c) * (float)layer->out_c * 3.0f +
              events * 2.0f;
+        break;
+    case NVM_LERP:
+        ns = events * (4.0f * (float)layer->n / (float)node->in[0]->layer->n) * 7.0f;
         break;
     default:
         ns = events * 2.4f;

@@ -172,6 +172,20 @@ static void naive_pool(const nvm_layer *layer, const int8_t *q, int8_t *out)
     }
 }
 
+static void naive_lerp(const network *net, const nvm_layer *layer, const int8_t *q, int8_t *out)
+{
+    const int32_t *source = (const int32_t *)(const void *)(net->arena + layer->off_table0);
+    const int32_t *weight = (const int32_t *)(const void *)(net->arena + layer->off_scale);
+    for (uint32_t i = 0; i < layer->n; i++) {
+        double sum = 0, unit = (double)(1 << layer->aux[0]);
+        for (uint32_t k = 4 * i; k < 4 * i + 4; k++) {
+            sum += (double)weight[k] * q[source[k]];
+        }
+        double y = layer->aux[1] != 0 && sum < 0 ? ceil(sum / unit - 0.5) : floor(sum / unit + 0.5);
+        out[i] = clamp((int32_t)y, layer->lo, layer->hi);
+    }
+}
+
 static int64_t high(int64_t a, int64_t b)
 {
     return (a * b + (1LL << 30)) >> 31;
@@ -290,6 +304,9 @@ void naive_codes(const network *net, uint32_t index, int8_t *const *codes)
         for (uint32_t i = 0; i < layer->n; i++) {
             out[i] = bytes[(q0[i] + 128) * 256 + q1[i] + 128];
         }
+        break;
+    case NVM_LERP:
+        naive_lerp(net, layer, q0, out);
         break;
     case NVM_SOFTMAXQ:
         naive_softmaxq(net, layer, q0, out);

@@ -169,6 +169,39 @@ static void add_softmaxq(network *net, uint32_t in)
     random_clamp(net, layer);
 }
 
+static void add_lerp(network *net, uint32_t in)
+{
+    uint32_t n_in = net->layers[in].n, filled = 0;
+    shape out = {2, 3, random_channels(net)};
+    nvm_layer *layer = network_add(net, NVM_LERP, out);
+    int32_t *source = malloc(4 * layer->n * sizeof *source);
+    uint32_t *offsets = calloc(n_in + 1, sizeof *offsets);
+    uint32_t *targets = calloc(4 * layer->n, sizeof *targets);
+    layer->n_in = 1;
+    layer->in[0] = in;
+    layer->aux[0] = 22;
+    layer->aux[1] = (uint32_t)random_in(&net->seed, 0, 1);
+    for (uint32_t i = 0; i < 4 * layer->n; i++) {
+        source[i] = random_in(&net->seed, 0, (int32_t)n_in - 1);
+    }
+    for (uint32_t j = 0; j < n_in; j++) {
+        for (uint32_t i = 0; i < 4 * layer->n; i++) {
+            if (source[i] == (int32_t)j) {
+                targets[filled++] = i / 4;
+            }
+        }
+        offsets[j + 1] = filled;
+    }
+    layer->off_table0 = network_put(net, source, 4 * layer->n * sizeof *source);
+    layer->off_scale = network_put_words(net, 4 * layer->n, -(1 << 20), 1 << 21);
+    layer->off_table1 = network_put(net, offsets, (n_in + 1) * sizeof *offsets);
+    layer->off_weights = network_put(net, targets, 4 * layer->n * sizeof *targets);
+    random_clamp(net, layer);
+    free(source);
+    free(offsets);
+    free(targets);
+}
+
 /* An earlier layer with as many codes, or the same one twice. */
 static uint32_t same_size(network *net, uint32_t in)
 {
@@ -278,6 +311,9 @@ uint32_t add_random(network *net, nvm_kind kind, uint32_t in)
         break;
     case NVM_SOFTMAXQ:
         add_softmaxq(net, in);
+        break;
+    case NVM_LERP:
+        add_lerp(net, in);
         break;
     default:
         abort();

@@ -98,6 +98,9 @@ static void shapes(void)
     REFUSED(NVM_SOFTMAX, NVM_E_FORMAT, layer->out_h++);
     REFUSED(NVM_SOFTMAX, NVM_E_FORMAT, layer->out_c = 0);
     REFUSED(NVM_SOFTMAXQ, NVM_E_FORMAT, layer->out_h++);
+    REFUSED(NVM_LERP, NVM_E_RANGE, layer->aux[0] = 31);
+    REFUSED(NVM_LERP, NVM_E_RANGE, layer->aux[1] = 2);
+    REFUSED(NVM_LERP, NVM_E_SIZE, layer->off_scale = (uint32_t)net->len);
     REFUSED(NVM_SOFTMAXQ, NVM_E_FORMAT, layer->out_c = 0);
     REFUSED(NVM_TABLE, NVM_E_RANGE, layer->aux[0] = 0);
     REFUSED(NVM_TABLE, NVM_E_RANGE, layer->aux[1] = 0);
@@ -171,6 +174,9 @@ static void contents(void)
     REFUSED(NVM_MAP, NVM_E_FORMAT, set_word(net, layer->off_weights, layer->n));
     REFUSED(NVM_SOFTMAXQ, NVM_E_RANGE, set_word(net, layer->off_table0, 0x3FFFFFFFu));
     REFUSED(NVM_SOFTMAXQ, NVM_E_RANGE, set_word(net, layer->off_table0 + 4, 0x80000000u));
+    REFUSED(NVM_LERP, NVM_E_RANGE, set_word(net, layer->off_table0, net->layers[0].n));
+    REFUSED(NVM_LERP, NVM_E_FORMAT, set_word(net, layer->off_table1, 1));
+    REFUSED(NVM_LERP, NVM_E_FORMAT, set_word(net, layer->off_weights, layer->n));
 }
 
 static void whole_programs(void)

@@ -10,7 +10,7 @@
 
 static const char *const kind_names[] = {"input", "const",   "dense",   "conv", "dwconv",
                                          "add",   "avgpool", "maxpool", "mean", "map",
-                                         "table", "softmax", "table2", "softmaxq"};
+                                         "table", "softmax", "table2", "softmaxq", "lerp"};
 
 typedef struct trial {
     network *net;
