@@ -254,17 +254,24 @@ def _gather(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
     return operators.Gather(**raw.place, axis=options.Axis())
 
 
-def _resize_nearest(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
-    size = raw.constant(tensors, 1, "sizes")
-    if len(size) != 2:
-        raise raw.error(f"sizes {size}; height and width are needed")
-    options = raw.options(tflite.ResizeNearestNeighborOptions)
-    return operators.ResizeNearestNeighbor(
-        **raw.place,
-        size=(size[0], size[1]),
-        align_corners=bool(options.AlignCorners()),
-        half_pixel_centers=bool(options.HalfPixelCenters()),
-    )
+def _resize(
+    kind: type[operators.ResizeBilinear | operators.ResizeNearestNeighbor], table: type[Any]
+) -> Decoder:
+    """An operator that gives images another size."""
+
+    def decode(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
+        size = raw.constant(tensors, 1, "sizes")
+        if len(size) != 2:
+            raise raw.error(f"sizes {size}; height and width are needed")
+        options = raw.options(table)
+        return kind(
+            **raw.place,
+            size=(size[0], size[1]),
+            align_corners=bool(options.AlignCorners()),
+            half_pixel_centers=bool(options.HalfPixelCenters()),
+        )
+
+    return decode
 
 
 def _slice(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
@@ -407,7 +414,12 @@ DECODERS: dict[int, Entry] = {
     _OP.RELU_0_TO_1: Entry(_plain(operators.Relu0To1), 1, 1),
     _OP.RELU_N1_TO_1: Entry(_plain(operators.ReluN1To1), 1, 1),
     _OP.RESHAPE: Entry(_reshape, 1, 2),
-    _OP.RESIZE_NEAREST_NEIGHBOR: Entry(_resize_nearest, 2, 2),
+    _OP.RESIZE_BILINEAR: Entry(
+        _resize(operators.ResizeBilinear, tflite.ResizeBilinearOptions), 2, 2
+    ),
+    _OP.RESIZE_NEAREST_NEIGHBOR: Entry(
+        _resize(operators.ResizeNearestNeighbor, tflite.ResizeNearestNeighborOptions), 2, 2
+    ),
     _OP.RSQRT: Entry(_plain(operators.Rsqrt), 1, 1),
     _OP.SHAPE: Entry(_plain(operators.ShapeOf), 1, 1),
     _OP.SLICE: Entry(_slice, 3, 3),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cases of the operators that only move codes, and of those that only change a shape."""
+"""Cases of the operators that move codes or interpolate them, or only change a shape."""
 
 from __future__ import annotations
 
@@ -173,6 +173,7 @@ def resizes() -> Iterator[Case]:
         out = (shape[0], *size, shape[3])
         form = (size, *mode)
         yield one("RESIZE_NEAREST_NEIGHBOR", form, shape, out, [size], **mode)
+        yield one("RESIZE_BILINEAR", form, shape, out, [size], **mode)
 
 
 def pads() -> Iterator[Case]:

@@ -9,6 +9,7 @@ from neurovm.arithmetic.binary import BinaryFunction
 from neurovm.arithmetic.codes import Activation, Codes
 from neurovm.arithmetic.errors import NoExactRuleError
 from neurovm.arithmetic.fixed_point import Multipliers, multiplier, multipliers, wrap32
+from neurovm.arithmetic.interpolation import Interpolation
 from neurovm.arithmetic.profiles import InputRounding, LinearOperator, Profile
 from neurovm.arithmetic.requantizers import Kind, Requantizer
 from neurovm.arithmetic.rules import AddRule, CodeMap, FixedSoftmaxRule, SoftmaxRule
@@ -30,6 +31,7 @@ __all__ = [
     "Codes",
     "FixedSoftmaxRule",
     "InputRounding",
+    "Interpolation",
     "Kind",
     "LinearOperator",
     "Multipliers",

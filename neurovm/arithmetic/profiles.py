@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from neurovm.arithmetic.binary import BinaryFunction
 from neurovm.arithmetic.codes import Activation, Codes
+from neurovm.arithmetic.interpolation import Interpolation
 from neurovm.arithmetic.requantizers import Requantizer
 from neurovm.arithmetic.rules import AddRule, CodeMap, FixedSoftmaxRule, SoftmaxRule
 from neurovm.arithmetic.unary import UnaryFunction
@@ -68,6 +69,11 @@ class Profile(Protocol):
 
     def batch_fill(self, x: Codes) -> int:
         """The code with which SPACE_TO_BATCH_ND pads int8 codes x."""
+
+    def interpolation(
+        self, length: int, size: int, *, align_corners: bool, half_pixel_centers: bool
+    ) -> Interpolation:
+        """RESIZE_BILINEAR along one axis, from `length` codes to `size`."""
 
     def average_pool_range(self, out: Codes, activation: Activation) -> tuple[int, int]:
         """Lowest and highest code of AVERAGE_POOL_2D."""

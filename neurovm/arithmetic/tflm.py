@@ -22,6 +22,7 @@ from neurovm.arithmetic.integer_rules import (
     requantizing,
     weight_multipliers,
 )
+from neurovm.arithmetic.interpolation import Interpolation, interpolation_integer
 from neurovm.arithmetic.profiles import InputRounding, LinearOperator
 from neurovm.arithmetic.requantizers import Requantizer
 from neurovm.arithmetic.rules import AddRule, CodeMap, FixedSoftmaxRule
@@ -131,6 +132,13 @@ class Tflm:
         """The code 0, whatever the zero point."""
         del x
         return 0
+
+    def interpolation(
+        self, length: int, size: int, *, align_corners: bool, half_pixel_centers: bool
+    ) -> Interpolation:
+        return interpolation_integer(
+            length, size, align_corners=align_corners, half_pixel_centers=half_pixel_centers
+        )
 
     def average_pool_range(self, out: Codes, activation: Activation) -> tuple[int, int]:
         return range_half_away(activation, out)

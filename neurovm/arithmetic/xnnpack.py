@@ -30,6 +30,7 @@ from neurovm.arithmetic.integer_rules import (
     requantizing,
     weight_multipliers,
 )
+from neurovm.arithmetic.interpolation import Interpolation, interpolation_float
 from neurovm.arithmetic.profiles import InputRounding, LinearOperator
 from neurovm.arithmetic.requantizers import Requantizer
 from neurovm.arithmetic.rules import AddRule, CodeMap, SoftmaxRule
@@ -129,6 +130,13 @@ class Xnnpack:
 
     def batch_fill(self, x: Codes) -> int:
         return x.zero_point
+
+    def interpolation(
+        self, length: int, size: int, *, align_corners: bool, half_pixel_centers: bool
+    ) -> Interpolation:
+        return interpolation_float(
+            length, size, align_corners=align_corners, half_pixel_centers=half_pixel_centers
+        )
 
     def average_pool_range(self, out: Codes, activation: Activation) -> tuple[int, int]:
         """Built-in kernel: bounds round half away from zero."""

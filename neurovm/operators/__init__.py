@@ -22,6 +22,7 @@ from neurovm.operators.elementwise import (
     SquaredDifference,
     Sub,
 )
+from neurovm.operators.interpolation import ResizeBilinear
 from neurovm.operators.layout import ExpandDims, Reshape, ShapeOf, Squeeze
 from neurovm.operators.linear import Conv2D, DepthwiseConv2D, FullyConnected
 from neurovm.operators.movement import (
@@ -107,6 +108,7 @@ __all__ = [
     "Relu6",
     "ReluN1To1",
     "Reshape",
+    "ResizeBilinear",
     "ResizeNearestNeighbor",
     "Rsqrt",
     "ShapeOf",

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from neurovm.operators.builder import Builder, Value
 
 
+MAX_SPREAD = 1 << 26
+"""Codes of an input whose pixels were moved apart."""
+
+
 @register
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransposeConv(Operator):
@@ -49,6 +53,12 @@ class TransposeConv(Operator):
                 f"operator {self.index} ({self.source_name}): weights {w}, strides {self.stride} "
                 f"and size {self.size} do not fit input {x}; (O, kH, kW, C) and (N, H, W, C), "
                 f"strides and windows of 1 to {MAX_WINDOW} are needed"
+            )
+        spread = math.prod((n - 1) * s + 1 for n, s in zip(x[1:3], self.stride, strict=True))
+        if spread * x[3] > MAX_SPREAD:
+            raise ModelError(
+                f"operator {self.index} ({self.source_name}): input {x} moved apart by strides "
+                f"{self.stride} takes {spread * x[3]} codes; {MAX_SPREAD} at most are accepted"
             )
         sizes = [
             axis(n, k, s, 1, self.padding).size

@@ -39,6 +39,8 @@ class Windowed(Protocol):
 
 MAX_WINDOW = 4096
 """Taps, strides and dilations along one axis: of each."""
+MAX_SAMPLES = 512
+"""Samples of a batch: each becomes layers of its own."""
 MAX_EXTENT = 32767
 """From the first to the last tap of one axis, as the kernel's int16 padding holds it."""
 
@@ -130,6 +132,11 @@ def emit_each_sample(
 ) -> None:
     """Emit `layer_of(input)` for the one sample of the input, or for each and join the results."""
     x = builder.tensors[operator.inputs[0]]
+    if x.shape[0] > MAX_SAMPLES:
+        raise ModelError(
+            f"operator {operator.index} ({operator.source_name}): {x.shape[0]} samples; "
+            f"at most {MAX_SAMPLES}, a layer each, are accepted"
+        )
     value, output = builder.value(operator.inputs[0]), operator.outputs[0]
     if x.shape[0] == 1:
         builder.emit(output, layer_of(value))

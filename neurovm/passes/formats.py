@@ -21,6 +21,7 @@ from neurovm.operators import (
     Pad,
     Quantize,
     ReduceMax,
+    ResizeBilinear,
     TransposeConv,
 )
 
@@ -89,7 +90,7 @@ def _check(
             _check_codes(tensors[operator.inputs[1]], (x.dtype,))
         if isinstance(operator, Movement):
             _check_movement(tensors, operator)
-        if isinstance(operator, MaxPool2D | Pad | ReduceMax):
+        if isinstance(operator, MaxPool2D | Pad | ReduceMax | ResizeBilinear):
             _check_equal(x, out)
         if type(operator) in _CHANNEL_AXIS:
             _check_weights(graph, operator)

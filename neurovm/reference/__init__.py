@@ -7,6 +7,7 @@ it judges.
 
 from neurovm.reference import (
     elementwise,
+    interpolation,
     layout,
     linear,
     pooling,
@@ -18,7 +19,17 @@ from neurovm.reference import (
 from neurovm.reference.oracle import run
 from neurovm.reference.rules import RULES
 
-FAMILIES = (elementwise, layout, linear, pooling, quantize, reduction, softmax, unary)
+FAMILIES = (
+    elementwise,
+    interpolation,
+    layout,
+    linear,
+    pooling,
+    quantize,
+    reduction,
+    softmax,
+    unary,
+)
 """One line a family: importing it registers its rules."""
 
 __all__ = ["FAMILIES", "RULES", "run"]

@@ -27,9 +27,9 @@ FAMILIES = {
     "LOG": 4, "LOGISTIC": 10, "MAXIMUM": 7, "MAX_POOL_2D": 3, "MEAN": 9, "MINIMUM": 7, "MUL": 19,
     "NEG": 4, "PAD": 2, "PADCONV": 2, "PADV2": 2, "PRELU": 10, "QUANTIZE": 31, "QUANTIZE_F": 2,
     "REDUCE_MAX": 6, "REDUCE_MIN": 6, "RELU": 9, "RELU6": 9, "RELU_0_TO_1": 4, "RELU_N1_TO_1": 6,
-    "RESIZE_NN": 6, "RSQRT": 4, "S2D": 2, "SOFTMAX": 12, "SPLIT": 2, "SQRT": 4,
-    "SQUARED_DIFFERENCE": 13, "STRIDED_SLICE": 2, "SUB": 17, "SUM": 9, "TANH": 10, "TRANSPOSE": 2,
-    "chain": 40,
+    "RESIZE_BILINEAR": 6, "RESIZE_NN": 6, "RSQRT": 4, "S2D": 2, "SOFTMAX": 12, "SPLIT": 2,
+    "SQRT": 4, "SQUARED_DIFFERENCE": 13, "STRIDED_SLICE": 2, "SUB": 17, "SUM": 9, "TANH": 10,
+    "TRANSPOSE": 2, "chain": 40,
 }  # fmt: skip
 
 TFLM = {"LIN": 82, "QUANTIZE": 26, "chain": 40, "MUL": 18} | dict.fromkeys(
