@@ -23,6 +23,7 @@ COMMANDS = {
     "top": "neurovm.cli.ps",
     "logs": "neurovm.cli.logs",
     "tap": "neurovm.cli.tap",
+    "init": "neurovm.cli.init",
     "record": "neurovm.cli.record",
     "replay": "neurovm.cli.record",
     "stop": "neurovm.cli.lifecycle",

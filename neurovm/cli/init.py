@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`neurovm init`: what a broker's topics carry, and a first VM file for them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from neurovm import recording
+from neurovm.cli import child, deployment, draft, models, options, patterns, show
+from neurovm.cli.exits import CannotCreateError, Exit
+from neurovm.cli.record import broker_arguments, broker_options
+from neurovm.cli.survey import Field, Survey, Topic
+
+if TYPE_CHECKING:
+    from neurovm.cli.draft import Draft
+    from neurovm.cli.patterns import Pattern
+    from neurovm.description import TensorInfo
+
+MAX_BYTES = "256MB"
+MOST_ROWS = 40
+CHECK_S = 60.0
+
+
+@click.command()
+@click.option("--listen", "server", metavar="URL", help="The broker: mqtt://HOST[:PORT] or mqtts.")
+@click.option("--from", "file", type=options.FILE, metavar="FILE", help="Or a recording.")
+@broker_options
+@click.option(
+    "--topic", "topics", multiple=True, metavar="FILTER", help="Only this MQTT filter. [default: #]"
+)
+@click.option(
+    "--for", "duration", default="30s", show_default=True, metavar="TIME", help="Listen so long."
+)
+@click.option("--model", type=options.FILE, metavar="FILE", help="A .nvm or .tflite to fit.")
+@click.option(
+    "--draft", "target", type=options.FILE, metavar="FILE", help="Write the VM file here."
+)
+@click.option("--force", is_flag=True, help="Overwrite it.")
+@options.output()
+@options.quiet
+@click.pass_context
+def init(
+    ctx: click.Context,
+    server: str | None,
+    file: Path | None,
+    username: str | None,
+    password_file: str | None,
+    ca_file: str | None,
+    topics: tuple[str, ...],
+    duration: str,
+    model: Path | None,
+    target: Path | None,
+    form: str,
+    *,
+    force: bool,
+    quiet: bool,
+) -> None:
+    """Listen to a broker, show what is published, and draft a VM file for it.
+
+    Levels of topics that vary become {stream} and {element}. With --model the elements are filled
+    in where their number fits, and what is missing is said; then `neurovmd check` judges the
+    draft. Nothing is kept but the draft.
+
+    \b
+    Examples:
+      neurovm init --listen mqtt://broker --for 1min
+      neurovm init --listen mqtt://broker --topic 'plant/#' --model pump.nvm --draft vm.d/pump.yaml
+      neurovm init --from seen.jsonl -o json
+    """
+    if (server is None) == (file is None):
+        raise click.UsageError("one of --listen and --from is needed")
+    if target is not None and target.exists() and not force:
+        raise CannotCreateError(f"{target}: exists; --force overwrites it")
+    inputs = _inputs(model, quiet=quiet)
+    survey, code = Survey(), int(Exit.OK)
+    if file is not None:
+        with file.open("rb") as stream:
+            for message in recording.read(stream, str(file)):
+                survey.hear(message)
+    else:
+        where = broker_arguments(str(server), username, password_file, ca_file)
+        where += [part for topic in topics for part in ("--topic", topic)]
+        code = listen(survey, [*where, "--for", duration])
+    if code:
+        ctx.exit(code)
+    found = patterns.find(survey.by_messages())
+    named = None if model is None else str(model.absolute())
+    heard = f"{survey.messages:,} messages on {len(survey.topics):,} topics"
+    drafted = draft.write(found, heard, named, inputs)
+    _show(form, survey, found, drafted)
+    if drafted is None:
+        show.remark("nothing to draft from: no payload held numbers", quiet=quiet)
+        ctx.exit(Exit.OK if target is None else Exit.DATA)
+    elif target is not None:
+        _write(target, drafted.text)
+    if model is not None:
+        ctx.exit(_check(drafted, quiet=quiet))
+
+
+def listen(survey: Survey, arguments: list[str]) -> int:
+    """Let a child listen and survey what it writes; its exit code."""
+    bounds = ["--max-bytes", MAX_BYTES]
+    with child.running("listen", *arguments, *bounds, stdout=subprocess.PIPE) as process:
+        if process.stdout is not None:
+            for message in recording.read(process.stdout, "the broker"):
+                survey.hear(message)
+        return process.wait()
+
+
+def _inputs(model: Path | None, *, quiet: bool) -> tuple[TensorInfo, ...]:
+    if model is None:
+        return ()
+    with models.open_model(model, quiet=quiet) as opened:
+        return opened.inputs
+
+
+def _show(form: str, survey: Survey, found: Sequence[Pattern], drafted: Draft | None) -> None:
+    topics = survey.by_messages()
+    data: dict[str, Any] = {
+        "messages": survey.messages,
+        "beyond": survey.beyond,
+        "topics": [topic.as_json() for topic in topics],
+        "patterns": [
+            {
+                "topic": each.topic(draft.roles(each, None)),
+                "payload": each.reading.form,
+                "field": each.reading.path,
+                "topics": each.topics,
+                "messages": each.messages,
+                "range": [each.low, each.high],
+            }
+            for each in found
+        ],
+        "draft": None if drafted is None else drafted.text,
+        "missing": [] if drafted is None else drafted.missing,
+    }
+    if show.data(form, data):
+        return
+    show.table(
+        ["topic", "messages", "per s", "bytes", "payload", "numbers"],
+        [_row(topic) for topic in topics[:MOST_ROWS]],
+        left=["topic", "bytes", "payload", "numbers"],
+        whole=["bytes", "payload"],
+    )
+    if len(topics) > MOST_ROWS:
+        click.echo(f"and {len(topics) - MOST_ROWS:,} more topics (-o json lists them)")
+    if survey.beyond:
+        click.echo(f"{survey.beyond:,} messages on further topics were not looked at")
+    if drafted is not None:
+        click.echo(f"\n{drafted.text}", nl=False)
+
+
+def _row(topic: Topic) -> list[object]:
+    rate = topic.rate_hz
+    sizes = sorted({topic.least_bytes, topic.most_bytes})
+    numbers = "; ".join(map(_numbers, topic.fields.values()))
+    return [
+        draft.clean(topic.name),
+        topic.messages,
+        None if rate is None else f"{rate:.3g}",
+        "…".join(map(str, sizes)),
+        ", ".join(topic.kinds),
+        draft.clean(numbers)[:160] or "-",
+    ]
+
+
+def _numbers(found: Field) -> str:
+    many = f"[{found.most}]" if found.is_list else ""
+    return f"{found.path or 'all'}{many} {found.low:.4g}…{found.high:.4g}"
+
+
+def _write(target: Path, text: str) -> None:
+    try:
+        with recording.create(target) as out:
+            out.write(text.encode())
+    except OSError as error:
+        raise CannotCreateError(f"{target}: cannot be written: {error.strerror}") from None
+
+
+def _check(drafted: Draft | None, *, quiet: bool) -> int:
+    """What `neurovmd check` says of a draft, and what it lacks."""
+    if drafted is None:
+        return Exit.OK
+    for missing in drafted.missing:
+        show.remark(f"missing: {missing}", quiet=quiet)
+    with tempfile.TemporaryDirectory(prefix="neurovm-") as place:
+        folder = Path(place)
+        config = deployment.write(folder, "draft", {}, {})
+        (folder / "vm.d/draft.yaml").write_text(drafted.text, encoding="utf-8")
+        ran = subprocess.run(
+            deployment.daemon_command("check", "--json", "--config", str(config)),
+            capture_output=True,
+            env=deployment.daemon_environment(),
+            timeout=CHECK_S,
+            check=False,
+        )
+    errors = json.loads(ran.stdout)["errors"]
+    for error in errors:
+        show.remark(f"{error['key']}: found {error['found']}; {error['accepted']}", quiet=False)
+    if not errors:
+        show.remark("neurovmd check accepts the draft", quiet=quiet)
+    return Exit.CONFIG if errors else Exit.OK

@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`neurovm init`: what is published, and a draft that the daemon accepts."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from benchmarks.rig import Client, Mosquitto, find_mosquitto
+from neurovm.cli import draft, patterns, survey
+from neurovm.cli.exits import Exit
+from neurovm.description import TensorInfo
+from neurovm.recording import Recorded
+from neurovmd import __main__ as daemon
+from neurovmd import config, once
+
+Run = Callable[..., Any]
+
+
+def heard(messages: dict[str, list[bytes | str]]) -> survey.Survey:
+    """A survey of these payloads by topic, one a second."""
+    found = survey.Survey()
+    for topic, payloads in messages.items():
+        for at, payload in enumerate(payloads):
+            data = payload.encode() if isinstance(payload, str) else payload
+            found.hear(Recorded(1, at * 1_000_000, topic, data, len(data)))
+    return found
+
+
+def tensor(size: int, dtype: str) -> TensorInfo:
+    return TensorInfo(name="x", shape=(1, size), dtype=dtype, scale=0.5, zero_point=0)
+
+
+def drafted(
+    messages: dict[str, list[bytes | str]], size: int | None = None, dtype: str = "float32"
+) -> draft.Draft:
+    found = patterns.find(heard(messages).by_messages())
+    inputs = () if size is None else (tensor(size, dtype),)
+    made = draft.write(found, "some messages", None if size is None else "m.nvm", inputs)
+    assert made is not None
+    return made
+
+
+def topics(messages: dict[str, list[bytes | str]]) -> list[str]:
+    found = patterns.find(heard(messages).by_messages())
+    return [each.topic(draft.roles(each, None)) for each in found]
+
+
+def plant(streams: int, elements: list[str]) -> dict[str, list[bytes | str]]:
+    return {
+        f"plant/p{n}/sensor/{name}": ['{"value": 1.5}', '{"value": -2}']
+        for n in range(streams)
+        for name in elements
+    }
+
+
+def test_a_survey_knows_kinds_ranges_and_rates() -> None:
+    found = heard(
+        {
+            "a": ["1", "-2.5", "true"],
+            "b": ['{"v": {"x": 1}, "list": [1, 2, 3], "s": "?"}'],
+            "c": [b"\x00\xff", b"\x01\xfe"],
+            "d": ["hello", ""],
+            "e": ["null", "[1, null]"],
+        }
+    )
+    a, b, c, d, e = (found.topics[name] for name in "abcde")
+    assert a.kinds == {"number": 3}
+    assert (a.fields["", False].low, a.fields["", False].high) == (-2.5, 1.0)
+    assert a.rate_hz == pytest.approx(1.0)
+    assert b.rate_hz is None
+    assert sorted(b.fields) == [("list", True), ("v.x", False)]
+    assert (c.kinds, c.least_bytes, c.most_bytes) == ({"binary": 2}, 2, 2)
+    assert d.kinds == {"text": 1, "empty": 1}
+    assert e.kinds == {"json": 1, "list": 1}
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        (plant(2, ["flow", "pressure"]), ["plant/{stream}/sensor/{element}"]),
+        (plant(1, ["flow", "pressure"]), ["plant/p0/sensor/{element}"]),
+        ({"plant/p1/flow": ["1"], "plant/p2/flow": ["1"]}, ["plant/{stream}/flow"]),
+        ({"a/x": ["[1, 2]"], "a/y": ["[1, 2]"]}, ["a/{stream}"]),
+        ({"a/x": ["[1, 2]"], "a/y": ["[1, 2, 3]"]}, ["a/x", "a/y"]),
+        (
+            {**plant(2, ["flow"]), "home/kitchen/light/state": ['{"value": 1}']},
+            ["plant/{stream}/sensor/flow", "home/kitchen/light/state"],
+        ),
+        ({"neurovm/box/vm/result/p": ["1"], "neurovm/box/info": ['{"a": 1}']}, []),
+        ({"a/{b}": ["1"], "c\nd": ["2"], "x" * 513: ["3"], "/".join("a" * 17): ["4"]}, []),
+        ({"a": ["text"], "b": [b"\xff", b"\xff\xff"]}, []),
+    ],
+)
+def test_levels_that_vary_are_generalised(
+    messages: dict[str, list[bytes | str]], expected: list[str]
+) -> None:
+    assert topics(messages) == expected
+
+
+def test_clocks_and_counters_are_no_sensors() -> None:
+    (pattern,) = patterns.find(
+        heard({"a": ['{"ts": 1760000000, "seq": 4, "temp": 21, "hum": 40}']}).by_messages()
+    )
+    assert pattern.reading == patterns.Reading("object", "", names=("hum", "temp"))
+
+
+def test_elements_are_filled_where_their_number_fits() -> None:
+    made = drafted(plant(2, ["s10", "s2"]), 2)
+    assert made.missing == []
+    assert "      elements: [s2, s10]" in made.text
+    assert drafted(plant(2, ["0", "1"]), 2).entries[0].elements is None
+    less = drafted(plant(2, ["s10", "s2"]), 3)
+    assert less.missing == ["input 0: 2 of 3 elements heard"]
+    assert "      # elements: [s2, s10]" in less.text
+    assert drafted({"a": ["[1, 2]"]}, 3).missing == ["input 0: lists of 2 heard, 3 values needed"]
+    assert drafted({"a": [b"\xff" * 4]}, 4, "uint8").entries[0].dtype == "uint8"
+    assert drafted({"a": [b"\xff" * 16]}, 4, "uint8").entries[0].dtype == "float32"
+
+
+def test_a_model_chooses_among_patterns() -> None:
+    busy = {"noise/x": ["[1, 2, 3]"] * 9}
+    made = drafted({**busy, **plant(3, ["flow", "level"])}, 2)
+    assert made.entries[0].topic == "plant/{stream}/sensor/{element}"
+    assert "#   noise/x: a list of 3 numbers, 1 to 3; 1 topics, 9 messages" in made.text
+    # Three things, two names each: with three inputs the things are the elements.
+    assert drafted(plant(3, ["a", "b"]), 3).entries[0].topic == "plant/{element}/sensor/{stream}"
+
+
+HOSTILE = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(
+        st.lists(HOSTILE, min_size=1, max_size=4).map("/".join),
+        st.one_of(
+            st.binary(max_size=16),
+            st.recursive(
+                st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), HOSTILE),
+                lambda inner: (
+                    st.lists(inner, max_size=3) | st.dictionaries(HOSTILE, inner, max_size=3)
+                ),
+                max_leaves=8,
+            ).map(lambda value: json.dumps(value).encode()),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_any_draft_is_a_right_vm_file(
+    tmp_path: Path, bundle: Path, messages: dict[str, bytes]
+) -> None:
+    """Whatever is published: no crash, and a file that the daemon accepts with a model."""
+    found = heard({topic.translate({43: 45, 35: 45}): [p] for topic, p in messages.items()})
+    some = patterns.find(found.by_messages())
+    made = draft.write(some, "some messages", None)
+    if made is None:
+        assert some == []
+        return
+    (tmp_path / "vm.d").mkdir(exist_ok=True)
+    text = made.text.replace(draft.PLACEHOLDER, str(bundle))
+    (tmp_path / "vm.d/draft.yaml").write_text(text)
+    main = tmp_path / "neurovmd.yaml"
+    main.write_text("node: box\nvm_dir: vm.d\n")
+    where = config.load(main, environ={})
+    first = next(topic for topic in found.topics if _matches(where, topic))
+    assert (
+        once.run(
+            where,
+            io.BytesIO(json.dumps({"topic": first, "payload": "1"}).encode()),
+            "sample",
+            lambda _: None,
+            lambda _: None,
+        ).unheard
+        == 0
+    )
+
+
+def _matches(where: config.Settings, topic: str) -> bool:
+    from neurovmd import topics as levels
+
+    source = where.deployments[0].vm.inputs[0]
+    return levels.parse_input(source.topic).matches(topic.split("/"))
+
+
+def test_the_survey_is_bounded() -> None:
+    found = survey.Survey()
+    for number in range(survey.MAX_TOPICS + 50):
+        found.hear(Recorded(1, number, f"flood/{number}", b"1", 1))
+    many = {f"k{n}": n for n in range(1000)}
+    deep = "[" * 2000 + "]" * 2000
+    for payload in (json.dumps(many), deep, '{"a":' * 500 + "1" + "}" * 500, "9" * 5000):
+        found.hear(Recorded(1, 1, "flood/0", payload.encode(), len(payload)))
+    assert len(found.topics) == survey.MAX_TOPICS
+    assert found.beyond == 50
+    assert len(found.topics["flood/0"].fields) <= survey.MAX_FIELDS
+    (pattern,) = patterns.find(found.by_messages())
+    assert pattern.topics == survey.MAX_TOPICS
+    made = draft.write([pattern], "a flood", None)
+    assert made is not None
+    assert len(made.text) < 256 * 1024
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Path:
+    """A recording of 64 elements on two streams."""
+    file = tmp_path / "seen.jsonl"
+    lines = [
+        {"t_us": n, "topic": f"plant/{stream}/sensor/{n}", "payload": '{"value": 1}'}
+        for stream in "pq"
+        for n in range(64)
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return file
+
+
+def test_a_draft_for_a_model_is_accepted_and_hears(
+    run: Run, sample: Path, bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "vm.d").mkdir()
+    target = tmp_path / "vm.d/digits.yaml"
+    ran = run("init", "--from", sample, "--model", bundle, "--draft", target)
+    assert ran.code == Exit.OK, ran.err
+    assert "neurovmd check accepts the draft" in ran.err
+    assert "plant/p/sensor/0" in ran.out
+    (tmp_path / "neurovmd.yaml").write_text("node: box\nvm_dir: vm.d\n")
+    assert daemon.main(["check", "--config", str(tmp_path / "neurovmd.yaml")]) == 0
+    where = config.load(tmp_path / "neurovmd.yaml", environ={})
+    with sample.open("rb") as stream:
+        tally = once.run(where, stream, "seen", lambda _: None, lambda _: None)
+    # `wait_for: all`: each stream answers once its 64 elements are there.
+    assert (tally.messages, tally.dropped, tally.unheard, tally.results) == (128, 0, 0, 2)
+    again = run("init", "--from", sample, "--draft", target)
+    assert (again.code, "--force" in again.err) == (Exit.CANNOT_CREATE, True)
+
+
+def test_what_is_missing_is_said(run: Run, sample: Path, bundle: Path, tmp_path: Path) -> None:
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join(sample.read_text().splitlines(keepends=True)[:60]))
+    ran = run("init", "--from", few, "--model", bundle, "-o", "json")
+    assert ran.code == Exit.OK
+    data = json.loads(ran.out)
+    assert data["missing"] == ["input 0: 60 of 64 elements heard (by number)"]
+    assert "missing: input 0: 60 of 64" in ran.err
+    assert data["patterns"][0]["topic"] == "plant/p/sensor/{element}"
+    assert data["topics"][0]["fields"] == [{"path": "value", "range": [1.0, 1.0]}]
+
+
+def test_nothing_to_draft_from(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "seen.jsonl"
+    file.write_text('{"topic": "a\\u001b[2J", "payload": "hello"}\n')
+    ran = run("init", "--from", file)
+    assert ran.code == Exit.OK
+    assert "nothing to draft from" in ran.err
+    assert "\x1b" not in ran.out
+    assert run("init", "--from", file, "--draft", tmp_path / "x.yaml").code == Exit.DATA
+    assert not (tmp_path / "x.yaml").exists()
+    assert run("init").code == Exit.USAGE
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    if find_mosquitto() is None:
+        pytest.skip("mosquitto is not installed (`make test` installs it)")
+    server = Mosquitto(tmp_path / "broker", autosave=False)
+    server.start()
+    yield server
+    server.kill()
+
+
+def test_init_listens_to_a_broker(broker: Mosquitto, spawn: Run) -> None:
+    """A publisher that goes on until the command has heard enough."""
+    client = Client(broker.port)
+    ended = threading.Event()
+
+    def publish() -> None:
+        while not ended.wait(0.005):
+            for stream in "pq":
+                for element in ("flow", "pressure", "level"):
+                    client.publish(f"plant/{stream}/sensor/{element}", '{"value": 7}', qos=0)
+            client.publish("junk", b"\xff\x00", qos=0)
+
+    publisher = threading.Thread(target=publish)
+    publisher.start()
+    try:
+        url = f"mqtt://127.0.0.1:{broker.port}"
+        ran = spawn("init", "--listen", url, "--for", "1s", "-o", "json")
+    finally:
+        ended.set()
+        publisher.join()
+        client.close()
+    assert ran.returncode == 0, ran.stderr
+    data = json.loads(ran.stdout)
+    assert {each["topic"] for each in data["topics"]} >= {"junk", "plant/p/sensor/flow"}
+    assert data["topics"][0]["rate_hz"] > 1
+    assert data["patterns"][0]["topic"] == "plant/{stream}/sensor/{element}"
+    assert "elements: [flow, level, pressure]" in data["draft"]
+
+
+def test_init_says_when_no_broker_answers(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neurovm.cli.init.listen", lambda *_: int(Exit.UNAVAILABLE))
+    assert run("init", "--listen", "mqtt://127.0.0.1:1").code == Exit.UNAVAILABLE
