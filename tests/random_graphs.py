@@ -16,18 +16,35 @@ from hypothesis import strategies as st
 
 from neurovm.graph import Graph, Quantization, Source, Tensor
 from neurovm.operators import (
+    Abs,
     Add,
     AveragePool2D,
+    Concatenation,
     Conv2D,
     DepthwiseConv2D,
+    Elu,
     FullyConnected,
+    Gather,
+    HardSwish,
+    Logistic,
+    Maximum,
     MaxPool2D,
     Mean,
+    Mul,
     Operator,
     Pad,
     Quantize,
+    ReduceMax,
+    ReduceMin,
+    Relu,
     Reshape,
+    ResizeBilinear,
+    ResizeNearestNeighbor,
     Softmax,
+    SquaredDifference,
+    Sub,
+    Tanh,
+    Transpose,
 )
 
 MOST_CODES = 600
@@ -229,8 +246,65 @@ def quantize(d: Drawing) -> None:
     d.append(Quantize, (d.value,), d.tensors[d.value].scale * d.pick(0.5, 1.0, 1.9, 300.0))
 
 
-FLAT = (fully_connected, add, mean, reshape, softmax, quantize, pad)
-IMAGE = (*FLAT, conv, conv, depthwise, average_pool, max_pool)
+def unary(d: Drawing) -> None:
+    kind = d.pick(Abs, Elu, HardSwish, Logistic, Relu, Tanh)
+    d.append(kind, (d.value,), d.tensors[d.value].scale * d.pick(0.5, 1.0, 1.3))
+
+
+def binary(d: Drawing) -> None:
+    """With itself, an earlier value, or a constant that is broadcast."""
+    kind = d.pick(Mul, Mul, Sub, Maximum, SquaredDifference)
+    same = [
+        i
+        for i, t in enumerate(d.tensors)
+        if t.data is None and t.shape == d.shape and t.dtype == "int8"
+    ]
+    other = d.pick(*same)
+    if d.pick(True, False):
+        shape = d.pick(d.shape, (1,) * len(d.shape), (d.shape[-1],))
+        data = d.rng.integers(-128, 128, shape).astype(np.int8)
+        other = d.constant(data, (d.tensors[d.value].scale,))
+    factor = d.tensors[other].scale * 40 if kind in (Mul, SquaredDifference) else 1.0
+    d.append(kind, (d.value, other), d.tensors[d.value].scale * factor)
+
+
+def move(d: Drawing) -> None:
+    """Codes to other places: turned, joined, or strided backwards."""
+    tensor = d.tensors[d.value]
+    same = {"zero": tensor.zero_point}
+    order = d.draw(st.permutations(range(len(d.shape))))
+    axis = d.small(0, len(d.shape) - 1)
+    kind, inputs, attributes = d.pick(
+        (Transpose, (d.value,), {"order": tuple(order)}),
+        (Concatenation, (d.value, d.value), {"axis": axis}),
+        (Gather, (d.value, _reversed_index(d, axis)), {"axis": axis}),
+    )
+    d.append(kind, inputs, tensor.scale, **attributes, **same)
+
+
+def _reversed_index(d: Drawing, axis: int) -> int:
+    return d.constant(np.arange(d.shape[axis], dtype=np.int32)[::-1].copy(), (1.0,))
+
+
+def resize(d: Drawing) -> None:
+    tensor = d.tensors[d.value]
+    kind = d.pick(ResizeBilinear, ResizeNearestNeighbor)
+    size = (d.small(1, 7), d.small(1, 7))
+    mode = d.pick({}, {"align_corners": True}, {"half_pixel_centers": True})
+    d.append(kind, (d.value,), tensor.scale, zero=tensor.zero_point, size=size, **mode)
+
+
+def extreme(d: Drawing) -> None:
+    tensor = d.tensors[d.value]
+    axes = tuple(sorted({d.small(0, len(d.shape) - 1), len(d.shape) - 1}))
+    kind, keep = d.pick(ReduceMax, ReduceMin), d.pick(True, False)
+    d.append(kind, (d.value,), tensor.scale, zero=tensor.zero_point, axes=axes, keep_dims=keep)
+
+
+FLAT = (
+    fully_connected, add, mean, reshape, softmax, quantize, pad, unary, binary, binary, move,
+)  # fmt: skip
+IMAGE = (*FLAT, conv, conv, depthwise, average_pool, max_pool, resize, extreme)
 
 
 def _open(d: Drawing, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -261,7 +335,7 @@ def graphs(draw: st.DrawFn, most_operators: int = 5) -> Graph:
     for _ in range(d.small(1, most_operators)):
         fitting = IMAGE if len(d.shape) == 4 else FLAT
         if len(d.shape) < 2:
-            fitting = (fully_connected, add, quantize)
+            fitting = (fully_connected, add, quantize, unary, binary)
         before = len(d.tensors), len(d.operators), d.value
         d.pick(*fitting)(d)
         if math.prod(d.shape) > MOST_CODES:
