@@ -14,6 +14,7 @@ import msgspec
 from neurovm.errors import ConfigError, NeurovmError
 from neurovm.version import __version__
 from neurovmd import arguments
+from neurovmd.layers import Source
 
 EXIT_OK, EXIT_WARNINGS, EXIT_USAGE, EXIT_CANNOT_CREATE, EXIT_CONFIG = 0, 1, 64, 73, 78
 
@@ -23,8 +24,10 @@ come in over MQTT, results leave over MQTT, the box stays below its power limit.
 """
 EPILOG = """\
 configuration:
-  /etc/neurovmd/neurovmd.yaml, then conf.d/*.yaml beside it (later wins), then the environment:
-  NEUROVMD__MQTT__SERVER=mqtt://broker sets mqtt.server. One file for each VM in vm_dir:
+  /usr/lib/neurovmd, /etc/neurovmd, /run/neurovmd (later wins): neurovmd.yaml, conf.d/*.yaml,
+  nodes/NODE.yaml; then the environment: NEUROVMD__MQTT__SERVER=mqtt://broker sets mqtt.server.
+  ${node}, ${serial}, ${env:NAME}, ${file:PATH}, ${credential:NAME} stand for what they name.
+  One file for each VM in vm.d (or vm_dir):
 
     model: pump.tflite
     inputs:
@@ -37,9 +40,10 @@ examples:
   neurovmd check                          is the configuration right? (exit code 78 if not)
   neurovmd config                         what is in effect, with all defaults
   neurovmd once < sample.jsonl            recorded messages through the VMs, without a broker
+  neurovmd config show --origin           ... and which file and line says so
   neurovmd --config ./neurovmd.yaml       run in the foreground with this configuration
 
-signals: TERM, INT end it after draining (at most 10 s). Exit codes: 0 ended as asked,
+signals: TERM, INT end it after draining (at most 10 s), HUP reloads. Exit codes: 0 ended as asked,
 64 wrong usage, 73 another daemon holds the control socket, 78 wrong configuration.
 """
 
@@ -65,6 +69,21 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--quiet", action="store_true", help="say nothing when all is well")
     check.add_argument("--warnings-as-errors", action="store_true", help="exit 1 on warnings")
     config = commands.add_parser("config", help="print the configuration in effect")
+    config.add_argument("show", nargs="?", choices=["show"], help="the same")
+    form = config.add_mutually_exclusive_group()
+    for name, text in (
+        ("effective", "every key with its value (what is shown without an option)"),
+        ("diff", "what is not the default, with file and line"),
+        ("origin", "every value with the file and line that says so"),
+    ):
+        form.add_argument(
+            f"--{name}",
+            dest="form",
+            action="store_const",
+            const=name,
+            default="effective",
+            help=text,
+        )
     for command in (check, config, *arguments.add(commands)):
         # The same option after the command must not overwrite one given before it.
         _config_option(command, default=argparse.SUPPRESS)
@@ -79,6 +98,21 @@ def _config_option(command: argparse.ArgumentParser, default: object) -> None:
         default=default,
         help="the main configuration file (default: the service's or your own)",
     )
+    command.add_argument(
+        "--layer",
+        metavar="FOLDER",
+        type=Path,
+        action="append",
+        default=default,
+        dest="layers",
+        help="read this folder in place of the usual ones; again for one above it",
+    )
+
+
+def _source(options: argparse.Namespace) -> Source:
+    if options.layers and options.config:
+        parser().error("--config and --layer exclude each other")
+    return Source(options.config, tuple(options.layers or ()))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -92,22 +126,23 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "check":
             return _check(options)
         if options.command == "config":
-            return _config(options.config)
+            return _config(options)
         if options.command is not None:
             from neurovmd import messages
 
             return messages.main(options)
-        return _run(options.config)
+        return _run(_source(options))
     except ConfigError as error:
         print(f"neurovmd: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_CONFIG
 
 
-def _run(file: Path | None) -> int:
+def _run(source: Source) -> int:
     from neurovmd import config, log
     from neurovmd.control import Occupied
 
-    settings = config.load(file)
+    settings = config.load(source)
+    log.hide(settings.secrets())
     log.set_level(settings.config.log_level)
     from neurovmd.notify import Notifier
     from neurovmd.supervisor import Supervisor
@@ -123,7 +158,7 @@ def _check(options: argparse.Namespace) -> int:
     from neurovmd import check
 
     try:
-        report = check.examine(options.config)
+        report = check.examine(_source(options))
     except ConfigError as error:
         report = check.Report(errors=[error])
     if options.json:
@@ -136,18 +171,15 @@ def _check(options: argparse.Namespace) -> int:
     return EXIT_WARNINGS if report.warnings and options.warnings_as_errors else EXIT_OK
 
 
-def _config(file: Path | None) -> int:
-    import yaml
+def _config(options: argparse.Namespace) -> int:
+    from neurovmd import config, show
 
-    from neurovmd import config
-
-    settings = config.load(file)
-    shown = {
-        **msgspec.to_builtins(settings.config),
-        "node": settings.node,
-        "vms": {vm.name: msgspec.to_builtins(vm.vm) for vm in settings.deployments},
+    write = {
+        "effective": show.write_effective,
+        "diff": show.write_diff,
+        "origin": show.write_origin,
     }
-    yaml.safe_dump(shown, sys.stdout, sort_keys=False, allow_unicode=True)
+    write[options.form](config.load(_source(options)), sys.stdout)
     return EXIT_OK
 
 

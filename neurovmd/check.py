@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from neurovm.errors import ConfigError, NeurovmError
-from neurovmd import config, sandbox
+from neurovmd import config, models, sandbox
 from neurovmd.config import Deployment, Settings
+from neurovmd.layers import Source
 from neurovmd.mapping import Inputs, MappingError
 
 
@@ -51,7 +52,7 @@ class Report:
         return said
 
 
-def examine(file: Path | None) -> Report:
+def examine(file: Path | Source | None) -> Report:
     """Judge all files; ConfigError where the main file itself is wrong."""
     settings, errors = config.examine(file)
     report = Report(settings, errors)
@@ -77,9 +78,10 @@ def _examine_capabilities(deployment: Deployment, report: Report) -> None:
 def _examine_model(deployment: Deployment, settings: Settings, report: Report) -> None:
     """A bundle is opened and its inputs are compared; a .tflite must be there to be converted."""
     where = str(deployment.file)
-    if not os.access(deployment.model, os.R_OK):
-        found = f"{deployment.model}, which cannot be read"
-        report.errors.append(ConfigError(where, "model", found, "a model file"))
+    try:
+        models.verify(deployment.vm.model, deployment.model, where)
+    except ConfigError as error:
+        report.errors.append(error)
         return
     if deployment.model.suffix != ".nvm":
         return
@@ -89,6 +91,7 @@ def _examine_model(deployment: Deployment, settings: Settings, report: Report) -
         with neurovm.load(deployment.model, check="sha256") as model:
             Inputs(deployment.vm, settings.names(deployment.name), model)
     except MappingError as error:
-        report.errors.append(ConfigError(where, error.key, error.found, error.accepted))
+        wrong = ConfigError(where, error.key, error.found, error.accepted)
+        report.errors.append(config.discreet(wrong, deployment.origins.expansion))
     except (NeurovmError, OSError, ValueError) as error:
         report.errors.append(ConfigError(where, "model", str(error), "an undamaged model file"))

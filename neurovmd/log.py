@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -23,6 +24,7 @@ _PLAIN = re.compile(r"[^\s\"\\=\x00-\x1f\x7f]+\Z")
 class _State:
     level: int = LEVELS.index("info")
     context: str = ""
+    hidden: tuple[str, ...] = ()
 
 
 _state = _State()
@@ -30,6 +32,12 @@ _state = _State()
 
 def set_level(level: str) -> None:
     _state.level = LEVELS.index(level)
+
+
+def hide(secrets: Iterable[str]) -> None:
+    """Texts that no later line of this process may hold: `…` stands for them."""
+    # A shorter one would take the letters out of every word, and is no secret.
+    _state.hidden = tuple(sorted((text for text in secrets if len(text) > 3), key=len)[::-1])
 
 
 def set_context(**fields: object) -> None:
@@ -73,4 +81,6 @@ def _value(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     text = str(value)
+    for secret in _state.hidden:
+        text = text.replace(secret, "…")
     return text if _PLAIN.match(text) else msgspec.json.encode(text).decode()

@@ -16,13 +16,18 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
-    """`config_file` is read when no other is named; the rest are the configuration's defaults."""
+    """`config_file` is read when no other is named; the rest are the configuration's defaults.
+
+    `vendor` and `runtime` are the layers below and above the folder of `config_file`, if any.
+    """
 
     config_file: Path
     vm_dir: Path
     cache_dir: Path
     state_dir: Path
     socket: Path
+    vendor: Path | None = None
+    runtime: Path | None = None
 
 
 SYSTEM = Places(
@@ -31,6 +36,8 @@ SYSTEM = Places(
     cache_dir=Path("/var/cache/neurovmd"),
     state_dir=Path("/var/lib/neurovmd"),
     socket=Path("/run/neurovmd/neurovmd.sock"),
+    vendor=Path("/usr/lib/neurovmd"),
+    runtime=Path("/run/neurovmd"),
 )
 
 
@@ -47,6 +54,8 @@ def find(environ: Mapping[str, str], uid: int, home: Path) -> Places:
         cache_dir=_first(environ, "CACHE_DIRECTORY", base.cache_dir),
         state_dir=_first(environ, "STATE_DIRECTORY", base.state_dir),
         socket=_within(environ, "RUNTIME_DIRECTORY", base.socket),
+        vendor=base.vendor,
+        runtime=base.runtime and _first(environ, "RUNTIME_DIRECTORY", base.runtime),
     )
 
 

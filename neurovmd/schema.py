@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from neurovm import quantity
 from neurovm.description import ProfileName
 from neurovm.manifest import CapabilityName, check_capabilities
-from neurovmd import places, topics
+from neurovmd import models, places, topics
 from neurovmd.payload import Json, Payload
 
 DEFAULT_OUTPUT_TOPIC = "{prefix}/{node}/{vm}/result/{stream}"
@@ -107,6 +107,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     socket: str = str(places.SYSTEM.socket)
     log_level: Literal["error", "warning", "info", "debug"] = "info"
     power: Power = Power()
+    watch_s: Annotated[float, Meta(ge=1, le=86400)] | None = None
+    on_invalid: Literal["exit", "last_good"] = "exit"
 
 
 class Target(Struct, frozen=True, forbid_unknown_fields=True):
@@ -185,8 +187,11 @@ class Vm(Struct, frozen=True, forbid_unknown_fields=True):
             quantity.parse(self.power_limit, quantity.WATTS, key="power_limit")
         if self.memory is not None:
             quantity.parse(self.memory, quantity.BYTES, key="memory")
-        if not self.model.endswith((".nvm", ".tflite")):
-            raise ValueError(f"model: found {self.model!r}; accepted: a .nvm or .tflite file")
+        if models.is_reference(self.model):
+            _keyed("model", models.check_reference, self.model)
+        elif not self.model.endswith(models.SUFFIXES):
+            accepted = f"a .nvm or .tflite file, or {models.ACCEPTED}"
+            raise ValueError(f"model: found {self.model!r}; accepted: {accepted}")
 
     @property
     def power_limit_w(self) -> float | None:
