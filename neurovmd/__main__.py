@@ -130,6 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command is not None:
             from neurovmd import messages
 
+            options.config = _source(options) if options.layers else options.config
             return messages.main(options)
         return _run(_source(options))
     except ConfigError as error:
@@ -138,17 +139,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(source: Source) -> int:
-    from neurovmd import config, log
+    from neurovmd import log, reload
     from neurovmd.control import Occupied
 
-    settings = config.load(source)
+    settings, reason = reload.read(source)
     log.hide(settings.secrets())
     log.set_level(settings.config.log_level)
     from neurovmd.notify import Notifier
     from neurovmd.supervisor import Supervisor
 
     try:
-        return Supervisor(settings, Notifier()).run()
+        return Supervisor(settings, Notifier(), source, reason).run()
     except Occupied as error:
         print(f"neurovmd: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_CANNOT_CREATE

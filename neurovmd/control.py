@@ -46,7 +46,7 @@ class ControlServer:
     """Listens on `path`; the owner watches `filenos` and calls `ready`."""
 
     def __init__(self, path: Path, operations: dict[str, Operation]) -> None:
-        self._path = path
+        self.path = path
         self._operations: dict[str, Operation] = {**operations, "version": self._version}
         self._clients: dict[int, tuple[socket.socket, bytearray]] = {}
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -57,16 +57,16 @@ class ControlServer:
             raise
 
     def _bind(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(self._path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(self.path)
         before = os.umask(0o117)
         try:
-            self._listener.bind(str(self._path))
+            self._listener.bind(str(self.path))
         finally:
             os.umask(before)
         # Only root and members may give it to the group; others keep their own.
         with contextlib.suppress(KeyError, OSError):
-            os.chown(self._path, -1, grp.getgrnam(GROUP).gr_gid)
+            os.chown(self.path, -1, grp.getgrnam(GROUP).gr_gid)
         self._listener.setblocking(False)
         self._listener.listen(BACKLOG)
 
@@ -84,7 +84,7 @@ class ControlServer:
         """Stop listening and remove the socket."""
         self.forget()
         with contextlib.suppress(OSError):
-            self._path.unlink()
+            self.path.unlink()
 
     def forget(self) -> None:
         """In a forked child: close what was inherited."""

@@ -3,6 +3,10 @@
 
 A VM whose worker ends unasked is restarted after 1 s, then twice as long each time up to 60 s; a
 minute of good service starts over. One model is converted at a time.
+
+Beside the VMs that serve there may be some that come (they load behind a gate, for a configuration
+that is not in service yet) and some that leave (they drain). A VM that takes another's place begins
+when that one has ended: both have the same client id.
 """
 
 from __future__ import annotations
@@ -14,11 +18,12 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
 import msgspec
 
-from neurovmd import log, worker
+from neurovmd import log, models, worker
 from neurovmd.config import Deployment, Settings
 from neurovmd.conversion import Conversion, cached_bundle
 from neurovmd.shared import SharedBlock, Slot, WorkerState
@@ -31,6 +36,17 @@ CONVERSION_LOOK_S = 0.5
 TICK_LIMIT_NS = 20_000_000_000
 BUSY_LIMIT_NS = 10_000_000_000
 LOADING_LIMIT_NS = 60_000_000_000
+# A worker drains within 10 s; one that leaves and does not end is killed after this.
+LEAVE_LIMIT_S = 15.0
+LATER_S = 3600.0
+
+
+class Role(Enum):
+    """Whether a VM is in service, on its way in, or on its way out."""
+
+    SERVES = "serves"
+    COMES = "comes"
+    LEAVES = "leaves"
 
 
 class _Report(msgspec.Struct):
@@ -42,7 +58,9 @@ class _Report(msgspec.Struct):
 class Vm:
     """One VM as the supervisor sees it. `state` is loading, ready, failed or stopped; `reason` says
     more. `held`: it was asked to stop, and stays so until it is asked to start or the daemon does.
-    `again`: asked to start while it was still ending.
+    `again`: asked to start while it was still ending. `digest`: the sha256 of the model it was last
+    started with. `gate`: what lets its loaded worker begin (an eventfd); `before`: the VM whose end
+    opens it. `leave_by`: when a VM that leaves is killed.
     """
 
     deployment: Deployment
@@ -60,6 +78,13 @@ class Vm:
     settled: bool = False
     held: bool = False
     again: bool = False
+    number: int = 0
+    settings: Settings | None = None
+    role: Role = Role.SERVES
+    digest: str = ""
+    gate: int = -1
+    before: Vm | None = None
+    leave_by: float = 0.0
 
     @property
     def name(self) -> str:
@@ -83,10 +108,9 @@ class Fleet:
     ) -> None:
         self._settings, self._block = settings, block
         self._changed, self._in_child = changed, in_child
-        self.vms = [
-            Vm(deployment, block.slot(number))
-            for number, deployment in enumerate(settings.deployments)
-        ]
+        self._free = list(range(len(block)))[::-1]
+        self.vms = [self._make(deployment, settings) for deployment in settings.deployments]
+        self.others: list[Vm] = []
         self.work = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._lifeline, self._held = os.pipe2(os.O_CLOEXEC)
         self._stopping = False
@@ -98,14 +122,26 @@ class Fleet:
 
     @property
     def converting(self) -> bool:
-        return any(vm.conversion for vm in self.vms)
+        return any(vm.conversion for vm in self._all())
 
     @property
     def running(self) -> bool:
-        return any(vm.pid or vm.conversion for vm in self.vms)
+        return any(vm.pid or vm.conversion for vm in self._all())
+
+    @property
+    def room(self) -> int:
+        """How many more VMs there is a slot for."""
+        return len(self._free)
+
+    def _all(self) -> list[Vm]:
+        return [*self.vms, *self.others]
+
+    def _make(self, deployment: Deployment, settings: Settings) -> Vm:
+        number = self._free.pop()
+        return Vm(deployment, self._block.slot(number), number=number, settings=settings)
 
     def filenos(self) -> Iterator[int]:
-        for vm in self.vms:
+        for vm in self._all():
             if vm.pipe >= 0:
                 yield vm.pipe
             if vm.conversion and vm.conversion.stderr >= 0:
@@ -113,7 +149,7 @@ class Fleet:
 
     def ready(self, number: int) -> None:
         """Read what a worker or a conversion says."""
-        for vm in self.vms:
+        for vm in self._all():
             if vm.pipe == number:
                 self._listen(vm)
             elif vm.conversion and vm.conversion.stderr == number:
@@ -122,19 +158,23 @@ class Fleet:
     def tick(self, now: float) -> float:
         """Start what is due; returns the time of the next call (`now` + 1 h when nothing is)."""
         if self._stopping:
-            return now + 3600.0
-        for vm in self.vms:
+            return now + LATER_S
+        for vm in self._all():
             if vm.retry_at is not None and now >= vm.retry_at:
                 self._start(vm)
             if vm.conversion and vm.conversion.overdue(now):
                 vm.conversion.kill()
-        times = [vm.retry_at for vm in self.vms if vm.retry_at is not None]
-        times += [vm.conversion.deadline for vm in self.vms if vm.conversion]
-        return min(times, default=now + 3600.0)
+            if vm.pid and vm.role is Role.LEAVES and now >= vm.leave_by:
+                os.kill(vm.pid, signal.SIGKILL)
+                vm.leave_by = now + LEAVE_LIMIT_S
+        times = [vm.retry_at for vm in self._all() if vm.retry_at is not None]
+        times += [vm.conversion.deadline for vm in self._all() if vm.conversion]
+        times += [vm.leave_by for vm in self.others if vm.pid and vm.role is Role.LEAVES]
+        return min(times, default=now + LATER_S)
 
     def reap(self) -> None:
         """Take the children that have ended."""
-        for vm in self.vms:
+        for vm in self._all():
             if vm.pid:
                 status = _ended(vm.pid)
                 if status is not None:
@@ -146,7 +186,7 @@ class Fleet:
 
     def end_stuck(self, now_ns: int) -> bool:
         """Kill the workers that make no progress; whether there were any."""
-        stuck = [(vm, reason) for vm in self.vms if (reason := stuck_reason(vm, now_ns))]
+        stuck = [(vm, reason) for vm in self._all() if (reason := stuck_reason(vm, now_ns))]
         for vm, reason in stuck:
             log.error("worker.stuck", vm=vm.name, pid=vm.pid, reason=reason)
             os.kill(vm.pid, signal.SIGKILL)
@@ -155,7 +195,7 @@ class Fleet:
     def stop(self) -> None:
         """Ask every worker to drain and end; conversions are given up."""
         self._stopping = True
-        for vm in self.vms:
+        for vm in self._all():
             if vm.pid:
                 os.kill(vm.pid, signal.SIGTERM)
             if vm.conversion:
@@ -198,9 +238,71 @@ class Fleet:
             return False
         return True
 
+    def prepare(self, deployment: Deployment, settings: Settings) -> Vm:
+        """Load a VM behind a gate, for a configuration that is not in service yet.
+
+        It becomes `loaded` or `failed`. There must be `room`.
+        """
+        vm = self._make(deployment, settings)
+        vm.role = Role.COMES
+        vm.retry_at = None
+        self.others.append(vm)
+        self._start(vm)
+        return vm
+
+    def serve(self, vms: list[Vm], settings: Settings) -> None:
+        """Put a configuration in service: `vms` in order, kept and prepared ones.
+
+        A VM in service that is not among them leaves; one that takes its name begins after it.
+        """
+        leaving = {vm.name: vm for vm in self.vms if vm not in vms}
+        self._settings = settings
+        self.others = [vm for vm in self.others if vm not in vms] + list(leaving.values())
+        self.vms = vms
+        for vm in leaving.values():
+            self.leave(vm)
+        for vm in vms:
+            vm.settings = settings
+            if vm.role is Role.COMES:
+                vm.role = Role.SERVES
+                vm.before = leaving.get(vm.name)
+                self._changed(vm)
+        self._sweep()
+
+    def leave(self, vm: Vm) -> None:
+        """Let a VM drain, end and be forgotten; one that only came ends at once."""
+        number = signal.SIGKILL if vm.role is Role.COMES else signal.SIGTERM
+        vm.role, vm.retry_at = Role.LEAVES, None
+        vm.leave_by = time.monotonic() + LEAVE_LIMIT_S
+        if vm.pid:
+            os.kill(vm.pid, number)
+        if vm.conversion:
+            vm.conversion.kill()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Forget those that have left; open the gates of those that waited for them."""
+        gone = [vm for vm in self.others if vm.role is Role.LEAVES and not vm.pid]
+        gone = [vm for vm in gone if not vm.conversion]
+        for vm in gone:
+            self._close_gate(vm)
+            self._free.append(vm.number)
+        self.others = [vm for vm in self.others if vm not in gone]
+        for vm in self.vms:
+            if vm.before in gone:
+                vm.before = None
+            if vm.gate >= 0 and vm.before is None:
+                os.eventfd_write(vm.gate, 1)
+                self._close_gate(vm)
+
+    def _close_gate(self, vm: Vm) -> None:
+        if vm.gate >= 0:
+            os.close(vm.gate)
+            vm.gate = -1
+
     def kill(self) -> None:
         """End every worker that is still there."""
-        for vm in self.vms:
+        for vm in self._all():
             if vm.pid:
                 os.kill(vm.pid, signal.SIGKILL)
 
@@ -208,8 +310,11 @@ class Fleet:
         vm.retry_at = None
         try:
             bundle = vm.deployment.model
+            models.verify(vm.deployment.vm.model, bundle, str(vm.deployment.file))
+            vm.digest = models.digest(bundle)
             if bundle.suffix == ".tflite":
-                bundle = cached_bundle(vm.deployment, Path(self._settings.config.cache_dir))
+                cache_dir = (vm.settings or self._settings).config.cache_dir
+                bundle = cached_bundle(vm.deployment, Path(cache_dir))
                 if not bundle.exists():
                     self._convert(vm, bundle)
                     return
@@ -230,7 +335,7 @@ class Fleet:
         conversion.listen()
         conversion.close()
         vm.conversion = None
-        if self._stopping or self._ended_as_asked(vm):
+        if self._stopping or self._left(vm) or self._ended_as_asked(vm):
             return
         reason = conversion.failure(status)
         if reason:
@@ -244,6 +349,8 @@ class Fleet:
         vm.slot.generation += 1
         vm.slot.max_streams = vm.deployment.vm.max_streams
         read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        if vm.role is Role.COMES or vm.before is not None:
+            vm.gate = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         # What is alive now is never looked at again: its pages stay shared with the workers.
         gc.collect()
         gc.freeze()
@@ -266,10 +373,13 @@ class Fleet:
             self._in_child()
             for number in list(self.filenos()):
                 os.close(number)
+            for other in self._all():
+                if other is not vm:
+                    self._close_gate(other)
             os.close(self._held)
             code = worker.run(
                 worker.Assignment(
-                    settings=self._settings,
+                    settings=vm.settings or self._settings,
                     deployment=vm.deployment,
                     bundle=bundle,
                     block=self._block,
@@ -277,6 +387,7 @@ class Fleet:
                     report=write_end,
                     lifeline=self._lifeline,
                     work=self.work,
+                    gate=vm.gate,
                 )
             )
         except BaseException:  # noqa: BLE001  # the child must not return into the supervisor's loop
@@ -310,7 +421,8 @@ class Fleet:
         vm.slot.pid = 0
         vm.slot.state = WorkerState.EMPTY
         log.info("worker.ended", vm=vm.name, pid=pid, code=code)
-        if self._stopping or self._ended_as_asked(vm):
+        self._close_gate(vm)
+        if self._stopping or self._left(vm) or self._ended_as_asked(vm):
             return
         if time.monotonic() - vm.started_at >= STABLE_S:
             vm.failures = 0
@@ -319,7 +431,16 @@ class Fleet:
         vm.restarts += 1
         self._fail(vm, said)
 
+    def _left(self, vm: Vm) -> bool:
+        """Whether it was on its way out, and now is."""
+        if vm.role is Role.LEAVES:
+            self._sweep()
+        return vm.role is Role.LEAVES
+
     def _fail(self, vm: Vm, reason: str) -> None:
+        if vm.role is Role.COMES:
+            self._set(vm, "failed", reason)
+            return
         delay = min(RETRY_LAST_S, RETRY_FIRST_S * 2 ** min(vm.failures, 10))
         vm.failures += 1
         vm.retry_at = time.monotonic() + delay
@@ -330,7 +451,8 @@ class Fleet:
         vm.settled = vm.settled or state in ("ready", "failed", "stopped")
         if (state, reason) != (vm.state, vm.reason):
             vm.state, vm.reason = state, reason
-            self._changed(vm)
+            if vm.role is Role.SERVES:
+                self._changed(vm)
 
 
 def stuck_reason(vm: Vm, now_ns: int) -> str:

@@ -127,14 +127,15 @@ def masks(path: Path) -> bool:
     return False
 
 
-def fingerprint(layers: Iterable[Layer]) -> tuple[tuple[str, int, int, int], ...]:
-    """What changes when anything in the layers does: path, inode, size, time of each entry."""
+def fingerprint(
+    layers: Iterable[Layer], others: Iterable[Path] = ()
+) -> tuple[tuple[str, int, int, int], ...]:
+    """What changes when anything in the layers or `others` does: path, inode, size, time."""
     found: list[tuple[str, int, int, int]] = []
-    for layer in layers:
-        for path in _entries(layer):
-            with contextlib.suppress(OSError):
-                seen = path.stat()
-                found.append((str(path), seen.st_ino, seen.st_size, seen.st_mtime_ns))
+    for path in (*(path for layer in layers for path in _entries(layer)), *others):
+        with contextlib.suppress(OSError):
+            seen = path.stat()
+            found.append((str(path), seen.st_ino, seen.st_size, seen.st_mtime_ns))
     return tuple(found)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Mapping
 
 # How long a message that must arrive may wait for its reader.
@@ -28,6 +29,10 @@ class Notifier:
 
     def ready(self) -> None:
         self._send("READY=1", PATIENCE_S)
+
+    def reloading(self) -> None:
+        """A reload begins; `ready` says that it is over."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}", PATIENCE_S)
 
     def stopping(self) -> None:
         self._send("STOPPING=1", PATIENCE_S)

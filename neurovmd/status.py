@@ -4,21 +4,27 @@
 from __future__ import annotations
 
 import os
+import platform
 from typing import Any
 
-from neurovm.version import __version__
-from neurovmd import sandbox
+from neurovm.version import GENERATOR, __version__
+from neurovmd import models, sandbox
 from neurovmd.config import Settings
 from neurovmd.control import PROTOCOL
 from neurovmd.fleet import Vm
+from neurovmd.identity import Standing
 from neurovmd.mqtt import Connection
 from neurovmd.power import PowerState
 from neurovmd.shared import DropReason
+from neurovmd.variables import HIDDEN
 
+_PYTHON = platform.python_version()
 _COUNTERS = ("steps", "events_in", "events_out", "sops", "dense_macs")
 
 
-def summary(vms: list[Vm], connection: Connection, power: PowerState | None) -> str:
+def summary(
+    vms: list[Vm], connection: Connection, power: PowerState | None, standing: Standing
+) -> str:
     """One line: `1 of 2 VMs ready (mic: …), broker connected, 2.1/5 W (…)`; in brackets what
     fails or troubles a VM.
     """
@@ -29,19 +35,33 @@ def summary(vms: list[Vm], connection: Connection, power: PowerState | None) -> 
     parts.append("broker connected" if connection.connected else f"broker down: {connection.state}")
     if power is not None and power.watts is not None:
         parts.append(str(power))
+    if standing.reason:
+        parts.append(f"the last good configuration serves: {standing.reason}")
     return ", ".join(parts).replace("\n", " ")[:500]
 
 
-def info(settings: Settings, vms: list[Vm]) -> dict[str, Any]:
+def info(
+    settings: Settings, vms: list[Vm], standing: Standing, restart_required: bool
+) -> dict[str, Any]:
     """The retained `…/info`."""
     return {
         "version": __version__,
+        "versions": {"neurovm": __version__, "generator": GENERATOR, "python": _PYTHON},
         "node": settings.node,
+        "config_hash": standing.config_hash,
+        "config_state": standing.state,
+        "config_reason": standing.reason,
         "vms": [
-            {"name": vm.name, "state": vm.state, "model": vm.deployment.model.name} for vm in vms
+            {
+                "name": vm.name,
+                "state": vm.state,
+                "model": vm.deployment.model.name,
+                "model_sha256": vm.digest or models.digest(vm.deployment.model),
+            }
+            for vm in vms
         ],
         "backends": sorted({vm.deployment.vm.backend for vm in vms}),
-        "restart_required": False,
+        "restart_required": restart_required,
     }
 
 
@@ -57,6 +77,8 @@ def full(
     power: PowerState | None,
     now_ns: int,
     uptime_s: float,
+    standing: Standing,
+    reloads: int,
 ) -> dict[str, Any]:
     """The answer to `{"op": "status"}`; times in seconds, power in watts."""
     return {
@@ -65,16 +87,28 @@ def full(
         "pid": os.getpid(),
         "uptime_s": round(uptime_s, 3),
         "files": [str(path) for path in settings.files],
+        "config": {
+            "hash": standing.config_hash,
+            "state": standing.state,
+            "reason": standing.reason,
+            "reloads": reloads,
+        },
         "mqtt": {
-            "server": settings.config.mqtt.server,
+            "server": _discreet(settings.config.mqtt.server, settings),
             "connected": connection.connected,
             "protocol": connection.protocol,
             "state": connection.state,
         },
         "power": None if power is None else _power(power),
         "protocol": PROTOCOL,
-        "vms": [_vm(vm, number, power, now_ns) for number, vm in enumerate(vms)],
+        "vms": [_vm(vm, vm.number, power, now_ns) for vm in vms],
     }
+
+
+def _discreet(text: str, settings: Settings) -> str:
+    for secret in settings.secrets():
+        text = text.replace(secret, HIDDEN)
+    return text
 
 
 def _power(power: PowerState) -> dict[str, Any]:

@@ -23,9 +23,11 @@ from neurovmd.broker import Broker
 from neurovmd.config import Settings
 from neurovmd.control import ControlServer, RefusedError, Request
 from neurovmd.fleet import Fleet, Vm
+from neurovmd.layers import Source
 from neurovmd.mqtt import Connection
 from neurovmd.notify import Notifier
 from neurovmd.power import Governor, PowerState
+from neurovmd.reload import Reloader
 from neurovmd.shared import SharedBlock
 
 EXIT_OK = 0
@@ -40,31 +42,38 @@ EXTEND_EVERY_S = 5.0
 EXTEND_BY_S = 30.0
 # So many seconds without a message before the governor's clock stops.
 QUIET_TICKS = 5
+# VMs that a reload may add to those there were at the start.
+SPARE_SLOTS = 32
+MOST_SLOTS = 4096
 
 
 class Supervisor:
     """One run of the daemon."""
 
-    def __init__(self, settings: Settings, notifier: Notifier) -> None:
-        config = settings.config
+    def __init__(
+        self, settings: Settings, notifier: Notifier, source: Source, reason: str = ""
+    ) -> None:
+        """`reason`: why `settings` are not those of `source`; empty: they are."""
         self._settings, self._notifier = settings, notifier
-        self._base = f"{config.prefix}/{settings.node}"
         self._started = time.monotonic()
-        self._block = SharedBlock(len(settings.deployments))
-        self._governor = Governor(
-            config.power.limit_w,
-            config.power.window_s,
-            self._block,
-            time.monotonic,
-            vm_limits_w=[each.vm.power_limit_w for each in settings.deployments],
-        )
+        # Room for a second set of the VMs beside the first, and for some more.
+        self._block = SharedBlock(min(MOST_SLOTS, 2 * len(settings.deployments) + SPARE_SLOTS))
         self._power: PowerState | None = None
         self._fleet = Fleet(settings, self._block, changed=self._vm_changed, in_child=self._forget)
-        broker = Broker.of(settings, role="main", will_topic=f"{self._base}/availability")
-        self._connection = Connection(broker, self)
+        self._governor = self._new_governor()
+        self._base, self._connection = self._connect()
+        self._reloader = Reloader(
+            source,
+            settings,
+            self._fleet,
+            notifier,
+            reason=reason,
+            taken=self._take_over,
+            told=self._tell,
+        )
         self._control: ControlServer | None = None
         self._signals, self._signals_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._children_ended = self._stop_asked = self._reload_asked = False
+        self._children_ended = self._stop_asked = False
         self._ready = False
         self._watch_s = (notifier.watchdog_s or 2 * WATCH_S) / 2
         self._watch_at = self._started + self._watch_s
@@ -73,6 +82,64 @@ class Supervisor:
         self._quiet_ticks = 0
         self._seen = 0
         self._watched = 0
+
+    def _new_governor(self) -> Governor:
+        power = self._settings.config.power
+        return Governor(
+            power.limit_w,
+            power.window_s,
+            self._block,
+            time.monotonic,
+            vm_limits_w=self._limits_w(),
+        )
+
+    def _limits_w(self) -> list[float | None]:
+        """Each slot's own limit."""
+        limits: list[float | None] = [None] * len(self._block)
+        for vm in self._fleet.vms:
+            limits[vm.number] = vm.deployment.vm.power_limit_w
+        return limits
+
+    def _connect(self) -> tuple[str, Connection]:
+        """The topics' base and a connection that is not open yet."""
+        settings = self._settings
+        base = f"{settings.config.prefix}/{settings.node}"
+        broker = Broker.of(settings, role="main", will_topic=f"{base}/availability")
+        return base, Connection(broker, self)
+
+    def _take_over(self, settings: Settings) -> None:
+        """A new configuration is in service: what is the supervisor's own follows it."""
+        before, self._settings = self._settings, settings
+        old, new = before.config, settings.config
+        log.set_level(new.log_level)
+        if new.power == old.power:
+            self._governor.limit_vms(self._limits_w())
+        else:
+            self._governor = self._new_governor()
+            self._power = None
+        gone = {each.name for each in before.deployments}
+        if (settings.node, new.prefix, new.mqtt) == (before.node, old.prefix, old.mqtt):
+            gone -= {each.name for each in settings.deployments}
+        for name in gone:
+            self._publish(f"{name}/state", b"")
+        if (settings.node, new.prefix, new.mqtt) != (before.node, old.prefix, old.mqtt):
+            self._publish("info", b"")
+            self._publish("availability", b"offline")
+            self._connection.leave()
+            self._connection.forget()
+            self._base, self._connection = self._connect()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Publish what the daemon says of itself."""
+        told = status.info(
+            self._settings, self._fleet.vms, self._reloader.standing, self._restart_required()
+        )
+        self._publish("info", msgspec.json.encode(told))
+
+    def _restart_required(self) -> bool:
+        """Whether the configuration asks for something that only a start can give."""
+        return self._control is not None and str(self._control.path) != self._settings.config.socket
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; returns the exit code."""
@@ -87,7 +154,7 @@ class Supervisor:
     def mqtt_up(self, session_present: bool) -> None:
         del session_present  # it subscribes to nothing
         self._publish("availability", b"online")
-        self._publish("info", msgspec.json.encode(status.info(self._settings, self._fleet.vms)))
+        self._tell()
         for vm in self._fleet.vms:
             self._publish(f"{vm.name}/state", msgspec.json.encode(status.state(vm)))
 
@@ -112,7 +179,7 @@ class Supervisor:
         if number == signal.SIGCHLD:
             self._children_ended = True
         elif number == signal.SIGHUP:
-            self._reload_asked = True
+            self._reloader.ask()
         else:
             self._stop_asked = True
 
@@ -124,6 +191,7 @@ class Supervisor:
                 path,
                 {
                     "status": self._status,
+                    "reload": lambda _: self._reloader.ask(),
                     "stop": lambda request: self._fleet.hold(self._named(request)),
                     "start": lambda request: self._fleet.release(self._named(request)),
                 },
@@ -151,6 +219,8 @@ class Supervisor:
             self._power,
             time.monotonic_ns(),
             now - self._started,
+            self._reloader.standing,
+            self._reloader.count,
         )
 
     def _turn(self) -> None:
@@ -188,9 +258,6 @@ class Supervisor:
         if self._children_ended:
             self._children_ended = False
             self._fleet.reap()
-        if self._reload_asked:
-            self._reload_asked = False
-            log.warning("daemon.reload_refused", reason="restart to apply a changed configuration")
 
     def _due(self) -> float:
         """Do what time asks for; returns when it next does (CLOCK_MONOTONIC seconds)."""
@@ -199,6 +266,8 @@ class Supervisor:
         if not self._ready:
             self._become_ready(now)
             times.append(self._extend_at)
+        else:
+            times.append(self._reloader.tick(now))
         if now >= self._watch_at:
             self._watch(now)
         times.append(self._watch_at)
@@ -206,7 +275,10 @@ class Supervisor:
             if now >= self._tick_at:
                 self._govern(now)
             times.append(self._tick_at)
-        self._notifier.status(status.summary(self._fleet.vms, self._connection, self._power))
+        standing = self._reloader.standing
+        self._notifier.status(
+            status.summary(self._fleet.vms, self._connection, self._power, standing)
+        )
         return min(times)
 
     def _become_ready(self, now: float) -> None:
@@ -252,7 +324,7 @@ class Supervisor:
             "vm.state", vm=vm.name, state=vm.state, **({"reason": vm.reason} if vm.reason else {})
         )
         self._publish(f"{vm.name}/state", msgspec.json.encode(status.state(vm)))
-        self._publish("info", msgspec.json.encode(status.info(self._settings, self._fleet.vms)))
+        self._tell()
 
     def _publish(self, name: str, payload: bytes) -> int:
         """Publish a retained message below `<prefix>/<node>`; it is repeated at every connect."""

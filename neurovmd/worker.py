@@ -51,7 +51,8 @@ IDLE_TICK_S = 15.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
     """What the supervisor gives a worker. The pipes and the eventfd are file descriptors:
-    `report` to write on, `lifeline` to see the supervisor end, `work` to wake it.
+    `report` to write on, `lifeline` to see the supervisor end, `work` to wake it, `gate` (-1: none)
+    to wait for when all is loaded.
     """
 
     settings: Settings
@@ -62,6 +63,7 @@ class Assignment:
     report: int
     lifeline: int
     work: int
+    gate: int = -1
 
 
 def run(work: Assignment) -> int:
@@ -170,12 +172,32 @@ class Worker:
         threading.Thread(target=self._run_compute, name="compute", daemon=True).start()
         self._slot.network_tick_ns = time.monotonic_ns()
         self._slot.state = WorkerState.READY
+        if self._work.gate >= 0:
+            report(self._work.report, "loaded")
+            self._await_gate(signals)
         report(self._work.report, "ready", self._remark)
         while not self._finished():
             self._turn(signals)
         self._count_unanswered()
         self._farewell(signals)
         return self._exit_code
+
+    def _await_gate(self, signals: int) -> None:
+        """Wait, loaded, until it is this worker's turn to connect, or to end."""
+        poll = select.poll()
+        for pipe in (signals, self._work.gate, self._work.lifeline):
+            poll.register(pipe, select.POLLIN)
+        while self._stop_at is None:
+            ready = {pipe for pipe, _ in poll.poll(int(IDLE_TICK_S * 1000))}
+            self._slot.network_tick_ns = time.monotonic_ns()
+            if signals in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(signals, 4096)
+            if self._work.lifeline in ready:
+                self._stop("the supervisor is gone")
+            if self._work.gate in ready:
+                os.close(self._work.gate)
+                return
 
     def mqtt_up(self, session_present: bool) -> None:
         self._connection.publish(f"{self._base}/availability", b"online", retain=True)

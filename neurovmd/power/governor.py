@@ -77,6 +77,11 @@ class Governor:
         self._state = policy.start(self._fallback.constants.core_w)
         self._act()
 
+    def limit_vms(self, vm_limits_w: Sequence[float | None]) -> None:
+        """Bound the workers anew, by slot."""
+        self._vm_limits_w = tuple(vm_limits_w)
+        self._act()
+
     def tick(self, now_s: float) -> PowerState:
         """Measure, decide, act; ``now_s`` is the clock's.
 

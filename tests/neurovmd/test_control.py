@@ -77,7 +77,7 @@ def test_wrong_requests_are_answered(daemon: Daemon) -> None:
     assert "found None" in ask(daemon, op="start")["error"]
     version = ask(daemon, op="version")["data"]
     assert version["protocol"] == PROTOCOL == daemon.status()["protocol"]
-    assert set(version["operations"]) == {"status", "start", "stop", "version"}
+    assert set(version["operations"]) == {"reload", "status", "start", "stop", "version"}
 
 
 def test_limits_are_told_with_what_enforces_them(daemon: Daemon) -> None:

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Taking over a changed configuration while the daemon runs, or saying why not.
+
+The new one is read whole and judged; what changed is loaded beside what runs (`neurovmd.rollout`).
+Anything wrong leaves the last good one in service, and the reason is told.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from neurovm.errors import ConfigError
+from neurovmd import config, last_good, layers, log, models, places
+from neurovmd.config import Settings
+from neurovmd.fleet import LATER_S, Fleet
+from neurovmd.identity import Standing, config_hash
+from neurovmd.layers import Source
+from neurovmd.notify import Notifier
+from neurovmd.rollout import Rollout
+
+# So often is a tree read again that changes while it is being read.
+MOST_READS = 5
+EXTEND_BY_S = 30.0
+Fingerprint = tuple[tuple[str, int, int, int], ...]
+
+
+class Reloader:
+    """Owned by the supervisor, which calls `tick` in every round.
+
+    `taken` is called with settings that have come into service, `told` when the standing changed.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        settings: Settings,
+        fleet: Fleet,
+        notifier: Notifier,
+        *,
+        reason: str,
+        taken: Callable[[Settings], None],
+        told: Callable[[], None],
+    ) -> None:
+        self._source, self._settings, self._fleet = source, settings, fleet
+        self._notifier, self._taken, self._told = notifier, taken, told
+        state = last_good.NAME if reason else "current"
+        self.standing = Standing(config_hash(settings), state, reason)
+        self.count = 0
+        self._asked = self._saved = False
+        self._rollout: Rollout | None = None
+        self._seen = self._before = self._look()
+        self._look_at = 0.0
+
+    def ask(self) -> None:
+        """Reload as soon as may be."""
+        self._asked = True
+
+    def tick(self, now: float) -> float:
+        """Do what is due; returns the time of the next call (CLOCK_MONOTONIC seconds)."""
+        if self._rollout is None and self._asked:
+            self._asked = False
+            self._begin()
+        if self._rollout is not None and self._rollout.step():
+            self._end(self._rollout)
+        if self._rollout is None and not self._saved:
+            self._save()
+        return min(self._watch(now), now if self._asked and not self._rollout else now + LATER_S)
+
+    def _begin(self) -> None:
+        log.info("config.reloading")
+        self._notifier.reloading()
+        self._notifier.extend_start(EXTEND_BY_S)
+        try:
+            settings = self._read()
+            self._rollout = Rollout(self._fleet, self._settings, settings)
+        except (ConfigError, ValueError) as error:
+            self._refuse(str(error))
+
+    def _read(self) -> Settings:
+        """The configuration, whole; ConfigError where anything in it is wrong."""
+        self._seen = self._before = self._look()
+        for _ in range(MOST_READS):
+            settings, errors = config.examine(self._source)
+            before, self._seen = self._seen, self._look()
+            self._before = self._seen
+            if before == self._seen:
+                break
+        if errors:
+            raise errors[0]
+        for deployment in settings.deployments:
+            models.verify(deployment.vm.model, deployment.model, str(deployment.file))
+        return settings
+
+    def _end(self, rollout: Rollout) -> None:
+        if rollout.failure:
+            rollout.abandon()
+            self._refuse(rollout.failure)
+            return
+        self._rollout = None
+        rollout.commit()
+        self._settings = rollout.settings
+        log.hide(self._settings.secrets())
+        self._saved = False
+        planned = rollout.plan
+        self._finish(Standing(config_hash(self._settings)))
+        log.info(
+            "config.reloaded",
+            hash=self.standing.config_hash[:12],
+            kept=len(planned.keep),
+            loaded=len(planned.load),
+            stopped=len(planned.stop),
+        )
+        self._taken(self._settings)
+
+    def _refuse(self, reason: str) -> None:
+        """Keep what runs."""
+        self._rollout = None
+        log.error("config.refused", reason=reason)
+        self._finish(Standing(self.standing.config_hash, last_good.NAME, reason[:1000]))
+        self._told()
+
+    def _finish(self, standing: Standing) -> None:
+        self.standing = standing
+        self.count += 1
+        self._notifier.ready()
+
+    def _save(self) -> None:
+        """Keep a copy of what serves, once all of it does."""
+        states = {vm.state for vm in self._fleet.vms}
+        if states <= {"ready", "stopped"} and self.standing.state == "current":
+            self._saved = True
+            last_good.save(self._settings)
+
+    def _watch(self, now: float) -> float:
+        """Look at the files where that is configured; a change is taken when it has settled."""
+        every_s = self._settings.config.watch_s
+        if every_s is None:
+            return now + LATER_S
+        if now >= self._look_at:
+            self._look_at = now + every_s
+            seen = self._look()
+            if seen == self._before != self._seen:
+                self._seen = seen
+                self.ask()
+            self._before = seen
+        return self._look_at
+
+    def _look(self) -> Fingerprint:
+        try:
+            stack = self._source.layers(places.here())
+        except ConfigError:
+            return ()
+        used = [Path(deployment.model) for deployment in self._settings.deployments]
+        return layers.fingerprint(stack, used)
+
+
+def read(source: Source) -> tuple[Settings, str]:
+    """The configuration to start with, and why it is not the one on the disk (empty: it is).
+
+    ConfigError where that is wrong and there is no last good one to take its place.
+    """
+    began = time.monotonic()
+    try:
+        return config.load(source), ""
+    except ConfigError as error:
+        settings = last_good.find(source)
+        if settings is None:
+            raise
+        log.error("config.refused", reason=error, seconds=time.monotonic() - began)
+        return settings, str(error)
