@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many nodes, one tree: a new tree with one bad overlay is taken by all but one, which says why.
+
+    python benchmarks/fleet_swap.py [--nodes 50]
+
+Every node is a `neurovmd` with a folder of its own above the shared tree, all on this machine and
+one Mosquitto. The tree is switched by renaming a link, then every node gets SIGHUP, as `systemctl
+reload` would send it. The clock runs from before the rename until each node has answered a message
+in the way of the tree that it should serve: the new one, or, with the bad overlay, the last good.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import neurovm
+from benchmarks.rig import ROOT, Client, Mosquitto, wait_for
+
+MODEL = ROOT / "tests/fixtures/digits_mlp.tflite"
+PREFIX = "fleet"
+VM = """\
+model: sha256:{digest}
+inputs:
+  - topic: plant/${{node}}/{{stream}}/sensor/{{element}}
+    to: {{tensor: 0}}
+output: {{on: always, wait_for: any, form: {{{form}}}}}
+"""
+# What tells the trees apart in a result.
+FORMS = {"one": "top_k: 1", "two": "values: codes"}
+MARKS = {"one": "top", "two": "values"}
+START_S = 240.0
+SWAP_S = 60.0
+
+
+def make_tree(folder: Path, form: str, port: int, bad: str | None) -> None:
+    """A whole tree: settings, an overlay for some nodes, one VM, its model by content."""
+    (folder / "vm.d").mkdir(parents=True)
+    (folder / "nodes").mkdir()
+    store = folder / "models/sha256"
+    store.mkdir(parents=True)
+    with neurovm.convert_tflite(MODEL) as model:
+        saved = model.save(folder / "model.nvm")
+    digest = hashlib.sha256(saved.read_bytes()).hexdigest()
+    saved.rename(store / f"{digest}.nvm")
+    (folder / "vm.d/digits.yaml").write_text(VM.format(digest=digest, form=form))
+    (folder / "neurovmd.yaml").write_text(
+        f'node: "${{env:BOX}}"\nprefix: {PREFIX}\nmqtt: {{server: "mqtt://127.0.0.1:{port}"}}\n'
+    )
+    (folder / "nodes/n01.yaml").write_text("log_level: debug\n")
+    if bad is not None:
+        (folder / "nodes" / f"{bad}.yaml").write_text("mqtt:\n  keepalive: 30\n")
+
+
+class Nodes:
+    """The daemons; `names` are theirs."""
+
+    def __init__(self, folder: Path, tree: Path, count: int) -> None:
+        self.names = [f"n{number + 1:02d}" for number in range(count)]
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._folder, self._tree = folder, tree
+
+    def start(self) -> None:
+        for name in self.names:
+            own = self._folder / name
+            own.mkdir()
+            (own / "neurovmd.yaml").write_text(
+                "cache_dir: cache\nstate_dir: state\nsocket: neurovmd.sock\n"
+            )
+            with (own / "log").open("wb") as sink:
+                self._children[name] = subprocess.Popen(
+                    [sys.executable, "-m", "neurovmd", "--layer", self._tree, "--layer", own],
+                    cwd=own,
+                    env={**os.environ, "PYTHONPATH": str(ROOT), "BOX": name},
+                    stdin=subprocess.DEVNULL,
+                    stdout=sink,
+                    stderr=sink,
+                )
+
+    def reload(self) -> None:
+        for child in self._children.values():
+            child.send_signal(signal.SIGHUP)
+
+    def pids(self) -> dict[str, int]:
+        """Of those that still run."""
+        return {name: child.pid for name, child in self._children.items() if child.poll() is None}
+
+    def stop(self) -> None:
+        for child in self._children.values():
+            if child.poll() is None:
+                child.terminate()
+        for child in self._children.values():
+            try:
+                child.wait(20.0)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+class Fleet:
+    """What one client sees of all nodes."""
+
+    def __init__(self, port: int, names: list[str]) -> None:
+        self._client = Client(port, mqtt5=True)
+        self._client.subscribe(f"{PREFIX}/+/info", f"{PREFIX}/+/digits/result/#")
+        self._names = names
+
+    def info(self, name: str) -> dict[str, Any]:
+        heard = self._client.on(f"{PREFIX}/{name}/info")
+        return heard[-1] if heard else {}
+
+    def answers(self, name: str, stream: str) -> list[dict[str, Any]]:
+        return self._client.on(f"{PREFIX}/{name}/digits/result/{stream}")
+
+    def ask(self, stream: str, names: list[str] | None = None) -> None:
+        for name in names or self._names:
+            self._client.publish(f"plant/{name}/{stream}/sensor/5", '{"value": 0.5}')
+
+    def wait(self, test: Any, what: str, seconds: float) -> None:
+        wait_for(lambda: all(test(name) for name in self._names), what, seconds)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def swap(link: Path, target: str) -> None:
+    """Let a link name another tree, in one step."""
+    scratch = link.with_name("next")
+    scratch.symlink_to(target)
+    scratch.replace(link)
+
+
+def ready(info: dict[str, Any]) -> bool:
+    return bool(info) and [vm["state"] for vm in info["vms"]] == ["ready"]
+
+
+def measure(folder: Path, count: int) -> dict[str, Any]:
+    """Start `count` nodes on tree one, switch to tree two; the figures."""
+    broker = Mosquitto(folder / "broker", autosave=False)
+    broker.start()
+    bad = f"n{(count + 1) // 2:02d}"
+    tree = folder / "tree"
+    make_tree(tree / "trees/one", FORMS["one"], broker.port, None)
+    make_tree(tree / "trees/two", FORMS["two"], broker.port, bad)
+    (tree / "current").symlink_to("trees/one")
+    nodes = Nodes(folder, tree, count)
+    try:
+        nodes.start()
+        fleet = Fleet(broker.port, nodes.names)
+        began = time.monotonic()
+        fleet.wait(lambda name: ready(fleet.info(name)), "all nodes are ready", START_S)
+        started_s = time.monotonic() - began
+        fleet.ask("before")
+        fleet.wait(lambda name: fleet.answers(name, "before"), "all answer", SWAP_S)
+        before = {name: fleet.info(name)["config_hash"] for name in nodes.names}
+        # A copy of what serves is written once it does; it is not part of the swap.
+        kept = [folder / name / "state/last_good" for name in nodes.names]
+        wait_for(lambda: all(path.is_dir() for path in kept), "all keep a copy", SWAP_S)
+        pids = nodes.pids()
+        figures = follow(fleet, nodes, tree, bad, before)
+        fleet.close()
+        return {
+            "nodes": count,
+            "all_ready_s": round(started_s, 2),
+            **figures,
+            "supervisors_kept": nodes.pids() == pids,
+        }
+    finally:
+        nodes.stop()
+        broker.kill()
+
+
+def follow(
+    fleet: Fleet, nodes: Nodes, tree: Path, bad: str, before: dict[str, str]
+) -> dict[str, Any]:
+    """The swap itself."""
+
+    def decided(name: str) -> bool:
+        info = fleet.info(name)
+        refused = info["config_state"] == "last_good" and bool(info["config_reason"])
+        taken = info["config_hash"] != before[name] and ready(info)
+        return refused if name == bad else taken and not refused
+
+    began = time.monotonic()
+    swap(tree / "current", "trees/two")
+    nodes.reload()
+    fleet.wait(decided, "all nodes have decided", SWAP_S)
+    decided_s = time.monotonic() - began
+    fleet.ask("after")
+    fleet.wait(lambda name: fleet.answers(name, "after"), "all answer", SWAP_S)
+    served_s = time.monotonic() - began
+
+    marks = {name: fleet.answers(name, "after")[-1] for name in nodes.names}
+    return {
+        "new_tree": sum(MARKS["two"] in answer for answer in marks.values()),
+        "last_good": [name for name, answer in marks.items() if MARKS["one"] in answer],
+        "bad_overlay": bad,
+        "reason": fleet.info(bad)["config_reason"].rpartition("/")[2],
+        "hash_kept": fleet.info(bad)["config_hash"] == before[bad],
+        "decided_s": round(decided_s, 2),
+        "served_s": round(served_s, 2),
+    }
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="neurovm-fleet-") as folder:
+        yield Path(folder)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--nodes", type=int, default=50)
+    with scratch() as folder:
+        figures = measure(folder, parser.parse_args().nodes)
+    print(json.dumps(figures, indent=2))
+    expected = figures["nodes"] - 1, [figures["bad_overlay"]]
+    right = (figures["new_tree"], figures["last_good"]) == expected and figures["served_s"] <= 10.0
+    return 0 if right else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
