@@ -32,6 +32,8 @@ class Profile(Protocol):
 
     name: ClassVar[str]
     input_rounding: ClassVar[InputRounding]
+    checks_bias_axis: ClassVar[bool]
+    """Whether the runtime refuses a bias that is quantised along an axis it has not."""
     refused: ClassVar[frozenset[UnaryFunction]]
     """Functions of one variable that the runtime does not run on int8."""
 

@@ -84,6 +84,7 @@ class Tflm:
 
     name: ClassVar[str] = "tflm"
     input_rounding: ClassVar[InputRounding] = "away_divide"
+    checks_bias_axis: ClassVar[bool] = False
     refused: ClassVar[frozenset[UnaryFunction]] = frozenset(UNARY) - frozenset(TFLM_UNARY)
 
     def linear(

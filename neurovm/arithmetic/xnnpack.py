@@ -55,6 +55,7 @@ class Xnnpack:
 
     name: ClassVar[str] = "xnnpack"
     input_rounding: ClassVar[InputRounding] = "even_reciprocal"
+    checks_bias_axis: ClassVar[bool] = True
     refused: ClassVar[frozenset[UnaryFunction]] = frozenset()
 
     def linear(

@@ -171,4 +171,11 @@ def _bias(operator: Multiplying, builder: Builder, channels: int) -> NDArray[np.
             f"{channels} "
             f"is needed, not {bias.name!r} ({bias.dtype}, shape {bias.shape})"
         )
+    q = bias.quantization
+    fits = q is None or q.per_tensor or bias.shape[q.axis : q.axis + 1] == (len(q.scale),)
+    if not fits and builder.profile.checks_bias_axis:
+        raise NoExactRuleError(
+            f"bias {bias.name!r} of shape {bias.shape} is quantized along axis {q.axis if q else 0}, "
+            f"which it has not; LiteRT refuses such models (profile tflm takes them)"
+        )
     return bias.data.reshape(-1)

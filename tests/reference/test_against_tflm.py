@@ -6,6 +6,7 @@ from __future__ import annotations
 import micro
 import numpy as np
 import pytest
+import shared_files
 from operator_cases import CASES
 from random_models import random_model
 
@@ -15,8 +16,10 @@ from neurovm.converters import tflite
 from neurovm.errors import UnsupportedOperatorError
 from neurovm.passes import prepare
 
+needs_tflm = pytest.mark.skipif(not micro.INSTALLED, reason=micro.MISSING)
 
-@pytest.mark.skipif(not micro.INSTALLED, reason=micro.MISSING)
+
+@needs_tflm
 def test_every_output_equals_tflm() -> None:
     """What one of the two refuses has no answer to compare; most cases have."""
     cases, ours = [], []
@@ -37,3 +40,18 @@ def test_every_output_equals_tflm() -> None:
             assert np.array_equal(a.reshape(-1), b.reshape(-1)), case.name
         equal += 1
     assert equal > 0.8 * len(CASES)
+
+
+@needs_tflm
+@shared_files.needed
+@pytest.mark.parametrize("name", [*shared_files.MODELS.values(), "tflm/person_detect.tflite"])
+def test_third_party_models_equal_tflm(name: str) -> None:
+    path = shared_files.ROOT / "models" / name
+    graph = prepare(tflite.read(path))
+    rng = np.random.default_rng(5)
+    shapes = [graph.tensors[i].shape for i in graph.inputs]
+    inputs = [rng.integers(-128, 128, (20, *shape)).astype(np.int8) for shape in shapes]
+    ours = reference.run(graph, PROFILES["tflm"], inputs)[graph.outputs[0]]
+    (theirs,) = micro.run_all([micro.Job(path.read_bytes(), inputs, 1)])
+    assert not isinstance(theirs, str), theirs
+    assert np.array_equal(ours.reshape(-1), theirs[0].reshape(-1))
