@@ -202,9 +202,13 @@ def create(path: Path) -> Iterator[IO[bytes]]:
 
 
 def remove_expired(folder: Path, *, clock_us: Callable[[], int] = now_us) -> list[Path]:
-    """Delete the recordings (*.jsonl with a head) in `folder` whose time is over; their paths."""
+    """Delete the recordings (*.jsonl with a head) in `folder` whose time is over; their paths.
+
+    Also what a killed recorder left of one.
+    """
     removed = []
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
+    unfinished = folder.glob(f".*{SUFFIX}.*")
+    for path in sorted({*folder.glob(f"*{SUFFIX}"), *unfinished}):
         with contextlib.suppress(OSError):
             with path.open("rb") as stream:
                 head = _head(stream.readline(_HEAD_BYTES))

@@ -152,6 +152,12 @@ def _broker(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--server", metavar="URL", help="mqtt://HOST[:PORT] or mqtts://HOST[:PORT], not --config's"
     )
+    parser.add_argument(
+        "--protocol",
+        choices=["auto", "5", "3.1.1"],
+        default="auto",
+        help="of MQTT, for --server (default: auto)",
+    )
     parser.add_argument("--username", metavar="NAME", help="for --server")
     parser.add_argument("--password-file", metavar="FILE", help="its first line is the password")
     parser.add_argument("--ca-file", metavar="FILE", help="certificates that mqtts:// trusts")

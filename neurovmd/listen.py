@@ -57,7 +57,7 @@ class Listener:
     ) -> None:
         self._filters, self._writer, self._tell = filters, writer, tell
         self._full = False
-        self._ever_up = False
+        self._ever_up = self._gap = False
         broker = Broker.of(
             settings,
             role=f"listen-{os.getpid()}",
@@ -71,7 +71,8 @@ class Listener:
         self._connection.subscribe(self._filters)
 
     def mqtt_down(self, reason: str) -> None:
-        if self._ever_up:
+        if self._ever_up and not self._gap:
+            self._gap = True
             self._tell(f"messages are missing from here on: {reason}")
 
     def mqtt_message(self, topic: str | None, payload: bytes, qos: int, mid: int) -> None:
@@ -95,6 +96,9 @@ class Listener:
                 self._ever_up = True
                 self._tell(f"listening to {', '.join(self._filters)}")
                 until_s = time.monotonic() + for_s
+            if self._connection.subscribed and self._gap:
+                self._gap = False
+                self._tell("listening again")
             if self._full:
                 return self._end("the most bytes are reached")
             if time.monotonic() >= until_s:

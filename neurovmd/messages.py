@@ -122,6 +122,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     try:
         mqtt = Mqtt(
             server=options.server,
+            protocol=options.protocol,
             username=options.username,
             password_file=options.password_file,
             ca_file=options.ca_file,

@@ -116,12 +116,13 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_only_expired_recordings_are_removed(tmp_path: Path) -> None:
     (tmp_path / "old.jsonl").write_bytes(written([("t", b"1")], expire_s=60)[0])
+    (tmp_path / ".cut.jsonl.x1").write_bytes(written([("t", b"1")], expire_s=60)[0][:-3])
     (tmp_path / "new.jsonl").write_bytes(written([("t", b"1")], expire_s=600)[0])
     (tmp_path / "kept.jsonl").write_bytes(written([("t", b"1")])[0])
     (tmp_path / "mine.jsonl").write_text(json.dumps({"expires_us": 1}) + "\n")
     (tmp_path / "noise.jsonl").write_bytes(b"\xff" * 10_000)
     (tmp_path / "folder.jsonl").mkdir()
     removed = recording.remove_expired(tmp_path, clock_us=lambda: START_US + 61 * 10**6)
-    assert [path.name for path in removed] == ["old.jsonl"]
+    assert [path.name for path in removed] == [".cut.jsonl.x1", "old.jsonl"]
     assert not (tmp_path / "old.jsonl").exists()
     assert (tmp_path / "mine.jsonl").exists()

@@ -53,6 +53,7 @@ def init(
     username: str | None,
     password_file: str | None,
     ca_file: str | None,
+    protocol: str,
     topics: tuple[str, ...],
     duration: str,
     model: Path | None,
@@ -85,7 +86,7 @@ def init(
             for message in recording.read(stream, str(file)):
                 survey.hear(message)
     else:
-        where = broker_arguments(str(server), username, password_file, ca_file)
+        where = broker_arguments(str(server), username, password_file, ca_file, protocol)
         where += [part for topic in topics for part in ("--topic", topic)]
         code = listen(survey, [*where, "--for", duration])
     if code:

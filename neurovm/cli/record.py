@@ -20,6 +20,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 def broker_options(command: F) -> F:
     """How to reach a broker that no configuration names."""
     for option in (
+        click.option(
+            "--protocol",
+            type=click.Choice(["auto", "5", "3.1.1"]),
+            default="auto",
+            help="Of MQTT; 3.1.1 spares a wait of 5 s where 5 is met with silence.",
+        ),
         click.option("--ca-file", metavar="FILE", help="Certificates that mqtts:// trusts."),
         click.option("--password-file", metavar="FILE", help="Its first line is the password."),
         click.option("--username", metavar="NAME", help="The name to connect with."),
@@ -29,11 +35,16 @@ def broker_options(command: F) -> F:
 
 
 def broker_arguments(
-    server: str, username: str | None, password_file: str | None, ca_file: str | None
+    server: str,
+    username: str | None,
+    password_file: str | None,
+    ca_file: str | None,
+    protocol: str,
 ) -> list[str]:
     """The same for `neurovmd`."""
     given = {
         "--server": server,
+        "--protocol": protocol,
         "--username": username,
         "--password-file": password_file,
         "--ca-file": ca_file,
@@ -70,6 +81,7 @@ def record(
     username: str | None,
     password_file: str | None,
     ca_file: str | None,
+    protocol: str,
     topics: tuple[str, ...],
     vm: str | None,
     duration: str,
@@ -95,7 +107,7 @@ def record(
     if server is None:
         where = ["--config", str(config)]
     else:
-        where = broker_arguments(server, username, password_file, ca_file)
+        where = broker_arguments(server, username, password_file, ca_file, protocol)
     where += [part for topic in topics for part in ("--topic", topic)]
     where += ["--vm", vm] if vm else []
     where += ["--force"] if force else []
@@ -125,6 +137,7 @@ def replay(
     username: str | None,
     password_file: str | None,
     ca_file: str | None,
+    protocol: str,
     speed: float | None,
 ) -> None:
     """Use the recording FILE again: through VMs without a broker, or published to one.
@@ -150,7 +163,7 @@ def replay(
     else:
         if config is not None or vm is not None:
             raise click.UsageError("--to goes without --config and --vm")
-        where = broker_arguments(server, username, password_file, ca_file)
+        where = broker_arguments(server, username, password_file, ca_file, protocol)
         arguments = ["send", *where, "--speed", str(1.0 if speed is None else speed)]
     ctx.exit(child.run(*arguments, "--", str(file)))
 

@@ -197,6 +197,40 @@ def test_replay_publishes_in_order_and_in_time(
     client.close()
 
 
+def test_a_broker_that_dies_half_way(broker: Mosquitto, tmp_path: Path) -> None:
+    """Sent again where unacknowledged, in order; the recorder says where messages are missing."""
+    file, seen = tmp_path / "sample.jsonl", tmp_path / "seen.jsonl"
+    lines = [{"t_us": n * 1000, "topic": "a/b", "payload": str(n)} for n in range(3000)]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    url = f"mqtt://127.0.0.1:{broker.port}"
+    client = Client(broker.port)
+    client.subscribe("a/b")
+    recorder = Recorder("--listen", url, "--for", "60s", "-o", seen)
+    recorder.listening()
+    sender = subprocess.Popen(
+        [sys.executable, "-m", "neurovm", "replay", str(file), "--to", url],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_for(lambda: len(client.messages) > 500, "500 messages")
+        broker.kill()
+        broker.start()
+        _, said = sender.communicate(timeout=60)
+        wait_for(lambda: "listening again" in recorder.said, "the recorder is back")
+    finally:
+        sender.kill()
+        client.close()
+        code = recorder.end()
+    assert sender.returncode == 0
+    assert "3000 messages sent" in said
+    assert code == 0
+    assert "messages are missing from here on" in recorder.said
+    numbers = [int(each.payload or b"-1") for each in read(seen)]
+    assert numbers[:500] == list(range(500))
+
+
 def test_an_expired_recording_is_deleted(tmp_path: Path, run: Any) -> None:
     file = tmp_path / "old.jsonl"
     file.write_text('{"neurovm_recording": 1, "t_us": 1, "expires_us": 2}\n')

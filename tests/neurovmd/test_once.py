@@ -247,3 +247,13 @@ def test_run_says_what_does_not_fit(folder: Path) -> None:
     settings = config.load(folder / "neurovmd.yaml", environ={})
     with pytest.raises(neurovm.ConfigError, match=r"inputs\[0\].to.tensor"):
         once.run(settings, io.BytesIO(), "sample", lambda _: None, lambda _: None)
+
+
+@pytest.mark.parametrize("command", ["once", "listen", "send"])
+def test_help_teaches(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert f"  neurovmd {command}" in said.split("examples:")[1]
+    assert "Exit codes: 0 " in said
