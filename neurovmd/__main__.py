@@ -17,6 +17,7 @@ from neurovmd import arguments
 from neurovmd.layers import Source
 
 EXIT_OK, EXIT_WARNINGS, EXIT_USAGE, EXIT_CANNOT_CREATE, EXIT_CONFIG = 0, 1, 64, 73, 78
+EXIT_SOFTWARE = 70
 
 DESCRIPTION = """\
 Runs each configured VM (a neural network, .nvm or .tflite) in a process of its own: sensor events
@@ -43,8 +44,9 @@ examples:
   neurovmd config show --origin           ... and which file and line says so
   neurovmd --config ./neurovmd.yaml       run in the foreground with this configuration
 
-signals: TERM, INT end it after draining (at most 10 s), HUP reloads. Exit codes: 0 ended as asked,
-64 wrong usage, 73 another daemon holds the control socket, 78 wrong configuration.
+signals: TERM, INT end it after draining (at most 10 s), HUP reloads, USR1 tells the log how things
+are. Exit codes: 0 ended as asked, 64 wrong usage, 70 a defect, 73 another daemon holds the control
+socket, 78 wrong configuration.
 """
 
 
@@ -153,6 +155,11 @@ def _run(source: Source) -> int:
     except Occupied as error:
         print(f"neurovmd: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_CANNOT_CREATE
+    except Exception:  # noqa: BLE001  # a defect: workers drain, the service starts anew
+        import traceback
+
+        log.error("daemon.crashed", traceback=traceback.format_exc(limit=-6))
+        return EXIT_SOFTWARE
 
 
 def _check(options: argparse.Namespace) -> int:

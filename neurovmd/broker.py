@@ -6,8 +6,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
+from neurovm.errors import ConfigError
 from neurovmd.config import Settings
 
 
@@ -74,3 +76,35 @@ class Broker:
             manual_ack=manual_ack,
             max_message_bytes=max_message_bytes,
         )
+
+
+def examine_files(settings: Settings) -> list[ConfigError]:
+    """What is wrong with the files that the connection needs."""
+    mqtt = settings.config.mqtt
+    where = str(settings.files[0]) if settings.files else "environment"
+    errors: list[ConfigError] = []
+    if mqtt.password_file is not None and not _readable(mqtt.password_file):
+        found = mqtt.password_file
+        errors.append(ConfigError(where, "mqtt.password_file", found, "a readable file"))
+    if mqtt.ca_file is not None and not _holds_certificates(mqtt.ca_file):
+        accepted = "a readable file of PEM certificates"
+        errors.append(ConfigError(where, "mqtt.ca_file", mqtt.ca_file, accepted))
+    return errors
+
+
+def _readable(file: str) -> bool:
+    try:
+        with Path(file).open("rb"):
+            return True
+    except OSError:
+        return False
+
+
+def _holds_certificates(file: str) -> bool:
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except OSError:  # also ssl.SSLError
+        return False
+    return True

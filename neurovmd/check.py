@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from neurovm.errors import ConfigError, NeurovmError
-from neurovmd import config, models, sandbox
+from neurovmd import broker, config, models, sandbox
 from neurovmd.config import Deployment, Settings
 from neurovmd.layers import Source
 from neurovmd.mapping import Inputs, MappingError
@@ -61,10 +60,7 @@ def examine(file: Path | Source | None) -> Report:
         _examine_capabilities(deployment, report)
     if not settings.deployments and not errors:
         report.warnings.append(f"{settings.config.vm_dir}: no VM is configured (*.yaml)")
-    secret = settings.config.mqtt.password_file
-    if secret is not None and not os.access(secret, os.R_OK):
-        where = str(settings.files[0]) if settings.files else "environment"
-        report.errors.append(ConfigError(where, "mqtt.password_file", secret, "a readable file"))
+    report.errors += broker.examine_files(settings)
     return report
 
 

@@ -29,6 +29,7 @@ WALL_S = 900.0
 MAX_SOURCE_BYTES = 256 << 20
 CODING = "graded"
 REASON_BYTES = 2000
+EXIT_DATA, EXIT_IO = 65, 74
 
 
 def read_source(model: Path) -> bytes:
@@ -90,6 +91,9 @@ class Conversion:
                 ],
                 setsigdef=[signal.SIGHUP, signal.SIGPIPE],
             )
+        except OSError:
+            os.close(read_end)
+            raise
         finally:
             os.close(write_end)
         return cls(pid, read_end, time.monotonic() + WALL_S, bundle)
@@ -124,6 +128,10 @@ class Conversion:
         lines = self.said.decode("utf-8", "replace").strip().splitlines()
         return lines[-1] if lines else f"the conversion ended with exit code {code}"
 
+    def final(self, status: int) -> bool:
+        """Whether the same source would fail again: the model is at fault, or too much work."""
+        return os.waitstatus_to_exitcode(status) in (EXIT_DATA, -signal.SIGXCPU)
+
 
 def _limit() -> None:
     import resource
@@ -157,10 +165,10 @@ def main(arguments: list[str]) -> int:
         said = str(error)
         where = "" if source in said else f"{source}: "
         print(f"{where}{said}", file=sys.stderr)  # noqa: T201  # this program's one way to say it
-        return 65
+        return EXIT_IO if isinstance(error, OSError) else EXIT_DATA
     except MemoryError:
         print(f"{source}: conversion needs more than {MEMORY_BYTES} bytes", file=sys.stderr)  # noqa: T201
-        return 65
+        return EXIT_DATA
     return 0
 
 

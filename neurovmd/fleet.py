@@ -71,6 +71,7 @@ class Vm:
     pipe: int = -1
     heard: bytearray = field(default_factory=bytearray)
     conversion: Conversion | None = None
+    refused: tuple[Path | None, str] = (None, "")
     restarts: int = 0
     failures: int = 0
     started_at: float = 0.0
@@ -224,6 +225,7 @@ class Fleet:
     def _begin(self, vm: Vm) -> None:
         """Start a VM afresh, as if it had never failed."""
         vm.again = False
+        vm.refused = (None, "")
         vm.failures = 0
         vm.retry_at = time.monotonic()
         self._set(vm, "loading", "")
@@ -323,7 +325,12 @@ class Fleet:
             self._fail(vm, str(error))
 
     def _convert(self, vm: Vm, bundle: Path) -> None:
-        """Start the conversion, or wait for the one under way."""
+        """Start the conversion, or wait for the one under way; a model that was refused is not
+        converted again before it changes.
+        """
+        if vm.refused[0] == bundle:
+            self._fail(vm, vm.refused[1])
+            return
         self._set(vm, "loading", "converting")
         if self.converting:
             vm.retry_at = time.monotonic() + CONVERSION_LOOK_S
@@ -339,10 +346,12 @@ class Fleet:
             return
         reason = conversion.failure(status)
         if reason:
+            if conversion.final(status):
+                vm.refused = (conversion.bundle, reason)
             self._fail(vm, reason)
         else:
             log.info("model.converted", vm=vm.name, bundle=conversion.bundle.name)
-            self._fork(vm, conversion.bundle)
+            self._start(vm)
 
     def _fork(self, vm: Vm, bundle: Path) -> None:
         vm.slot.clear_worker()
@@ -356,11 +365,18 @@ class Fleet:
         gc.freeze()
         # A signal before the child has its own handlers would run the supervisor's.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
-        pid = os.fork()
-        if pid == 0:
-            self._be_worker(vm, bundle, write_end)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
-        os.close(write_end)
+        pid = -1
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self._be_worker(vm, bundle, write_end)  # never returns
+        finally:
+            signal.pthread_sigmask(
+                signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+            )
+            os.close(write_end)
+            if pid < 0:
+                os.close(read_end)
         vm.pid, vm.pipe, vm.started_at = pid, read_end, time.monotonic()
         vm.heard.clear()
         log.info("worker.started", vm=vm.name, pid=pid)
@@ -397,15 +413,16 @@ class Fleet:
         finally:
             os._exit(code)
 
-    def _listen(self, vm: Vm) -> None:
+    def _listen(self, vm: Vm) -> bool:
+        """Take what a worker says; whether there may be more."""
         try:
             data = os.read(vm.pipe, 65536)
         except BlockingIOError:
-            return
+            return False
         if not data:
             os.close(vm.pipe)
             vm.pipe = -1
-            return
+            return False
         vm.heard += data
         *lines, rest = bytes(vm.heard).split(b"\n")
         vm.heard[:] = rest[-65536:]
@@ -413,13 +430,16 @@ class Fleet:
             with contextlib.suppress(msgspec.DecodeError, msgspec.ValidationError):
                 said = msgspec.json.decode(line, type=_Report)
                 self._set(vm, said.state, said.reason)
+        return True
 
     def _worker_ended(self, vm: Vm, code: int) -> None:
-        while vm.pipe >= 0:  # its last words: it held the only other end, so this reaches the end
-            self._listen(vm)
+        while vm.pipe >= 0 and self._listen(vm):  # its last words
+            pass
+        if vm.pipe >= 0:  # somebody else still holds the other end
+            os.close(vm.pipe)
+            vm.pipe = -1
         pid, vm.pid = vm.pid, 0
-        vm.slot.pid = 0
-        vm.slot.state = WorkerState.EMPTY
+        vm.slot.end_worker()
         log.info("worker.ended", vm=vm.name, pid=pid, code=code)
         self._close_gate(vm)
         if self._stopping or self._left(vm) or self._ended_as_asked(vm):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from neurovm.errors import ConfigError
-from neurovmd import config, last_good, layers, log, models, places
+from neurovmd import broker, config, last_good, layers, log, models, places
 from neurovmd.config import Settings
 from neurovmd.fleet import LATER_S, Fleet
 from neurovmd.identity import Standing, config_hash
@@ -87,8 +87,8 @@ class Reloader:
             self._before = self._seen
             if before == self._seen:
                 break
-        if errors:
-            raise errors[0]
+        for error in errors or broker.examine_files(settings):
+            raise error
         for deployment in settings.deployments:
             models.verify(deployment.vm.model, deployment.model, str(deployment.file))
         return settings
@@ -163,10 +163,13 @@ def read(source: Source) -> tuple[Settings, str]:
     """
     began = time.monotonic()
     try:
-        return config.load(source), ""
+        settings = config.load(source)
+        for error in broker.examine_files(settings):
+            raise error
+        return settings, ""
     except ConfigError as error:
-        settings = last_good.find(source)
-        if settings is None:
+        last = last_good.find(source)
+        if last is None:
             raise
         log.error("config.refused", reason=error, seconds=time.monotonic() - began)
-        return settings, str(error)
+        return last, str(error)

@@ -110,6 +110,11 @@ class Slot:
         for index in range(_COUNTERS_WORD + COUNTERS):
             self.words[index] = 0
 
+    def end_worker(self) -> None:
+        """Say that nobody works here; what was counted stays until the next worker."""
+        self.pid = self.connected = self.busy_since_ns = self.queue_depth = 0
+        self.state = WorkerState.EMPTY
+
     def count_drop(self, reason: DropReason, count: int = 1) -> int:
         """Count drops and return how many there have been for this reason."""
         total = self.dropped[reason] + count

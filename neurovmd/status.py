@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator
 from typing import Any
 
 from neurovm.version import GENERATOR, __version__
@@ -109,6 +110,25 @@ def _discreet(text: str, settings: Settings) -> str:
     for secret in settings.secrets():
         text = text.replace(secret, HIDDEN)
     return text
+
+
+def lines(answer: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """`full` as log events: one of the daemon, one for each VM."""
+    vms = answer["vms"]
+    yield "daemon.status", _flat({**answer, "vms": len(vms), "files": len(answer["files"])})
+    for vm in vms:
+        yield "vm.status", _flat({"vm": vm["name"], **vm})
+
+
+def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested fields by dotted names; None and empty ones left out."""
+    flat: dict[str, Any] = {}
+    for key, value in fields.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        elif value is not None and value != "":
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
 def _power(power: PowerState) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class Supervisor:
         )
         self._control: ControlServer | None = None
         self._signals, self._signals_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._children_ended = self._stop_asked = False
+        self._children_ended = self._stop_asked = self._tell_asked = False
         self._ready = False
         self._watch_s = (notifier.watchdog_s or 2 * WATCH_S) / 2
         self._watch_at = self._started + self._watch_s
@@ -172,7 +172,13 @@ class Supervisor:
 
     def _take_signals(self) -> None:
         signal.set_wakeup_fd(self._signals_in, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        for number in (
+            signal.SIGTERM,
+            signal.SIGINT,
+            signal.SIGHUP,
+            signal.SIGCHLD,
+            signal.SIGUSR1,
+        ):
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _frame: object) -> None:
@@ -180,6 +186,8 @@ class Supervisor:
             self._children_ended = True
         elif number == signal.SIGHUP:
             self._reloader.ask()
+        elif number == signal.SIGUSR1:
+            self._tell_asked = True
         else:
             self._stop_asked = True
 
@@ -255,6 +263,10 @@ class Supervisor:
             self._fleet.ready(number)
 
     def _after_signals(self) -> None:
+        if self._tell_asked:
+            self._tell_asked = False
+            for event, fields in status.lines(self._status({})):
+                log.info(event, **fields)
         if self._children_ended:
             self._children_ended = False
             self._fleet.reap()

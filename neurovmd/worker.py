@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from neurovm.errors import NeurovmError
+from neurovm.errors import BundleError, NeurovmError
 from neurovm.loading import load
 from neurovmd import log, sandbox, topics
 from neurovmd.broker import Broker
@@ -74,15 +74,13 @@ def run(work: Assignment) -> int:
     try:
         remark = _give_up_privileges(work.deployment)
         _limit_memory(work.deployment)
-        worker = Worker(work, load(work.bundle), remark)
+        worker = Worker(work, _load(work), remark)
         return worker.serve()
     except (NeurovmError, MappingError, OSError, ValueError) as error:
         code = EXIT_CONFIG if isinstance(error, MappingError) else EXIT_DATA
         reason = str(error)
     except (MemoryError, RuntimeError) as error:  # RuntimeError: no memory for a thread
-        code, reason = EXIT_SOFTWARE, str(error) or "out of memory"
-        if work.deployment.vm.memory is not None:
-            reason = f"{reason}; memory is limited to {work.deployment.vm.memory}"
+        code, reason = EXIT_SOFTWARE, _out_of_memory(work.deployment, error)
     work.slot.state = WorkerState.FAILED
     report(work.report, "failed", reason)
     log.error("worker.failed", reason=reason)
@@ -109,7 +107,29 @@ def _limit_memory(deployment: Deployment) -> None:
     """Bound what this process may allocate of its own (mapped files do not count)."""
     limit = deployment.vm.memory_bytes
     if limit is not None:
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
+def _out_of_memory(deployment: Deployment, error: BaseException) -> str:
+    """Why a worker ends that got no memory; saying so needs some."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+    reason = str(error) or "out of memory"
+    limit = deployment.vm.memory
+    return reason if limit is None else f"{reason}; memory is limited to {limit}"
+
+
+def _load(work: Assignment) -> Model:
+    """Open the VM's bundle. A damaged one that was converted here is set aside, to be made anew."""
+    try:
+        return load(work.bundle)
+    except BundleError as error:
+        if work.bundle == work.deployment.model:
+            raise
+        aside = work.bundle.with_suffix(".bad")
+        work.bundle.replace(aside)
+        raise BundleError(f"{error}; set aside as {aside.name}, to be converted anew") from None
 
 
 class Worker:
@@ -166,7 +186,8 @@ class Worker:
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop("told to end"))
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        for number in (signal.SIGHUP, signal.SIGUSR1):  # these are the supervisor's
+            signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         threading.Thread(target=self._run_compute, name="compute", daemon=True).start()
@@ -345,6 +366,11 @@ class Worker:
     def _run_compute(self) -> None:
         try:
             self._compute.run()
+        except MemoryError as error:
+            reason = _out_of_memory(self._work.deployment, error)
+            report(self._work.report, "failed", reason)
+            log.error("worker.failed", reason=reason)
+            self._exit_code = EXIT_SOFTWARE
         except BaseException:  # noqa: BLE001  # the process must end, whatever it was
             import traceback
 

@@ -8,18 +8,27 @@ import signal
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
-import pytest  # noqa: TC002
+import pytest
 
 from benchmarks.rig import ROOT, wait_for
-from neurovmd import conversion, log
+from neurovmd import config, conversion, log
 from neurovmd.config import Deployment
 from neurovmd.conversion import Conversion, cache_key, cached_bundle
-from neurovmd.fleet import BUSY_LIMIT_NS, LOADING_LIMIT_NS, TICK_LIMIT_NS, Vm, stuck_reason
+from neurovmd.fleet import (
+    BUSY_LIMIT_NS,
+    LOADING_LIMIT_NS,
+    TICK_LIMIT_NS,
+    Fleet,
+    Vm,
+    stuck_reason,
+)
 from neurovmd.notify import Notifier
 from neurovmd.schema import Input
 from neurovmd.schema import Vm as VmSchema
 from neurovmd.shared import SharedBlock, WorkerState
+from neurovmd.supervisor import UNHEALTHY_S, Supervisor
 
 NOW_NS = 10**15
 
@@ -95,6 +104,124 @@ def test_a_source_that_changes_meanwhile_is_not_cached(tmp_path: Path) -> None:
     job = Conversion.start(good, stale)
     assert "changed" in job.failure(ended(job))
     assert not stale.exists()
+
+
+def fleet(tmp_path: Path, model: Path) -> Fleet:
+    """A fleet of one VM in this process; nothing is started yet."""
+    (tmp_path / "vm.d").mkdir()
+    (tmp_path / "vm.d/digits.yaml").write_text(f"model: {model}\ninputs: [{{topic: a}}]\n")
+    main = tmp_path / "neurovmd.yaml"
+    main.write_text("vm_dir: vm.d\ncache_dir: cache\nstate_dir: state\nsocket: s\nnode: box\n")
+    settings = config.load(main, environ={})
+    return Fleet(settings, SharedBlock(1), changed=lambda _: None, in_child=lambda: None)
+
+
+def descriptors() -> list[str]:
+    """The open file descriptors of this process."""
+    return sorted(path.name for path in Path("/proc/self/fd").iterdir())
+
+
+def test_a_fork_that_fails_is_a_failure_of_that_vm(
+    tmp_path: Path, bundles: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = fleet(tmp_path, bundles["digits_mlp"])
+    (one,) = made.vms
+
+    def no_fork() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", no_fork)
+    before = descriptors()
+    made.tick(time.monotonic())
+    assert (one.state, one.pid, one.pipe) == ("failed", 0, -1)
+    assert "temporarily unavailable" in one.reason
+    assert one.retry_at is not None
+    assert descriptors() == before
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_a_conversion_that_cannot_start_leaks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_spawn(*_: object, **__: object) -> int:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(os, "posix_spawn", no_spawn)
+    made = fleet(tmp_path, ROOT / "tests/fixtures/digits_mlp.tflite")
+    before = descriptors()
+    made.tick(time.monotonic())
+    assert "Cannot allocate memory" in made.vms[0].reason
+    assert descriptors() == before
+
+
+def test_a_model_that_was_refused_is_not_converted_again(tmp_path: Path) -> None:
+    model = tmp_path / "broken.tflite"
+    model.write_bytes(b"\x20\0\0\0TFL3" + bytes(100))
+    made = fleet(tmp_path, model)
+    (one,) = made.vms
+
+    def settled() -> bool:
+        made.reap()
+        return one.state == "failed"
+
+    made.tick(time.monotonic())
+    assert one.conversion
+    wait_for(settled, "the conversion fails", 60.0)
+    reason, delay_s = one.reason, (one.retry_at or 0) - time.monotonic()
+    made.tick(time.monotonic() + 3600.0)
+    assert one.conversion is None
+    assert one.reason == reason
+    assert (one.retry_at or 0) - time.monotonic() > delay_s
+    model.write_bytes(b"\x20\0\0\0TFL3" + bytes(200))
+    made.tick(time.monotonic() + 3600.0)
+    assert one.conversion is not None
+    wait_for(lambda: made.reap() or not one.conversion, "the conversion fails", 60.0)
+
+
+def test_restarts_come_later_each_time_up_to_a_minute(
+    tmp_path: Path, bundles: dict[str, Path]
+) -> None:
+    made = fleet(tmp_path, bundles["digits_mlp"])
+    (one,) = made.vms
+    delays = []
+    for _ in range(9):
+        now = time.monotonic()
+        made._fail(one, "x")
+        delays.append(round((one.retry_at or 0.0) - now))
+    assert delays == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+def test_a_dead_worker_is_not_said_to_be_connected(tmp_path: Path) -> None:
+    one = vm(tmp_path)
+    one.slot.connected = one.slot.busy_since_ns = one.slot.queue_depth = one.slot.messages_in = 7
+    one.slot.end_worker()
+    assert (one.slot.connected, one.slot.busy_since_ns, one.slot.queue_depth) == (0, 0, 0)
+    assert one.slot.messages_in == 7
+
+
+def test_a_pipe_that_somebody_else_holds_does_not_stop_the_supervisor(
+    tmp_path: Path, bundles: dict[str, Path]
+) -> None:
+    made = fleet(tmp_path, bundles["digits_mlp"])
+    (one,) = made.vms
+    one.pid = 1
+    one.pipe, other = os.pipe2(os.O_NONBLOCK)
+    os.write(other, b'{"state": "failed", "reason": "why"}\n')
+    made._worker_ended(one, 70)
+    assert (one.pid, one.pipe, one.state, one.reason) == (0, -1, "failed", "why")
+    os.close(other)
+
+
+@pytest.mark.parametrize("stuck", [False, True])
+def test_systemd_hears_nothing_while_a_worker_is_stuck(*, stuck: bool) -> None:
+    heard: list[str] = []
+    one = object.__new__(Supervisor)
+    one._fleet = SimpleNamespace(end_stuck=lambda _: stuck)  # type: ignore[assignment]
+    one._notifier = SimpleNamespace(alive=lambda: heard.append("alive"))  # type: ignore[assignment]
+    one._watch_s = 15.0
+    one._watch(1000.0)
+    assert heard == ([] if stuck else ["alive"])
+    assert one._watch_at == 1000.0 + (UNHEALTHY_S if stuck else 15.0)
 
 
 def test_log_lines_are_one_line_each(capfd: pytest.CaptureFixture[str]) -> None:
