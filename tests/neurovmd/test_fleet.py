@@ -116,9 +116,9 @@ def fleet(tmp_path: Path, model: Path) -> Fleet:
     return Fleet(settings, SharedBlock(1), changed=lambda _: None, in_child=lambda: None)
 
 
-def descriptors() -> list[str]:
+def descriptors() -> set[str]:
     """The open file descriptors of this process."""
-    return sorted(path.name for path in Path("/proc/self/fd").iterdir())
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
 
 
 def test_a_fork_that_fails_is_a_failure_of_that_vm(
@@ -136,7 +136,7 @@ def test_a_fork_that_fails_is_a_failure_of_that_vm(
     assert (one.state, one.pid, one.pipe) == ("failed", 0, -1)
     assert "temporarily unavailable" in one.reason
     assert one.retry_at is not None
-    assert descriptors() == before
+    assert descriptors() <= before  # the garbage of other tests may go
     assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
@@ -151,7 +151,7 @@ def test_a_conversion_that_cannot_start_leaks_nothing(
     before = descriptors()
     made.tick(time.monotonic())
     assert "Cannot allocate memory" in made.vms[0].reason
-    assert descriptors() == before
+    assert descriptors() <= before  # the garbage of other tests may go
 
 
 def test_a_model_that_was_refused_is_not_converted_again(tmp_path: Path) -> None:
