@@ -377,6 +377,7 @@ class Fleet:
             os.close(write_end)
             if pid < 0:
                 os.close(read_end)
+                self._close_gate(vm)
         vm.pid, vm.pipe, vm.started_at = pid, read_end, time.monotonic()
         vm.heard.clear()
         log.info("worker.started", vm=vm.name, pid=pid)
