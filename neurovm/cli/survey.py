@@ -19,6 +19,7 @@ from neurovm.recording import Recorded
 MAX_TOPICS = 10_000
 MAX_TOPIC_CHARACTERS = 512
 MAX_FIELDS = 16
+MAX_ALL_FIELDS = 40_000
 MAX_DEPTH = 4
 MAX_PATH_CHARACTERS = 128
 MAX_ENTRIES = 256  # of one object, or of a list of objects, that are looked at
@@ -70,7 +71,9 @@ class Topic:
         span_us = self.last_us - self.first_us
         return (self.messages - 1) * 1e6 / span_us if span_us > 0 else None
 
-    def hear(self, message: Recorded, t_us: int) -> None:
+    def hear(self, message: Recorded, t_us: int, room: int) -> int:
+        """Take in a message, with at most `room` new fields; how many there were."""
+        before = len(self.fields)
         self.messages += 1
         self.last_us = max(self.last_us, t_us)
         self.least_bytes = min(self.least_bytes, message.size)
@@ -82,8 +85,9 @@ class Topic:
             known = self.fields.get(key)
             if known is not None:
                 known.widen(found)
-            elif len(self.fields) < MAX_FIELDS:
+            elif len(self.fields) < min(MAX_FIELDS, before + room):
                 self.fields[key] = found
+        return len(self.fields) - before
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -98,11 +102,14 @@ class Topic:
 
 @dataclass(slots=True)
 class Survey:
-    """All topics heard, at most `MAX_TOPICS`; `beyond` counts messages on others."""
+    """All topics heard, at most `MAX_TOPICS` with `MAX_ALL_FIELDS` fields; `beyond` counts messages
+    on others.
+    """
 
     topics: dict[str, Topic] = field(default_factory=dict)
     messages: int = 0
     beyond: int = 0
+    fields: int = 0
 
     def hear(self, message: Recorded) -> None:
         self.messages += 1
@@ -114,7 +121,7 @@ class Survey:
                 return
             topic = Topic(message.topic, t_us, t_us, message.size, message.size)
             self.topics[message.topic] = topic
-        topic.hear(message, t_us)
+        self.fields += topic.hear(message, t_us, MAX_ALL_FIELDS - self.fields)
 
     def by_messages(self) -> list[Topic]:
         """The busiest first."""

@@ -205,6 +205,10 @@ def test_the_survey_is_bounded() -> None:
     assert len(found.topics["flood/0"].fields) <= survey.MAX_FIELDS
     (pattern,) = patterns.find(found.by_messages())
     assert pattern.topics == survey.MAX_TOPICS
+    some = json.dumps({f"k{n}": n for n in range(8)}).encode()
+    for name in list(found.topics):
+        found.hear(Recorded(1, 1, name, some, len(some)))
+    assert sum(len(topic.fields) for topic in found.topics.values()) == survey.MAX_ALL_FIELDS
     made = draft.write([pattern], "a flood", None)
     assert made is not None
     assert len(made.text) < 256 * 1024
