@@ -33,6 +33,8 @@ cdef extern from "nvm.h" nogil:
         NVM_TABLE2
         NVM_SOFTMAXQ
         NVM_LERP
+        NVM_L2NORM
+        NVM_LOGSOFTMAX
 
     ctypedef enum nvm_neuron:
         NVM_SD

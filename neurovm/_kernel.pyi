@@ -21,7 +21,7 @@ MAX_LAYERS: Final[int]
 
 KINDS: Final[dict[str, int]]
 """INPUT, CONST, DENSE, CONV, DWCONV, ADD, AVGPOOL, MAXPOOL, MEAN, MAP, TABLE, SOFTMAX,
-TABLE2, SOFTMAXQ, LERP."""
+TABLE2, SOFTMAXQ, LERP, L2NORM, LOGSOFTMAX."""
 NEURONS: Final[dict[str, int]]
 """SD, IF, LIF."""
 REQUANTS: Final[dict[str, int]]

@@ -50,6 +50,8 @@ _FATE: dict[str, Fate] = {
     "TABLE2": "table",
     "SOFTMAX": "dense",
     "SOFTMAXQ": "dense",
+    "L2NORM": "dense",
+    "LOGSOFTMAX": "dense",
     "CONST": "folded",
     "INPUT": "events",
 }

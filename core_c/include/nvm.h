@@ -95,6 +95,12 @@ typedef enum nvm_kind {
                       table0 = int32 source[n][4], scale = int32 w[n][4]. The inverse stands in table1 = uint32
                       offsets[n of in[0] + 1] and weights = uint32 targets[4 n]: targets[offsets[j] .. offsets[j+1])
                       ascends and holds i once for each source[i][k] = j */
+    NVM_L2NORM,    /* rows = out_h, length = out_c <= 2^15, n = rows * length; table0 = int32 t[256], |t| <= 255.
+                      x = t[q + 128]; m 2^(e - 31) = gemmlowp's 1 / sqrt(sum of x^2 of the row), with d = e + 7:
+                      y = clamp(RDBPOT(SRDHM(x << max(d, 0), m), max(-d, 0)) + zero_out, lo, hi) */
+    NVM_LOGSOFTMAX, /* as SOFTMAX, t[0] >= 1; scale = float[2] of input and output: with L = (float)ln Sigma,
+                      y = clamp(rint_even(s q - (scale[0] max + L) / scale[1]) + zero_out, lo, hi), s = scale[0] /
+                      scale[1], every operation in float */
     NVM_KIND_COUNT
 } nvm_kind;
 

@@ -91,6 +91,8 @@ static const uint16_t named[NVM_KIND_COUNT] = {
     [NVM_TABLE2] = TABLE0,
     [NVM_SOFTMAXQ] = ROWS | OUT_C | CODE | TABLE0,
     [NVM_LERP] = RULE | TABLE0 | TABLE1 | WEIGHTS | AUX,
+    [NVM_L2NORM] = ROWS | OUT_C | CODE | TABLE0,
+    [NVM_LOGSOFTMAX] = ROWS | OUT_C | CODE | RULE | TABLE0,
 };
 
 static int others_are_zero(const nvm_layer *layer)
@@ -124,7 +126,7 @@ static nvm_status check_common(const nvm_program *program, uint32_t index)
         [NVM_INPUT] = {0, 0},  [NVM_CONST] = {0, 0}, [NVM_DENSE] = {1, 1},   [NVM_CONV] = {1, 1},
         [NVM_DWCONV] = {1, 1}, [NVM_ADD] = {2, 2},   [NVM_AVGPOOL] = {1, 1}, [NVM_MAXPOOL] = {1, 1},
         [NVM_MEAN] = {1, 1},   [NVM_MAP] = {1, 2},   [NVM_TABLE] = {1, 1},   [NVM_SOFTMAX] = {1, 1},
-        [NVM_TABLE2] = {2, 2}, [NVM_SOFTMAXQ] = {1, 1}, [NVM_LERP] = {1, 1},
+        [NVM_TABLE2] = {2, 2}, [NVM_SOFTMAXQ] = {1, 1}, [NVM_LERP] = {1, 1}, [NVM_L2NORM] = {1, 1}, [NVM_LOGSOFTMAX] = {1, 1},
     };
     const nvm_layer *layer = &program->layers[index];
     if (layer->kind >= NVM_KIND_COUNT || layer->requant >= NVM_RQ_COUNT) {

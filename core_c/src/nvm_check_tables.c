@@ -181,6 +181,50 @@ static nvm_status check_softmaxq(const nvm_program *program, const nvm_layer *la
     return t[0] >= 1 << 30 ? NVM_OK : NVM_E_RANGE;
 }
 
+static int has_rows(const nvm_program *program, const nvm_layer *layer)
+{
+    return program->layers[layer->in[0]].n == layer->n && layer->out_h != 0 && layer->out_c != 0 &&
+           (uint64_t)layer->out_h * layer->out_c == layer->n;
+}
+
+static nvm_status check_l2norm(const nvm_program *program, const nvm_layer *layer)
+{
+    if (!has_rows(program, layer) || layer->out_c > 1 << 15) {
+        return NVM_E_FORMAT;
+    }
+    if (!nvm_arena_holds(program, layer->off_table0, 256 * 4)) {
+        return NVM_E_SIZE;
+    }
+    const int32_t *t = nvm_arena_at(program, layer->off_table0);
+    for (uint32_t k = 0; k < 256; k++) {
+        if (t[k] < -255 || t[k] > 255) {
+            return NVM_E_RANGE;
+        }
+    }
+    return NVM_OK;
+}
+
+static nvm_status check_logsoftmax(const nvm_program *program, const nvm_layer *layer)
+{
+    if (!has_rows(program, layer)) {
+        return NVM_E_FORMAT;
+    }
+    if (!nvm_arena_holds(program, layer->off_table0, 256 * 4) ||
+        !nvm_arena_holds(program, layer->off_scale, 2 * 4)) {
+        return NVM_E_SIZE;
+    }
+    const float *t = nvm_arena_at(program, layer->off_table0),
+                *scale = nvm_arena_at(program, layer->off_scale);
+    for (uint32_t d = 0; d < 256; d++) {
+        if (!(t[d] >= 0.0f && t[d] <= 1.0f)) {
+            return NVM_E_RANGE;
+        }
+    }
+    int scales = is_finite(scale[0]) && scale[0] > 0.0f && is_finite(scale[1]) && scale[1] > 0.0f;
+    return t[0] >= 1.0f && scales && layer->off_shift == 0 && layer->aux[0] == 0 ? NVM_OK
+                                                                                : NVM_E_RANGE;
+}
+
 /* How often element i reads code j. */
 static uint32_t reads(const int32_t *source, uint32_t i, uint32_t j)
 {
@@ -257,6 +301,10 @@ nvm_status nvm_check_tables(const nvm_program *program, const nvm_layer *layer)
         return check_softmax(program, layer);
     case NVM_TABLE2:
         return check_table2(program, layer);
+    case NVM_L2NORM:
+        return check_l2norm(program, layer);
+    case NVM_LOGSOFTMAX:
+        return check_logsoftmax(program, layer);
     case NVM_LERP:
         return check_lerp(program, layer);
     case NVM_SOFTMAXQ:

@@ -65,6 +65,8 @@ void nvm_estimate_full(nvm_node *node)
         break;
     case NVM_SOFTMAX:
     case NVM_SOFTMAXQ:
+    case NVM_L2NORM:
+    case NVM_LOGSOFTMAX:
         node->full_ns = n * 3.0f;
         break;
     case NVM_LERP:
@@ -149,6 +151,8 @@ int nvm_prefers_events(const nvm_node *node, size_t received)
         break;
     case NVM_SOFTMAX:
     case NVM_SOFTMAXQ:
+    case NVM_L2NORM:
+    case NVM_LOGSOFTMAX:
         ns = (float)count_pixels(node->in[0], layer->out_c) * (float)layer->out_c * 3.0f +
              events * 2.0f;
         break;

@@ -196,6 +196,64 @@ static int64_t bounded(int64_t a)
     return a > INT32_MAX ? INT32_MAX : a < INT32_MIN ? INT32_MIN : a;
 }
 
+static void naive_l2norm(const network *net, const nvm_layer *layer, const int8_t *q, int8_t *out)
+{
+    const int32_t *t = (const int32_t *)(const void *)(net->arena + layer->off_table0);
+    for (uint32_t row = 0; row < layer->out_h; row++, q += layer->out_c, out += layer->out_c) {
+        int64_t sum = 0, right = 11, pairs = -1, x = 1 << 28, m = INT32_MAX, d = 7;
+        for (uint32_t i = 0; i < layer->out_c; i++) {
+            sum += (int64_t)t[q[i] + 128] * t[q[i] + 128];
+        }
+        for (; sum >= 1 << 29; sum /= 4) {
+            right++;
+        }
+        if (sum > 1) {
+            while (sum << (2 * (pairs + 2)) < 1LL << 31) {
+                pairs++;
+            }
+            int64_t value = pairs < 0 ? sum >> 1 : sum << (2 * pairs) >> 1, half = (value + 1) / 2;
+            for (int k = 0; k < 5; k++) {
+                int64_t cube = bounded(high(high(x, x), x) * 64);
+                x = bounded((high(3 << 27, x) - high(half, cube)) * 8);
+            }
+            m = high(x, 1518500250);
+            right -= pairs;
+            m = right < 0 ? m << -right : m;
+            d = 7 - (right < 0 ? 0 : right);
+        }
+        for (uint32_t i = 0; i < layer->out_c; i++) {
+            int64_t y = high(d > 0 ? (int64_t)t[q[i] + 128] * (1 << d) : t[q[i] + 128], m);
+            double shifted = d < 0 ? (double)y / (double)(1LL << -d) : (double)y;
+            y = (int64_t)(shifted < 0 ? ceil(shifted - 0.5) : floor(shifted + 0.5));
+            out[i] = clamp((int32_t)y + layer->zero_out, layer->lo, layer->hi);
+        }
+    }
+}
+
+static void naive_logsoftmax(const network *net, const nvm_layer *layer, const int8_t *q, int8_t *out)
+{
+    const float *t = (const float *)(const void *)(net->arena + layer->off_table0);
+    const float *scale = (const float *)(const void *)(net->arena + layer->off_scale);
+    for (uint32_t row = 0; row < layer->out_h; row++, q += layer->out_c, out += layer->out_c) {
+        int max = -128;
+        float sum = 0.0f;
+        for (uint32_t i = 0; i < layer->out_c; i++) {
+            max = q[i] > max ? q[i] : max;
+        }
+        for (uint32_t i = 0; i < layer->out_c; i++) {
+            sum += t[max - q[i]];
+        }
+        float offset = scale[0] * (float)max;
+        offset = (offset + (float)log((double)sum)) / scale[1];
+        for (uint32_t i = 0; i < layer->out_c; i++) {
+            float v = scale[0] / scale[1] * (float)q[i];
+            v = v - offset;
+            v = v < -1000.0f ? -1000.0f : v > 1000.0f ? 1000.0f : v;
+            out[i] = clamp((int32_t)nearbyintf(v) + layer->zero_out, layer->lo, layer->hi);
+        }
+    }
+}
+
 static void naive_softmaxq(const network *net, const nvm_layer *layer, const int8_t *q, int8_t *out)
 {
     const int32_t *t = (const int32_t *)(const void *)(net->arena + layer->off_table0);
@@ -307,6 +365,12 @@ void naive_codes(const network *net, uint32_t index, int8_t *const *codes)
         break;
     case NVM_LERP:
         naive_lerp(net, layer, q0, out);
+        break;
+    case NVM_L2NORM:
+        naive_l2norm(net, layer, q0, out);
+        break;
+    case NVM_LOGSOFTMAX:
+        naive_logsoftmax(net, layer, q0, out);
         break;
     case NVM_SOFTMAXQ:
         naive_softmaxq(net, layer, q0, out);

@@ -169,6 +169,36 @@ static void add_softmaxq(network *net, uint32_t in)
     random_clamp(net, layer);
 }
 
+static void add_l2norm(network *net, uint32_t in)
+{
+    shape from = net->shapes[in];
+    nvm_layer *layer = add_unary(net, NVM_L2NORM, from, in);
+    int32_t t[256], zero = random_in(&net->seed, -128, 127);
+    for (int32_t k = 0; k < 256; k++) {
+        t[k] = k - 128 - zero;
+    }
+    layer->out_h = from.h * from.w;
+    layer->out_c = from.c;
+    layer->off_table0 = network_put(net, t, sizeof t);
+    random_clamp(net, layer);
+}
+
+static void add_logsoftmax(network *net, uint32_t in)
+{
+    shape from = net->shapes[in];
+    nvm_layer *layer = add_unary(net, NVM_LOGSOFTMAX, from, in);
+    float t[256], scale[2] = {(float)random_in(&net->seed, 1, 100) / 500.0f, 1.0f / 16};
+    for (int d = 0; d < 256; d++) {
+        t[d] = (float)exp((double)-scale[0] * d);
+    }
+    layer->out_h = from.h * from.w;
+    layer->out_c = from.c;
+    layer->zero_out = 127;
+    layer->off_table0 = network_put(net, t, sizeof t);
+    layer->off_scale = network_put(net, scale, sizeof scale);
+    random_clamp(net, layer);
+}
+
 static void add_lerp(network *net, uint32_t in)
 {
     uint32_t n_in = net->layers[in].n, filled = 0;
@@ -314,6 +344,12 @@ uint32_t add_random(network *net, nvm_kind kind, uint32_t in)
         break;
     case NVM_LERP:
         add_lerp(net, in);
+        break;
+    case NVM_L2NORM:
+        add_l2norm(net, in);
+        break;
+    case NVM_LOGSOFTMAX:
+        add_logsoftmax(net, in);
         break;
     default:
         abort();

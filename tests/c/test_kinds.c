@@ -10,7 +10,8 @@
 
 static const char *const kind_names[] = {"input", "const",   "dense",   "conv", "dwconv",
                                          "add",   "avgpool", "maxpool", "mean", "map",
-                                         "table", "softmax", "table2", "softmaxq", "lerp"};
+                                         "table", "softmax", "table2", "softmaxq", "lerp",
+                                         "l2norm", "logsoftmax"};
 
 typedef struct trial {
     network *net;
