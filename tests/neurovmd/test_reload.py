@@ -109,6 +109,7 @@ def test_what_stays_the_same_keeps_its_process_and_nothing_is_lost(
         return count
 
     sent += send(100)
+    wait_for(lambda: client.on("neurovm/box/a/result/p"), "a answers in its old form")
     write(daemon, "a", text("a", CODES))
     (daemon.folder / "vm.d/c.yaml").unlink()
     write(daemon, "d", text("d"))
