@@ -109,6 +109,12 @@ def _softmax(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
     return operators.Softmax(**raw.place, beta=float(raw.options(tflite.SoftmaxOptions).Beta()))
 
 
+def _l2_normalization(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
+    if raw.activation(raw.options(tflite.L2NormOptions)) != "NONE":
+        raise raw.unsupported("it has a fused activation; none is needed")
+    return operators.L2Normalization(**raw.place)
+
+
 def _leaky_relu(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
     alpha = float(raw.options(tflite.LeakyReluOptions).Alpha())
     return operators.LeakyRelu(**raw.place, alpha=alpha)
@@ -134,9 +140,11 @@ DECODERS: dict[int, Entry] = MOVEMENTS | {
     _OP.FULLY_CONNECTED: Entry(_fully_connected, 2, 3),
     _OP.GELU: Entry(_gelu, 1, 1),
     _OP.HARD_SWISH: Entry(plain(operators.HardSwish), 1, 1),
+    _OP.L2_NORMALIZATION: Entry(_l2_normalization, 1, 1),
     _OP.LEAKY_RELU: Entry(_leaky_relu, 1, 1),
     _OP.LOG: Entry(plain(operators.Log), 1, 1),
     _OP.LOGISTIC: Entry(plain(operators.Logistic), 1, 1),
+    _OP.LOG_SOFTMAX: Entry(plain(operators.LogSoftmax), 1, 1),
     _OP.MAXIMUM: Entry(plain(operators.Maximum), 2, 2),
     _OP.MAX_POOL_2D: Entry(_max_pool, 1, 1),
     _OP.MEAN: Entry(_reduction(operators.Mean), 2, 2),

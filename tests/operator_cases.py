@@ -358,6 +358,22 @@ def softmax() -> Iterator[Case]:
         yield net.case(y)
 
 
+def rows() -> Iterator[Case]:
+    """The other operators that normalize rows."""
+    for operator, shape, scale in itertools.product(
+        ["LOG_SOFTMAX", "L2_NORMALIZATION"],
+        [(1, 2), (1, 12), (1, 300), (3, 5), (1, 2, 3, 7), (1, 2000)],
+        [0.02, 0.2, 1.5],
+    ):
+        net = Net(f"{operator}:{shape}-{scale}")
+        x = net.input(shape, scale=float(np.float32(scale)))
+        log = operator == "LOG_SOFTMAX"
+        y = net.output(shape, scale=1 / 16 if log else 1 / 128, zero_point=127 if log else 0)
+        options = {} if log else {"FusedActivationFunction": "NONE"}
+        net.writer.operator(operator, [x], [y], **options)
+        yield net.case(y)
+
+
 def quantize() -> Iterator[Case]:
     pairs = [
         ("float32", "int8"),
@@ -465,6 +481,7 @@ FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (
     transpose_conv,
     reshape,
     softmax,
+    rows,
     quantize,
     dequantize,
     networks,

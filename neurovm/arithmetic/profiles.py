@@ -15,6 +15,7 @@ from neurovm.arithmetic.binary import BinaryFunction
 from neurovm.arithmetic.codes import Activation, Codes
 from neurovm.arithmetic.interpolation import Interpolation
 from neurovm.arithmetic.requantizers import Requantizer
+from neurovm.arithmetic.row_rules import L2Rule, LogSoftmaxRule
 from neurovm.arithmetic.rules import AddRule, CodeMap, FixedSoftmaxRule, SoftmaxRule
 from neurovm.arithmetic.unary import UnaryFunction
 
@@ -34,8 +35,8 @@ class Profile(Protocol):
     input_rounding: ClassVar[InputRounding]
     checks_bias_axis: ClassVar[bool]
     """Whether the runtime refuses a bias that is quantised along an axis it has not."""
-    refused: ClassVar[frozenset[UnaryFunction]]
-    """Functions of one variable that the runtime does not run on int8."""
+    refused: ClassVar[frozenset[str]]
+    """Functions that the runtime does not run on int8, or whose rule is not known."""
 
     def linear(
         self,
@@ -85,6 +86,12 @@ class Profile(Protocol):
 
     def softmax(self, x: Codes, out: Codes, beta: float) -> SoftmaxRule | FixedSoftmaxRule:
         """SOFTMAX from 8 to 8 bits."""
+
+    def l2_normalization(self, x: Codes, out: Codes) -> L2Rule:
+        """L2_NORMALIZATION."""
+
+    def log_softmax(self, x: Codes, out: Codes) -> LogSoftmaxRule:
+        """LOG_SOFTMAX."""
 
     def requantize(self, x: Codes, out: Codes, size: int) -> CodeMap:
         """QUANTIZE from codes to codes, on a tensor of `size` elements."""

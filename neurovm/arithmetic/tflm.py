@@ -25,6 +25,7 @@ from neurovm.arithmetic.integer_rules import (
 from neurovm.arithmetic.interpolation import Interpolation, interpolation_integer
 from neurovm.arithmetic.profiles import InputRounding, LinearOperator
 from neurovm.arithmetic.requantizers import Requantizer
+from neurovm.arithmetic.row_rules import L2Rule, LogSoftmaxRule, l2_rule
 from neurovm.arithmetic.rules import AddRule, CodeMap, FixedSoftmaxRule
 from neurovm.arithmetic.tables import INT8_CODES, unary_table_half_away
 from neurovm.arithmetic.unary import (
@@ -85,7 +86,7 @@ class Tflm:
     name: ClassVar[str] = "tflm"
     input_rounding: ClassVar[InputRounding] = "away_divide"
     checks_bias_axis: ClassVar[bool] = False
-    refused: ClassVar[frozenset[UnaryFunction]] = frozenset(UNARY) - frozenset(TFLM_UNARY)
+    refused: ClassVar[frozenset[str]] = frozenset({*UNARY, "log_softmax"}) - frozenset(TFLM_UNARY)
 
     def linear(
         self,
@@ -155,6 +156,15 @@ class Tflm:
                 f"1/256 and -128 are needed"
             )
         return FixedSoftmaxRule(table=fixed_exponentials(x.scale, beta), zero_out=-128)
+
+    def l2_normalization(self, x: Codes, out: Codes) -> L2Rule:
+        return l2_rule(x, out)
+
+    def log_softmax(self, x: Codes, out: Codes) -> LogSoftmaxRule:
+        raise NoExactRuleError(
+            f"LOG_SOFTMAX from {x} to {out}; TFLM's fixed-point logarithm has no rule here, "
+            f"profile xnnpack is needed"
+        )
 
     def requantize(self, x: Codes, out: Codes, size: int) -> CodeMap:
         """`double` with double(s) / double(s_out)."""

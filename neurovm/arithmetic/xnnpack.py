@@ -33,6 +33,7 @@ from neurovm.arithmetic.integer_rules import (
 from neurovm.arithmetic.interpolation import Interpolation, interpolation_float
 from neurovm.arithmetic.profiles import InputRounding, LinearOperator
 from neurovm.arithmetic.requantizers import Requantizer
+from neurovm.arithmetic.row_rules import L2Rule, LogSoftmaxRule, l2_rule, log_softmax_rule
 from neurovm.arithmetic.rules import AddRule, CodeMap, SoftmaxRule
 from neurovm.arithmetic.tables import (
     INT8_CODES,
@@ -56,7 +57,7 @@ class Xnnpack:
     name: ClassVar[str] = "xnnpack"
     input_rounding: ClassVar[InputRounding] = "even_reciprocal"
     checks_bias_axis: ClassVar[bool] = True
-    refused: ClassVar[frozenset[UnaryFunction]] = frozenset()
+    refused: ClassVar[frozenset[str]] = frozenset()
 
     def linear(
         self,
@@ -161,6 +162,12 @@ class Xnnpack:
             scale_out=out.scale,
             zero_out=out.as_int8.zero_point,
         )
+
+    def l2_normalization(self, x: Codes, out: Codes) -> L2Rule:
+        return l2_rule(x, out)
+
+    def log_softmax(self, x: Codes, out: Codes) -> LogSoftmaxRule:
+        return log_softmax_rule(x, out)
 
     def requantize(self, x: Codes, out: Codes, size: int) -> CodeMap:
         """Within one type an 8-bit multiplier; between int8 and uint8 `halfup`, the last size mod

@@ -39,7 +39,7 @@ from neurovm.operators.movement import (
 from neurovm.operators.pooling import AveragePool2D, MaxPool2D
 from neurovm.operators.quantize import Dequantize, Quantize
 from neurovm.operators.reduction import Mean, ReduceMax, ReduceMin, ReduceProd, Reduction, Sum
-from neurovm.operators.softmax import Softmax
+from neurovm.operators.softmax import L2Normalization, LogSoftmax, Softmax
 from neurovm.operators.transposed import TransposeConv
 from neurovm.operators.unary import (
     Abs,
@@ -82,8 +82,10 @@ __all__ = [
     "Gather",
     "Gelu",
     "HardSwish",
+    "L2Normalization",
     "LeakyRelu",
     "Log",
+    "LogSoftmax",
     "Logistic",
     "MaxPool2D",
     "Maximum",

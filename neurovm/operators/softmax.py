@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Softmax."""
+"""Operators that normalize rows: Softmax, LogSoftmax, L2Normalization."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from neurovm.operators.builder import Builder
 
 
+MAX_SQUARES = 1 << 15
+"""Codes of a row whose squares, each up to 255², fit int32."""
 MAX_FIXED_LENGTH = 4095
 """Codes of a row whose exponentials, each up to 1, fit Q12.19."""
 
@@ -62,3 +64,57 @@ class Softmax(Operator):
                 **fields,
             ),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rows(Operator):
+    def infer_shapes(self, tensors: Sequence[Tensor]) -> tuple[Shape, ...]:
+        x = tensors[self.inputs[0]]
+        if not x.shape or x.size == 0:
+            raise ModelError(
+                f"operator {self.index} ({self.source_name}): input {x.shape} has no last axis"
+            )
+        return (x.shape,)
+
+    def _emit(self, builder: Builder, **fields: Any) -> None:
+        x = builder.tensors[self.inputs[0]]
+        value = builder.value(self.inputs[0])
+        rows = x.size // x.shape[-1]
+        layer = Layer(inputs=(value,), n=x.size, rows=rows, out_c=x.shape[-1], **fields)
+        builder.emit(self.outputs[0], layer)
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSoftmax(_Rows):
+    """y[r, i] = x[r, i] − ln Σ_j exp(x[r, j]) along the last axis. Input: x (…, n)."""
+
+    name: ClassVar[str] = "LogSoftmax"
+    function: ClassVar[str] = "log_softmax"
+
+    def lower(self, builder: Builder) -> None:
+        """A row is computed again when any of its codes changed."""
+        x, y = builder.tensors[self.inputs[0]], builder.tensors[self.outputs[0]]
+        rule = builder.profile.log_softmax(x.codes, y.codes)
+        scales = np.array([rule.scale_in, rule.scale_out], np.float32)
+        self._emit(
+            builder, kind="LOGSOFTMAX", table0=rule.table, scale=scales, zero_out=rule.zero_out
+        )
+
+
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class L2Normalization(_Rows):
+    """y[r, i] = x[r, i] / √(Σ_j x[r, j]²) along the last axis. Input: x (…, n)."""
+
+    name: ClassVar[str] = "L2Normalization"
+
+    def lower(self, builder: Builder) -> None:
+        """A row is computed again when any of its codes changed."""
+        x, y = builder.tensors[self.inputs[0]], builder.tensors[self.outputs[0]]
+        if x.shape[-1] > MAX_SQUARES:
+            raise NoExactRuleError(
+                f"rows of {x.shape[-1]}; {MAX_SQUARES} at most are summed without overflow"
+            )
+        rule = builder.profile.l2_normalization(x.codes, y.codes)
+        self._emit(builder, kind="L2NORM", table0=rule.steps)

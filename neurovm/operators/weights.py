@@ -175,7 +175,8 @@ def _bias(operator: Multiplying, builder: Builder, channels: int) -> NDArray[np.
     fits = q is None or q.per_tensor or bias.shape[q.axis : q.axis + 1] == (len(q.scale),)
     if not fits and builder.profile.checks_bias_axis:
         raise NoExactRuleError(
-            f"bias {bias.name!r} of shape {bias.shape} is quantized along axis {q.axis if q else 0}, "
-            f"which it has not; LiteRT refuses such models (profile tflm takes them)"
+            f"bias {bias.name!r} of shape {bias.shape} is quantized along axis "
+            f"{q.axis if q else 0}, which it has not; LiteRT refuses such models (profile tflm "
+            f"takes them)"
         )
     return bias.data.reshape(-1)
