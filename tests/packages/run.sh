@@ -1,7 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# run.sh [WHEEL]: build the Debian package twice, judge it, and go through its life in a booted Debian 12
-# (root; some minutes). Without WHEEL one is built from this checkout.
+# run.sh [WHEEL]: build the Debian package twice, judge it, and go through its life in a booted system (root;
+# some minutes). Without WHEEL one is built from this checkout.
+#
+#   DISTRIBUTION=bookworm   or trixie, jammy, noble
+#   ARCHITECTURE=amd64      or arm64, emulated where it is not this machine's (much slower)
 #
 # Needs what tests/systemd/run.sh needs, binutils with a C compiler, and lintian (without it that part is
 # skipped, and said so).
@@ -16,19 +19,30 @@ die() { echo "tests/packages/run.sh: $*" >&2; exit 1; }
 . "$systemd/container.sh"
 
 need_container_tools
+distribution=${DISTRIBUTION:-bookworm}
+architecture=${ARCHITECTURE:-$(dpkg --print-architecture)}
 python=${PYTHON:-$top/.venv/bin/python}
 [ -x "$python" ] || python=$(command -v python3) || die "no python3"
-open_room "$("$systemd/rootfs.sh")"
 export PYTHON=$python SOURCE_DATE_EPOCH
 SOURCE_DATE_EPOCH=$(stat -c %Y "$top/CHANGELOG.md")
+arguments=()
+if [ "$architecture" != "$(dpkg --print-architecture)" ]; then
+    "$here/emulation.sh" on
+    trap '"$here/emulation.sh" off' EXIT
+    # A Raspberry Pi 4's: qemu's own default has instructions that it computes wrongly.
+    export QEMU_CPU=cortex-a72 TEST_TIMEOUT_S=1500
+    arguments+=(--emulated)
+fi
+open_room "$("$systemd/rootfs.sh" "$distribution" "$architecture")"
+if [ ${#arguments[@]} -gt 0 ]; then trap 'close_room; "$here/emulation.sh" off' EXIT; fi
 
 build() { # revision, folder: the path of the package
-    "$top/packaging/deb/build.sh" --distribution bookworm --revision "$1" --output "$room/$2" \
-        ${wheel:+--wheel "$wheel"} ${downloaded:+--wheels "$downloaded"} 2>"$room/build.log" ||
+    "$top/packaging/deb/build.sh" --distribution "$distribution" --architecture "$architecture" \
+        --revision "$1" --output "$room/$2" ${wheel:+--wheel "$wheel"} 2>"$room/build.log" ||
         { cat "$room/build.log" >&2; die "the build failed"; }
 }
 
-wheel='' downloaded=''
+wheel=''
 if [ $# -gt 0 ]; then wheel=$(readlink -e "$1"); fi
 old=$(build 1 old | tail -1)
 again=$(build 1 again | tail -1)
@@ -44,12 +58,8 @@ if command -v lintian >/dev/null; then
 else
     say "SKIPPED lintian: not installed"
 fi
+if [ "$distribution" = bookworm ] && [ ${#arguments[@]} = 0 ]; then "$here/recipe.sh" "$old"; fi
 
-if [ -z "$wheel" ]; then
-    # The second revision differs in nothing but its number: no need to compile once more.
-    "$python" -m pip wheel -qq --no-deps -w "$room/wheel" "$top"
-    wheel=$(echo "$room"/wheel/*.whl)
-fi
 new=$(build 2 new | tail -1)
 cp "$old" "$new" "$root/opt/test/"
 "$python" -m pip download -qq --no-deps --only-binary=:all: -d "$room/paho" 'paho-mqtt>=2'
@@ -57,4 +67,9 @@ cp "$old" "$new" "$root/opt/test/"
 PYTHONPATH=$top "$python" "$systemd/expected.py" "$root/opt/test" digits_mlp
 cp "$here/inside.py" "$here/hardening.py" "$systemd/booted.py" "$root/opt/test/"
 "$here/broker.sh" "$root"
-boot_and_run /usr/bin/env PYTHONPATH=/opt/test/site PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 /opt/test/inside.py
+if [ ${#arguments[@]} -gt 0 ]; then
+    mkdir -p "$root/etc/systemd/system.conf.d"
+    printf '[Manager]\nDefaultEnvironment=QEMU_CPU=%s\n' "$QEMU_CPU" >"$root/etc/systemd/system.conf.d/qemu.conf"
+fi
+boot_and_run /usr/bin/env PYTHONPATH=/opt/test/site PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 \
+    /opt/test/inside.py "${arguments[@]}"

@@ -6,7 +6,7 @@
 #   download_wheels F    the wheel F and its dependencies for the container's Python 3.11, to $room/wheels
 #   boot_and_run CMD…    boots $root with CMD as a unit; its output comes out, its success is the result
 #
-# The container has no network but loopback. The caller has set -euo pipefail, $python and a function die.
+# The container has no network but loopback; TEST_TIMEOUT_S=300 bounds the program. The caller has set -euo pipefail, $python and a function die.
 
 need_container_tools() {
     local tool
@@ -60,7 +60,7 @@ FailureActionExitStatus=1
 SuccessActionExitStatus=0
 [Service]
 Type=oneshot
-TimeoutStartSec=300
+TimeoutStartSec=${TEST_TIMEOUT_S:-300}
 ExecStart=$*
 StandardOutput=file:/opt/test/log
 StandardError=file:/opt/test/log
@@ -75,7 +75,7 @@ UNIT
     ln -sf ../neurovm-test.timer "$root/etc/systemd/system/timers.target.wants/"
     : >"$root/opt/test/log"
     # systemd-nspawn 252 itself refuses Landlock, which a service may use.
-    timeout -k 10 420 unshare -m systemd-nspawn -q -D "$root" -M "neurovm-test-$$" --boot --register=no \
+    timeout -k 10 $((${TEST_TIMEOUT_S:-300} + 120)) unshare -m systemd-nspawn -q -D "$root" -M "neurovm-test-$$" --boot --register=no \
         --keep-unit --private-network --console=pipe --system-call-filter="$landlock" </dev/null >"$room/console" 2>&1 &
     nspawn=$!
     tail -n +1 -f --pid="$nspawn" "$root/opt/test/log" &
