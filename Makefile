@@ -34,7 +34,7 @@ demo: ## a simulated water pump, a broker, neurovmd and a shipped model in this 
 test: ## the whole suite: Python, real Mosquitto, C under sanitizers (< 5 min on 2 cores)
 	@scripts/setup.sh test
 	$(MAKE) --no-print-directory test-c
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 check: ## formatting, lint, types, layering, C warnings as errors, C tests under sanitizers
 	@scripts/setup.sh check
