@@ -144,6 +144,7 @@ def _run(source: Source) -> int:
     from neurovmd import log, reload
     from neurovmd.control import Occupied
 
+    seen = reload.look(source)
     settings, reason = reload.read(source)
     log.hide(settings.secrets())
     log.set_level(settings.config.log_level)
@@ -151,7 +152,7 @@ def _run(source: Source) -> int:
     from neurovmd.supervisor import Supervisor
 
     try:
-        return Supervisor(settings, Notifier(), source, reason).run()
+        return Supervisor(settings, Notifier(), source, seen=seen, reason=reason).run()
     except Occupied as error:
         print(f"neurovmd: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_CANNOT_CREATE

@@ -268,7 +268,10 @@ class Fleet:
             if vm.role is Role.COMES:
                 vm.role = Role.SERVES
                 vm.before = leaving.get(vm.name)
+                vm.state, vm.reason = "loading", "the one before it drains" if vm.before else ""
                 self._changed(vm)
+            elif vm.retry_at is not None:
+                vm.retry_at = time.monotonic()  # what it failed for may be mended
         self._sweep()
 
     def leave(self, vm: Vm) -> None:

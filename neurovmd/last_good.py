@@ -46,8 +46,10 @@ def save(settings: Settings) -> None:
         _write(settings, scratch, link)
         shutil.rmtree(target, ignore_errors=True)
         scratch.rename(target)
+        _sync(state_dir)
         scratch.symlink_to(target.name)
         scratch.replace(link)
+        _sync(state_dir)
         for other in state_dir.glob(f"{NAME}-*"):
             if other != target:
                 shutil.rmtree(other, ignore_errors=True)
@@ -67,6 +69,17 @@ def _write(settings: Settings, target: Path, before: Path) -> None:
         raw = _absolute(deployment.origins)
         raw["model"] = f"{models.PREFIX}{digest}"
         _put(target / "vm.d" / f"{deployment.name}.yaml", raw)
+    for path in (*target.rglob("*"), target):
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    """See a file or folder reach the disk: a power cut must leave the old copy or the new one."""
+    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _main(settings: Settings) -> dict[str, Any]:

@@ -7,9 +7,7 @@ Anything wrong leaves the last good one in service, and the reason is told.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 from neurovm.errors import ConfigError
 from neurovmd import broker, config, last_good, layers, log, models, places
@@ -29,7 +27,8 @@ Fingerprint = tuple[tuple[str, int, int, int], ...]
 class Reloader:
     """Owned by the supervisor, which calls `tick` in every round.
 
-    `taken` is called with settings that have come into service, `told` when the standing changed.
+    `seen` is what the layers looked like before `settings` were read from them. `taken` is called
+    with settings that have come into service, `told` when the standing changed.
     """
 
     def __init__(
@@ -39,6 +38,7 @@ class Reloader:
         fleet: Fleet,
         notifier: Notifier,
         *,
+        seen: Fingerprint,
         reason: str,
         taken: Callable[[Settings], None],
         told: Callable[[], None],
@@ -49,8 +49,9 @@ class Reloader:
         self.standing = Standing(config_hash(settings), state, reason)
         self.count = 0
         self._asked = self._saved = False
+        self._layers = seen
         self._rollout: Rollout | None = None
-        self._seen = self._before = self._look()
+        self._seen = self._before = seen + self._models()
         self._look_at = 0.0
 
     def ask(self) -> None:
@@ -80,13 +81,15 @@ class Reloader:
 
     def _read(self) -> Settings:
         """The configuration, whole; ConfigError where anything in it is wrong."""
-        self._seen = self._before = self._look()
+        after = look(self._source)
         for _ in range(MOST_READS):
+            before = after
             settings, errors = config.examine(self._source)
-            before, self._seen = self._seen, self._look()
-            self._before = self._seen
-            if before == self._seen:
+            after = look(self._source)
+            if before == after:
                 break
+        self._layers = before
+        self._seen = self._before = before + self._models()
         for error in errors or broker.examine_files(settings):
             raise error
         for deployment in settings.deployments:
@@ -101,6 +104,7 @@ class Reloader:
         self._rollout = None
         rollout.commit()
         self._settings = rollout.settings
+        self._seen = self._before = self._layers + self._models()
         log.hide(self._settings.secrets())
         self._saved = False
         planned = rollout.plan
@@ -140,20 +144,23 @@ class Reloader:
             return now + LATER_S
         if now >= self._look_at:
             self._look_at = now + every_s
-            seen = self._look()
+            seen = look(self._source) + self._models()
             if seen == self._before != self._seen:
                 self._seen = seen
                 self.ask()
             self._before = seen
         return self._look_at
 
-    def _look(self) -> Fingerprint:
-        try:
-            stack = self._source.layers(places.here())
-        except ConfigError:
-            return ()
-        used = [Path(deployment.model) for deployment in self._settings.deployments]
-        return layers.fingerprint(stack, used)
+    def _models(self) -> Fingerprint:
+        return layers.fingerprint((), [each.model for each in self._settings.deployments])
+
+
+def look(source: Source) -> Fingerprint:
+    """What changes when a file of the configuration does; empty where there is none."""
+    try:
+        return layers.fingerprint(source.layers(places.here()))
+    except ConfigError:
+        return ()
 
 
 def read(source: Source) -> tuple[Settings, str]:
@@ -161,7 +168,6 @@ def read(source: Source) -> tuple[Settings, str]:
 
     ConfigError where that is wrong and there is no last good one to take its place.
     """
-    began = time.monotonic()
     try:
         settings = config.load(source)
         for error in broker.examine_files(settings):
@@ -171,5 +177,5 @@ def read(source: Source) -> tuple[Settings, str]:
         last = last_good.find(source)
         if last is None:
             raise
-        log.error("config.refused", reason=error, seconds=time.monotonic() - began)
+        log.error("config.refused", reason=error)
         return last, str(error)

@@ -27,7 +27,7 @@ from neurovmd.layers import Source
 from neurovmd.mqtt import Connection
 from neurovmd.notify import Notifier
 from neurovmd.power import Governor, PowerState
-from neurovmd.reload import Reloader
+from neurovmd.reload import Fingerprint, Reloader
 from neurovmd.shared import SharedBlock
 
 EXIT_OK = 0
@@ -51,9 +51,17 @@ class Supervisor:
     """One run of the daemon."""
 
     def __init__(
-        self, settings: Settings, notifier: Notifier, source: Source, reason: str = ""
+        self,
+        settings: Settings,
+        notifier: Notifier,
+        source: Source,
+        *,
+        seen: Fingerprint = (),
+        reason: str = "",
     ) -> None:
-        """`reason`: why `settings` are not those of `source`; empty: they are."""
+        """`seen`: what `source` looked like before it was read; `reason`: why `settings` are not
+        those of `source` (empty: they are).
+        """
         self._settings, self._notifier = settings, notifier
         self._started = time.monotonic()
         # Room for a second set of the VMs beside the first, and for some more.
@@ -67,6 +75,7 @@ class Supervisor:
             settings,
             self._fleet,
             notifier,
+            seen=seen,
             reason=reason,
             taken=self._take_over,
             told=self._tell,

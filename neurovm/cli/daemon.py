@@ -42,6 +42,8 @@ def config(ctx: click.Context, args: tuple[str, ...]) -> None:
     \b
     Examples:
       neurovm config
+      neurovm config show --origin          which file and line gives each value
+      neurovm config show --diff            what is not the default
       neurovm config --config ./neurovmd.yaml
     """
     ctx.exit(run("config", args))

@@ -245,15 +245,16 @@ def test_a_stopped_vm_stays_stopped(make: Make, text: Callable[..., str]) -> Non
 
 
 def test_a_switched_tree_is_one_change_and_files_are_watched(
-    make: Make, text: Callable[..., str]
+    make: Make, text: Callable[..., str], bundles: dict[str, Path]
 ) -> None:
     daemon = make(free_port(), "watch_s: 1\n")
     for name, form in (("one", TOP), ("two", CODES)):
         folder = daemon.folder / "trees" / name / "vm.d"
         folder.mkdir(parents=True)
+        shutil.copy(bundles["digits_mlp"], folder / "x.nvm")
         for vm in "ab":
-            # b is the same in both trees: another file, nothing else.
-            (folder / f"{vm}.yaml").write_text(text(vm, form if vm == "a" else TOP))
+            # b is the same in both trees: other files, the same content.
+            (folder / f"{vm}.yaml").write_text(text(vm, form if vm == "a" else TOP, "x.nvm"))
     (daemon.folder / "current").symlink_to("trees/one")
     daemon.start()
     before = pids(daemon)
@@ -267,10 +268,12 @@ def test_a_switched_tree_is_one_change_and_files_are_watched(
     shutil.rmtree(daemon.folder / "trees/one")
     assert daemon.status()["config"]["state"] == "current"
     assert any("trees/two" in file for file in daemon.status()["files"])
-    # Watching is at most a look a second.
+    # The removed tree is no change; neither is what was just taken.
     pid = daemon.status()["pid"]
     woken = switches(pid)
-    wait_for(lambda: switches(pid) > woken, "a look", 5.0)
+    wait_for(lambda: switches(pid) >= woken + 4, "some looks", 20.0)
+    assert daemon.status()["config"]["reloads"] == 1
+    assert pids(daemon) == after
 
 
 def test_a_start_takes_the_last_good_one_where_it_may(
