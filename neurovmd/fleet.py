@@ -17,8 +17,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 
 import msgspec
@@ -26,70 +24,21 @@ import msgspec
 from neurovmd import log, models, worker
 from neurovmd.config import Deployment, Settings
 from neurovmd.conversion import Conversion, cached_bundle
-from neurovmd.shared import SharedBlock, Slot, WorkerState
+from neurovmd.shared import SharedBlock
+from neurovmd.vm import Role, Vm, stuck_reason
 
 RETRY_FIRST_S = 1.0
 RETRY_LAST_S = 60.0
 STABLE_S = 60.0
 CONVERSION_LOOK_S = 0.5
-# Signs of life (interfaces: watchdog progress of a worker).
-TICK_LIMIT_NS = 20_000_000_000
-BUSY_LIMIT_NS = 10_000_000_000
-LOADING_LIMIT_NS = 60_000_000_000
 # A worker drains within 10 s; one that leaves and does not end is killed after this.
 LEAVE_LIMIT_S = 15.0
 LATER_S = 3600.0
 
 
-class Role(Enum):
-    """Whether a VM is in service, on its way in, or on its way out."""
-
-    SERVES = "serves"
-    COMES = "comes"
-    LEAVES = "leaves"
-
-
 class _Report(msgspec.Struct):
     state: str
     reason: str = ""
-
-
-@dataclass(slots=True)
-class Vm:
-    """One VM as the supervisor sees it. `state` is loading, ready, failed or stopped; `reason` says
-    more. `held`: it was asked to stop, and stays so until it is asked to start or the daemon does.
-    `again`: asked to start while it was still ending. `digest`: the sha256 of the model it was last
-    started with. `gate`: what lets its loaded worker begin (an eventfd); `before`: the VM whose end
-    opens it. `leave_by`: when a VM that leaves is killed.
-    """
-
-    deployment: Deployment
-    slot: Slot
-    state: str = "loading"
-    reason: str = ""
-    pid: int = 0
-    pipe: int = -1
-    heard: bytearray = field(default_factory=bytearray)
-    conversion: Conversion | None = None
-    refused: tuple[Path | None, str] = (None, "")
-    restarts: int = 0
-    failures: int = 0
-    started_at: float = 0.0
-    retry_at: float | None = 0.0
-    settled: bool = False
-    held: bool = False
-    again: bool = False
-    number: int = 0
-    settings: Settings | None = None
-    role: Role = Role.SERVES
-    digest: str = ""
-    gate: int = -1
-    before: Vm | None = None
-    leave_by: float = 0.0
-
-    @property
-    def name(self) -> str:
-        return self.deployment.name
 
 
 class Fleet:
@@ -477,23 +426,6 @@ class Fleet:
             vm.state, vm.reason = state, reason
             if vm.role is Role.SERVES:
                 self._changed(vm)
-
-
-def stuck_reason(vm: Vm, now_ns: int) -> str:
-    """Why a worker counts as stuck; empty while it makes progress (or there is none)."""
-    if not vm.pid:
-        return ""
-    slot = vm.slot
-    if slot.state in (WorkerState.EMPTY, WorkerState.LOADING):
-        loading_ns = now_ns - int(vm.started_at * 1e9)
-        return "its model does not finish loading" if loading_ns > LOADING_LIMIT_NS else ""
-    quiet_ns = now_ns - slot.network_tick_ns
-    if quiet_ns > TICK_LIMIT_NS:
-        return f"its network thread has been quiet for {quiet_ns / 1e9:.0f} s"
-    busy_since_ns = slot.busy_since_ns
-    if busy_since_ns and now_ns - busy_since_ns > BUSY_LIMIT_NS:
-        return f"one message has taken {(now_ns - busy_since_ns) / 1e9:.0f} s"
-    return ""
 
 
 def _ended(pid: int) -> int | None:

@@ -15,7 +15,8 @@ import msgspec
 
 from neurovmd import models
 from neurovmd.config import Deployment, Settings
-from neurovmd.fleet import Fleet, Role, Vm
+from neurovmd.fleet import Fleet
+from neurovmd.vm import Role, Vm
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from neurovm.version import GENERATOR, __version__
 from neurovmd import models, sandbox
 from neurovmd.config import Settings
 from neurovmd.control import PROTOCOL
-from neurovmd.fleet import Vm
 from neurovmd.identity import Standing
 from neurovmd.mqtt import Connection
 from neurovmd.power import PowerState
 from neurovmd.shared import DropReason
 from neurovmd.variables import HIDDEN
+from neurovmd.vm import Vm
 
 _PYTHON = platform.python_version()
 _COUNTERS = ("steps", "events_in", "events_out", "sops", "dense_macs")

@@ -22,13 +22,14 @@ from neurovmd import log, status
 from neurovmd.broker import Broker
 from neurovmd.config import Settings
 from neurovmd.control import ControlServer, RefusedError, Request
-from neurovmd.fleet import Fleet, Vm
+from neurovmd.fleet import Fleet
 from neurovmd.layers import Source
 from neurovmd.mqtt import Connection
 from neurovmd.notify import Notifier
 from neurovmd.power import Governor, PowerState
 from neurovmd.reload import Fingerprint, Reloader
 from neurovmd.shared import SharedBlock
+from neurovmd.vm import Vm
 
 EXIT_OK = 0
 DRAIN_S = 10.0

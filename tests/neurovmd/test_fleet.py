@@ -16,19 +16,13 @@ from benchmarks.rig import ROOT, wait_for
 from neurovmd import config, conversion, log
 from neurovmd.config import Deployment
 from neurovmd.conversion import Conversion, cache_key, cached_bundle
-from neurovmd.fleet import (
-    BUSY_LIMIT_NS,
-    LOADING_LIMIT_NS,
-    TICK_LIMIT_NS,
-    Fleet,
-    Vm,
-    stuck_reason,
-)
+from neurovmd.fleet import Fleet
 from neurovmd.notify import Notifier
 from neurovmd.schema import Input
 from neurovmd.schema import Vm as VmSchema
 from neurovmd.shared import SharedBlock, WorkerState
 from neurovmd.supervisor import UNHEALTHY_S, Supervisor
+from neurovmd.vm import BUSY_LIMIT_NS, LOADING_LIMIT_NS, TICK_LIMIT_NS, Vm, stuck_reason
 
 NOW_NS = 10**15
 

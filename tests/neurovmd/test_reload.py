@@ -17,11 +17,11 @@ import pytest
 from benchmarks.daemon_footprint import switches
 from benchmarks.rig import Client, Daemon, Mosquitto, free_port, wait_for
 from neurovmd import config, last_good, layers, models
-from neurovmd.fleet import Vm
 from neurovmd.identity import config_hash
 from neurovmd.layers import Source
 from neurovmd.rollout import plan
 from neurovmd.shared import SharedBlock
+from neurovmd.vm import Vm
 
 VM = """\
 model: {model}
