@@ -21,6 +21,7 @@ from neurovmd.identity import config_hash
 from neurovmd.layers import Source
 from neurovmd.rollout import plan
 from neurovmd.shared import SharedBlock
+from neurovmd.supervisor import SPARE_SLOTS
 from neurovmd.vm import Vm
 
 VM = """\
@@ -75,6 +76,7 @@ def reload(daemon: Daemon) -> dict[str, Any]:
     before = daemon.status()["config"]["reloads"]
     assert daemon.child is not None
     daemon.child.send_signal(signal.SIGHUP)
+    daemon.heard("")  # a listener that does not read is waited for
     decided = wait_for(
         lambda: (found := daemon.status()["config"])["reloads"] > before and found, "a decision"
     )
@@ -186,6 +188,28 @@ def test_a_wrong_configuration_is_refused_whole(
     assert pids(daemon)["b"] == before["b"]
     assert pids(daemon)["a"] != before["a"]
     client.close()
+
+
+def test_refusals_and_changes_leave_nothing_behind(
+    tmp_path: Path, make: Make, text: Callable[..., str]
+) -> None:
+    daemon = make(free_port(), a=text("a"), b=text("b"))
+    daemon.start()
+    pid = daemon.status()["pid"]
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+
+    def held() -> tuple[int, int]:
+        return len(list(Path(f"/proc/{pid}/fd").iterdir())), len(children.read_text().split())
+
+    before = held()
+    good = daemon.vm("b")["model"]
+    (tmp_path / "junk.nvm").write_bytes(b"junk")
+    # Two VMs are loaded each time, more in all than there is room for.
+    for number in range(SPARE_SLOTS // 2 + 3):
+        write(daemon, "a", text("a", f"top_k: {2 + number % 2}"))
+        write(daemon, "b", text("b", TOP, tmp_path / "junk.nvm" if number % 2 else good))
+        assert reload(daemon)["state"] == ("last_good" if number % 2 else "current")
+    wait_for(lambda: held() == before, f"as before: {before}, not {held()}")
 
 
 def test_the_same_configuration_again_changes_nothing(make: Make, text: Callable[..., str]) -> None:
