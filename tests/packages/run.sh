@@ -58,7 +58,15 @@ if command -v lintian >/dev/null; then
 else
     say "SKIPPED lintian: not installed"
 fi
-if [ "$distribution" = bookworm ] && [ ${#arguments[@]} = 0 ]; then "$here/recipe.sh" "$old"; fi
+if [ -z "$wheel" ] && [ "$distribution" = bookworm ] && [ ${#arguments[@]} = 0 ]; then
+    # The second revision differs in nothing but its number: no need to compile once more.
+    "$python" -m pip wheel -qq --no-deps -w "$room/wheel" "$top"
+    wheel=$(echo "$room"/wheel/*.whl)
+fi
+if [ "$distribution" = bookworm ] && [ ${#arguments[@]} = 0 ]; then
+    "$here/recipe.sh" "$old"
+    "$here/installer.sh" "$old" "$wheel"
+fi
 
 new=$(build 2 new | tail -1)
 cp "$old" "$new" "$root/opt/test/"
