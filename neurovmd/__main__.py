@@ -141,13 +141,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(source: Source) -> int:
-    from neurovmd import log, reload
+    from neurovmd import check, log, reload
     from neurovmd.control import Occupied
 
     seen = reload.look(source)
     settings, reason = reload.read(source)
     log.hide(settings.secrets())
     log.set_level(settings.config.log_level)
+    for remark in check.remarks(settings):
+        log.warning("config.remark", remark=remark)
     from neurovmd.notify import Notifier
     from neurovmd.supervisor import Supervisor
 

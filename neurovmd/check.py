@@ -58,10 +58,24 @@ def examine(file: Path | Source | None) -> Report:
     for deployment in settings.deployments:
         _examine_model(deployment, settings, report)
         _examine_capabilities(deployment, report)
-    if not settings.deployments and not errors:
-        report.warnings.append(f"{settings.config.vm_dir}: no VM is configured (*.yaml)")
+    if not errors:
+        report.warnings += remarks(settings)
     report.errors += broker.examine_files(settings)
     return report
+
+
+def remarks(settings: Settings) -> list[str]:
+    """What is no error, but hardly meant: no VM at all, a VM's file that is not read."""
+    folder = Path(settings.config.vm_dir)
+    try:
+        ignored = sorted(folder.glob("*.yml"))
+    except OSError:
+        ignored = []
+    said = [f"{path}: not read; accepted: *.yaml" for path in ignored]
+    if not settings.deployments:
+        there = "no VM is configured (*.yaml)" if folder.is_dir() else "there is no such folder"
+        said.append(f"{folder}: {there}")
+    return said
 
 
 def _examine_capabilities(deployment: Deployment, report: Report) -> None:

@@ -32,6 +32,7 @@ HAND_OVER_NS = 1_000_000
 # Rests shorter than this are saved up: a wait costs some 50 µs itself.
 LEAST_REST_NS = 2_000_000
 PAUSE_LOOK_S = 0.25
+MOST_REST_NS = 250_000_000
 ROOM_LOOK_S = 0.02
 
 _SOPS, _DENSE_MACS = 3, 4
@@ -237,7 +238,7 @@ class Compute:
         self._share_q16 = int(cpu_share * DUTY_ONE)
         self._hand_over, self._wake_supervisor = hand_over, wake_supervisor
         self._has_room = has_room
-        self._owed_ns = 0
+        self._unrested_ns = 0
         self._cpu_ns = time.process_time_ns()
 
     def run(self) -> None:
@@ -282,11 +283,22 @@ class Compute:
             self._mailbox.rest(ROOM_LOOK_S)
 
     def _rest(self) -> None:
-        """Rest in proportion to the CPU time this process took since the last look."""
+        """Rest in proportion to the CPU time this process took since the last rest.
+
+        Under a small duty that is long; the duty is looked at often, and may have grown.
+        """
         cpu_ns = time.process_time_ns()
         busy_ns, self._cpu_ns = cpu_ns - self._cpu_ns, cpu_ns
         self._slot.cpu_ns = cpu_ns
-        self._owed_ns += rest_ns(busy_ns, min(self._slot.duty_q16, self._share_q16)) or 0
-        if self._owed_ns >= LEAST_REST_NS:
-            self._mailbox.rest(self._owed_ns / 1e9)
-            self._owed_ns = 0
+        self._unrested_ns += busy_ns
+        rested_ns = 0
+        while (owed_ns := self._owed_ns() - rested_ns) >= (1 if rested_ns else LEAST_REST_NS):
+            part_ns = min(owed_ns, MOST_REST_NS)
+            self._mailbox.rest(part_ns / 1e9)
+            rested_ns += part_ns
+        if rested_ns:
+            self._unrested_ns = 0
+
+    def _owed_ns(self) -> int:
+        """The rest for the work since the last one, as the duty is now (0: none, or paused)."""
+        return rest_ns(self._unrested_ns, min(self._slot.duty_q16, self._share_q16)) or 0

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import neurovm
-from neurovmd.compute import Compute, Done, Streams
+from neurovmd.compute import MOST_REST_NS, Compute, Done, Streams
 from neurovmd.mailbox import HELD, Mailbox, Message, Receipt
 from neurovmd.mapping import Inputs
 from neurovmd.result import ResultWriter
@@ -265,6 +265,23 @@ def test_the_worker_rests_in_proportion_to_its_work(
     assert sum(mailbox.rested_s) > 0
     assert sum(mailbox.rested_s) <= 3 * worked_s
     assert rig.slot.busy_since_ns == 0
+
+
+def test_a_long_rest_ends_soon_after_the_duty_has_grown(bundles: dict[str, Path]) -> None:
+    rig = Rig(bundles["digits_mlp"], output=ALWAYS)
+
+    class Growing(Rests):
+        def rest(self, seconds: float) -> None:
+            super().rest(seconds)
+            if len(self.rested_s) == 3:
+                rig.slot.duty_q16 = DUTY_ONE
+
+    mailbox = Growing()
+    rig.slot.duty_q16 = 1
+    mailbox.put([Message(f"a/p/{number % SIZE}", b'{"value": 0.5}', None) for number in range(64)])
+    mailbox.close()
+    run(rig, mailbox)
+    assert mailbox.rested_s == [MOST_REST_NS / 1e9] * 3
 
 
 def test_full_duty_never_rests(bundles: dict[str, Path]) -> None:

@@ -52,6 +52,8 @@ async def serve(port):
 asyncio.run(serve(int(sys.argv[1])))
 """
 
+# So long an idle daemon is watched.
+IDLE_S = 5.0
 PUBACK, SUBACK, NOT_AUTHORIZED = 4, 9, b"\x87"
 
 Start = Callable[..., Daemon]
@@ -199,7 +201,7 @@ def test_an_idle_daemon_sleeps_and_is_small(broker: Mosquitto, start: Start) -> 
     pids = daemon.pids()
     assert sum(pss_mb(pid) for pid in pids) <= 36.0
     before, began = sum(map(switches, pids)), time.monotonic()
-    threading.Event().wait(5.0)
+    wait_for(lambda: time.monotonic() - began >= IDLE_S, "the time to be measured")
     woken = sum(map(switches, pids)) - before
     assert woken <= time.monotonic() - began
 
@@ -405,6 +407,20 @@ def test_files_of_the_connection_are_looked_at_first(tmp_path: Path, start: Star
             assert done.returncode == 78
             assert f"mqtt.{key}" in done.stderr
             assert name in done.stderr
+
+
+def test_a_daemon_without_vms_says_so(start: Start) -> None:
+    daemon = start(1, run=False)
+    folder = daemon.folder / "vm.d"
+    (folder / "digits.yaml").rename(folder / "digits.yml")
+    daemon.start()
+    assert "digits.yml: not read; accepted: *.yaml" in daemon.said()
+    assert "no VM is configured" in daemon.said()
+    daemon.stop()
+    (folder / "digits.yml").unlink()
+    folder.rmdir()
+    daemon.start()
+    assert "vm.d: there is no such folder" in daemon.said()
 
 
 def test_workers_end_when_the_supervisor_is_gone(
