@@ -321,6 +321,9 @@ class Worker:
             self._stop_at = time.monotonic() + DRAIN_S
             self._slot.state = WorkerState.DRAINING
             self._mailbox.close()
+            # A flood of QoS 0, which nobody keeps for us, would stand before the acknowledgements.
+            unkept = [name for name, qos in self._inputs.filters.items() if qos == 0]
+            self._connection.unsubscribe(unkept)
 
     def _finished(self) -> bool:
         if self._exit_code:

@@ -54,16 +54,21 @@ asyncio.run(serve(int(sys.argv[1])))
 
 # So long an idle daemon is watched.
 IDLE_S = 5.0
+UNSUBSCRIBE = 10
 PUBACK, SUBACK, NOT_AUTHORIZED = 4, 9, b"\x87"
 
 Start = Callable[..., Daemon]
 
 
 class Swallowing:
-    """A proxy before a broker: `swallow` loses its PUBACKs, `refuse` denies subscriptions."""
+    """A proxy before a broker: `swallow` loses its PUBACKs, `refuse` denies subscriptions.
+
+    `sent` are the types of the packets to the broker.
+    """
 
     def __init__(self, port: int) -> None:
         self.swallow = self.refuse = False
+        self.sent: set[int] = set()
         self._broker = port
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = self._server.getsockname()[1]
@@ -91,6 +96,8 @@ class Swallowing:
                     length |= (rest[-1] & 127) << shift
                     shift += 7
                 packet = head + rest + reader.read(length)
+                if not to_client:
+                    self.sent.add(head[0] >> 4)
                 if to_client and self.refuse and head[0] >> 4 == SUBACK:
                     packet = packet[:-1] + NOT_AUTHORIZED
                 if not (to_client and self.swallow and head[0] >> 4 == PUBACK):
@@ -343,6 +350,7 @@ def test_what_a_drain_leaves_undone_is_counted(broker: Mosquitto, start: Start) 
     wait_for(lambda: daemon.vm("digits")["messages_in"] == 30, "the messages are in")
     assert daemon.stop() == 0
     assert "worker.unanswered vm=digits messages=0 results=30 lost=30" in daemon.said()
+    assert UNSUBSCRIBE in proxy.sent  # a flood must not stand before the acknowledgements
     client.close()
     proxy.close()
 
@@ -524,6 +532,12 @@ def test_qos_0_in_and_out(broker: Mosquitto, client: Client, start: Start) -> No
         client.publish(f"plant/p/sensor/{number % 64}", '{"value": 0.5}', qos=0)
     client.wait(RESULT, lambda said: said["seq"] == 100)
     assert [said["seq"] for said in client.on(RESULT)] == list(range(1, 101))
+    daemon.stop()
+    client.messages.clear()
+    daemon.start()
+    connected(daemon)
+    client.publish("plant/p/sensor/1", '{"value": 0.5}', qos=0)
+    assert client.wait(RESULT, bool)["seq"] == 1
 
 
 def test_a_limit_below_the_boxs_own_draw_pauses_the_workers_and_says_so(
