@@ -206,7 +206,7 @@ def test_refusals_and_changes_leave_nothing_behind(
     (tmp_path / "junk.nvm").write_bytes(b"junk")
     # Two VMs are loaded each time, more in all than there is room for.
     for number in range(SPARE_SLOTS // 2 + 3):
-        write(daemon, "a", text("a", f"top_k: {2 + number % 2}"))
+        write(daemon, "a", text("a", f"top_k: {2 + number % 5}"))
         write(daemon, "b", text("b", TOP, tmp_path / "junk.nvm" if number % 2 else good))
         assert reload(daemon)["state"] == ("last_good" if number % 2 else "current")
     wait_for(lambda: held() == before, f"as before: {before}, not {held()}")
