@@ -23,7 +23,7 @@ ROLE = FLEET / "ansible/roles/neurovmd"
 # Modules of Ansible, and the arguments of them, that the role may use.
 KNOWN = {
     "ansible.builtin.apt": {"deb"},
-    "ansible.builtin.copy": {"content", "dest", "group", "mode", "owner", "src"},
+    "ansible.builtin.copy": {"content", "dest", "force", "group", "mode", "owner", "src"},
     "ansible.builtin.command": {"argv"},
     "ansible.builtin.systemd_service": {"enabled", "name"},
 }
@@ -147,8 +147,15 @@ def test_the_role_names_only_files_that_are_there() -> None:
         assert set(task[module]) <= KNOWN[module]
         source = task[module].get("src", "")
         for name, value in defaults.items():
-            source = source.replace(f"{{{{ {name} }}}}", value)
+            source = source.replace(f"{{{{ {name} }}}}", str(value))
         path = source.replace("{{ playbook_dir }}", str(FLEET / "ansible"))
         # The archive is made from the tree, as README says.
         assert not source or Path(path).exists() or Path(path).name == "tree.tar"
+    # A settings file of the package would win over the tree; the role's says nothing.
+    (own,) = [
+        task["ansible.builtin.copy"]["content"]
+        for task in read(ROLE / "tasks/main.yaml")
+        if task.get("ansible.builtin.copy", {}).get("dest") == "/etc/neurovmd/neurovmd.yaml"
+    ]
+    assert yaml.safe_load(own) is None
     assert "tar -C tree -chf tree.tar ." in (FLEET / "README.md").read_text()
