@@ -85,7 +85,7 @@ DROP_INS = {
         Path(f"/etc/systemd/system/neurovmd.service.d/{name}.conf"),
         is_configuration=True,
     )
-    for name in ("limits", "accelerator", "credentials")
+    for name in ("limits", "accelerator", "credentials", "notify-reload")
 }
 
 

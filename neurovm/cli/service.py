@@ -17,6 +17,7 @@ from neurovm.errors import BackendError
 
 UNIT = "neurovmd.service"
 BOOTED = Path("/run/systemd/system")
+NOTIFY_RELOAD_SINCE = 253
 
 _root = click.option(
     "--root",
@@ -53,7 +54,8 @@ def service() -> None:
     multiple=True,
     type=click.Choice(list(placement.DROP_INS)),
     help="Add a drop-in to the unit; may be repeated. limits: the kernel holds the limits of each "
-    "VM. accelerator: devices. credentials: the broker's password from a file of root's.",
+    "VM. accelerator: devices. credentials: the broker's password from a file of root's. "
+    "notify-reload: `systemctl reload` waits (systemd 253 and later).",
 )
 def install(
     root: Path | None, dry_run: bool, executable: Path | None, drop_ins: tuple[str, ...]
@@ -67,6 +69,8 @@ def install(
     """
     daemon = executable or placement.find_daemon()
     _require_rights("install", root, dry_run)
+    if "notify-reload" in drop_ins and root is None:
+        _require_notify_reload()
     if root is None:
         placement.require_readable_by_service(daemon)
     if placement.is_packaged(root):
@@ -149,6 +153,16 @@ def _require_rights(what: str, root: Path | None, dry_run: bool) -> None:
         raise PermissionError(
             f"`service {what}` writes below /etc and needs root; run: "
             f"sudo {Path(sys.argv[0]).absolute()} service {what}"
+        )
+
+
+def _require_notify_reload() -> None:
+    said = subprocess.run(["systemctl", "--version"], check=False, capture_output=True, text=True)
+    found = said.stdout.split()[1:2]  # "systemd 252 (252.39-1)"
+    if found and found[0].isdigit() and int(found[0]) < NOTIFY_RELOAD_SINCE:
+        raise BackendError(
+            f"--with notify-reload: found systemd {found[0]}; accepted: {NOTIFY_RELOAD_SINCE} or "
+            f"later (without it `systemctl reload` works too, and does not wait)"
         )
 
 

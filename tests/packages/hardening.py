@@ -144,3 +144,50 @@ def takes_the_password_as_a_credential(client: Subscriber) -> None:
 def is_exposed_as_little_as_shipped() -> None:
     restart()
     assert exposure() <= MOST_AS_SHIPPED
+
+
+def takes_over_a_changed_configuration(client: Subscriber) -> None:
+    """`systemctl reload`: a VM more, then a wrong one; what runs is not touched."""
+    vms = Path("/etc/neurovmd/vm.d")
+    before = processes()
+    assert len(before) == 2
+    text = (vms / "digits.yaml").read_text()
+    (vms / "second.yaml").write_text(text.replace("digits/{stream}", "second/{stream}"))
+    run("systemctl", "reload", UNIT)
+    wait_for("the second VM", lambda: client.all_online(["digits", "second"]))
+    assert set(before) < set(processes()), (before, processes())
+    (vms / "wrong.yaml").write_text("model: nowhere.tflite\nimputs: []\n")
+    run("systemctl", "reload", UNIT, expect=1)
+    assert "imputs" in journal()
+    (vms / "wrong.yaml").unlink()
+    (vms / "second.yaml").unlink()
+    run("systemctl", "reload", UNIT)
+    wait_for("the first VM alone", lambda: processes() == before)
+    assert unit("ActiveState") == "active"
+
+
+def waits_for_a_reload(client: Subscriber) -> None:
+    """With notify-reload, where systemd knows it; else the command says which systemd it needs."""
+    version = int(run("systemctl", "--version").split()[1])
+    if version < 253:
+        said = run("neurovm", "service", "install", "--with", "notify-reload", expect=69)
+        assert f"found systemd {version}; accepted: 253 or later" in said
+        say(f"     SKIPPED the drop-in: systemd {version}")
+        return
+    run("neurovm", "service", "install", "--with", "notify-reload")
+    restart()
+    assert unit("Type") == "notify-reload"
+    wait_for("online", lambda: client.all_online(["digits"]))
+    before = processes()
+    vms = Path("/etc/neurovmd/vm.d")
+    text = (vms / "digits.yaml").read_text()
+    (vms / "second.yaml").write_text(text.replace("digits/{stream}", "second/{stream}"))
+    run("systemctl", "reload", UNIT)
+    # No waiting here: that the worker is there is what the reload waited for.
+    assert set(before) < set(processes()), (before, processes())
+    (vms / "second.yaml").unlink()
+    run("systemctl", "reload", UNIT)
+    wait_for("the first VM alone", lambda: processes() == before)
+    assert exposure() <= MOST_AS_SHIPPED
+    (FOLDER / "notify-reload.conf").unlink()
+    restart()

@@ -124,15 +124,15 @@ def answers(client: Subscriber) -> None:
 
 
 class Flood:
-    """QoS 1 messages at a steady pace; `acknowledged` holds those the broker has taken over."""
+    """QoS 1 messages at a steady pace; `acknowledged()` are those the broker has taken over."""
 
     def __init__(self) -> None:
-        self.acknowledged: set[int] = set()
+        # Written by one thread each: a lock around `publish` would wait for a callback that waits.
         self._numbers: dict[int, int] = {}
-        self._lock = threading.Lock()
+        self._acknowledged: set[int] = set()
         self._stop = threading.Event()
         self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
-        self._client.on_publish = self._on_publish
+        self._client.on_publish = lambda _client, _data, mid, *_: self._acknowledged.add(mid)
         self._client.on_disconnect = lambda *words: say(f"     the flood was cut off: {words[3]}")
         self._client.connect("127.0.0.1")
         self._client.loop_start()
@@ -142,21 +142,22 @@ class Flood:
     def _send(self) -> None:
         payloads = [bytes.fromhex(payload) for payload in CASE["payloads"]]
         number = 0
+        # A message id is used once: there are 65535.
         while not self._stop.wait(FLOOD_PERIOD_S) and number < MAX_STREAMS - 100:
-            with self._lock:
-                sent = self._client.publish(f"digits/f{number}", payloads[number % 8], qos=1)
-                self._numbers[sent.mid] = number
+            sent = self._client.publish(f"digits/f{number}", payloads[number % 8], qos=1)
+            self._numbers[sent.mid] = number
             number += 1
 
-    def _on_publish(self, _client: object, _data: object, mid: int, *_: object) -> None:
-        with self._lock:
-            self.acknowledged.add(self._numbers.pop(mid))
+    def acknowledged(self) -> set[int]:
+        """The numbers of the messages; one being noted down is in the next answer."""
+        mids = self._acknowledged.copy()
+        return {self._numbers[mid] for mid in mids if mid in self._numbers}
 
     def end(self) -> None:
         """Stop sending and wait until everything sent is acknowledged."""
         self._stop.set()
         self._thread.join()
-        wait_for("the last acknowledgement", lambda: not self._numbers)
+        wait_for("the last acknowledgement", lambda: self._acknowledged == set(self._numbers))
         self._client.on_disconnect = None
         self._client.disconnect()
         self._client.loop_stop()
@@ -176,20 +177,20 @@ def is_upgraded_under_load_and_loses_nothing(client: Subscriber) -> None:
     before = main_pid()
     flood = Flood()
     wait_for("results before the upgrade", lambda: len(answered(client)) > 200)
-    first = len(flood.acknowledged)
+    first = len(flood.acknowledged())
     begun_s = time.monotonic()
     apt("install", str(NEW))
     took_s = time.monotonic() - begun_s
-    during = len(flood.acknowledged) - first
-    last = max(flood.acknowledged)
+    during = len(flood.acknowledged()) - first
+    last = max(flood.acknowledged())
     wait_for("results of what came after the upgrade", lambda: max(answered(client)) > last + 200)
     flood.end()
     try:
-        wait_for("every result", lambda: flood.acknowledged <= set(answered(client)))
+        wait_for("every result", lambda: flood.acknowledged() <= set(answered(client)))
     except AssertionError:
-        lost = sorted(flood.acknowledged - set(answered(client)))
+        lost = sorted(flood.acknowledged() - set(answered(client)))
         raise AssertionError(
-            f"{len(lost)} of {len(flood.acknowledged)} not answered: {lost[0]} to {lost[-1]}, "
+            f"{len(lost)} of {len(flood.acknowledged())} not answered: {lost[0]} to {lost[-1]}, "
             f"apt began at {first} and ended at {last}; {status()}"
         ) from None
     assert main_pid() != before
@@ -201,7 +202,7 @@ def is_upgraded_under_load_and_loses_nothing(client: Subscriber) -> None:
     twice = sum(len(values) > 1 for values in results.values())
     gap_s = longest_silence_s(client)
     say(
-        f"     {len(flood.acknowledged)} messages acknowledged, {during} of them in the "
+        f"     {len(flood.acknowledged())} messages acknowledged, {during} of them in the "
         f"{took_s:.1f} s of apt: every one answered, {twice} twice, all equal {CASE['judge']}; "
         f"longest silence {gap_s:.1f} s"
     )
@@ -287,6 +288,8 @@ def main(arguments: Sequence[str]) -> int:
             hardening.keeps_its_exposure_with_limits,
             hardening.keeps_its_exposure_with_an_accelerator_too,
             hardening.takes_the_password_as_a_credential,
+            hardening.takes_over_a_changed_configuration,
+            hardening.waits_for_a_reload,
         ]
     steps += [stops_when_removed, comes_back_as_it_was, is_purged_and_leaves_nothing]
     return go_through(steps, Subscriber(NODE))

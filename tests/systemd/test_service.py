@@ -277,7 +277,19 @@ def test_drop_ins_are_placed_when_asked_for(image: Image, run: Run) -> None:
     assert own.with_name("credentials.conf.new").exists()
     code, _, err = run(*install(image), "--with", "everything")
     assert code == 64
-    assert "'limits', 'accelerator', 'credentials'" in err
+    assert "'limits', 'accelerator', 'credentials', 'notify-reload'" in err
+
+
+def test_a_systemd_that_cannot_wait_for_a_reload_is_named(
+    image: Image, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(service_module, "BOOTED", tmp_path)
+    image.add_tool("systemctl", "echo 'systemd 252 (252.39-1)'")
+    code, _, err = run("install", "--executable", DAEMON, "--with", "notify-reload")
+    assert code == 69
+    assert "found systemd 252; accepted: 253 or later" in err
+    assert image.calls() == ["systemctl --version"]
 
 
 def test_drop_ins_stay_until_purged(image: Image, run: Run) -> None:
