@@ -30,6 +30,9 @@ MOST_PAIRS = 8
 MACS_TOGETHER = 30_000_000
 """Weights that all pairs together may apply: about 50 ms on a slow core."""
 
+WORK_A_CODE = 16
+"""Weights whose application takes the oracle as long as one code of a network without any."""
+
 
 class Pair(NamedTuple):
     """Codes of all inputs, and of all outputs, concatenated."""
@@ -45,7 +48,8 @@ def vectors(
     macs: int,
 ) -> list[Pair]:
     """Inputs of `stream` with the oracle's answers."""
-    codes = stream(inputs, macs)
+    held = sum(t.size for t in graph.tensors if t.data is None)
+    codes = stream(inputs, max(macs, WORK_A_CODE * held))
     answers = oracle_codes(graph, profile, inputs, codes)
     return [Pair(i, o) for i, o in zip(codes, answers, strict=True)]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neurovm.arithmetic.codes import Activation, Codes, range_half_away
+from neurovm.arithmetic.errors import NoExactRuleError
 from neurovm.arithmetic.fixed_point import INT32_MAX, INT32_MIN, multipliers
 from neurovm.arithmetic.profiles import LinearOperator
 from neurovm.arithmetic.requantizers import Kind, Requantizer
@@ -19,6 +20,8 @@ from neurovm.arithmetic.unary import steps
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+MAX_EXPONENT = 30
+"""Bits by which a sum can be shifted left."""
 _ADD_LEFT_SHIFT = 20
 
 
@@ -28,10 +31,13 @@ def integer_requantizer(
     """A requantiser of TFLite's own kernels: integer multipliers, bounds half away from
     zero.
     """
+    pairs = multipliers(reals)
+    if pairs.exponent.max() > MAX_EXPONENT:
+        raise NoExactRuleError(
+            f"its scales make a factor of {max(reals)!r}; less than 2^{MAX_EXPONENT} is needed"
+        )
     lo, hi = range_half_away(activation, out)
-    return Requantizer(
-        kind=kind, zero_out=out.zero_point, lo=lo, hi=hi, multipliers=multipliers(reals)
-    )
+    return Requantizer(kind=kind, zero_out=out.zero_point, lo=lo, hi=hi, multipliers=pairs)
 
 
 def weight_multipliers(

@@ -100,9 +100,8 @@ def _fp32(q: Requantizer, a: NDArray[np.int64]) -> NDArray[np.int64]:
 def _affine(q: Requantizer, a: NDArray[np.int64]) -> NDArray[np.int64]:
     if q.offset is None:
         raise ValueError("an affine requantiser needs an offset")
-    result: NDArray[np.int64] = np.rint(a.astype(np.float32) * _scale(q) + q.offset).astype(
-        np.int64
-    )
+    real = np.clip(a.astype(np.float32) * _scale(q) + q.offset, -(2.0**62), 2.0**62)
+    result: NDArray[np.int64] = np.rint(real).astype(np.int64)
     return result
 
 

@@ -17,6 +17,7 @@ from neurovm.arithmetic.errors import NoExactRuleError
 from neurovm.arithmetic.exponential import fixed_exponentials, fixed_logistic, fixed_tanh
 from neurovm.arithmetic.fixed_point import Multipliers, multiplier, round_half_away
 from neurovm.arithmetic.integer_rules import (
+    MAX_EXPONENT,
     add_double,
     integer_requantizer,
     requantizing,
@@ -207,5 +208,7 @@ class Tflm:
 
 def _by_pair(pair: tuple[int, int], out: Codes) -> Requantizer:
     lo, hi = out.limits
+    if pair[1] > MAX_EXPONENT:
+        raise NoExactRuleError(f"its scales make a factor of 2^{pair[1]}; a smaller one is needed")
     pairs = Multipliers(np.array([pair[0]], np.int32), np.array([pair[1]], np.int32))
     return Requantizer(kind="double", zero_out=out.zero_point, lo=lo, hi=hi, multipliers=pairs)

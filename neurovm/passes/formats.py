@@ -25,8 +25,8 @@ from neurovm.operators import (
     TransposeConv,
 )
 
-_SMALLEST_SCALE = 2.0**-126
-"""The smallest normal float32: below it both runtimes stop multiplying exactly."""
+_SMALLEST_SCALE, _LARGEST_SCALE = 2.0**-40, 2.0**40
+"""Products and quotients of three scales within these stay normal float32."""
 
 _SIGNED = ("int8", "int4")
 
@@ -102,8 +102,11 @@ def _check_codes(tensor: Tensor, dtypes: tuple[str, ...]) -> None:
             f"tensor {tensor.name!r} is {tensor.dtype}; {' or '.join(dtypes)} is needed here "
             f"(int8 post-training quantization; float32 at inputs and outputs only)"
         )
-    if not tensor.scale >= _SMALLEST_SCALE:
-        raise ModelError(f"tensor {tensor.name!r} has scale {tensor.scale!r}; above 0 is needed")
+    if not _SMALLEST_SCALE <= tensor.scale <= _LARGEST_SCALE:
+        raise ModelError(
+            f"tensor {tensor.name!r} has scale {tensor.scale!r}; above 0 is needed, from "
+            f"{_SMALLEST_SCALE:.1g} to {_LARGEST_SCALE:.1g}"
+        )
 
 
 def _check_equal(x: Tensor, out: Tensor) -> None:

@@ -21,7 +21,7 @@ from neurovm.operators import (
     TransposeConv,
 )
 
-MAX_CODES = 1 << 27
+MAX_CODES = 1 << 25
 """Elements of all activations together."""
 MAX_CONSTANT_ELEMENTS = 1 << 29
 """Elements of the constants of all operators, counted at every use."""
