@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from neurovm.errors import BackendError, ShapeError
 from neurovmd import log
@@ -57,6 +58,11 @@ class Done:
             self.receipt.done = True
         for receipt in self.covers:
             receipt.done = True
+
+
+def fingerprint(message: Message) -> int:
+    """A number that tells a message from others when it comes again (1..2^32-1)."""
+    return crc32(message.payload, crc32((message.topic or "").encode())) or 1
 
 
 @dataclass(slots=True)
@@ -119,6 +125,11 @@ class Streams:
 
     def accept(self, message: Message) -> Done:
         """Process one message; what it is answered with."""
+        slot = self._slot
+        slot.in_work = number = fingerprint(message)
+        if number == slot.deadly:
+            self._refuse(DropReason.BACKEND, "it ended several workers")
+            return Done(message.receipt)
         try:
             update = self._inputs.read(message.topic, message.payload)
             stream = self._streams.get(update.stream) or self._open(update.stream)
@@ -126,8 +137,8 @@ class Streams:
         except RefusedError as refusal:
             self._refuse(refusal.reason, str(refusal))
             return Done(message.receipt)
-        except (BackendError, ShapeError) as error:
-            self._refuse(DropReason.BACKEND, str(error))
+        except (BackendError, ShapeError, MemoryError) as error:
+            self._refuse(DropReason.BACKEND, str(error) or "out of memory")
             return Done(message.receipt)
         if self._output.on == "interval":
             self._plan(stream)
@@ -264,9 +275,10 @@ class Compute:
             done.append(self._streams.accept(message))
             if now_ns - handed_ns > HAND_OVER_NS:
                 self._hand_over(done)
-                slot.busy_since_ns = 0
+                slot.busy_since_ns = slot.in_work = 0
                 self._rest()  # often, so that under a small duty results come evenly
                 done, handed_ns = [], time.monotonic_ns()
+        slot.in_work = 0
         slot.queue_depth = len(self._mailbox)
         done += self._streams.due()
         slot.busy_since_ns = 0

@@ -174,7 +174,7 @@ class Fleet:
     def _begin(self, vm: Vm) -> None:
         """Start a VM afresh, as if it had never failed."""
         vm.again = False
-        vm.refused = (None, "")
+        vm.refused, vm.deadly = (None, ""), 0
         vm.failures = 0
         vm.retry_at = time.monotonic()
         self._set(vm, "loading", "")
@@ -309,6 +309,7 @@ class Fleet:
         vm.slot.clear_worker()
         vm.slot.generation += 1
         vm.slot.max_streams = vm.deployment.vm.max_streams
+        vm.slot.deadly = vm.deadly
         read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         if vm.role is Role.COMES or vm.before is not None:
             vm.gate = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -392,6 +393,8 @@ class Fleet:
             os.close(vm.pipe)
             vm.pipe = -1
         pid, vm.pid = vm.pid, 0
+        if vm.suspect(vm.slot.in_work):
+            log.error("message.deadly", vm=vm.name, workers=vm.deaths[1])
         vm.slot.end_worker()
         log.info("worker.ended", vm=vm.name, pid=pid, code=code)
         self._close_gate(vm)

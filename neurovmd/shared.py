@@ -5,7 +5,7 @@ One anonymous shared mapping made before the first fork: a header page, then one
 little 8-byte words for each worker. Every word has exactly one writer, which is why no lock is
 needed: an aligned 8-byte store is seen whole or not at all.
 
-Header: magic, version, number of slots, `awake`. Slot: words 0..31 are the worker's, 64..69 the
+Header: magic, version, number of slots, `awake`. Slot: words 0..31 are the worker's, 64..70 the
 supervisor's; the gap keeps the two writers on different cache lines. All times are
 CLOCK_MONOTONIC nanoseconds, which every process of the machine reads alike.
 """
@@ -72,10 +72,11 @@ class Slot:
     Written by the worker: `pid`, `state`, `connected` (0 or 1), `busy_since_ns` (0 = idle),
     `network_tick_ns`, `messages_in`, `results_out`, `queue_depth` (messages), `dropped`,
     `streams`, `cpu_ns`, `last_message_ns`, `unacknowledged` (results that the broker left without
-    an acknowledgement until the connection was given up), `counters`.
+    an acknowledgement until the connection was given up), `in_work` (fingerprint of the message
+    being processed, 0 = none), `counters`.
     Written by the supervisor: `generation` (forks so far), `paused` (0 or 1), `duty_q16`
     (0..65536, the share of time the worker may compute), `coalesce_us`, `dead_band` (codes),
-    `max_streams`.
+    `max_streams`, `deadly` (fingerprint of a message to be refused, 0 = none).
     """
 
     __slots__ = ("counters", "dropped", "words")
@@ -92,6 +93,7 @@ class Slot:
     cpu_ns = Word(17)
     last_message_ns = Word(18)
     unacknowledged = Word(19)
+    in_work = Word(20)
 
     generation = Word(64)
     paused = Word(65)
@@ -99,6 +101,7 @@ class Slot:
     coalesce_us = Word(67)
     dead_band = Word(68)
     max_streams = Word(69)
+    deadly = Word(70)
 
     def __init__(self, words: memoryview) -> None:
         self.words = words

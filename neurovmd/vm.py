@@ -15,6 +15,8 @@ from neurovmd.shared import Slot, WorkerState
 TICK_LIMIT_NS = 20_000_000_000
 BUSY_LIMIT_NS = 10_000_000_000
 LOADING_LIMIT_NS = 60_000_000_000
+# A message in whose processing so many workers ended one after the other is not tried again.
+DEADLY = 3
 
 
 class Role(Enum):
@@ -31,7 +33,9 @@ class Vm:
     more. `held`: it was asked to stop, and stays so until it is asked to start or the daemon does.
     `again`: asked to start while it was still ending. `digest`: the sha256 of the model it was last
     started with. `gate`: what lets its loaded worker begin (an eventfd); `before`: the VM whose end
-    opens it. `leave_by`: when a VM that leaves is killed.
+    opens it. `leave_by`: when a VM that leaves is killed. `refused`: a bundle whose conversion
+    failed for good, and why. `deaths`: the message (a fingerprint) that the last worker ended in,
+    and how many did; `deadly`: the one that is not tried again (0 = none).
     """
 
     deployment: Deployment
@@ -43,6 +47,8 @@ class Vm:
     heard: bytearray = field(default_factory=bytearray)
     conversion: Conversion | None = None
     refused: tuple[Path | None, str] = (None, "")
+    deaths: tuple[int, int] = (0, 0)
+    deadly: int = 0
     restarts: int = 0
     failures: int = 0
     started_at: float = 0.0
@@ -61,6 +67,15 @@ class Vm:
     @property
     def name(self) -> str:
         return self.deployment.name
+
+    def suspect(self, in_work: int) -> bool:
+        """Note the message in whose processing a worker ended; whether it is not tried again."""
+        if in_work:
+            self.deaths = (in_work, self.deaths[1] + 1 if in_work == self.deaths[0] else 1)
+        if not in_work or self.deaths[1] < DEADLY:
+            return False
+        self.deadly = in_work
+        return True
 
 
 def stuck_reason(vm: Vm, now_ns: int) -> str:

@@ -226,6 +226,21 @@ def test_refused_messages_are_counted_and_take_no_seq(bundles: dict[str, Path]) 
     assert result["seq"] == 1
 
 
+def test_a_stream_without_memory_is_refused(
+    bundles: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = Rig(bundles["digits_mlp"], output=ALWAYS)
+    assert rig.send(1, 0.5)
+
+    def none_left(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(type(rig.model), "session", none_left)
+    assert rig.send(1, 0.5, "q") is None
+    assert rig.slot.dropped[DropReason.BACKEND] == 1
+    assert rig.send(1, 0.5)
+
+
 def test_the_counters_reach_the_shared_block(bundles: dict[str, Path]) -> None:
     rig = Rig(bundles["digits_mlp"], output=ALWAYS)
     result = rig.send(1, 0.9)

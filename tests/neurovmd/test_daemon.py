@@ -311,6 +311,36 @@ def test_no_message_is_lost_with_a_worker(broker: Mosquitto, client: Client, sta
     wait_for(lambda: answered() == sent, "every message is answered")
 
 
+DEATH = """
+import os
+import neurovmd.fleet, neurovmd.mapping
+
+neurovmd.fleet.RETRY_FIRST_S = 0.05
+read = neurovmd.mapping.Inputs.read
+
+def deadly(self, topic, payload):
+    if payload == b"666":
+        os.abort()
+    return read(self, topic, payload)
+
+neurovmd.mapping.Inputs.read = deadly
+"""
+
+
+def test_a_message_that_ends_workers_is_refused_at_last(
+    broker: Mosquitto, client: Client, start: Start
+) -> None:
+    daemon = start(broker.port, run=False)
+    daemon.start(prelude=DEATH)
+    connected(daemon)
+    client.publish("plant/p/sensor/1", "666")
+    client.publish("plant/p/sensor/1", '{"value": 0.5}')
+    client.wait(RESULT, bool)
+    vm = daemon.vm("digits")
+    assert (vm["restarts"], vm["dropped"]["backend"]) == (3, 1)
+    assert "message.deadly" in daemon.said()
+
+
 def test_acknowledgements_that_get_lost_do_not_stop_a_vm(broker: Mosquitto, start: Start) -> None:
     """A proxy swallows the acknowledgements of more results than may be in flight."""
     proxy = Swallowing(broker.port)
