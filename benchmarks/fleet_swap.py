@@ -129,6 +129,16 @@ class Fleet:
         for name in names or self._names:
             self._client.publish(f"plant/{name}/{stream}/sensor/5", '{"value": 0.5}')
 
+    def ask_all(self, stream: str) -> None:
+        """Ask until each has answered: a worker that is ready may not have subscribed yet."""
+        deadline = time.monotonic() + SWAP_S
+        while silent := [name for name in self._names if not self.answers(name, stream)]:
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"no answer from {silent}")
+            self.ask(stream, silent)
+            with contextlib.suppress(TimeoutError):
+                wait_for(lambda: all(self.answers(name, stream) for name in silent), "answers", 1.0)
+
     def wait(self, test: Any, what: str, seconds: float) -> None:
         wait_for(lambda: all(test(name) for name in self._names), what, seconds)
 
@@ -163,8 +173,7 @@ def measure(folder: Path, count: int) -> dict[str, Any]:
         began = time.monotonic()
         fleet.wait(lambda name: ready(fleet.info(name)), "all nodes are ready", START_S)
         started_s = time.monotonic() - began
-        fleet.ask("before")
-        fleet.wait(lambda name: fleet.answers(name, "before"), "all answer", SWAP_S)
+        fleet.ask_all("before")
         before = {name: fleet.info(name)["config_hash"] for name in nodes.names}
         # A copy of what serves is written once it does; it is not part of the swap.
         kept = [folder / name / "state/last_good" for name in nodes.names]
