@@ -9,6 +9,7 @@ import litert
 import numpy as np
 import pytest
 from operator_cases import CASES, Case, Net
+from random_chains import random_chain
 from random_models import random_model
 
 from neurovm import reference
@@ -112,3 +113,19 @@ def test_random_networks_equal_litert_in_every_tensor_and_as_everybody_runs_them
             assert np.array_equal(values[index], expected), f"{case.name}, tensor {index}"
     varied = [len(np.unique(v[i])) > 3 for v, i in zip(ours, last, strict=True)]
     assert sum(varied) > 0.7 * len(cases)
+
+
+def test_outputs_equal_litert_as_everybody_runs_it() -> None:
+    """Operators merged and rewritten: of every fifth form, and of random chains."""
+    cases = [*CASES[::5], *(random_chain(seed) for seed in range(60))]
+    graphs = [prepare(tflite.read(case.model, name=case.name)) for case in cases]
+    ours = [reference.run(g, XNNPACK, c.inputs) for g, c in zip(graphs, cases, strict=True)]
+    jobs = [
+        litert.Job(c.model, c.inputs, list(g.outputs), fused=True)
+        for c, g in zip(cases, graphs, strict=True)
+    ]
+    for case, values, answer in zip(cases, ours, litert.run_all(jobs), strict=True):
+        assert answer.refused is None, f"{case.name}: {answer.refused}"
+        for index, expected in answer.values.items():
+            flat = values[index].reshape(-1)
+            assert np.array_equal(flat, expected.reshape(-1)), f"{case.name}, tensor {index}"
