@@ -53,8 +53,8 @@ def service() -> None:
     "drop_ins",
     multiple=True,
     type=click.Choice(list(placement.DROP_INS)),
-    help="Add a drop-in to the unit; may be repeated. limits: the kernel holds the limits of each "
-    "VM. accelerator: devices. credentials: the broker's password from a file of root's. "
+    help="Add a drop-in to the unit; may be repeated. limits: hands its control group "
+    "over. accelerator: devices. credentials: the broker's password from a file of root's. "
     "notify-reload: `systemctl reload` waits (systemd 253 and later).",
 )
 def install(
