@@ -17,7 +17,7 @@ from neurovmd import arguments
 from neurovmd.layers import Source
 
 EXIT_OK, EXIT_WARNINGS, EXIT_USAGE, EXIT_CANNOT_CREATE, EXIT_CONFIG = 0, 1, 64, 73, 78
-EXIT_SOFTWARE = 70
+EXIT_UNAVAILABLE, EXIT_SOFTWARE = 69, 70
 
 DESCRIPTION = """\
 Runs each configured VM (a neural network, .nvm or .tflite) in a process of its own: sensor events
@@ -45,8 +45,8 @@ examples:
   neurovmd --config ./neurovmd.yaml       run in the foreground with this configuration
 
 signals: TERM, INT end it after draining (at most 10 s), HUP reloads, USR1 tells the log how things
-are. Exit codes: 0 ended as asked, 64 wrong usage, 70 a defect, 73 another daemon holds the control
-socket, 78 wrong configuration.
+are. Exit codes: 0 ended as asked, 64 wrong usage, 69 not on Linux, 70 a defect, 73 another daemon
+holds the control socket, 78 wrong configuration.
 """
 
 
@@ -119,6 +119,13 @@ def _source(options: argparse.Namespace) -> Source:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `neurovmd`; returns the exit code."""
+    if not sys.platform.startswith("linux"):
+        print(
+            f"neurovmd: found {sys.platform}; the daemon runs on Linux only (the library and the "
+            f"`neurovm` command run here)",
+            file=sys.stderr,
+        )
+        return EXIT_UNAVAILABLE
     # A SIGHUP before the daemon can answer it must not end it.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # A resolver without an answer must not hold up the only thread for long.

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +108,11 @@ def test_help_teaches_and_wrong_usage_is_64(capsys: pytest.CaptureFixture[str]) 
     ):
         assert word in said.out
     assert "neurovmd: " in said.err
+
+
+def test_another_system_gets_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert main(["check"]) == 69
+    assert "found darwin; the daemon runs on Linux only" in capsys.readouterr().err
