@@ -120,10 +120,9 @@ def _source(options: argparse.Namespace) -> Source:
 def main(arguments: list[str] | None = None) -> int:
     """Run `neurovmd`; returns the exit code."""
     if not sys.platform.startswith("linux"):
-        print(
+        sys.stderr.write(
             f"neurovmd: found {sys.platform}; the daemon runs on Linux only (the library and the "
-            f"`neurovm` command run here)",
-            file=sys.stderr,
+            f"`neurovm` command run here)\n"
         )
         return EXIT_UNAVAILABLE
     # A SIGHUP before the daemon can answer it must not end it.
