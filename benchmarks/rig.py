@@ -130,7 +130,7 @@ class Client:
             socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
         )
         if mqtt5 and persistent:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho
             properties.SessionExpiryInterval = 3600
             self.paho.connect("127.0.0.1", port, clean_start=False, properties=properties)
         else:

@@ -142,7 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
             return messages.main(options)
         return _run(_source(options))
     except ConfigError as error:
-        print(f"neurovmd: {error}", file=sys.stderr)  # noqa: T201
+        print(f"neurovmd: {error}", file=sys.stderr)
         return EXIT_CONFIG
 
 
@@ -162,7 +162,7 @@ def _run(source: Source) -> int:
     try:
         return Supervisor(settings, Notifier(), source, seen=seen, reason=reason).run()
     except Occupied as error:
-        print(f"neurovmd: {error}", file=sys.stderr)  # noqa: T201
+        print(f"neurovmd: {error}", file=sys.stderr)
         return EXIT_CANNOT_CREATE
     except Exception:  # noqa: BLE001  # a defect: workers drain, the service starts anew
         import traceback

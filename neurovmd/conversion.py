@@ -164,10 +164,10 @@ def main(arguments: list[str]) -> int:
     except (neurovm.NeurovmError, OSError, ValueError) as error:
         said = str(error)
         where = "" if source in said else f"{source}: "
-        print(f"{where}{said}", file=sys.stderr)  # noqa: T201  # this program's one way to say it
+        print(f"{where}{said}", file=sys.stderr)
         return EXIT_IO if isinstance(error, OSError) else EXIT_DATA
     except MemoryError:
-        print(f"{source}: conversion needs more than {MEMORY_BYTES} bytes", file=sys.stderr)  # noqa: T201
+        print(f"{source}: conversion needs more than {MEMORY_BYTES} bytes", file=sys.stderr)
         return EXIT_DATA
     return 0
 

@@ -204,7 +204,7 @@ def _tell(text: str) -> None:
     """A word beside the output; a closed stderr ends nothing."""
     shown = "".join(letter if letter.isprintable() else "�" for letter in text)
     with contextlib.suppress(OSError):
-        print(f"neurovmd: {shown}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"neurovmd: {shown}", file=sys.stderr, flush=True)
 
 
 def _mute(text: str) -> None:

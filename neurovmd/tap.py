@@ -114,12 +114,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings, _ = config.examine(options.config)
     except ConfigError as error:
-        print(f"neurovmd: {error}", file=sys.stderr)  # noqa: T201
+        print(f"neurovmd: {error}", file=sys.stderr)
         return EXIT_CONFIG
     found = [each for each in settings.deployments if each.name == options.vm]
     if not found:
         names = ", ".join(each.name for each in settings.deployments) or "none"
-        print(f"neurovmd: no VM {options.vm!r}; there are: {names}", file=sys.stderr)  # noqa: T201
+        print(f"neurovmd: no VM {options.vm!r}; there are: {names}", file=sys.stderr)
         return EXIT_CONFIG
     told, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)

@@ -100,7 +100,7 @@ def cpu_name(cpuinfo: Path) -> str | None:
 
 def places(root: Path) -> list[Path]:
     """Where the daemon looks for its configuration, as a service and for a user."""
-    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111  # expanduser() of Path raises without a home
     return [
         root / "etc/neurovmd/neurovmd.yaml",
         root / "etc/neurovmd/vm.d",

@@ -40,7 +40,7 @@ HIDDEN = {
     Path("/root"): "ProtectHome",
     Path("/run/user"): "ProtectHome",
     Path("/tmp"): "PrivateTmp",  # noqa: S108  # named to be refused
-    Path("/var/tmp"): "PrivateTmp",  # noqa: S108
+    Path("/var/tmp"): "PrivateTmp",  # noqa: S108  # the same
 }
 REMEDY = (
     "install it where every user can read it: sudo python3 -m venv /opt/neurovm && "

@@ -38,13 +38,13 @@ class Operator:
 
     def infer_shapes(self, tensors: Sequence[Tensor]) -> tuple[Shape, ...]:
         """Shapes of the outputs from the inputs'; ModelError where they contradict the operator."""
-        raise NotImplementedError
+        raise NotImplementedError  # each operator has its own
 
     def lower(self, builder: Builder) -> None:
         """Append this operator's layers to a program; UnsupportedOperatorError where no exact rule
         exists.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # each operator has its own
 
 
 REGISTRY: dict[str, type[Operator]] = {}

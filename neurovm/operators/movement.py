@@ -40,7 +40,7 @@ class Movement(Operator):
 
     def sources(self, tensors: Sequence[Tensor]) -> tuple[Indices, ...]:
         """For each output an array of its shape: indices into the data inputs, or −1."""
-        raise NotImplementedError
+        raise NotImplementedError  # each operator has its own
 
     def fill(self, tensors: Sequence[Tensor], profile: Profile) -> int:
         """The code, as int8, where `sources` says −1."""

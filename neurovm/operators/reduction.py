@@ -55,7 +55,7 @@ class Summation(Reduction):
 
     def requantizer(self, profile: Profile, x: Codes, out: Codes, count: int) -> Requantizer:
         """The profile's rule for the raw sum of `count` codes."""
-        raise NotImplementedError
+        raise NotImplementedError  # each operator has its own
 
     def lower(self, builder: Builder) -> None:
         """Sums of raw codes, requantized where one changed; a map says which input counts where."""

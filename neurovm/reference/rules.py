@@ -81,7 +81,7 @@ def rule(operator: type[_Op]) -> Callable[[_Rule[_Op]], _Rule[_Op]]:
     """Function decorator: the one registration line of an operator's rule."""
 
     def register(function: _Rule[_Op]) -> _Rule[_Op]:
-        RULES[operator] = function  # type: ignore[assignment]
+        RULES[operator] = function  # type: ignore[assignment]  # the key names its type
         return function
 
     return register

@@ -61,9 +61,9 @@ def main() -> int:
         took_s = time.monotonic() - started
         if "Traceback" in result or took_s > SLOW_S:
             bad += 1
-            print(f"{seed} model {seed % len(models)} took {took_s:.1f} s: {result}")  # noqa: T201
+            print(f"{seed} model {seed % len(models)} took {took_s:.1f} s: {result}")
         counts[result.split(maxsplit=1)[0]] += 1
-    print(dict(counts))  # noqa: T201
+    print(dict(counts))
     return int(bad > 0)
 
 
