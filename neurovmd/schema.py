@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+import socket
 from collections.abc import Callable
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -95,6 +97,41 @@ class Power(Struct, frozen=True, forbid_unknown_fields=True):
         return quantity.parse(self.window, quantity.SECONDS)
 
 
+class Http(Struct, frozen=True, forbid_unknown_fields=True):
+    """`listen`: where the health endpoint answers; none = nowhere."""
+
+    listen: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.listen is not None and _address(self.listen) is None:
+            accepted = "ADDRESS:PORT, such as 127.0.0.1:8080 or [::1]:8080 (no names)"
+            raise ValueError(f"listen: found {self.listen!r}; accepted: {accepted}")
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        return None if self.listen is None else _address(self.listen)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this machine alone can ask."""
+        host = (self.address or ("::1", 0))[0]
+        return host == "::1" or host.startswith("127.")
+
+
+def _address(text: str) -> tuple[str, int] | None:
+    """A literal IP address and a port; None for anything else."""
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if bracketed else host
+    family = socket.AF_INET6 if bracketed else socket.AF_INET
+    try:
+        socket.inet_pton(family, host)
+    except (OSError, ValueError):
+        return None
+    number = int(port) if re.fullmatch("[0-9]{1,5}", port) else 0
+    return (host, number) if colon and 0 < number < 65536 else None
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """`neurovmd.yaml`. `node` is the host's name where none is given."""
 
@@ -109,6 +146,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     power: Power = Power()
     watch_s: Annotated[float, Meta(ge=1, le=86400)] | None = None
     on_invalid: Literal["exit", "last_good"] = "exit"
+    http: Http = Http()
 
 
 class Target(Struct, frozen=True, forbid_unknown_fields=True):

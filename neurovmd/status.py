@@ -17,7 +17,7 @@ from neurovmd.mqtt import Connection
 from neurovmd.power import PowerState
 from neurovmd.shared import DropReason
 from neurovmd.variables import HIDDEN
-from neurovmd.vm import Vm
+from neurovmd.vm import Vm, stuck_reason
 
 _PYTHON = platform.python_version()
 _COUNTERS = ("steps", "events_in", "events_out", "sops", "dense_macs")
@@ -69,6 +69,27 @@ def info(
 def state(vm: Vm) -> dict[str, str]:
     """The retained `…/<vm>/state`."""
     return {"state": vm.state, "reason": vm.reason}
+
+
+def live(vms: list[Vm], now_ns: int) -> tuple[bool, dict[str, Any]]:
+    """Whether every worker makes progress: what feeds systemd's watchdog."""
+    stuck = sum(bool(stuck_reason(vm, now_ns)) for vm in vms)
+    return stuck == 0, {"vms": len(vms), "stuck": stuck}
+
+
+def ready(vms: list[Vm], connection: Connection, stopping: bool) -> tuple[bool, dict[str, Any]]:
+    """Whether messages are being answered: every VM that is meant to run is ready and subscribed,
+    and the broker is there. No reasons are told here: they may name paths.
+    """
+    wanted = [vm for vm in vms if not vm.held]
+    count = sum(vm.state == "ready" and bool(vm.slot.connected) for vm in wanted)
+    told = {
+        "vms": len(wanted),
+        "vms_ready": count,
+        "broker": "connected" if connection.connected else "down",
+        "stopping": stopping,
+    }
+    return count == len(wanted) and connection.connected and not stopping, told
 
 
 def full(

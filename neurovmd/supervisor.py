@@ -14,7 +14,7 @@ import select
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -30,6 +30,9 @@ from neurovmd.power import Governor, PowerState
 from neurovmd.reload import Fingerprint, Reloader
 from neurovmd.shared import SharedBlock
 from neurovmd.vm import Vm
+
+if TYPE_CHECKING:
+    from neurovmd.health import HealthServer
 
 EXIT_OK = 0
 DRAIN_S = 10.0
@@ -82,6 +85,7 @@ class Supervisor:
             told=self._tell,
         )
         self._control: ControlServer | None = None
+        self._health = self._new_health()
         self._signals, self._signals_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._children_ended = self._stop_asked = self._tell_asked = False
         self._ready = False
@@ -117,6 +121,21 @@ class Supervisor:
         broker = Broker.of(settings, role="main", will_topic=f"{base}/availability")
         return base, Connection(broker, self)
 
+    def _new_health(self) -> HealthServer | None:
+        """What answers over HTTP, where that is asked for; its module costs nothing elsewhere."""
+        address = self._settings.config.http.address
+        if address is None:
+            return None
+        from neurovmd.health import HealthServer
+
+        return HealthServer(
+            address,
+            {
+                "live": lambda: status.live(self._fleet.vms, time.monotonic_ns()),
+                "ready": lambda: status.ready(self._fleet.vms, self._connection, self._stop_asked),
+            },
+        )
+
     def _take_over(self, settings: Settings) -> None:
         """A new configuration is in service: what is the supervisor's own follows it."""
         before, self._settings = self._settings, settings
@@ -127,6 +146,10 @@ class Supervisor:
         else:
             self._governor = self._new_governor()
             self._power = None
+        if new.http != old.http:
+            if self._health:
+                self._health.close()
+            self._health = self._new_health()
         gone = {each.name for each in before.deployments}
         if (settings.node, new.prefix, new.mqtt) == (before.node, old.prefix, old.mqtt):
             gone -= {each.name for each in settings.deployments}
@@ -247,8 +270,9 @@ class Supervisor:
         poll = select.poll()
         for number in (self._signals, self._fleet.work, *self._fleet.filenos()):
             poll.register(number, select.POLLIN)
-        for number in self._control.filenos() if self._control else ():
-            poll.register(number, select.POLLIN)
+        for server in (self._control, self._health):
+            for number in server.filenos() if server else ():
+                poll.register(number, select.POLLIN)
         network = self._connection.fileno()
         if network is not None:
             writing = select.POLLOUT if self._connection.wants_write() else 0
@@ -269,6 +293,8 @@ class Supervisor:
                 self._work_begins()
         elif self._control and number in self._control.filenos():
             self._control.ready(number)
+        elif self._health and number in self._health.filenos():
+            self._health.ready(number)
         else:
             self._fleet.ready(number)
 
@@ -293,6 +319,7 @@ class Supervisor:
         if now >= self._watch_at:
             self._watch(now)
         times.append(self._watch_at)
+        times.append(self._health.tick(now) if self._health else self._watch_at)
         if self._block.awake:
             if now >= self._tick_at:
                 self._govern(now)
@@ -365,8 +392,9 @@ class Supervisor:
                 deadline += DRAIN_S
             self._pause(deadline)
         self._farewell()
-        if self._control:
-            self._control.close()
+        for server in (self._control, self._health):
+            if server:
+                server.close()
         log.info("daemon.stopped")
 
     def _farewell(self) -> None:
@@ -387,6 +415,8 @@ class Supervisor:
         self._connection.forget()
         if self._control:
             self._control.forget()
+        if self._health:
+            self._health.close()
         signal.set_wakeup_fd(-1)
         os.close(self._signals)
         os.close(self._signals_in)

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two questions over HTTP, as the Open Inference Protocol names them: is it live, is it ready?
+
+`GET /v2/health/live` and `GET /v2/health/ready` answer 200 or 503 with a line of JSON; everything
+else is refused. The supervisor's loop serves them, so whatever comes is bounded: eight connections
+(a ninth takes the place of the oldest), 4 KiB and 5 s each, one request a connection, 32
+connections a second (others wait in the kernel's queue).
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from neurovmd import log
+
+MAX_CLIENTS = 8
+MAX_REQUEST_BYTES = 4096
+# What is still thrown away after the answer: a close with data unread would cut the answer off.
+MAX_REST_BYTES = 65536
+PATIENCE_S = 5.0
+BACKLOG = 64
+# Connections in one second, then the listener rests until the second is over.
+BURST = 32
+# After an address could not be used, or a connection not be taken.
+RETRY_S = 10.0
+REST_S = 1.0
+NEVER = float("inf")
+
+_REQUEST = re.compile(rb"([!-~]{1,32}) ([!-~]{1,1024}) HTTP/1\.[0-9]\r?\n")
+_HEAD_END = re.compile(rb"\n\r?\n")
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+}
+
+# A question's answer: whether it is so, and what else is told.
+Answer = tuple[bool, dict[str, Any]]
+Question = Callable[[], Answer]
+
+
+@dataclass(slots=True)
+class _Client:
+    """One connection; `rest` counts what came after the answer (None: not answered yet)."""
+
+    socket: socket.socket
+    until: float
+    heard: bytearray = field(default_factory=bytearray)
+    rest: int | None = None
+
+
+class HealthServer:
+    """Listens on `address`; the owner watches `filenos`, calls `ready` and, when due, `tick`.
+
+    `questions` maps a path's last level (`live`, `ready`) to what answers it.
+    """
+
+    def __init__(self, address: tuple[str, int], questions: dict[str, Question]) -> None:
+        self.address = address
+        self._questions = {f"/v2/health/{name}".encode(): ask for name, ask in questions.items()}
+        self._listener: socket.socket | None = None
+        self._clients: dict[int, _Client] = {}
+        self._now = 0.0
+        self._bind_at = self._rest_until = self._window_end = 0.0
+        self._taken = 0
+        self._trouble = ""
+
+    def filenos(self) -> list[int]:
+        listens = self._listener is not None and self._now >= self._rest_until
+        return [*([self._listener.fileno()] if listens and self._listener else []), *self._clients]
+
+    def tick(self, now: float) -> float:
+        """Do what is due; returns when to be called next (CLOCK_MONOTONIC seconds)."""
+        self._now = now
+        if self._listener is None and now >= self._bind_at:
+            self._bind()
+        for number, client in list(self._clients.items()):
+            if now >= client.until:
+                self._drop(number)
+        times = [client.until for client in self._clients.values()]
+        if self._listener is None:
+            times.append(self._bind_at)
+        elif now < self._rest_until:
+            times.append(self._rest_until)
+        return min(times, default=NEVER)
+
+    def ready(self, number: int) -> None:
+        """Serve one file descriptor that has become readable."""
+        if self._listener is not None and number == self._listener.fileno():
+            self._accept(self._listener)
+        elif number in self._clients:
+            self._read(number, self._clients[number])
+
+    def close(self) -> None:
+        """Stop listening; also what a forked child does with what it inherited."""
+        for number in list(self._clients):
+            self._drop(number)
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    def _bind(self) -> None:
+        host, port = self.address
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # The address may come up after the daemon does (Linux: IP_FREEBIND, for IPv6 as well).
+            listener.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+            listener.setblocking(False)
+            listener.bind(self.address)
+            listener.listen(BACKLOG)
+        except OSError as error:
+            listener.close()
+            self._bind_at = self._now + RETRY_S
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                log.error("health.unavailable", address=f"{host}:{port}", reason=error)
+            return
+        self._listener, self._trouble = listener, ""
+        log.info("health.listening", address=f"{host}:{port}")
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            client, _ = listener.accept()
+        except (BlockingIOError, ConnectionError):
+            return
+        except OSError:  # no file descriptor left: asking again at once would be a busy loop
+            self._rest_until = self._now + REST_S
+            return
+        client.setblocking(False)
+        while len(self._clients) >= MAX_CLIENTS:
+            self._drop(next(iter(self._clients)))
+        self._clients[client.fileno()] = _Client(client, self._now + PATIENCE_S)
+        self._pace()
+
+    def _pace(self) -> None:
+        if self._now >= self._window_end:
+            self._window_end, self._taken = self._now + 1.0, 0
+        self._taken += 1
+        if self._taken >= BURST:
+            self._rest_until = self._window_end
+
+    def _read(self, number: int, client: _Client) -> None:
+        try:
+            data = client.socket.recv(MAX_REQUEST_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if client.rest is not None:
+            client.rest += len(data)
+            if not data or client.rest > MAX_REST_BYTES:
+                self._drop(number)
+            return
+        client.heard += data
+        answer = self._answer(bytes(client.heard))
+        if answer:
+            self._send(number, client, answer)
+        elif not data:
+            self._drop(number)
+
+    def _answer(self, heard: bytes) -> bytes:
+        """What to send; empty while the request is not whole."""
+        first = _REQUEST.match(heard)
+        if first is None:
+            wrong = b"\n" in heard or len(heard) >= MAX_REQUEST_BYTES
+            return response(400, {"error": "not an HTTP/1 request"}) if wrong else b""
+        if not _HEAD_END.search(heard, first.end() - 1):
+            most = f"at most {MAX_REQUEST_BYTES} bytes"
+            return response(431, {"error": most}) if len(heard) >= MAX_REQUEST_BYTES else b""
+        method, target = first[1], first[2].split(b"?", 1)[0]
+        question = self._questions.get(target)
+        if question is None:
+            accepted = ", ".join(path.decode() for path in self._questions)
+            return response(404, {"error": f"accepted: {accepted}"}, method)
+        if method not in (b"GET", b"HEAD"):
+            return response(405, {"error": "accepted: GET, HEAD"}, method)
+        is_so, told = question()
+        name = target.rsplit(b"/", 1)[1].decode()
+        return response(200 if is_so else 503, {name: is_so, **told}, method)
+
+    def _send(self, number: int, client: _Client, answer: bytes) -> None:
+        """The answer fits into any socket's buffer; a peer that has none is let go."""
+        try:
+            whole = client.socket.send(answer) == len(answer)
+            client.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            whole = False
+        client.rest = 0
+        if not whole:
+            self._drop(number)
+
+    def _drop(self, number: int) -> None:
+        self._clients.pop(number).socket.close()
+
+
+# linux/in.h; Python names it from 3.12 on.
+_IP_FREEBIND = 15
+
+
+def response(status: int, told: dict[str, Any], method: bytes = b"GET") -> bytes:
+    """One HTTP/1.1 response that ends the connection; without its body where HEAD asks."""
+    body = msgspec.json.encode(told) + b"\n"
+    head = [
+        f"HTTP/1.1 {status} {_REASONS[status]}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+        *(["Allow: GET, HEAD"] if status == 405 else []),
+        "Connection: close",
+    ]
+    return "\r\n".join([*head, "", ""]).encode() + (b"" if method == b"HEAD" else body)
