@@ -147,7 +147,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(source: Source) -> int:
-    from neurovmd import check, log, reload
+    from neurovmd import cgroup, check, log, reload
     from neurovmd.control import Occupied
 
     seen = reload.look(source)
@@ -160,7 +160,11 @@ def _run(source: Source) -> int:
     from neurovmd.supervisor import Supervisor
 
     try:
-        return Supervisor(settings, Notifier(), source, seen=seen, reason=reason).run()
+        # Before anything is forked, which would be in the way.
+        groups = cgroup.take_over()
+        return Supervisor(
+            settings, Notifier(), source, seen=seen, reason=reason, groups=groups
+        ).run()
     except Occupied as error:
         print(f"neurovmd: {error}", file=sys.stderr)
         return EXIT_CANNOT_CREATE

@@ -6,6 +6,10 @@ its children may have no process of its own, so the supervisor first moves itsel
 it; then each worker gets a group beside that leaf. Where the tree is not handed over, which is a
 normal answer, the reason says so and the daemon goes on holding limits itself.
 
+Being able to write there is not enough: root can write to a login session's group, and a user to
+those of the desktop. systemd marks what it hands over, and in a service that has just begun there
+is nobody but its first process.
+
 Source: the kernel's Documentation/admin-guide/cgroup-v2.rst; systemd's "Control Group APIs and
 Delegation".
 """
@@ -29,17 +33,25 @@ MOST_PIDS = 64
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One worker's group; `held` names the limits that the kernel holds for it."""
+    """One worker's group; `held` names the limits that the kernel holds for it, `kills_before` is
+    what `memory_kills` said when it was made.
+    """
 
     folder: Path
     held: tuple[str, ...]
+    kills_before: int = 0
 
     def add(self, pid: int) -> None:
         """Move a process in (0: this one); what it starts from then on is in here too."""
         (self.folder / "cgroup.procs").write_text(f"{pid}\n", encoding="ascii")
 
+    @property
+    def killed(self) -> bool:
+        """Whether the kernel has killed in here because the memory was used up."""
+        return self.memory_kills() > self.kills_before
+
     def memory_kills(self) -> int:
-        """How often the kernel has killed in here because the memory was used up."""
+        """How often the kernel has killed in here, ever, because the memory was used up."""
         with contextlib.suppress(OSError, ValueError):
             text = (self.folder / "memory.events").read_text(encoding="ascii")
             for line in text.splitlines():
@@ -49,7 +61,9 @@ class Group:
         return 0
 
     def remove(self) -> bool:
-        """Remove the group; False while a process is still in it."""
+        """Remove the group and end what is left in it; False while a process is still ending."""
+        with contextlib.suppress(OSError):  # since Linux 5.14
+            _write(self.folder, "cgroup.kill", "1")
         try:
             self.folder.rmdir()
         except FileNotFoundError:
@@ -68,18 +82,18 @@ class Tree:
 
     def group(
         self,
-        vm: str,
+        name: str,
         *,
         memory_bytes: int | None = None,
         cpu_share: float | None = None,
     ) -> Group:
-        """The group of a VM's worker, made if need be, with these limits (None: none).
+        """A worker's group, made if need be, with these limits (None: none).
 
         `memory_bytes` counts all its memory, swap none; `cpu_share` is the share of one CPU, above
         0. `held` of the result has "memory" and "cpu" only where they are really limited. Raises
         OSError where the kernel refuses.
         """
-        folder = self.folder / f"{WORKER}{vm}"
+        folder = self.folder / f"{WORKER}{name}"
         folder.mkdir(exist_ok=True)
         held = []
         if "memory" in self.controllers:
@@ -94,7 +108,7 @@ class Tree:
             held += ["cpu"] if cpu_share is not None else []
         if "pids" in self.controllers:
             _write(folder, "pids.max", str(MOST_PIDS))
-        return Group(folder, tuple(held))
+        return Group(folder, tuple(held), Group(folder, ()).memory_kills())
 
 
 def take_over(
@@ -113,13 +127,16 @@ def take_over(
     except OSError as error:
         return None, f"{membership}: {error.strerror}"
     folder = mounted / path.lstrip("/")
-    if path in ("", "/") or not os.access(folder / "cgroup.subtree_control", os.W_OK):
-        return None, f"{folder} is not delegated to the daemon (drop-in `limits`)"
     try:
+        refusal = "" if path.strip("/") else "it is the root of the tree"
+        refusal = refusal or _not_ours(folder)
+        if refusal:
+            return None, f"{folder} is not delegated to the daemon (drop-in `limits`): {refusal}"
         available = (folder / "cgroup.controllers").read_text(encoding="ascii").split()
         controllers = tuple(name for name in CONTROLLERS if name in available)
         if not controllers:
             return None, f"{folder} has no controllers, found {available}"
+        _sweep(folder)
         leaf = folder / LEAF
         leaf.mkdir(exist_ok=True)
         _write(leaf, "cgroup.procs", str(os.getpid()))
@@ -127,6 +144,37 @@ def take_over(
     except OSError as error:
         return None, f"{error.filename or folder}: {error.strerror}"
     return Tree(folder, controllers), ""
+
+
+def _not_ours(folder: Path) -> str:
+    """Why a group is not this daemon's to divide; empty where it is."""
+    if not _delegated(folder):
+        return "systemd has not marked it so"
+    if not os.access(folder / "cgroup.subtree_control", os.W_OK):
+        return "it cannot be written"
+    pids = (folder / "cgroup.procs").read_text(encoding="ascii").split()
+    others = [pid for pid in pids if pid != str(os.getpid())]
+    return f"other processes are in it ({', '.join(others[:3])})" if others else ""
+
+
+def _delegated(folder: Path) -> bool:
+    """Whether systemd says that it handed the group over.
+
+    Its mark for everybody came with version 251; the older one only root can read, so there the
+    owner tells: from a slice of root's a service's user owns just what was handed over.
+    """
+    for name in ("user.delegate", "trusted.delegate"):
+        with contextlib.suppress(OSError):
+            return os.getxattr(folder, name) == b"1"
+    own, above = folder.stat().st_uid, folder.parent.stat().st_uid
+    return folder.suffix == ".service" and own == os.geteuid() != above == 0
+
+
+def _sweep(folder: Path) -> None:
+    """Remove groups of workers that an earlier run left."""
+    for left in folder.glob(f"{WORKER}*/"):
+        with contextlib.suppress(OSError):
+            left.rmdir()
 
 
 def _own_path(text: str) -> str:

@@ -241,3 +241,8 @@ class Vm(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def memory_bytes(self) -> int | None:
         return None if self.memory is None else int(quantity.parse(self.memory, quantity.BYTES))
+
+    @property
+    def memory_text(self) -> str:
+        """`memory` for people: as it was written, a number of bytes in Mi."""
+        return self.memory if isinstance(self.memory, str) else f"{(self.memory or 0) / 2**20:g}Mi"

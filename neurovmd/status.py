@@ -101,8 +101,11 @@ def full(
     uptime_s: float,
     standing: Standing,
     reloads: int,
+    no_groups: str,
 ) -> dict[str, Any]:
-    """The answer to `{"op": "status"}`; times in seconds, power in watts."""
+    """The answer to `{"op": "status"}`; times in seconds, power in watts. `no_groups`: why the
+    kernel holds no limit of a worker (empty: it does).
+    """
     return {
         "version": __version__,
         "node": settings.node,
@@ -122,6 +125,7 @@ def full(
             "state": connection.state,
         },
         "power": None if power is None else _power(power),
+        "control_groups": {"held": not no_groups, "reason": no_groups},
         "protocol": PROTOCOL,
         "vms": [_vm(vm, vm.number, power, now_ns) for vm in vms],
     }
@@ -205,10 +209,13 @@ def _limits(vm: Vm) -> dict[str, dict[str, Any]]:
     """What the VM may take, and what enforces it."""
     settings = vm.deployment.vm
     limits: dict[str, dict[str, Any]] = {}
+    kernel = vm.held_by_kernel
     if settings.memory_bytes is not None:
-        limits["memory"] = {"limit": settings.memory_bytes, "unit": "bytes", "by": "RLIMIT_DATA"}
+        by = "control group" if "memory" in kernel else "RLIMIT_DATA"
+        limits["memory"] = {"limit": settings.memory_bytes, "unit": "bytes", "by": by}
     if settings.cpu is not None:
-        limits["cpu"] = {"limit": settings.cpu, "unit": "cpus", "by": "duty cycle"}
+        by = "control group" if "cpu" in kernel else "duty cycle"
+        limits["cpu"] = {"limit": settings.cpu, "unit": "cpus", "by": by}
     if settings.power_limit_w is not None:
         limits["power"] = {"limit": settings.power_limit_w, "unit": "W", "by": "duty cycle"}
     if settings.sandbox:

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from neurovmd import log
+from neurovmd.cgroup import Group
 from neurovmd.config import Deployment, Settings
 from neurovmd.conversion import Conversion
 from neurovmd.shared import Slot, WorkerState
@@ -35,11 +38,13 @@ class Vm:
     started with. `gate`: what lets its loaded worker begin (an eventfd); `before`: the VM whose end
     opens it. `leave_by`: when a VM that leaves is killed. `refused`: a bundle whose conversion
     failed for good, and why. `deaths`: the message (a fingerprint) that the last worker ended in,
-    and how many did; `deadly`: the one that is not tried again (0 = none).
+    and how many did; `deadly`: the one that is not tried again (0 = none). `group`: the control
+    group of its worker (None: it has none of its own).
     """
 
     deployment: Deployment
     slot: Slot
+    settings: Settings
     state: str = "loading"
     reason: str = ""
     pid: int = 0
@@ -57,16 +62,39 @@ class Vm:
     held: bool = False
     again: bool = False
     number: int = 0
-    settings: Settings | None = None
     role: Role = Role.SERVES
     digest: str = ""
     gate: int = -1
     before: Vm | None = None
     leave_by: float = 0.0
+    group: Group | None = None
 
     @property
     def name(self) -> str:
         return self.deployment.name
+
+    @property
+    def held_by_kernel(self) -> tuple[str, ...]:
+        """The limits ("memory", "cpu") that the kernel holds for its worker."""
+        return () if self.group is None else self.group.held
+
+    def open_gate(self) -> None:
+        """Let its loaded worker begin."""
+        os.eventfd_write(self.gate, 1)
+        self.close_gate()
+
+    def close_gate(self) -> None:
+        """Let go of the gate."""
+        if self.gate >= 0:
+            os.close(self.gate)
+            self.gate = -1
+
+    def bury(self) -> None:
+        """Let go of what a worker needed that has ended."""
+        self.close_gate()
+        if self.group is not None and not self.group.remove():
+            log.warning("worker.group_left", vm=self.name, group=self.group.folder)
+        self.group = None
 
     def suspect(self, in_work: int) -> bool:
         """Note the message in whose processing a worker ended; whether it is not tried again."""

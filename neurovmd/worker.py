@@ -27,6 +27,7 @@ from neurovm.errors import BundleError, NeurovmError
 from neurovm.loading import load
 from neurovmd import log, sandbox, topics
 from neurovmd.broker import Broker
+from neurovmd.cgroup import Group
 from neurovmd.compute import Compute, Done, Streams
 from neurovmd.config import Deployment, Settings
 from neurovmd.mailbox import Mailbox, Message, Receipt
@@ -52,7 +53,7 @@ IDLE_TICK_S = 15.0
 class Assignment:
     """What the supervisor gives a worker. The pipes and the eventfd are file descriptors:
     `report` to write on, `lifeline` to see the supervisor end, `work` to wake it, `gate` (-1: none)
-    to wait for when all is loaded.
+    to wait for when all is loaded. `group`: the control group to be in (None: none of its own).
     """
 
     settings: Settings
@@ -64,6 +65,12 @@ class Assignment:
     lifeline: int
     work: int
     gate: int = -1
+    group: Group | None = None
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """The limits that the kernel holds."""
+        return () if self.group is None else self.group.held
 
 
 def run(work: Assignment) -> int:
@@ -72,8 +79,11 @@ def run(work: Assignment) -> int:
     work.slot.pid = os.getpid()
     work.slot.state = WorkerState.LOADING
     try:
+        if work.group is not None:
+            work.group.add(os.getpid())  # first: what is allocated here is counted here
         remark = _give_up_privileges(work.deployment)
-        _limit_memory(work.deployment)
+        if "memory" not in work.held:
+            _limit_memory(work.deployment)
         worker = Worker(work, _load(work), remark)
         return worker.serve()
     except (NeurovmError, MappingError, OSError, ValueError) as error:
@@ -116,8 +126,9 @@ def _out_of_memory(deployment: Deployment, error: BaseException) -> str:
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
     reason = str(error) or "out of memory"
-    limit = deployment.vm.memory
-    return reason if limit is None else f"{reason}; memory is limited to {limit}"
+    if deployment.vm.memory is None:
+        return reason
+    return f"{reason}; memory is limited to {deployment.vm.memory_text}"
 
 
 def _load(work: Assignment) -> Model:
@@ -167,7 +178,7 @@ class Worker:
             streams,
             self._mailbox,
             work.slot,
-            vm.cpu or 1.0,
+            1.0 if vm.cpu is None or "cpu" in work.held else vm.cpu,
             self._hand_over,
             self._wake_supervisor,
             lambda: self._publisher.has_room,

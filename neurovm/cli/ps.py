@@ -124,6 +124,7 @@ def vm_facts(before: Seen | None, seen: Seen) -> dict[str, Any]:
         "box_watts": power.get("watts"),
         "box_watts_source": power.get("source"),
         "limits": status.get("limits", {}),
+        "control_groups": daemon.get("control_groups"),
         "sops": status["counters"]["sops"],
         "dropped": {k: v for k, v in status["dropped"].items() if v},
         "model": status["model"],
@@ -144,8 +145,19 @@ def _print(result: dict[str, Any]) -> None:
         for vm in result["vms"]
         if vm.get("box_watts") is not None
     }
-    for line in (*lines, *sorted(sources)):
+    for line in (*lines, *sorted(_no_groups(result["vms"])), *sorted(sources)):
         click.echo(line)
+
+
+def _no_groups(vms: list[dict[str, Any]]) -> set[str]:
+    """Why the kernel does not hold what VMs are limited to; nothing where none is."""
+    held = {"memory", "cpu"}
+    return {
+        f"limits are held by the daemon, not by the kernel: {groups['reason']}"
+        for vm in vms
+        if (groups := vm.get("control_groups")) and groups["reason"]
+        if held & set(vm["limits"])
+    }
 
 
 def _row(vm: dict[str, Any]) -> list[object]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Delegated control groups on a tree of plain files: what is read, written and said."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -9,11 +10,21 @@ import pytest
 from neurovmd import cgroup
 
 SERVICE = "system.slice/neurovmd.service"
-FILES = ("memory.max", "memory.swap.max", "cpu.max", "pids.max", "cgroup.procs")
+FILES = (
+    "memory.max",
+    "memory.swap.max",
+    "cpu.max",
+    "pids.max",
+    "cgroup.procs",
+    "cgroup.kill",
+)
 
 
 class FakeTree:
-    """What the kernel shows, as plain files; a new group has its files as soon as it is made."""
+    """What the kernel shows, as plain files; a new group has its files as soon as it is made.
+
+    `marks` are the extended attributes of the service's group.
+    """
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, controllers: str) -> None:
         self.mounted = folder / "cgroup"
@@ -22,6 +33,8 @@ class FakeTree:
         for group in (self.mounted, self.service):
             (group / "cgroup.controllers").write_text(controllers + "\n")
             (group / "cgroup.subtree_control").write_text("")
+        (self.service / "cgroup.procs").write_text(f"{os.getpid()}\n")
+        self.marks = {"user.delegate": b"1"}
         self.membership = folder / "membership"
         self.membership.write_text(f"1:name=systemd:/other\n0::/{SERVICE}\n")
         made = Path.mkdir
@@ -36,6 +49,12 @@ class FakeTree:
                     (path / name).write_text("")
 
         monkeypatch.setattr(Path, "mkdir", mkdir)
+        monkeypatch.setattr(os, "getxattr", self.getxattr)
+
+    def getxattr(self, path: Path, name: str) -> bytes:
+        if path != self.service or name not in self.marks:
+            raise OSError(errno.ENODATA, "No data available")
+        return self.marks[name]
 
     def take_over(self) -> tuple[cgroup.Tree | None, str]:
         return cgroup.take_over(self.mounted, self.membership)
@@ -100,8 +119,12 @@ def test_only_what_the_kernel_offers_is_held(
 def test_kills_for_memory_are_counted(fake: FakeTree) -> None:
     group = fake.tree().group("pump", memory_bytes=1 << 20)
     assert group.memory_kills() == 0
+    assert not group.killed
     (group.folder / "memory.events").write_text("low 0\nmax 7\noom 3\noom_kill 2\n")
     assert group.memory_kills() == 2
+    assert group.killed
+    # A group that could not be removed is not blamed on the next worker in it.
+    assert not fake.tree().group("pump", memory_bytes=1 << 20).killed
     (group.folder / "memory.events").write_text("oom_kill many\n")
     assert group.memory_kills() == 0
 
@@ -110,6 +133,7 @@ def test_a_group_is_removed_when_it_is_empty(fake: FakeTree) -> None:
     group = fake.tree().group("pump")
     # Plain files keep a folder from going, as processes do.
     assert not group.remove()
+    assert (group.folder / "cgroup.kill").read_text() == "1"
     for name in FILES:
         (group.folder / name).unlink()
     assert group.remove()
@@ -121,9 +145,10 @@ def test_a_group_is_removed_when_it_is_empty(fake: FakeTree) -> None:
     [
         ("", f"0::/{SERVICE}\n", "has no controllers"),
         ("cpuset io", f"0::/{SERVICE}\n", "has no controllers, found ['cpuset', 'io']"),
-        ("cpu memory", "0::/elsewhere\n", "is not delegated"),
-        ("cpu memory", "0::/\n", "is not delegated"),
-        ("cpu memory", "4:memory:/only\n", "is not delegated"),
+        ("cpu memory", "0::/system.slice\n", "systemd has not marked it so"),
+        ("cpu memory", "0::/elsewhere\n", "elsewhere: No such file or directory"),
+        ("cpu memory", "0::/\n", "it is the root of the tree"),
+        ("cpu memory", "4:memory:/only\n", "it is the root of the tree"),
     ],
 )
 def test_what_is_not_handed_over_is_said(
@@ -135,6 +160,40 @@ def test_what_is_not_handed_over_is_said(
     assert tree is None
     assert reason in said
     assert not (fake.service / "supervisor").exists()
+
+
+@pytest.mark.parametrize(
+    ("marks", "processes", "reason"),
+    [
+        ({}, (), "systemd has not marked it so"),
+        ({"user.delegate": b"0"}, (), "systemd has not marked it so"),
+        ({"trusted.delegate": b"1"}, (1,), "other processes are in it (1)"),
+        ({"user.delegate": b"1"}, (7, 8, 9, 10), "other processes are in it (7, 8, 9)"),
+    ],
+)
+def test_a_group_that_is_not_the_daemons_own_is_left_alone(
+    fake: FakeTree, marks: dict[str, bytes], processes: tuple[int, ...], reason: str
+) -> None:
+    fake.marks = marks
+    with (fake.service / "cgroup.procs").open("a") as file:
+        file.writelines(f"{pid}\n" for pid in processes)
+    tree, said = fake.take_over()
+    assert tree is None
+    assert said.endswith(f"is not delegated to the daemon (drop-in `limits`): {reason}")
+    assert not (fake.service / "supervisor").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize(("owner", "above", "taken"), [(4711, 0, True), (4711, 4711, False)])
+def test_before_systemd_251_the_owner_tells(
+    fake: FakeTree, monkeypatch: pytest.MonkeyPatch, owner: int, above: int, taken: bool
+) -> None:
+    fake.marks = {}
+    os.chown(fake.service, owner, -1)
+    os.chown(fake.service.parent, above, -1)
+    monkeypatch.setattr(os, "geteuid", lambda: owner)
+    tree, _ = fake.take_over()
+    assert (tree is not None) is taken
 
 
 def test_the_old_hierarchy_is_no_tree_of_ours(tmp_path: Path) -> None:

@@ -290,7 +290,7 @@ def test_no_message_is_lost_with_a_worker(broker: Mosquitto, client: Client, sta
     daemon = start(broker.port, run=False)
     file = daemon.folder / "vm.d/digits.yaml"
     file.write_text(f"max_streams: 1024\ncpu: 0.2\n{file.read_text()}")
-    daemon.start(prelude="import neurovmd.fleet as it; it.RETRY_FIRST_S = 0.1")
+    daemon.start(prelude="import neurovmd.lifecycle as it; it.RETRY_FIRST_S = 0.1")
     connected(daemon)
 
     def answered() -> set[str]:
@@ -313,9 +313,9 @@ def test_no_message_is_lost_with_a_worker(broker: Mosquitto, client: Client, sta
 
 DEATH = """
 import os
-import neurovmd.fleet, neurovmd.mapping
+import neurovmd.lifecycle, neurovmd.mapping
 
-neurovmd.fleet.RETRY_FIRST_S = 0.05
+neurovmd.lifecycle.RETRY_FIRST_S = 0.05
 read = neurovmd.mapping.Inputs.read
 
 def deadly(self, topic, payload):

@@ -13,8 +13,9 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks.rig import ROOT, wait_for
-from neurovmd import config, conversion, log
-from neurovmd.config import Deployment
+from neurovmd import config, conversion, log, status
+from neurovmd.cgroup import Group, Tree
+from neurovmd.config import Config, Deployment, Settings
 from neurovmd.conversion import Conversion, cache_key, cached_bundle
 from neurovmd.fleet import Fleet
 from neurovmd.notify import Notifier
@@ -31,7 +32,8 @@ def vm(tmp_path: Path, model: Path | None = None) -> Vm:
     model = model or ROOT / "tests/fixtures/digits_mlp.tflite"
     settings = VmSchema(model=str(model), inputs=[Input(topic="a")])
     deployment = Deployment("digits", tmp_path / "digits.yaml", settings, model)
-    made = Vm(deployment, SharedBlock(1).slot(0), pid=os.getpid())
+    daemon = Settings(config=Config(), node="box", deployments=(deployment,), files=())
+    made = Vm(deployment, SharedBlock(1).slot(0), daemon, pid=os.getpid())
     made.started_at = NOW_NS / 1e9
     made.slot.state, made.slot.network_tick_ns = WorkerState.READY, NOW_NS
     return made
@@ -100,14 +102,21 @@ def test_a_source_that_changes_meanwhile_is_not_cached(tmp_path: Path) -> None:
     assert not stale.exists()
 
 
-def fleet(tmp_path: Path, model: Path) -> Fleet:
+def fleet(tmp_path: Path, model: Path, more: str = "", tree: Path | None = None) -> Fleet:
     """A fleet of one VM in this process; nothing is started yet."""
     (tmp_path / "vm.d").mkdir()
-    (tmp_path / "vm.d/digits.yaml").write_text(f"model: {model}\ninputs: [{{topic: a}}]\n")
+    vm_file = f"model: {model}\ninputs: [{{topic: a}}]\n{more}"
+    (tmp_path / "vm.d/digits.yaml").write_text(vm_file)
     main = tmp_path / "neurovmd.yaml"
     main.write_text("vm_dir: vm.d\ncache_dir: cache\nstate_dir: state\nsocket: s\nnode: box\n")
     settings = config.load(main, environ={})
-    return Fleet(settings, SharedBlock(1), changed=lambda _: None, in_child=lambda: None)
+    return Fleet(
+        settings,
+        SharedBlock(1),
+        changed=lambda _: None,
+        in_child=lambda: None,
+        tree=tree and Tree(tree, ("memory", "cpu")),
+    )
 
 
 def descriptors() -> set[str]:
@@ -180,7 +189,7 @@ def test_restarts_come_later_each_time_up_to_a_minute(
     delays = []
     for _ in range(9):
         now = time.monotonic()
-        made._fail(one, "x")
+        made._lives._fail(one, "x")
         delays.append(round((one.retry_at or 0.0) - now))
     assert delays == [1, 2, 4, 8, 16, 32, 60, 60, 60]
 
@@ -201,7 +210,7 @@ def test_a_pipe_that_somebody_else_holds_does_not_stop_the_supervisor(
     one.pid = 1
     one.pipe, other = os.pipe2(os.O_NONBLOCK)
     os.write(other, b'{"state": "failed", "reason": "why"}\n')
-    made._worker_ended(one, 70)
+    made._lives.ended(one, 70)
     assert (one.pid, one.pipe, one.state, one.reason) == (0, -1, "failed", "why")
     os.close(other)
 
@@ -249,3 +258,42 @@ def test_the_limits_of_the_child_hold() -> None:
         setsigdef=[signal.SIGPIPE],
     )
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+
+
+def test_a_kill_for_memory_is_named(tmp_path: Path, bundles: dict[str, Path]) -> None:
+    """On plain files: the end of a worker in a group where the kernel has killed."""
+    made = fleet(tmp_path, bundles["digits_mlp"], "memory: 64Mi\n")
+    (one,) = made.vms
+    folder = tmp_path / "group"
+    folder.mkdir()
+    one.group = Group(folder, ("memory",))
+    one.pid = 1
+    (folder / "memory.events").write_text("oom_kill 1\n")
+    made._lives.ended(one, -signal.SIGKILL)
+    assert (one.state, one.group) == ("failed", None)
+    assert one.reason == "memory limit 64Mi reached, killed by the kernel"
+    one.state, one.pid, one.group = "ready", 1, Group(folder, ("memory",), kills_before=1)
+    made._lives.ended(one, -signal.SIGKILL)
+    assert one.reason == "the worker ended (signal 9)"
+
+
+def test_a_group_that_cannot_be_made_leaves_the_limits_to_the_daemon(
+    tmp_path: Path, bundles: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel's refusal is no reason not to serve."""
+    forked: list[Group | None] = []
+    made = fleet(tmp_path, bundles["digits_mlp"], "memory: 64Mi\ncpu: 0.5\n", tree=tmp_path / "no")
+    (one,) = made.vms
+
+    def fork() -> int:
+        forked.append(one.group)
+        return 1
+
+    monkeypatch.setattr(os, "fork", fork)
+    made.tick(time.monotonic())
+    assert forked == [None]
+    assert one.held_by_kernel == ()
+    assert status._limits(one)["memory"]["by"] == "RLIMIT_DATA"
+    one.group = Group(tmp_path, ("memory", "cpu"))
+    assert {status._limits(one)[what]["by"] for what in ("memory", "cpu")} == {"control group"}
+    os.close(one.pipe)

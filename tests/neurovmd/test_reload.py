@@ -401,7 +401,7 @@ def test_the_plan_compares_content(tmp_path: Path, bundles: dict[str, Path]) -> 
 
     before = settings("1", a="digits_mlp", b="digits_mlp", c="digits_mlp")
     block = SharedBlock(3)
-    vms = [Vm(each, block.slot(i)) for i, each in enumerate(before.deployments)]
+    vms = [Vm(each, block.slot(i), before) for i, each in enumerate(before.deployments)]
     after = settings("2", "log_level: debug\n", a="digits_mlp", b="digits_dscnn", d="digits_mlp")
     found = plan(vms, before, after)
     assert list(found.keep) == ["a"]

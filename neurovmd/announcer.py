@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the daemon publishes of itself: availability, `info`, each VM's `state`; all retained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from neurovmd import log, status
+from neurovmd.broker import Broker
+from neurovmd.config import Settings
+from neurovmd.mqtt import Connection
+from neurovmd.vm import Vm
+
+FAREWELL_S = 1.5
+
+
+class Announcer:
+    """The supervisor's own connection and what is said on it; repeated at every connect.
+
+    `vms` are those in service, `info` is what to say of the daemon.
+    """
+
+    def __init__(
+        self, settings: Settings, vms: Callable[[], list[Vm]], info: Callable[[], dict[str, Any]]
+    ) -> None:
+        self._vms, self._info = vms, info
+        self._watched = 0
+        self._base, self.connection = self._connect(settings)
+
+    def _connect(self, settings: Settings) -> tuple[str, Connection]:
+        """The topics' base and a connection that is not open yet."""
+        base = f"{settings.config.prefix}/{settings.node}"
+        broker = Broker.of(settings, role="main", will_topic=f"{base}/availability")
+        return base, Connection(broker, self)
+
+    def follow(self, before: Settings, after: Settings) -> None:
+        """A new configuration is in service: take back what is no longer so, move where it says."""
+        gone = {each.name for each in before.deployments}
+        moved = _place(before) != _place(after)
+        if not moved:
+            gone -= {each.name for each in after.deployments}
+        for name in gone:
+            self._publish(f"{name}/state", b"")
+        if moved:
+            self._publish("info", b"")
+            self._publish("availability", b"offline")
+            self.connection.leave()
+            self.connection.forget()
+            self._base, self.connection = self._connect(after)
+        self.tell()
+
+    def tell(self) -> None:
+        """Publish what the daemon says of itself."""
+        self._publish("info", msgspec.json.encode(self._info()))
+
+    def tell_vm(self, vm: Vm) -> None:
+        """Publish the state of one VM."""
+        self._publish(f"{vm.name}/state", msgspec.json.encode(status.state(vm)))
+
+    def begin_farewell(self) -> None:
+        """Say `offline`; `leaving` tells when it has arrived."""
+        self._watched = self._publish("availability", b"offline")
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the last word is still under way."""
+        return bool(self._watched) and self.connection.connected
+
+    def mqtt_up(self, session_present: bool) -> None:
+        del session_present  # it subscribes to nothing
+        self._publish("availability", b"online")
+        self.tell()
+        for vm in self._vms():
+            self.tell_vm(vm)
+
+    def mqtt_down(self, reason: str) -> None:
+        """The connection has logged it, STATUS= shows it."""
+
+    def mqtt_message(self, topic: str | None, payload: bytes, qos: int, mid: int) -> None:
+        """Nothing is subscribed."""
+
+    def mqtt_published(self, mid: int, refusal: str) -> None:
+        if mid == self._watched:
+            self._watched = 0
+        if refusal:
+            log.error("mqtt.refused", reason=refusal)
+
+    def _publish(self, name: str, payload: bytes) -> int:
+        """Publish a retained message below `<prefix>/<node>`."""
+        return self.connection.publish(f"{self._base}/{name}", payload, retain=True)
+
+
+def _place(settings: Settings) -> tuple[object, ...]:
+    return settings.node, settings.config.prefix, settings.config.mqtt
