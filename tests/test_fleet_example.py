@@ -128,8 +128,9 @@ def test_cloud_init_writes_that_script_and_a_right_file(tmp_path: Path) -> None:
     written = {each["path"]: each["content"] for each in data["write_files"]}
     script = "/usr/local/sbin/neurovmd-tree"
     assert written[script] == (FLEET / "neurovmd-tree").read_text()
-    own = tmp_path / "neurovmd.yaml"
-    own.write_text(written["/etc/neurovmd/neurovmd.yaml"])
+    own = tmp_path / "conf.d/box.yaml"
+    own.parent.mkdir()
+    own.write_text(written["/etc/neurovmd/conf.d/box.yaml"])
     variables = Variables({}, serial=lambda: "0042")
     source = Source(folders=(FLEET / "tree", tmp_path))
     loaded, errors = config.examine(source, environ={}, variables=variables)
@@ -151,11 +152,4 @@ def test_the_role_names_only_files_that_are_there() -> None:
         path = source.replace("{{ playbook_dir }}", str(FLEET / "ansible"))
         # The archive is made from the tree, as README says.
         assert not source or Path(path).exists() or Path(path).name == "tree.tar"
-    # A settings file of the package would win over the tree; the role's says nothing.
-    (own,) = [
-        task["ansible.builtin.copy"]["content"]
-        for task in read(ROLE / "tasks/main.yaml")
-        if task.get("ansible.builtin.copy", {}).get("dest") == "/etc/neurovmd/neurovmd.yaml"
-    ]
-    assert yaml.safe_load(own) is None
     assert "tar -C tree -chf tree.tar ." in (FLEET / "README.md").read_text()

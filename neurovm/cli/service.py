@@ -62,10 +62,10 @@ def install(
 ) -> None:
     """Place unit, user, groups and the sample configuration; safe to repeat.
 
-    Writes the unit, sysusers.d and tmpfiles.d entries below /etc, and /etc/neurovmd with a sample
-    of every option. A configuration that differs from the sample is kept; the new sample is put
-    beside it as .new. Starts nothing. Where a distribution's package has placed the service, only
-    the drop-ins of --with are added.
+    Writes the unit, sysusers.d and tmpfiles.d entries below /etc, and /etc/neurovmd with samples of
+    every option. A configuration that was changed is kept; the new sample is put beside it as .new.
+    Starts nothing. Where a distribution's package has placed the service, only the drop-ins of
+    --with are added.
     """
     daemon = executable or placement.find_daemon()
     _require_rights("install", root, dry_run)

@@ -94,8 +94,9 @@ def installs_and_starts_nothing() -> None:
 
 
 def serves_one_model_from_one_file(client: Subscriber) -> None:
-    config = Path("/etc/neurovmd/neurovmd.yaml")
-    config.write_text(config.read_text().replace("node: null", f"node: {NODE}"))
+    own = Path("/etc/neurovmd/conf.d/box.yaml")
+    own.parent.mkdir()
+    own.write_text(f"node: {NODE}\n")
     vms = Path("/etc/neurovmd/vm.d")
     shutil.copy(HERE / f"{MODEL}.tflite", vms)
     (vms / "digits.yaml").write_text(

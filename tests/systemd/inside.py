@@ -76,7 +76,7 @@ def installs_on_an_image() -> None:
 def keeps_a_changed_configuration() -> None:
     config = Path("/etc/neurovmd/neurovmd.yaml")
     sample = config.read_text()
-    config.write_text(sample.replace("node: null", f"node: {NODE}"))
+    config.write_text(sample.replace("#node: null", f"node: {NODE}"))
     changed = config.read_text()
     assert changed != sample
     run(NEUROVM, "service", "install")

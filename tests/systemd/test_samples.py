@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sample configuration names every option, with the default that the daemon really has."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import msgspec
 import yaml
 
 from neurovmd import config, schema
+from neurovmd.layers import Source
 from neurovmd.payload import Json
 
 SHIPPED = Path(__file__).resolve().parents[2] / "systemd"
@@ -48,17 +50,58 @@ def missing_keys(given: Any, value: Any, where: str = "") -> list[str]:
     return missing
 
 
-def test_the_sample_names_every_option_with_its_default() -> None:
-    settings = config.load(SHIPPED / "neurovmd.yaml", environ={}, host="box")
+def written_out(text: str) -> str:
+    """The sample with the # taken away from every key, as its head describes it."""
+    return re.sub(r"^#((?:  )*[a-z_]+:)", r"\1", text, flags=re.MULTILINE)
+
+
+def test_the_sample_says_nothing_that_hides_another_layer(tmp_path: Path) -> None:
+    vendor, own = tmp_path / "vendor", tmp_path / "own"
+    for folder in (vendor, own):
+        folder.mkdir()
+    shutil.copy(SHIPPED / "neurovmd.yaml", own)
+    assert read_yaml("neurovmd.yaml") is None
+    (vendor / "neurovmd.yaml").write_text("prefix: plant\nmqtt: {keepalive_s: 33}\n")
+    settings = config.load(Source(folders=(vendor, own)), environ={}, host="box")
+    assert (settings.config.prefix, settings.config.mqtt.keepalive_s) == ("plant", 33)
+
+
+def test_the_sample_names_every_option_with_its_default(tmp_path: Path) -> None:
+    text = (SHIPPED / "neurovmd.yaml").read_text(encoding="utf-8")
+    file = tmp_path / "neurovmd.yaml"
+    file.write_text(written_out(text), encoding="utf-8")
+    settings = config.load(file, environ={}, host="box")
     assert settings.config == schema.Config()
-    assert missing_keys(read_yaml("neurovmd.yaml"), schema.Config()) == []
+    given = yaml.safe_load(file.read_text(encoding="utf-8"))
+    assert missing_keys(given, schema.Config()) == []
+    # No line that reads like a key is missed by that rule: those left are prose.
+    assert "\n#" not in written_out(text).replace("\n# ", "\n")
+
+
+def test_each_option_of_the_sample_can_be_given_alone(tmp_path: Path) -> None:
+    """One line without its #, with the one that it stands under."""
+    lines = (SHIPPED / "neurovmd.yaml").read_text(encoding="utf-8").splitlines()
+    keys = [number for number, line in enumerate(lines) if written_out(line) != line]
+    assert len(keys) > 15
+    above = 0
+    for number in keys:
+        above = number if not lines[number].startswith("#  ") else above
+        if lines[number].endswith(":"):
+            continue
+        freed = [
+            written_out(line) if index in (number, above) else line
+            for index, line in enumerate(lines)
+        ]
+        file = tmp_path / "neurovmd.yaml"
+        file.write_text("\n".join(freed), encoding="utf-8")
+        assert config.load(file, environ={}, host="box").config == schema.Config(), lines[number]
 
 
 def test_every_option_of_the_sample_is_explained() -> None:
     """Above each key stands a comment, or a key that stands under one."""
     for name in ("neurovmd.yaml", "vm.yaml.sample"):
         before = ""
-        for line in (SHIPPED / name).read_text(encoding="utf-8").splitlines():
+        for line in written_out((SHIPPED / name).read_text(encoding="utf-8")).splitlines():
             text = line.strip()
             if text and not text.startswith("#"):
                 opens = text.endswith(":")

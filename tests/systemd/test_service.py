@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`neurovm service` on an image below a folder, with stand-ins for systemd's tools."""
 
+import hashlib
 import os
 import re
 import stat
@@ -111,6 +112,20 @@ def test_a_changed_configuration_stays_and_the_new_one_goes_beside(image: Image,
     assert f"the new one is {own}.new" in out
     assert "Description=neurovm daemon" in unit.read_text()
     assert f"replace {unit}" in out
+
+
+def test_a_configuration_that_was_shipped_before_is_replaced(
+    image: Image, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(*install(image))
+    own = image.root / "etc/neurovmd/neurovmd.yaml"
+    own.write_text("node: null\n")
+    monkeypatch.setattr(placement, "FORMER", {hashlib.sha256(own.read_bytes()).hexdigest()})
+    code, out, _ = run(*install(image))
+    assert code == 0
+    assert f"replace {own}" in out
+    assert own.read_text() == (SHIPPED / "neurovmd.yaml").read_text()
+    assert image.files() == sorted(PLACED)
 
 
 def test_a_dry_run_does_nothing(image: Image, run: Run) -> None:
