@@ -90,6 +90,13 @@ def _reduction(kind: type[operators.Reduction]) -> Decoder:
     return decode
 
 
+def _batch_matmul(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
+    options = raw.options(tflite.BatchMatMulOptions)
+    return operators.BatchMatMul(
+        **raw.place, adjoint_a=bool(options.AdjX()), adjoint_b=bool(options.AdjY())
+    )
+
+
 def _transpose_conv(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
     size = raw.constant(tensors, 0, "output sizes")
     if len(size) != 4 or size[0] != tensors[raw.inputs[2]].shape[:1][0]:
@@ -131,6 +138,7 @@ DECODERS: dict[int, Entry] = MOVEMENTS | {
     _OP.ABS: Entry(plain(operators.Abs), 1, 1),
     _OP.ADD: Entry(_fused(operators.Add, tflite.AddOptions), 2, 2),
     _OP.AVERAGE_POOL_2D: Entry(_average_pool, 1, 1),
+    _OP.BATCH_MATMUL: Entry(_batch_matmul, 2, 2),
     _OP.CONV_2D: Entry(_conv, 2, 3),
     _OP.DEPTHWISE_CONV_2D: Entry(_depthwise, 2, 3),
     _OP.DEQUANTIZE: Entry(plain(operators.Dequantize), 1, 1),

@@ -35,6 +35,8 @@ cdef extern from "nvm.h" nogil:
         NVM_LERP
         NVM_L2NORM
         NVM_LOGSOFTMAX
+        NVM_MATMUL
+        NVM_ARGMAX
 
     ctypedef enum nvm_neuron:
         NVM_SD

@@ -52,6 +52,7 @@ _FATE: dict[str, Fate] = {
     "SOFTMAXQ": "dense",
     "L2NORM": "dense",
     "LOGSOFTMAX": "dense",
+    "ARGMAX": "dense",
     "CONST": "folded",
     "INPUT": "events",
 }

@@ -14,6 +14,7 @@ import numpy as np
 from binary_cases import FAMILIES as BINARY
 from case_net import ACTIVATIONS, SAMPLES, Case, Net, image_shape, scale_of
 from format_cases import FAMILIES as FORMATS
+from matmul_cases import FAMILIES as MATMULS
 from movement_cases import FAMILIES as MOVEMENTS
 from unary_cases import FAMILIES as UNARY
 
@@ -489,6 +490,7 @@ FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (
     *UNARY,
     *BINARY,
     *FORMATS,
+    *MATMULS,
 )
 CASES: list[Case] = [case for family in FAMILIES for case in family()]
 

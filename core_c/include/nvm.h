@@ -101,13 +101,17 @@ typedef enum nvm_kind {
     NVM_LOGSOFTMAX, /* as SOFTMAX, t[0] >= 1; scale = float[2] of input and output: with L = (float)ln Sigma,
                       y = clamp(rint_even(s q - (scale[0] max + L) / scale[1]) + zero_out, lo, hi), s = scale[0] /
                       scale[1], every operation in float */
+    NVM_MATMUL,    /* u[g][r][c] = sum_k (q0[g][r][k] - zero_in) (q1[g][k][c] - (aux[1] - 128)); r < out_h, k < in_c,
+                      c < out_c, aux[1] <= 255; n = g out_h out_c, n(in[0]) = g out_h in_c, n(in[1]) = g in_c out_c */
+    NVM_ARGMAX,    /* rows = n = out_h, length = out_c, n(in[0]) = n out_c: y[r] = byte aux[0] in [0, 3] (0: the
+                      lowest) of the index of the first largest code of the row, - 128 */
     NVM_KIND_COUNT
 } nvm_kind;
 
 typedef enum nvm_neuron { NVM_SD = 0, NVM_IF, NVM_LIF, NVM_NEURON_COUNT } nvm_neuron;
 
 /* R(A), then clamp(zero_out + R(A), lo, hi). Arrays have one entry an output channel (out_c) for
- * DENSE, CONV and DWCONV, one entry in all for ADD and MEAN.
+ * DENSE, CONV and DWCONV, one entry in all for ADD, MEAN and MATMUL.
  *   SRDHM(a, m) = floor((a m + 2^30) / 2^31), a wraps to int32 before
  *   m in [0, 2^31 - 1]; e = shift[c] in [-31, 30] (positive: left), l = max(e, 0), r = max(-e, 0)   */
 typedef enum nvm_requant {
@@ -149,7 +153,7 @@ typedef struct nvm_layer {
     int16_t pad_t, pad_l;        /* output (y, x), tap (i, j) reads row y stride_h - pad_t + i dil_h (columns
                                     alike); taps outside are skipped */
     uint32_t groups;             /* CONV: divides in_c and out_c; DWCONV: the multiplier; pools: 0 or 1 */
-    int8_t zero_in, zero_out, lo, hi; /* zero_in: DENSE, CONV, DWCONV; 0 for IF and LIF */
+    int8_t zero_in, zero_out, lo, hi; /* zero_in: DENSE, CONV, DWCONV, MATMUL; 0 for IF and LIF */
     uint32_t off_weights, off_bias, off_scale, off_shift, off_table0, off_table1; /* bias: int32[out_c] */
     int32_t theta;               /* IF, LIF: threshold */
     int32_t reset_value;
@@ -177,7 +181,7 @@ typedef struct nvm_counters {
     uint64_t steps;      /* step and update calls that were accepted */
     uint64_t events_in;  /* events sent by input layers */
     uint64_t events_out; /* events sent by all other layers */
-    uint64_t sops;       /* weights applied, by events or densely (DENSE, CONV, DWCONV) */
+    uint64_t sops;       /* weights applied, by events or densely (DENSE, CONV, DWCONV, MATMUL) */
     uint64_t dense_macs; /* weights a dense run would have applied: macs of the program a step */
 } nvm_counters;
 

@@ -72,7 +72,8 @@ enum {
     TABLE0 = 128,
     TABLE1 = 256,
     WEIGHTS = 512, /* off_weights, of something else */
-    AUX = 1024
+    AUX = 1024,
+    FACTOR = 2048  /* zero_in, without weights */
 };
 
 static const uint16_t named[NVM_KIND_COUNT] = {
@@ -93,6 +94,8 @@ static const uint16_t named[NVM_KIND_COUNT] = {
     [NVM_LERP] = RULE | TABLE0 | TABLE1 | WEIGHTS | AUX,
     [NVM_L2NORM] = ROWS | OUT_C | CODE | TABLE0,
     [NVM_LOGSOFTMAX] = ROWS | OUT_C | CODE | RULE | TABLE0,
+    [NVM_MATMUL] = IN_C | ROWS | OUT_C | FACTOR | CODE | RULE | AUX,
+    [NVM_ARGMAX] = ROWS | OUT_C | AUX,
 };
 
 static int others_are_zero(const nvm_layer *layer)
@@ -109,7 +112,8 @@ static int others_are_zero(const nvm_layer *layer)
         bits |= layer->pad_t != 0 || layer->pad_l != 0;
     }
     bits |= has & (SYNAPSES | WEIGHTS) ? 0 : layer->off_weights;
-    bits |= has & SYNAPSES ? 0 : layer->off_bias | (layer->zero_in != 0);
+    bits |= has & SYNAPSES ? 0 : layer->off_bias;
+    bits |= has & (SYNAPSES | FACTOR) ? 0 : layer->zero_in != 0;
     bits |= has & CODE ? 0 : layer->zero_out != 0;
     bits |= has & RULE ? 0 : layer->off_scale | layer->off_shift;
     bits |= has & TABLE0 ? 0 : layer->off_table0;
@@ -127,6 +131,7 @@ static nvm_status check_common(const nvm_program *program, uint32_t index)
         [NVM_DWCONV] = {1, 1}, [NVM_ADD] = {2, 2},   [NVM_AVGPOOL] = {1, 1}, [NVM_MAXPOOL] = {1, 1},
         [NVM_MEAN] = {1, 1},   [NVM_MAP] = {1, 2},   [NVM_TABLE] = {1, 1},   [NVM_SOFTMAX] = {1, 1},
         [NVM_TABLE2] = {2, 2}, [NVM_SOFTMAXQ] = {1, 1}, [NVM_LERP] = {1, 1}, [NVM_L2NORM] = {1, 1}, [NVM_LOGSOFTMAX] = {1, 1},
+        [NVM_MATMUL] = {2, 2}, [NVM_ARGMAX] = {1, 1},
     };
     const nvm_layer *layer = &program->layers[index];
     if (layer->kind >= NVM_KIND_COUNT || layer->requant >= NVM_RQ_COUNT) {
@@ -273,7 +278,7 @@ nvm_status nvm_check_layer(const nvm_program *program, uint32_t index)
         return status;
     }
     int requantised = (has_weights(layer) && layer->neuron == NVM_SD) || layer->kind == NVM_ADD ||
-                      layer->kind == NVM_MEAN;
+                      layer->kind == NVM_MEAN || layer->kind == NVM_MATMUL;
     REQUIRE((layer->requant != NVM_RQ_NONE) == requantised);
     REQUIRE(layer->lo <= layer->hi);
     return check_kind(program, layer);

@@ -288,6 +288,33 @@ static nvm_status check_lerp(const nvm_program *program, const nvm_layer *layer)
                               nvm_arena_at(program, layer->off_weights));
 }
 
+static nvm_status check_matmul(const nvm_program *program, const nvm_layer *layer)
+{
+    uint64_t cell = (uint64_t)layer->out_h * layer->out_c;
+    if (layer->in_c == 0 || cell == 0 || layer->n % cell != 0) {
+        return NVM_E_FORMAT;
+    }
+    uint64_t groups = layer->n / cell, left = program->layers[layer->in[0]].n,
+             right = program->layers[layer->in[1]].n;
+    if (layer->in_c > NVM_MAX_NEURONS || groups * layer->out_h * layer->in_c != left ||
+        groups * layer->in_c * layer->out_c != right) {
+        return NVM_E_FORMAT;
+    }
+    if (layer->aux[1] > 255 || (layer->aux[0] != 0 && layer->requant != NVM_RQ_SHIFT)) {
+        return NVM_E_RANGE;
+    }
+    return nvm_check_requant(program, layer, 1);
+}
+
+static nvm_status check_argmax(const nvm_program *program, const nvm_layer *layer)
+{
+    if (layer->out_h != layer->n || layer->out_c == 0 ||
+        (uint64_t)layer->n * layer->out_c != program->layers[layer->in[0]].n) {
+        return NVM_E_FORMAT;
+    }
+    return layer->aux[0] <= 3 && layer->aux[1] == 0 ? NVM_OK : NVM_E_RANGE;
+}
+
 nvm_status nvm_check_tables(const nvm_program *program, const nvm_layer *layer)
 {
     switch (layer->kind) {
@@ -305,6 +332,10 @@ nvm_status nvm_check_tables(const nvm_program *program, const nvm_layer *layer)
         return check_l2norm(program, layer);
     case NVM_LOGSOFTMAX:
         return check_logsoftmax(program, layer);
+    case NVM_MATMUL:
+        return check_matmul(program, layer);
+    case NVM_ARGMAX:
+        return check_argmax(program, layer);
     case NVM_LERP:
         return check_lerp(program, layer);
     case NVM_SOFTMAXQ:

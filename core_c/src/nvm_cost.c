@@ -69,6 +69,12 @@ void nvm_estimate_full(nvm_node *node)
     case NVM_LOGSOFTMAX:
         node->full_ns = n * 3.0f;
         break;
+    case NVM_MATMUL:
+        node->full_ns = work * WEIGHT_NS + n * NEURON_NS;
+        break;
+    case NVM_ARGMAX:
+        node->full_ns = n_in * 1.0f;
+        break;
     case NVM_LERP:
         node->full_ns = n * 5.0f;
         break;
@@ -129,6 +135,19 @@ static float windowed_events_ns(const nvm_node *node, float events)
     return ns;
 }
 
+/* An event of the left matrix adds a row of the right one; one of the right a column of the left,
+ * and then every row of its product is fired again. */
+static float matmul_ns(const nvm_node *node)
+{
+    const nvm_layer *layer = node->layer;
+    float left = (float)node->in[0]->n_events, right = (float)node->in[1]->n_events;
+    float rows = (float)layer->n / (float)layer->out_c;
+    float reached = right != 0.0f ? rows : least(left, rows);
+    return left * (PIXEL_TAP_NS + (float)layer->out_c * WEIGHT_NS) +
+           right * (float)layer->out_h * SINGLE_WEIGHT_NS +
+           reached * (float)layer->out_c * NEURON_NS;
+}
+
 int nvm_prefers_events(const nvm_node *node, size_t received)
 {
     const nvm_layer *layer = node->layer;
@@ -155,6 +174,12 @@ int nvm_prefers_events(const nvm_node *node, size_t received)
     case NVM_LOGSOFTMAX:
         ns = (float)count_pixels(node->in[0], layer->out_c) * (float)layer->out_c * 3.0f +
              events * 2.0f;
+        break;
+    case NVM_MATMUL:
+        ns = matmul_ns(node);
+        break;
+    case NVM_ARGMAX:
+        ns = (float)count_pixels(node->in[0], layer->out_c) * (float)layer->out_c + events;
         break;
     case NVM_LERP:
         ns = events * (4.0f * (float)layer->n / (float)node->in[0]->layer->n) * 7.0f;

@@ -33,6 +33,7 @@ int nvm_layer_keeps_acc(const nvm_layer *layer)
     case NVM_AVGPOOL:
     case NVM_MAXPOOL:
     case NVM_MEAN:
+    case NVM_MATMUL:
         return 1;
     default:
         return 0;
@@ -74,6 +75,8 @@ uint64_t nvm_layer_macs(const nvm_layer *layer)
         return window_work(layer, (uint64_t)(layer->in_c / layer->groups) * layer->out_c);
     case NVM_DWCONV:
         return window_work(layer, layer->out_c);
+    case NVM_MATMUL:
+        return (uint64_t)layer->n * layer->in_c;
     default:
         return 0;
     }

@@ -54,6 +54,15 @@ def weight_multipliers(
     return [float(scale_in) * float(s) / float(out.scale) for s in scale_weights]
 
 
+def matmul_double(a: Codes, b: Codes, out: Codes) -> Requantizer:
+    """Built-in BATCH_MATMUL: `double`, the product of the scales taken in float32.
+
+    Source: tensorflow/lite/kernels/batch_matmul.cc (Prepare).
+    """
+    real = float(np.float32(a.scale) * np.float32(b.scale)) / float(out.scale)
+    return integer_requantizer("double", [real], out, "NONE")
+
+
 def requantizing(x: Codes, out: Codes, kind: Kind) -> NDArray[np.int8]:
     requantizer = integer_requantizer(kind, [x.scale / out.scale], out.as_int8, "NONE")
     return requantizing_table(requantizer, x)

@@ -62,6 +62,9 @@ class Profile(Protocol):
     ) -> AddRule:
         """ADD, or SUB."""
 
+    def matmul(self, a: Codes, b: Codes, out: Codes) -> Requantizer:
+        """BATCH_MATMUL of a and b, whether b is constant or not."""
+
     def mean(self, x: Codes, out: Codes, count: int) -> Requantizer:
         """MEAN over `count` codes. `affine` requantises their raw sum, any other kind the sum of
         code − zero point.

@@ -20,6 +20,7 @@ from neurovm.arithmetic.integer_rules import (
     MAX_EXPONENT,
     add_double,
     integer_requantizer,
+    matmul_double,
     requantizing,
     weight_multipliers,
 )
@@ -115,6 +116,9 @@ class Tflm:
         self, a: Codes, b: Codes, out: Codes, activation: Activation, *, subtract: bool = False
     ) -> AddRule:
         return add_double(a, b, out, activation, -1 if subtract else 1)
+
+    def matmul(self, a: Codes, b: Codes, out: Codes) -> Requantizer:
+        return matmul_double(a, b, out)
 
     def mean(self, x: Codes, out: Codes, count: int) -> Requantizer:
         """double(S − n z) with the multiplier of s / s_out divided by n in integers.

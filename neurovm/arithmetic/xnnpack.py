@@ -27,6 +27,7 @@ from neurovm.arithmetic.errors import NoExactRuleError
 from neurovm.arithmetic.integer_rules import (
     add_double,
     integer_requantizer,
+    matmul_double,
     requantizing,
     weight_multipliers,
 )
@@ -118,6 +119,16 @@ class Xnnpack:
         lo, hi = range_half_even(activation, out)
         requantizer = Requantizer(kind="shift", zero_out=out.zero_point, lo=lo, hi=hi, bits=bits)
         return AddRule(table_a=tables[0], table_b=sign * tables[1], requantizer=requantizer)
+
+    def matmul(self, a: Codes, b: Codes, out: Codes) -> Requantizer:
+        """`fp32` where the zero point of b is 0, which XNNPACK asks for; else `double`."""
+        if b.zero_point != 0:
+            return matmul_double(a, b, out)
+        scale = np.float32(a.scale) * np.float32(b.scale) / np.float32(out.scale)
+        lo, hi = out.limits
+        return Requantizer(
+            kind="fp32", zero_out=out.zero_point, lo=lo, hi=hi, scale=np.array([scale])
+        )
 
     def mean(self, x: Codes, out: Codes, count: int) -> Requantizer:
         """rint(f32(f32(f32(S) · c) + b)), c = f32(f32(s / s_out) · f32(1 / n)), b = f32(z_out −

@@ -25,6 +25,7 @@ from neurovm.operators.elementwise import (
 from neurovm.operators.interpolation import ResizeBilinear
 from neurovm.operators.layout import ExpandDims, Reshape, ShapeOf, Squeeze
 from neurovm.operators.linear import Conv2D, DepthwiseConv2D, FullyConnected
+from neurovm.operators.matmul import BatchMatMul
 from neurovm.operators.movement import (
     Concatenation,
     Gather,
@@ -66,6 +67,7 @@ __all__ = [
     "Activation",
     "Add",
     "AveragePool2D",
+    "BatchMatMul",
     "BatchToSpaceND",
     "Binary",
     "Concatenation",

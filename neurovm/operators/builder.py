@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 # fmt: off
 Kind = Literal[
     "INPUT", "CONST", "DENSE", "CONV", "DWCONV", "ADD", "AVGPOOL", "MAXPOOL", "MEAN", "MAP",
-    "TABLE", "SOFTMAX", "TABLE2", "SOFTMAXQ", "LERP", "L2NORM", "LOGSOFTMAX",
+    "TABLE", "SOFTMAX", "TABLE2", "SOFTMAXQ", "LERP", "L2NORM", "LOGSOFTMAX", "MATMUL",
+    "ARGMAX",
 ]
 # fmt: on
 Requant = Literal["NONE", "FP32", "DOUBLE", "SINGLE", "HALFUP", "SHIFT", "AFFINE"]

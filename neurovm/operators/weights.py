@@ -73,7 +73,7 @@ def weighted(operator: Multiplying, builder: Builder, channels: int, pick: Any) 
     per_channel = np.abs(weights.astype(np.int64)).sum(axis=others)
     largest = max(127 - codes.zero_point, codes.zero_point + 128)
     bound = int((per_channel * largest + np.abs(bias.astype(np.int64))).max())
-    _check_reach(requantizer, bound)
+    check_reach(requantizer, bound)
     return Weighted(
         weights,
         {
@@ -151,7 +151,7 @@ def with_tail(builder: Builder, operator: Multiplying, parts: Weighted, layer: L
     return gather(sources, index, 2 * layer.n)
 
 
-def _check_reach(requantizer: Requantizer, bound: int) -> None:
+def check_reach(requantizer: Requantizer, bound: int) -> None:
     """Refuse sums whose code would leave int32: runtimes convert those as their processor does."""
     if requantizer.scale is not None and bound * float(requantizer.scale.max()) >= 1 << 31:
         raise NoExactRuleError(

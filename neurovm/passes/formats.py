@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from neurovm.errors import ModelError, UnsupportedOperatorError
 from neurovm.graph import Graph, Tensor
 from neurovm.operators import (
+    BatchMatMul,
     Concatenation,
     Conv2D,
     DepthwiseConv2D,
@@ -88,6 +89,8 @@ def _check(
         _check_codes(out, (x.dtype,))
         if isinstance(operator, Elementwise):
             _check_codes(tensors[operator.inputs[1]], (x.dtype,))
+        if isinstance(operator, BatchMatMul):
+            _check_matmul(tensors, operator)
         if isinstance(operator, Movement):
             _check_movement(tensors, operator)
         if isinstance(operator, MaxPool2D | Pad | ReduceMax | ResizeBilinear):
@@ -123,6 +126,11 @@ def _check_movement(tensors: Sequence[Tensor], operator: Movement) -> None:
         _check_codes(tensors[i], (tensors[operator.outputs[0]].dtype,))
         if isinstance(operator, Concatenation | Pack):
             _check_equal(tensors[i], tensors[operator.outputs[0]])
+
+
+def _check_matmul(tensors: Sequence[Tensor], operator: BatchMatMul) -> None:
+    for i in (*operator.inputs, *operator.outputs):
+        _check_codes(tensors[i], ("int8",))
 
 
 def _check_quantize(x: Tensor, *, is_input: bool) -> None:

@@ -13,6 +13,7 @@ from neurovm.errors import ModelError
 from neurovm.graph import Graph
 from neurovm.operators import (
     AveragePool2D,
+    BatchMatMul,
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
@@ -54,6 +55,8 @@ def _taps(graph: Graph, operator: Operator) -> int:
         return out * math.prod(operator.window)
     if isinstance(operator, Conv2D | FullyConnected | TransposeConv):
         return out * math.prod(graph.tensors[operator.inputs[1]].shape[1:])
+    if isinstance(operator, BatchMatMul):
+        return out * operator.matrices(graph.tensors)[2]
     if isinstance(operator, DepthwiseConv2D):
         return out * math.prod(graph.tensors[operator.inputs[1]].shape[1:3])
     return out

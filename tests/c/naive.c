@@ -316,6 +316,32 @@ static void naive_mean(const network *net, const nvm_layer *layer, const int8_t 
     }
 }
 
+static void naive_matmul(const network *net, const nvm_layer *layer, const int8_t *a,
+                         const int8_t *b, int8_t *out)
+{
+    size_t rows = layer->out_h, inner = layer->in_c, cols = layer->out_c;
+    for (size_t i = 0; i < layer->n; i++) {
+        size_t c = i % cols, r = i / cols % rows, g = i / cols / rows;
+        int64_t sum = 0;
+        for (size_t k = 0; k < inner; k++) {
+            sum += (a[(g * rows + r) * inner + k] - layer->zero_in) *
+                   (b[(g * inner + k) * cols + c] + 128 - (int32_t)layer->aux[1]);
+        }
+        out[i] = requantise(net, layer, wrap(sum), 0);
+    }
+}
+
+static void naive_argmax(const nvm_layer *layer, const int8_t *q, int8_t *out)
+{
+    for (uint32_t r = 0; r < layer->n; r++, q += layer->out_c) {
+        uint32_t best = 0;
+        for (uint32_t i = layer->out_c; i-- > 0;) {
+            best = q[i] >= q[best] ? i : best;
+        }
+        out[r] = (int8_t)((int)(best / (1u << 8 * layer->aux[0]) % 256) - 128);
+    }
+}
+
 void naive_codes(const network *net, uint32_t index, int8_t *const *codes)
 {
     const nvm_layer *layer = &net->layers[index];
@@ -371,6 +397,12 @@ void naive_codes(const network *net, uint32_t index, int8_t *const *codes)
         break;
     case NVM_LOGSOFTMAX:
         naive_logsoftmax(net, layer, q0, out);
+        break;
+    case NVM_MATMUL:
+        naive_matmul(net, layer, q0, q1, out);
+        break;
+    case NVM_ARGMAX:
+        naive_argmax(layer, q0, out);
         break;
     case NVM_SOFTMAXQ:
         naive_softmaxq(net, layer, q0, out);

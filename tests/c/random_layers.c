@@ -309,6 +309,44 @@ static void add_table2(network *net, uint32_t in)
     layer->off_table0 = shared != 0 ? shared : network_put_codes(net, 256 * 256);
 }
 
+/* An earlier layer that can be the right factor of one group, or the left one itself. */
+static uint32_t same_inner(network *net, uint32_t in, uint32_t inner)
+{
+    uint32_t other = (uint32_t)random_in(&net->seed, 0, (int32_t)net->n - 1);
+    return net->layers[other].n % inner == 0 ? other : in;
+}
+
+/* The left factor as one group of rows, or (both of one size) as many groups of one row. */
+static void add_matmul(network *net, uint32_t in)
+{
+    uint32_t n = net->layers[in].n, inner = net->shapes[in].c, rows = n / inner;
+    uint32_t other = random_in(&net->seed, 0, 1) ? same_inner(net, in, inner) : same_size(net, in);
+    uint32_t groups = net->layers[other].n == n ? rows : 1;
+    uint32_t cols = net->layers[other].n / inner / groups;
+    shape out = {1, n / inner, cols};
+    nvm_layer *layer = add_unary(net, NVM_MATMUL, out, in);
+    layer->n_in = 2;
+    layer->in[1] = other;
+    layer->in_c = inner;
+    layer->out_h = rows / groups;
+    layer->out_c = cols;
+    layer->zero_in = (int8_t)random_in(&net->seed, -128, 127);
+    add_requant(net, layer, random_rule(net), 1, 8000.0 * sqrt(inner));
+    layer->aux[1] = (uint32_t)random_in(&net->seed, 0, 255);
+    random_clamp(net, layer);
+}
+
+static void add_argmax(network *net, uint32_t in)
+{
+    shape from = net->shapes[in];
+    nvm_layer *layer = add_unary(net, NVM_ARGMAX, (shape){from.h, from.w, 1}, in);
+    layer->out_h = layer->n;
+    layer->out_c = from.c;
+    layer->aux[0] = (uint32_t)(random_in(&net->seed, 0, 3) == 0);
+    layer->lo = -128;
+    layer->hi = 127;
+}
+
 uint32_t add_random(network *net, nvm_kind kind, uint32_t in)
 {
     switch (kind) {
@@ -350,6 +388,12 @@ uint32_t add_random(network *net, nvm_kind kind, uint32_t in)
         break;
     case NVM_LOGSOFTMAX:
         add_logsoftmax(net, in);
+        break;
+    case NVM_MATMUL:
+        add_matmul(net, in);
+        break;
+    case NVM_ARGMAX:
+        add_argmax(net, in);
         break;
     default:
         abort();

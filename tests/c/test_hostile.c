@@ -105,6 +105,16 @@ static void shapes(void)
     REFUSED(NVM_LERP, NVM_E_RANGE, layer->aux[1] = 2);
     REFUSED(NVM_LERP, NVM_E_SIZE, layer->off_scale = (uint32_t)net->len);
     REFUSED(NVM_SOFTMAXQ, NVM_E_FORMAT, layer->out_c = 0);
+    REFUSED(NVM_MATMUL, NVM_E_FORMAT, layer->in_c++);
+    REFUSED(NVM_MATMUL, NVM_E_FORMAT, layer->in_c = 0);
+    REFUSED(NVM_MATMUL, NVM_E_FORMAT, layer->out_h = 0);
+    REFUSED(NVM_MATMUL, NVM_E_FORMAT, layer->out_c = UINT32_MAX);
+    REFUSED(NVM_MATMUL, NVM_E_RANGE, layer->aux[1] = 256);
+    REFUSED(NVM_MATMUL, NVM_E_FORMAT, layer->off_bias = 64);
+    REFUSED(NVM_ARGMAX, NVM_E_FORMAT, layer->out_h++);
+    REFUSED(NVM_ARGMAX, NVM_E_FORMAT, layer->out_c++);
+    REFUSED(NVM_ARGMAX, NVM_E_FORMAT, layer->zero_in = 1);
+    REFUSED(NVM_ARGMAX, NVM_E_RANGE, layer->aux[0] = 4);
     REFUSED(NVM_TABLE, NVM_E_RANGE, layer->aux[0] = 0);
     REFUSED(NVM_TABLE, NVM_E_RANGE, layer->aux[1] = 0);
     REFUSED(NVM_TABLE, NVM_E_SIZE, layer->aux[0] = UINT32_MAX);

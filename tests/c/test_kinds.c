@@ -11,7 +11,7 @@
 static const char *const kind_names[] = {"input", "const",   "dense",   "conv", "dwconv",
                                          "add",   "avgpool", "maxpool", "mean", "map",
                                          "table", "softmax", "table2", "softmaxq", "lerp",
-                                         "l2norm", "logsoftmax"};
+                                         "l2norm", "logsoftmax", "matmul", "argmax"};
 
 typedef struct trial {
     network *net;
