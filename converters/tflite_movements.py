@@ -149,16 +149,25 @@ def _pack(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
     return operators.Pack(**raw.place, axis=raw.options(tflite.PackOptions).Axis())
 
 
+def _mirror_pad(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
+    mode = raw.options(tflite.MirrorPadOptions).Mode()
+    return operators.MirrorPad(**raw.place, symmetric=mode == tflite.MirrorPadMode.SYMMETRIC)
+
+
 _OP = tflite.BuiltinOperator
 MOVEMENTS: dict[int, Entry] = {
     _OP.BATCH_TO_SPACE_ND: Entry(_batch_to_space, 3, 3),
+    _OP.BROADCAST_TO: Entry(plain(operators.BroadcastTo), 2, 2),
     _OP.CONCATENATION: Entry(_concatenation, 1, ANY),
     _OP.DEPTH_TO_SPACE: Entry(_depth_to_space, 1, 1),
     _OP.EXPAND_DIMS: Entry(_expand_dims, 2, 2),
+    _OP.FILL: Entry(plain(operators.Fill), 2, 2),
     _OP.GATHER: Entry(_gather, 2, 2),
+    _OP.MIRROR_PAD: Entry(_mirror_pad, 2, 2),
     _OP.PACK: Entry(_pack, 1, ANY),
     _OP.PAD: Entry(_pad, 2, 2),
     _OP.PADV2: Entry(_pad_value, 3, 3),
+    _OP.RANGE: Entry(plain(operators.Range), 3, 3),
     _OP.RESHAPE: Entry(_reshape, 1, 2),
     _OP.RESIZE_BILINEAR: Entry(
         _resize(operators.ResizeBilinear, tflite.ResizeBilinearOptions), 2, 2
@@ -166,6 +175,7 @@ MOVEMENTS: dict[int, Entry] = {
     _OP.RESIZE_NEAREST_NEIGHBOR: Entry(
         _resize(operators.ResizeNearestNeighbor, tflite.ResizeNearestNeighborOptions), 2, 2
     ),
+    _OP.REVERSE_V2: Entry(plain(operators.Reverse), 2, 2),
     _OP.SHAPE: Entry(plain(operators.ShapeOf), 1, 1),
     _OP.SLICE: Entry(_slice, 3, 3),
     _OP.SPACE_TO_BATCH_ND: Entry(_space_to_batch, 3, 3),
@@ -174,6 +184,7 @@ MOVEMENTS: dict[int, Entry] = {
     _OP.SPLIT_V: Entry(_split_v, 3, 3, ANY),
     _OP.SQUEEZE: Entry(_squeeze, 1, 1),
     _OP.STRIDED_SLICE: Entry(_strided_slice, 4, 4),
+    _OP.TILE: Entry(plain(operators.Tile), 2, 2),
     _OP.TRANSPOSE: Entry(_transpose, 2, 2),
     _OP.UNPACK: Entry(_unpack, 1, 1, ANY),
 }

@@ -97,15 +97,11 @@ def _batch_matmul(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
     )
 
 
-def _transpose_conv(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
-    size = raw.constant(tensors, 0, "output sizes")
-    if len(size) != 4 or size[0] != tensors[raw.inputs[2]].shape[:1][0]:
-        raise raw.error(f"output shape {size}; (N, H, W, C) is needed, N as in its input")
+def _transpose_conv(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
     options = raw.options(tflite.TransposeConvOptions)
-    inputs = (raw.inputs[2], raw.inputs[1], *raw.inputs[3:])
+    sizes, w, x, *bias = raw.inputs
     return operators.TransposeConv(
-        **raw.place | {"inputs": inputs},
-        size=(size[1], size[2]),
+        **raw.place | {"inputs": (x, w, bias[0] if bias else -1, sizes)},
         padding=raw.padding(options),
         stride=(options.StrideH(), options.StrideW()),
         activation=raw.activation(options),

@@ -196,6 +196,47 @@ def pads() -> Iterator[Case]:
             yield net.case(y)
 
 
+def repetitions() -> Iterator[Case]:
+    for shape, counts in [((1, 2, 3), (1, 2, 3)), ((1, 4, 1, 5), (2, 1, 3, 1)), ((1, 6), (1, 1))]:
+        out = [n * k for n, k in zip(shape, counts, strict=True)]
+        yield one("TILE", counts, shape, out, [counts])
+    for shape, out in [((1, 1, 3), (1, 4, 3)), ((3,), (2, 3)), ((1, 5, 1), (2, 5, 3))]:
+        yield one("BROADCAST_TO", out, shape, out, [out])
+    for shape, axes in [((1, 4, 5), [1]), ((2, 3, 4, 2), [1, 2]), ((2, 6), [-1])]:
+        yield one("REVERSE_V2", axes, shape, shape, [axes])
+    forms = [
+        ((1, 4, 5, 2), ((0, 0), (1, 2), (0, 3), (0, 0))),
+        ((1, 3, 4), ((0, 0), (2, 0), (1, 3))),
+    ]
+    for (shape, pairs), mode in itertools.product(forms, ["REFLECT", "SYMMETRIC"]):
+        out = [n + sum(p) for n, p in zip(shape, pairs, strict=True)]
+        yield one("MIRROR_PAD", (pairs, mode), shape, out, [pairs], Mode=mode)
+
+
+def made() -> Iterator[Case]:
+    """Constants made at run time from shapes: the state with which a GRU begins, positions."""
+    net = Net("FILL:state")
+    x = net.input((1, 4), signature=(-1, 4))
+    w = net.writer
+    shape = w.tensor("shape", (2,), dtype="int32")
+    w.operator("SHAPE", [x], [shape], OutType="INT32")
+    t = w.tensors[x]
+    code = w.constant("code", np.array(7, np.int8), scale=t.scale, zero_point=t.zero_point)
+    state = net.like(x, (1, 4))
+    w.operator("FILL", [shape, code], [state])
+    y = net.output((1, 4), scale=2 * t.scale[0])
+    w.operator("ADD", [x, state], [y], FusedActivationFunction="NONE")
+    yield net.case(y)
+    net = Net("RANGE:gather")
+    x = net.input((1, 9, 2))
+    bounds = [net.integers(n, v) for n, v in (("start", 7), ("limit", 0), ("delta", -3))]
+    index = net.writer.tensor("index", (3,), dtype="int32")
+    net.writer.operator("RANGE", bounds, [index])
+    y = net.like(x, (1, 3, 2))
+    net.writer.operator("GATHER", [x, index], [y], Axis=1)
+    yield net.case(y)
+
+
 def folded() -> Iterator[Case]:
     """SHAPE → REDUCE_PROD → RESHAPE: how an open shape is flattened."""
     net = Net("REDUCE_PROD:flatten")
@@ -218,5 +259,7 @@ FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (
     blocks,
     resizes,
     pads,
+    repetitions,
+    made,
     folded,
 )

@@ -29,6 +29,7 @@ OPTIONS = {
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "BATCH_MATMUL": "BatchMatMulOptions",
     "BATCH_TO_SPACE_ND": "BatchToSpaceNDOptions",
+    "BROADCAST_TO": "BroadcastToOptions",
     "CAST": "CastOptions",
     "CONCATENATION": "ConcatenationOptions",
     "CONV_2D": "Conv2DOptions",
@@ -38,6 +39,7 @@ OPTIONS = {
     "DIV": "DivOptions",
     "EXP": "ExpOptions",
     "EXPAND_DIMS": "ExpandDimsOptions",
+    "FILL": "FillOptions",
     "FULLY_CONNECTED": "FullyConnectedOptions",
     "GATHER": "GatherOptions",
     "GELU": "GeluOptions",
@@ -49,16 +51,19 @@ OPTIONS = {
     "MAX_POOL_2D": "Pool2DOptions",
     "MEAN": "ReducerOptions",
     "MINIMUM": "MaximumMinimumOptions",
+    "MIRROR_PAD": "MirrorPadOptions",
     "MUL": "MulOptions",
     "NEG": "NegOptions",
     "PACK": "PackOptions",
     "PAD": "PadOptions",
     "PADV2": "PadV2Options",
     "QUANTIZE": "QuantizeOptions",
+    "RANGE": "RangeOptions",
     "REDUCE_MAX": "ReducerOptions",
     "REDUCE_MIN": "ReducerOptions",
     "REDUCE_PROD": "ReducerOptions",
     "RESHAPE": "ReshapeOptions",
+    "REVERSE_V2": "ReverseV2Options",
     "RESIZE_BILINEAR": "ResizeBilinearOptions",
     "RESIZE_NEAREST_NEIGHBOR": "ResizeNearestNeighborOptions",
     "SHAPE": "ShapeOptions",
@@ -73,12 +78,16 @@ OPTIONS = {
     "STRIDED_SLICE": "StridedSliceOptions",
     "SUB": "SubOptions",
     "SUM": "ReducerOptions",
+    "TILE": "TileOptions",
     "TRANSPOSE": "TransposeOptions",
     "TRANSPOSE_CONV": "TransposeConvOptions",
     "UNPACK": "UnpackOptions",
 }
+VERSIONS = {"BROADCAST_TO": 3}
+"""Where the first version is too old for int8."""
 ENUMERATIONS = {
     "FusedActivationFunction": tflite.ActivationFunctionType,
+    "Mode": tflite.MirrorPadMode,
     "OutType": tflite.TensorType,
     "Padding": tflite.Padding,
 }
@@ -236,7 +245,7 @@ class ModelWriter:
             tflite.OperatorCodeAddBuiltinCode(b, code)
         if custom:
             tflite.OperatorCodeAddCustomCode(b, text)
-        tflite.OperatorCodeAddVersion(b, 1)
+        tflite.OperatorCodeAddVersion(b, VERSIONS.get(name, 1))
         return tflite.OperatorCodeEnd(b)
 
     @staticmethod

@@ -40,6 +40,7 @@ from neurovm.operators.movement import (
 from neurovm.operators.pooling import AveragePool2D, MaxPool2D
 from neurovm.operators.quantize import Dequantize, Quantize
 from neurovm.operators.reduction import Mean, ReduceMax, ReduceMin, ReduceProd, Reduction, Sum
+from neurovm.operators.repetition import BroadcastTo, Fill, MirrorPad, Range, Reverse, Tile
 from neurovm.operators.softmax import L2Normalization, LogSoftmax, Softmax
 from neurovm.operators.transposed import TransposeConv
 from neurovm.operators.unary import (
@@ -70,6 +71,7 @@ __all__ = [
     "BatchMatMul",
     "BatchToSpaceND",
     "Binary",
+    "BroadcastTo",
     "Concatenation",
     "Conv2D",
     "DepthToSpace",
@@ -80,6 +82,7 @@ __all__ = [
     "Elu",
     "Exp",
     "ExpandDims",
+    "Fill",
     "FullyConnected",
     "Gather",
     "Gelu",
@@ -93,6 +96,7 @@ __all__ = [
     "Maximum",
     "Mean",
     "Minimum",
+    "MirrorPad",
     "Movement",
     "Mul",
     "Neg",
@@ -103,6 +107,7 @@ __all__ = [
     "Prelu",
     "Quantize",
     "REGISTRY",
+    "Range",
     "ReduceMax",
     "ReduceMin",
     "ReduceProd",
@@ -114,6 +119,7 @@ __all__ = [
     "Reshape",
     "ResizeBilinear",
     "ResizeNearestNeighbor",
+    "Reverse",
     "Rsqrt",
     "ShapeOf",
     "Slice",
@@ -128,6 +134,7 @@ __all__ = [
     "Sub",
     "Sum",
     "Tanh",
+    "Tile",
     "Transpose",
     "TransposeConv",
     "Unary",

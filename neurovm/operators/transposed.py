@@ -14,6 +14,7 @@ from neurovm.arithmetic import NoExactRuleError
 from neurovm.errors import ModelError
 from neurovm.operators.base import Activation, Operator, Padding, Shape, register
 from neurovm.operators.builder import Layer, Window, gather
+from neurovm.operators.repetition import constant
 from neurovm.operators.weights import int8_weights, weighted, with_tail
 from neurovm.operators.window import MAX_WINDOW, axis, emit_each_sample, taps
 
@@ -32,26 +33,36 @@ MAX_SPREAD = 1 << 26
 class TransposeConv(Operator):
     """y[p, o] = act(Σ_{q, t: stride·q − pad + t = p} Σ_i w[o, t, i] · x[q, i] + b[o]).
 
-    Inputs: x (N, H, W, C), weights (O, kH, kW, C), bias (O) or absent. Pairs are (vertical,
-    horizontal); the padding is that of a convolution from the output back to the input.
+    Inputs: x (N, H, W, C), weights (O, kH, kW, C), bias (O) or absent, the shape of y (constant
+    once shapes are folded). Pairs are (vertical, horizontal); the padding is that of a convolution
+    from the output back to the input.
     """
 
     name: ClassVar[str] = "TransposeConv"
     channel_axis: ClassVar[int] = 0
     rule: ClassVar[LinearOperator] = "TRANSPOSE_CONV"
-    size: tuple[int, int]
-    """Height and width of the output."""
     padding: Padding
     stride: tuple[int, int] = (1, 1)
     activation: Activation = "NONE"
 
+    def size(self, tensors: Sequence[Tensor]) -> tuple[int, int]:
+        """Height and width of the output."""
+        shape = constant(self, tensors, 3, "output sizes")
+        if len(shape) != 4 or shape[:1] != tensors[self.inputs[0]].shape[:1]:
+            raise ModelError(
+                f"operator {self.index} ({self.source_name}): output shape {shape}; (N, H, W, C) "
+                f"is needed, N as in its input"
+            )
+        return shape[1], shape[2]
+
     def infer_shapes(self, tensors: Sequence[Tensor]) -> tuple[Shape, ...]:
         x, w = (tensors[i].shape for i in self.inputs[:2])
+        size = self.size(tensors)
         fits = len(x) == len(w) == 4 and x[3] == w[3] and 0 not in (*x, *w)
-        if not fits or min(*self.stride, *self.size) < 1 or max(*self.stride, *w[1:3]) > MAX_WINDOW:
+        if not fits or min(*self.stride, *size) < 1 or max(*self.stride, *w[1:3]) > MAX_WINDOW:
             raise ModelError(
                 f"operator {self.index} ({self.source_name}): weights {w}, strides {self.stride} "
-                f"and size {self.size} do not fit input {x}; (O, kH, kW, C) and (N, H, W, C), "
+                f"and size {size} do not fit input {x}; (O, kH, kW, C) and (N, H, W, C), "
                 f"strides and windows of 1 to {MAX_WINDOW} are needed"
             )
         spread = math.prod((n - 1) * s + 1 for n, s in zip(x[1:3], self.stride, strict=True))
@@ -62,21 +73,21 @@ class TransposeConv(Operator):
             )
         sizes = [
             axis(n, k, s, 1, self.padding).size
-            for n, k, s in zip(self.size, w[1:3], self.stride, strict=True)
+            for n, k, s in zip(size, w[1:3], self.stride, strict=True)
         ]
         if sizes != list(x[1:3]):
             raise ModelError(
                 f"operator {self.index} ({self.source_name}): a convolution of output "
-                f"{self.size} makes {sizes}, not the input {x}"
+                f"{size} makes {sizes}, not the input {x}"
             )
-        return ((x[0], *self.size, w[0]),)
+        return ((x[0], *size, w[0]),)
 
     def before(self, tensors: Sequence[Tensor]) -> tuple[int, int]:
         """What is cut off before the first output: rows, columns."""
         x, w = (tensors[i].shape for i in self.inputs[:2])
         vertical, horizontal = (
             max((n - 1) * s + k - m, 0) // 2
-            for n, k, s, m in zip(x[1:3], w[1:3], self.stride, self.size, strict=True)
+            for n, k, s, m in zip(x[1:3], w[1:3], self.stride, self.size(tensors), strict=True)
         )
         return vertical, horizontal
 
@@ -91,7 +102,7 @@ class TransposeConv(Operator):
         cut = self.before(builder.tensors)
         window = Window(
             in_shape=(apart[0], apart[1], x[3]),
-            out_shape=(*self.size, w[0]),
+            out_shape=(*self.size(builder.tensors), w[0]),
             kernel=(w[1], w[2]),
             stride=(1, 1),
             dilation=(1, 1),

@@ -18,9 +18,11 @@ from neurovm.errors import ModelError, UnsupportedOperatorError
 from neurovm.graph import Graph, Tensor
 from neurovm.operators import (
     ExpandDims,
+    Fill,
     Movement,
     Operator,
     Pad,
+    Range,
     ReduceProd,
     Reshape,
     ShapeOf,
@@ -122,6 +124,16 @@ def _product(operator: ReduceProd, tensors: Sequence[Tensor]) -> Any:
     return [np.prod(x.astype(np.int64), axis=operator.axes, keepdims=operator.keep_dims)]
 
 
+def _filled(operator: Fill, tensors: Sequence[Tensor]) -> Any:
+    out = tensors[operator.outputs[0]]
+    return [np.full(out.shape, _constant(tensors, operator.inputs[1]).reshape(-1)[0])]
+
+
+def _listed(operator: Range, tensors: Sequence[Tensor]) -> Any:
+    start, _, delta = operator.bounds(tensors)
+    return [start + delta * np.arange(tensors[operator.outputs[0]].size)]
+
+
 def _pads(operator: Movement) -> bool:
     """Whether it may write a code of its own, which is the profile's to say."""
     return isinstance(operator, Pad | SpaceToBatchND)
@@ -135,6 +147,8 @@ def _move(operator: Movement, tensors: Sequence[Tensor]) -> Any:
 
 FOLDS: dict[type[Operator], _Fold] = {
     ExpandDims: _unchanged,
+    Fill: _filled,
+    Range: _listed,
     ReduceProd: _product,
     Reshape: _unchanged,
     ShapeOf: _shape_of,

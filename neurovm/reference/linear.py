@@ -73,13 +73,13 @@ def transpose_conv(call: Call[TransposeConv]) -> NDArray[np.generic]:
     (down, across), (top, left) = call.operator.stride, call.operator.before(call.tensors)
     rows, columns = weights.shape[1:3]
     whole = (down * (height - 1) + rows, across * (width - 1) + columns)
-    reach = [max(n, m + b) for n, m, b in zip(whole, call.operator.size, (top, left), strict=True)]
+    reach = [max(n, m + b) for n, m, b in zip(whole, call.out.shape[1:3], (top, left), strict=True)]
     total = np.zeros((len(images), *reach, weights.shape[0]), np.float64)
     for i in range(rows):
         for j in range(columns):
             last = (i + down * (height - 1) + 1, j + across * (width - 1) + 1)
             total[:, i : last[0] : down, j : last[1] : across] += images @ weights[:, i, j].T
-    size = call.operator.size
+    size = call.out.shape[1:3]
     codes = _requantized(call, total[:, top : top + size[0], left : left + size[1]])
     return codes.reshape(-1, *call.out.shape)
 
