@@ -19,7 +19,7 @@ DEB_ARGS ?=
 
 export PYTHON
 
-.PHONY: help demo test check bench wheel clean lint types layers warnings test-c test-systemd \
+.PHONY: help demo test check bench wheel clean lint types layers warnings test-c test-systemd test-limits \
 	test-bare fuzz deb test-deb
 
 help: ## this list
@@ -79,6 +79,10 @@ test-c: ## the C tests under AddressSanitizer and UndefinedBehaviorSanitizer
 test-systemd: ## the service in a booted systemd (root, systemd-nspawn, debootstrap; minutes)
 	@scripts/setup.sh check
 	PYTHON=$(abspath $(BIN)/python) tests/systemd/run.sh $(WHEEL)
+
+test-limits: ## limits of VMs as the kernel holds them, in an emulated machine (root, qemu; minutes)
+	@scripts/setup.sh check
+	PYTHON=$(abspath $(BIN)/python) tests/systemd/limits.sh $(WHEEL)
 
 test-deb: ## the package built twice, judged, and its life in a booted systemd (root; minutes)
 	@scripts/setup.sh check

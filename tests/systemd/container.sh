@@ -4,6 +4,7 @@
 #
 #   open_room BASE       sets $room (a temporary folder) and $root (an overlay over BASE, mounted)
 #   download_wheels F    the wheel F and its dependencies for the container's Python 3.11, to $room/wheels
+#   install_wheel [F]    the wheel F, or one of the checkout $top, into /opt/neurovm of $root
 #   boot_and_run CMD…    boots $root with CMD as a unit; its output comes out, its success is the result
 #
 # The container has no network but loopback; TEST_TIMEOUT_S=300 bounds the program. The caller has set -euo pipefail, $python and a function die.
@@ -49,21 +50,37 @@ download_wheels() { # pip runs on this host only, with its configuration
         --platform "manylinux_2_17_$machine" --platform "linux_$machine" "$1"
 }
 
-boot_and_run() { # the program is a unit that ends the container with its own exit code
-    local status=0
+install_wheel() { # [WHEEL]: installed as an administrator would; built from the checkout $top where none is named
+    local wheel=${1:-}
+    if [ -z "$wheel" ]; then
+        "$python" -m pip wheel -qq --no-deps -w "$room/wheel" "${top:?}"
+        wheel=$(echo "$room"/wheel/*.whl)
+    fi
+    download_wheels "$wheel"
+    mv "$room/wheels" "$root/opt/wheels"
+    chroot "$root" /usr/bin/python3 -m venv /opt/neurovm
+    chroot "$root" /opt/neurovm/bin/pip install -q --no-index --find-links /opt/wheels neurovm
+    rm -r "$root/opt/wheels"
+}
+
+write_test_unit() { # LOG SYSTEM-ACTION CMD…: the program as a unit whose end is the system's
+    local log=$1 action=$2
+    shift 2
     cat >"$root/etc/systemd/system/neurovm-test.service" <<UNIT
 [Unit]
 After=multi-user.target mosquitto.service
-SuccessAction=exit-force
-FailureAction=exit-force
+SuccessAction=$action
+FailureAction=$action
 FailureActionExitStatus=1
 SuccessActionExitStatus=0
 [Service]
 Type=oneshot
 TimeoutStartSec=${TEST_TIMEOUT_S:-300}
 ExecStart=$*
-StandardOutput=file:/opt/test/log
-StandardError=file:/opt/test/log
+# For a machine, which has no exit code.
+ExecStopPost=/bin/sh -c 'echo "test: \$\$SERVICE_RESULT"'
+StandardOutput=file:$log
+StandardError=file:$log
 UNIT
     # Not wanted by multi-user.target itself: it would wait for its own end.
     mkdir -p "$root/etc/systemd/system/timers.target.wants"
@@ -73,6 +90,11 @@ OnBootSec=0
 AccuracySec=1ms
 UNIT
     ln -sf ../neurovm-test.timer "$root/etc/systemd/system/timers.target.wants/"
+}
+
+boot_and_run() { # the program is a unit that ends the container with its own exit code
+    local status=0
+    write_test_unit /opt/test/log exit-force "$@"
     : >"$root/opt/test/log"
     # systemd-nspawn 252 itself refuses Landlock, which a service may use.
     timeout -k 10 $((${TEST_TIMEOUT_S:-300} + 120)) unshare -m systemd-nspawn -q -D "$root" -M "neurovm-test-$$" --boot --register=no \

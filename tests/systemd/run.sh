@@ -18,18 +18,7 @@ python=${PYTHON:-$top/.venv/bin/python}
 [ -x "$python" ] || python=$(command -v python3) || die "no python3"
 open_room "$("$here/rootfs.sh")"
 
-# --- the wheel, installed as an administrator would
-if [ $# -gt 0 ]; then
-    wheel=$1
-else
-    "$python" -m pip wheel -qq --no-deps -w "$room/wheel" "$top"
-    wheel=$(echo "$room"/wheel/*.whl)
-fi
-download_wheels "$wheel"
-mv "$room/wheels" "$root/opt/wheels"
-chroot "$root" /usr/bin/python3 -m venv /opt/neurovm
-chroot "$root" /opt/neurovm/bin/pip install -q --no-index --find-links /opt/wheels neurovm
-rm -r "$root/opt/wheels"
+install_wheel "$@"
 
 # --- what is asked and what must be answered, computed out here
 PYTHONPATH=$top "$python" "$here/expected.py" "$root/opt/test"
