@@ -196,7 +196,7 @@ def decode(text: bytes | str, where: str) -> Manifest:
                 f"update neurovm or convert the model again"
             )
         return msgspec.json.decode(text, type=Manifest)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{where}: manifest: {error}") from error
 
 

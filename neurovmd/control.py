@@ -116,29 +116,36 @@ class ControlServer:
             return
         *lines, rest = bytes(pending).split(b"\n")
         pending[:] = rest
-        answers = b"".join(msgspec.json.encode(self._answer(line)) + b"\n" for line in lines)
+        answers = b"".join(self._answer(line) + b"\n" for line in lines)
         try:
             if client.send(answers) < len(answers):
                 self._drop(number)
         except OSError:
             self._drop(number)
 
-    def _answer(self, line: bytes) -> dict[str, object]:
+    def _answer(self, line: bytes) -> bytes:
+        """The answer to one line. Whatever it says, it must not end the daemon."""
+        try:
+            return msgspec.json.encode({"status": "ok", "data": self._perform(line)})
+        except RefusedError as error:
+            said = str(error)
+        except Exception as error:  # noqa: BLE001  # a defect, but of one answer
+            log.error("control.failed", request=line[:200], error=repr(error))
+            said = f"a defect of the daemon: {type(error).__name__}"
+        return msgspec.json.encode(
+            {"status": "error", "error": said.encode(errors="replace").decode()}
+        )
+
+    def _perform(self, line: bytes) -> object:
         try:
             request = msgspec.json.decode(line, type=Request)
-        except (msgspec.DecodeError, RecursionError) as error:
-            return {"status": "error", "error": f"not a JSON object: {error}"}
+        except (ValueError, RecursionError) as error:
+            raise RefusedError(f"not a JSON object: {error}") from None
         operation = self._operations.get(str(request.get("op")))
         if operation is None:
             accepted = ", ".join(self._operations)
-            return {
-                "status": "error",
-                "error": f"op: found {request.get('op')!r}; accepted: {accepted}",
-            }
-        try:
-            return {"status": "ok", "data": operation(request)}
-        except RefusedError as error:
-            return {"status": "error", "error": str(error)}
+            raise RefusedError(f"op: found {request.get('op')!r}; accepted: {accepted}")
+        return operation(request)
 
     def _version(self, request: Request) -> dict[str, object]:
         del request

@@ -137,7 +137,7 @@ class Lifecycle:
         *lines, rest = bytes(vm.heard).split(b"\n")
         vm.heard[:] = rest[-65536:]
         for line in lines:
-            with contextlib.suppress(msgspec.DecodeError, msgspec.ValidationError):
+            with contextlib.suppress(ValueError, RecursionError):
                 said = msgspec.json.decode(line, type=_Report)
                 self._set(vm, said.state, said.reason)
         return True

@@ -25,22 +25,31 @@ class Subscriptions:
 
     def obsolete(self, filters: Iterable[str]) -> list[str]:
         """The remembered filters that are not in `filters`."""
-        try:
-            before = msgspec.json.decode(self._file.read_bytes(), type=list[str])
-        except FileNotFoundError:
-            return []
-        except (OSError, msgspec.DecodeError) as error:
-            log.warning("subscriptions.unreadable", file=self._file, error=error)
-            return []
         wanted = set(filters)
-        return [name for name in before if name not in wanted]
+        return [name for name in self._remembered() or () if name not in wanted]
+
+    def _remembered(self) -> list[str] | None:
+        """What the file says; None where there is none that can be read."""
+        try:
+            return msgspec.json.decode(self._file.read_bytes(), type=list[str])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            log.warning("subscriptions.unreadable", file=self._file, error=error)
+            return None
 
     def remember(self, filters: Iterable[str]) -> None:
-        """Write the filters, whole or not at all."""
+        """Write the filters, whole or not at all, unless they are what is written there."""
+        wanted = sorted(filters)
+        if self._remembered() == wanted:
+            return
         scratch = self._file.with_suffix(f".{os.getpid()}")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            scratch.write_bytes(msgspec.json.encode(sorted(filters)))
+            with scratch.open("wb") as file:
+                file.write(msgspec.json.encode(wanted))
+                file.flush()
+                os.fsync(file.fileno())  # else a power cut may leave the name without the text
             scratch.replace(self._file)
         except OSError as error:
             log.warning("subscriptions.not_written", file=self._file, error=error)

@@ -96,7 +96,7 @@ def shown(payload: bytes) -> dict[str, Any]:
         return {"bytes": len(payload), "hex": payload[: MOST_BYTES // 2].hex()}
     try:
         return {"payload": msgspec.json.decode(payload)}
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         pass
     try:
         return {"text": payload.decode()}

@@ -71,7 +71,7 @@ class Box:
         file = self.folder / "run.json"
         try:
             return msgspec.json.decode(file.read_bytes(), type=Settings)
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise BackendError(f"{file}: not the folder of a box: {error}") from None
 
     def save(self, settings: Settings) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from benchmarks.rig import Daemon, free_port, wait_for
 from neurovmd import sandbox
-from neurovmd.control import PROTOCOL
+from neurovmd.control import PROTOCOL, ControlServer, RefusedError
 
 VM = """\
 model: {model}
@@ -69,6 +70,48 @@ def test_started_while_it_still_ends_it_comes_back(daemon: Daemon) -> None:
     wait_for(lambda: daemon.vm("a")["pid"] not in (0, before), "a has a new worker")
     wait_for(lambda: state(daemon, "a") == "ready", "a is ready")
     assert daemon.vm("a")["restarts"] == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"op":"\xfc"}',
+        b'{"op":"\\ud800"}',
+        b'{"op":"stop","vm":"\\udc80"}',
+        b"\xff\x00",
+        b"[" * 4000,
+        b'{"op":' + b'{"op":' * 600,
+        b'{"op":null,"vm":1e999}',
+    ],
+)
+def test_no_request_ends_the_daemon(line: bytes) -> None:
+    """Nor one that an operation, or writing its answer down, fails at."""
+    server = object.__new__(ControlServer)
+    server._operations = {"stop": _refuse, "fails": _fail, "odd": lambda _: "\udc80"}
+    for each in (line, b'{"op":"fails"}', b'{"op":"odd"}'):
+        assert json.loads(server._answer(each))["status"] == "error", each
+
+
+def _refuse(request: dict[str, object]) -> object:
+    raise RefusedError(f"found {request.get('vm')}")
+
+
+def _fail(request: dict[str, object]) -> object:
+    raise KeyError(request)
+
+
+def test_random_bytes_are_answered_or_closed(daemon: Daemon) -> None:
+    chance = random.Random(20)
+    pid = daemon.status()["pid"]
+    for _ in range(200):
+        line = bytes(chance.choices(b'{}[]":,\\u\xff\xc3\x00opstau 0e9', k=chance.randint(1, 60)))
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(10.0)
+            client.connect(str(daemon.folder / "neurovmd.sock"))
+            client.sendall(line + b"\n")
+            for answer in client.makefile("rb").readline().splitlines():
+                assert json.loads(answer)["status"] == "error", line
+    assert daemon.status()["pid"] == pid
 
 
 def test_wrong_requests_are_answered(daemon: Daemon) -> None:
