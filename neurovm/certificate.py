@@ -1,17 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Certificate: what a verification compared, and what differed. Plain data, JSON in a bundle."""
+"""Certificate: what a verification compared, and what differed. Plain data, JSON in a bundle.
+
+It proves nothing to somebody who can write the file: it is the record of what was measured, kept
+whole by the bundle's digests. Reading and judging one needs no numpy.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from neurovm.description import Manifest
+from neurovm.errors import BundleError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+JUDGES: dict[str, tuple[str, ...]] = {
+    "xnnpack": ("ai-edge-litert",),
+    "tflm": ("tflite_micro", "tflite-runtime BUILTIN_REF"),
+}
+"""The runtimes whose answers a profile means; only their certificates count."""
 
-@dataclass(slots=True)
-class Tally:
+NEEDED = "neurovm verify SOURCE --model BUNDLE --certify makes one"
+
+
+class Tally(msgspec.Struct, kw_only=True):
     """Elements compared, how many differ, and the largest difference in codes."""
 
     elements: int = 0
@@ -30,24 +46,31 @@ class Tally:
             self.max_delta = max(self.max_delta, float(gap.max()) / scale)
 
 
-@dataclass(slots=True, kw_only=True)
-class LayerResult:
-    """One source operator: its tensor in LiteRT against our layer and against the oracle.
+class LayerResult(msgspec.Struct, kw_only=True):
+    """One operator, run on the runtime's own inputs: its tensor there against our layers, and
+    against the oracle.
 
-    `layer` is None where no layer of ours holds that tensor; the oracle is compared all the same.
+    `covers`: all source operators between those inputs and the tensor, where inner ones cannot be
+    read or have become one. `layer` holds the tensor. `delegated`: whether a delegate (XNNPACK)
+    computed it there; None where the runtime does not tell.
     """
 
     operator: int
     source_op: str
     tensor: str
-    layer: int | None
-    kernel: Tally = field(default_factory=Tally)
-    oracle: Tally = field(default_factory=Tally)
+    layer: int
+    covers: tuple[int, ...] = ()
+    delegated: bool | None = None
+    kernel: Tally = msgspec.field(default_factory=Tally)
+    oracle: Tally = msgspec.field(default_factory=Tally)
 
 
-@dataclass(slots=True, kw_only=True)
-class Certificate:
-    """What was compared with what, and what differed. Plain data: `as_dict` is its JSON."""
+class Certificate(msgspec.Struct, kw_only=True):
+    """What was compared with what, and what differed. Plain data: `as_dict` is its JSON.
+
+    `rows` counts the steps of each stream; `inner` is how inner tensors were read (preserved,
+    outputs, one at a time, none); `machine` is the processor both ran on.
+    """
 
     identical: bool = True
     source: str
@@ -58,18 +81,102 @@ class Certificate:
     generator: str
     runtime: str
     version: str
+    inner: str = "none"
     machine: str
     seed: int
     rows: dict[str, int]
-    predict: Tally = field(default_factory=Tally)
-    session: Tally = field(default_factory=Tally)
-    events: Tally = field(default_factory=Tally)
-    oracle: Tally = field(default_factory=Tally)
-    layers: list[LayerResult] = field(default_factory=list)
+    predict: Tally = msgspec.field(default_factory=Tally)
+    session: Tally = msgspec.field(default_factory=Tally)
+    events: Tally = msgspec.field(default_factory=Tally)
+    oracle: Tally = msgspec.field(default_factory=Tally)
+    layers: list[LayerResult] = msgspec.field(default_factory=list)
     first_difference: str | None = None
     sops: int = 0
     dense_macs: int = 0
-    remarks: list[str] = field(default_factory=list)
+    remarks: list[str] = msgspec.field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+    def tallies(self) -> Iterator[Tally]:
+        """Every comparison: of whole answers, then layer by layer."""
+        yield from (self.predict, self.session, self.events, self.oracle)
+        for layer in self.layers:
+            yield from (layer.kernel, layer.oracle)
+
+    @property
+    def elements(self) -> int:
+        """Elements compared in all layers, of ours with the runtime's."""
+        return sum(layer.kernel.elements for layer in self.layers)
+
+    @property
+    def differing(self) -> int:
+        """Elements that differ, anywhere."""
+        return sum(tally.differing for tally in self.tallies())
+
+    def __str__(self) -> str:
+        """One line for people and logs."""
+        verdict = "identical to" if self.identical else "DIFFERENT from"
+        delegated = sum(layer.delegated is True for layer in self.layers)
+        told = f", {delegated} delegated" if delegated else ""
+        return (
+            f"{verdict} {self.runtime} {self.version}, profile {self.profile}: "
+            f"{len(self.layers)} operators{told}, {sum(self.rows.values()):,} rows, "
+            f"{self.differing:,} of {self.elements:,} elements differ"
+        )
+
+
+def of(manifest: Manifest, where: str) -> Certificate | None:
+    """The certificate of a bundle, None where it has none; BundleError where it is none."""
+    if manifest.certificate is None:
+        return None
+    return decode(manifest.certificate, where)
+
+
+def decode(plain: Mapping[str, Any], where: str) -> Certificate:
+    try:
+        return msgspec.convert(dict(plain), Certificate)
+    except msgspec.ValidationError as error:
+        raise BundleError(
+            f"{where}: its certificate cannot be read ({error}); accepted: one made by this or an "
+            f"older neurovm; {NEEDED}"
+        ) from error
+
+
+def require(manifest: Manifest, where: str) -> Certificate:
+    """The certificate of a bundle; BundleError unless it proves this very program identical."""
+    proof = of(manifest, where)
+    found = "it has no certificate" if proof is None else _fault(proof, manifest)
+    if proof is None or found:
+        raise BundleError(
+            f"{where}: a certificate is required and {found}; accepted: one of this program in "
+            f"profile {manifest.profile} without differing elements; {NEEDED}"
+        )
+    return proof
+
+
+def demand(manifest: Manifest, where: str, *, asked: bool) -> Certificate | None:
+    """As `require` where it is asked for, here or by the neurovm.yaml the bundle carries; else what
+    there is.
+    """
+    deployed = manifest.deploy is not None and manifest.deploy.get("require_certificate") is True
+    return require(manifest, where) if asked or deployed else of(manifest, where)
+
+
+def _fault(proof: Certificate, manifest: Manifest) -> str:
+    """Why a certificate does not count for a program; empty where it does."""
+    if proof.model_sha256 != manifest.identity():
+        return (
+            f"its certificate is of another program ({proof.model_sha256[:12]}…, "
+            f"this one is {manifest.identity()[:12]}…)"
+        )
+    if proof.profile != manifest.profile:
+        return f"its certificate is of profile {proof.profile!r}"
+    if proof.runtime not in JUDGES[manifest.profile]:
+        return f"its certificate is by {proof.runtime!r}, which does not stand for this profile"
+    if not proof.identical or proof.differing:
+        return f"its certificate says that {proof.differing} elements differ"
+    if not proof.elements or not proof.session.elements:
+        return "its certificate compared nothing"
+    return ""

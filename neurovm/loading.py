@@ -5,23 +5,31 @@ from __future__ import annotations
 
 import os
 
-from neurovm import bundle
+from neurovm import bundle, certificate
 from neurovm.model import Model, replay_golden
 
 
 def load(
-    path: str | os.PathLike[str], *, check: bundle.Check = "golden", backend: str = "cpu"
+    path: str | os.PathLike[str],
+    *,
+    check: bundle.Check = "golden",
+    backend: str = "cpu",
+    require_certificate: bool = False,
 ) -> Model:
     """Map a bundle, check it and make it ready to run. Needs no numpy.
 
     check: `sha256` verifies every byte; `golden` also replays the golden vectors on the backend
-    that
-    will run it. Raises OSError where the file cannot be opened, BundleError where it is damaged,
-    truncated or foreign, BackendError where the backend is missing.
+    that will run it. require_certificate: refuse a bundle without the record that this very program
+    was found identical to its source.
+
+    Raises OSError where the file cannot be opened, BundleError where it is damaged, truncated or
+    foreign or lacks the certificate, BackendError where the backend is missing.
     """
     if check not in bundle.CHECKS:
         raise ValueError(f"check {check!r} is not known; accepted: {', '.join(bundle.CHECKS)}")
     content = bundle.read(path)
+    if require_certificate:
+        certificate.require(content.manifest, os.fspath(path))
     model = Model(content, backend)
     if check == "golden":
         replay_golden(model, content, os.fspath(path))

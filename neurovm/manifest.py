@@ -26,7 +26,7 @@ from neurovm.description import ProfileName
 from neurovm.errors import ConfigError
 
 FILE = "neurovm.yaml"
-RUNTIME = (1, 0, 0)
+RUNTIME = (1, 1, 0)
 """The newest `runtime.version`: what a manifest may rely on; raised with every new key or value."""
 RESERVED_NAMES = frozenset({"availability", "info", "main"})
 """Levels of the daemon's own topics."""
@@ -175,6 +175,7 @@ class VmManifest(Struct, frozen=True, forbid_unknown_fields=True):
     labels: FileName | None = None
     calibration: Calibration | None = None
     profile: ProfileName = "xnnpack"
+    require_certificate: bool = False
     backend: Literal["cpu"] = "cpu"
     inputs: Annotated[list[dict[str, Any]], Meta(min_length=1, max_length=64)] | None = None
     output: dict[str, Any] | None = None
@@ -183,6 +184,11 @@ class VmManifest(Struct, frozen=True, forbid_unknown_fields=True):
         if self.name in RESERVED_NAMES:
             raise ValueError(
                 f"name: found {self.name!r}; accepted: a name that the daemon does not use itself"
+            )
+        if self.require_certificate and self.network.encoding == "rate":
+            raise ValueError(
+                "require_certificate: found true with encoding: rate, which only approaches its "
+                "source; accepted: true with encoding: graded"
             )
 
     @property
@@ -268,6 +274,7 @@ def vm_settings(vm: VmManifest, model: str, inputs: int = 1) -> dict[str, Any]:
         "model": model,
         "profile": vm.profile,
         "backend": vm.backend,
+        "require_certificate": vm.require_certificate,
         "inputs": vm.inputs or _whole_inputs(inputs),
     }
     if vm.output is not None:

@@ -62,6 +62,13 @@ class Model:
         return self._manifest
 
     @property
+    def content(self) -> bundle.Bundle:
+        """The bundle itself; ValueError once the model is closed."""
+        if self._bundle is None:
+            raise ValueError("the model is closed")
+        return self._bundle
+
+    @property
     def name(self) -> str:
         return self._manifest.name
 
@@ -117,9 +124,8 @@ class Model:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the bundle atomically (.nvm) and return its path."""
-        if self._bundle is None:
-            raise ValueError("the model is closed")
-        return bundle.write(path, bundle.serialize(self._bundle.manifest, self._bundle.tensors))
+        content = self.content
+        return bundle.write(path, bundle.serialize(content.manifest, content.tensors))
 
     def with_steps(self, steps: int) -> Model:
         """The same rate-coded network with another number of time steps an answer (1 to 1024).
@@ -135,10 +141,13 @@ class Model:
 
     def with_deploy(self, deploy: Mapping[str, Any]) -> Model:
         """The same model with the manifest it is deployed by; its identity does not change."""
-        if self._bundle is None:
-            raise ValueError("the model is closed")
         changed = structs.replace(self._manifest, deploy=dict(deploy))
-        return Model(bundle.Bundle(manifest=changed, tensors=self._bundle.tensors), self._backend)
+        return Model(bundle.Bundle(manifest=changed, tensors=self.content.tensors), self._backend)
+
+    def with_certificate(self, certificate: Mapping[str, Any]) -> Model:
+        """The same model with the record of its verification; its identity does not change."""
+        changed = structs.replace(self._manifest, certificate=dict(certificate))
+        return Model(bundle.Bundle(manifest=changed, tensors=self.content.tensors), self._backend)
 
     def to_codes(self, x: Values | Mapping[str, Values]) -> bytes:
         """int8 codes of all inputs, concatenated in C order.

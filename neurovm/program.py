@@ -35,7 +35,7 @@ from neurovm.operators.builder import Layer, Value, gather, int8_codes
 from neurovm.version import GENERATOR
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from neurovm.arithmetic import Profile
     from neurovm.graph import Graph, Tensor
@@ -72,6 +72,11 @@ class ProgramBuilder:
         self.operators: list[OperatorInfo] = []
         self._values: dict[int, Value] = {}
         self._operator: Operator | None = None
+
+    @property
+    def values(self) -> Mapping[int, Value]:
+        """The layer that holds each tensor's codes, for those that one holds."""
+        return self._values
 
     def value(self, tensor: int) -> Value:
         """The layer that holds a tensor's codes; a constant becomes a CONST layer."""
@@ -144,10 +149,7 @@ def compile_graph(
 
     Raises UnsupportedOperatorError or ModelError where something has no exact form.
     """
-    builder = ProgramBuilder(graph, profile)
-    inputs = open_inputs(builder)
-    for operator in graph.operators:
-        builder.lower(operator)
+    builder, inputs = lower_graph(graph, profile)
     ports, outputs = open_outputs(builder, labels)
     layers, arena, sizes = pack(builder.layers, ports, unit=coding == "unit")
     limits = session_limits(layers, arena)
@@ -180,6 +182,15 @@ def compile_graph(
         ),
         tensors=tensors,
     )
+
+
+def lower_graph(graph: Graph, profile: Profile) -> tuple[ProgramBuilder, tuple[TensorInfo, ...]]:
+    """The layers of every operator, and what the manifest says of the inputs."""
+    builder = ProgramBuilder(graph, profile)
+    inputs = open_inputs(builder)
+    for operator in graph.operators:
+        builder.lower(operator)
+    return builder, inputs
 
 
 def open_inputs(builder: ProgramBuilder) -> tuple[TensorInfo, ...]:

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """verify: the proof that a converted model answers what its source answers, element by element.
 
-LiteRT runs the source in a process of its own, twice: as everybody runs it, and once more keeping
-every intermediate tensor. Against it stand, on the same rows,
+Another runtime runs the source in a process of its own, twice: as everybody runs it, and once more
+so that every intermediate tensor can be read. Profile `xnnpack` is judged by LiteRT, `tflm` by
+TensorFlow Lite Micro. Against it stand, on the same rows,
 
     predict      dense runs of whole rows
     session      one stream through all rows, each step computing what changed
-    layers       the codes of every layer of that session, after every step
     events       on the walk of small changes, a second session that never runs densely
-    oracle       the NumPy reference, every tensor
+    oracle       the NumPy reference
+    layers       every operator by itself, in our kernel and in the oracle, on the runtime's own
+                 inputs: the first wrong one is named, and its error does not spread
 
 The rows are the caller's, then random ones, then a walk of small changes. The result is a
-`Certificate`; `neurovm verify --save` puts it into the bundle.
+`Certificate`; `neurovm verify --certify` puts it into the bundle.
 """
 
 from __future__ import annotations
@@ -28,11 +30,14 @@ import numpy as np
 import neurovm
 from neurovm import reference, stimuli
 from neurovm.arithmetic import PROFILES
-from neurovm.backends.litert import LiteRT, Port
-from neurovm.certificate import Certificate, LayerResult, Tally
+from neurovm.backends.runtime import ARENA_BYTES, TFLITE_RUNTIME_REF, Runtime
+from neurovm.certificate import JUDGES, Certificate, LayerResult, Tally
 from neurovm.converters import tflite
+from neurovm.converters.tflite_outputs import with_outputs
+from neurovm.disputed import is_disputed
 from neurovm.errors import BackendError, ModelError
 from neurovm.passes import prepare
+from neurovm.units import CODES, Unit, flat, units
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,33 +65,38 @@ def verify(
     walk: int = 500,
     seed: int = 0,
     timeout_s: float = 60.0,
+    python: str | os.PathLike[str] | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> Certificate:
-    """Compare a converted model with its source in LiteRT, layer by layer and step by step.
+    """Compare a converted model with its source in another runtime, layer by layer, step by step.
 
-    source: a .tflite. model: what it was converted to (None: converted here); its source must be
-    that very file. inputs: the caller's rows, each an array (n, *row shape) of the source's dtype
-    or a dict of them by input name. count: random rows; walk: steps of small changes; both from
-    `seed`. timeout_s: for one answer of LiteRT.
+    source: a .tflite. model: what it was converted to (None: converted here, in `profile`); its
+    source must be that very file. inputs: the caller's rows, each an array (n, *row shape) of the
+    source's dtype or a dict of them by input name. count: random rows; walk: steps of small
+    changes; both from `seed`. timeout_s: for one answer of the runtime. python: another Python
+    interpreter in which the runtime is installed, such as one with tflite-runtime 2.14.
 
-    Differences are no error: the certificate holds them. Raises BackendError where LiteRT is
-    missing, crashes, refuses the model or hangs, ModelError as `convert_tflite` does and for
-    another profile than xnnpack.
+    Differences are no error: the certificate holds them. Raises BackendError where the runtime is
+    missing, crashes, refuses the model or hangs, ModelError as `convert_tflite` does.
     """
     path = Path(source)
     data = path.read_bytes()
     if model is None:
         model = neurovm.convert_tflite(path, profile=profile, coding=coding)
-    if model.profile != "xnnpack":
-        raise ModelError(
-            f"{path}: converted to profile {model.profile!r}; LiteRT can only judge 'xnnpack' "
-            f"(the rounding of TensorFlow Lite Micro differs from it)"
-        )
     check_source(model, data, path)
     graph = tflite.read(data, name=path.stem)
     comparison = _Comparison(model, graph, path, seed)
-    with LiteRT(path, wanted=comparison.wanted(), timeout_s=timeout_s) as lite:
-        comparison.meet(lite)
+    with Runtime(
+        path,
+        profile=model.profile,
+        wanted=comparison.wanted(),
+        copy=lambda tensors: with_outputs(path.name, data, tensors),
+        python=None if python is None else os.fspath(python),
+        ports=(graph.inputs, graph.outputs),
+        arena_bytes=ARENA_BYTES + 8 * sum(t.size for t in graph.tensors if t.data is None),
+        timeout_s=timeout_s,
+    ) as runtime:
+        comparison.meet(runtime)
         return comparison.run(inputs, count, walk, progress)
 
 
@@ -101,7 +111,7 @@ def check_source(model: Model, data: bytes, path: Path) -> None:
 
 
 class _Comparison:
-    """One model, its graph and oracle on one side, LiteRT on the other."""
+    """One model, its graph and oracle on one side, another runtime on the other."""
 
     def __init__(self, model: Model, graph: Graph, path: Path, seed: int) -> None:
         self.model = model
@@ -124,47 +134,68 @@ class _Comparison:
         self._session = model.session()
         self._event_session = model.session(way="events")
         self._heard: NDArray[np.int8] | None = None
-        self._layer_of = _layers_by_operator(model, self.graph)
 
     def wanted(self) -> list[int]:
-        """The flatbuffer's indices of all tensors that operators produce."""
-        return [i for op in self.source_graph.operators for i in op.outputs]
+        """The flatbuffer's indices of all tensors that operators produce and that can be read."""
+        tensors = self.source_graph.tensors
+        made = [i for op in self.source_graph.operators for i in op.outputs]
+        return [i for i in made if tensors[i].dtype in (*CODES, "float32")]
 
-    def meet(self, lite: LiteRT) -> None:
-        """Pair LiteRT's tensors with operators, layers and the oracle's tensors."""
-        self.lite = lite
-        self.certificate.runtime, self.certificate.version = lite.runtime, lite.version
-        if not lite.kept:
-            self.certificate.remarks.append(
-                f"{lite.runtime} {lite.version} keeps no intermediate tensors: outputs only"
+    def meet(self, runtime: Runtime) -> None:
+        """Pair the runtime's tensors with operators, layers and the oracle's tensors."""
+        self.runtime = runtime
+        proof = self.certificate
+        proof.runtime, proof.version = runtime.name, runtime.version
+        proof.inner = runtime.method
+        if not runtime.kept:
+            proof.remarks.append(
+                f"{runtime.name} {runtime.version} gives no intermediate tensors: outputs only"
             )
-        if lite.runtime != "ai-edge-litert":
-            self.certificate.remarks.append(
-                f"{lite.runtime} rounds 8-bit operators otherwise than profile "
+        if runtime.name not in JUDGES[self.model.profile]:
+            proof.remarks.append(
+                f"{runtime.name} rounds 8-bit operators otherwise than profile "
                 f"{self.model.profile}; differences of one code are to be expected"
             )
-        ours, theirs = self.source_graph, (lite.inputs, lite.outputs)
+        ours, theirs = self.source_graph, (runtime.inputs, runtime.outputs)
         self.inputs = _places([port.index for port in theirs[0]], ours.inputs)
         self.outputs = _places(ours.outputs, [port.index for port in theirs[1]])
-        self._pair_layers()
+        self._take_apart()
 
-    def _pair_layers(self) -> None:
-        kept = {port.index: port for port in self.lite.kept}
-        ours = {op.index: op for op in self.graph.operators}
-        self.pairs: list[tuple[LayerResult, Port, int | None]] = []
-        for source in self.source_graph.operators:
-            port = kept.get(source.outputs[0])
-            if port is None or port.dtype not in ("int8", "uint8"):
-                continue
-            op = ours.get(source.index)
-            result = LayerResult(
-                operator=source.index,
-                source_op=source.source_name,
-                tensor=port.name,
-                layer=self._layer_of.get(source.index),
+    def _take_apart(self) -> None:
+        proof, kept = self.certificate, {port.index: port for port in self.runtime.kept}
+        self.units: list[Unit] = []
+        self.judged = True
+        if not kept:
+            return
+        self.units = units(self.model.content, self.source_graph, self.graph, kept)
+        if not self.units:
+            proof.remarks.append(
+                f"the program was made by {proof.generator}, which laid out its layers otherwise: "
+                f"outputs only"
             )
-            self.pairs.append((result, port, None if op is None else op.outputs[0]))
-        self.certificate.layers = [result for result, _, _ in self.pairs]
+        if self.runtime.name == TFLITE_RUNTIME_REF:
+            self._leave_out_disputed()
+        for unit in self.units:
+            if self.runtime.delegated is not None:
+                unit.result.delegated = unit.tensor in self.runtime.delegated
+        proof.layers = [unit.result for unit in self.units]
+
+    def _leave_out_disputed(self) -> None:
+        """Operators for which tflite-runtime's reference kernels do not stand for the profile."""
+        disputed = {
+            op.index
+            for op in self.source_graph.operators
+            if is_disputed(op, self.source_graph.tensors)
+        }
+        if not disputed:
+            return
+        self.judged = False
+        self.units = [u for u in self.units if disputed.isdisjoint(u.result.covers)]
+        names = sorted({o.source_name for o in self.source_graph.operators if o.index in disputed})
+        self.certificate.remarks.append(
+            f"not compared, as {self.runtime.name} answers otherwise than TensorFlow Lite Micro: "
+            f"{', '.join(names)}, and the outputs"
+        )
 
     def run(self, inputs: Sequence[Any], count: int, walk: int, progress: Progress) -> Certificate:
         infos = self.model.inputs
@@ -187,24 +218,37 @@ class _Comparison:
 
     def _batch_rows(self) -> int:
         infos = (*self.model.inputs, *self.model.outputs)
-        row_bytes = sum(t.size for t in infos) + sum(port.size for _, port, _ in self.pairs)
+        row_bytes = sum(t.size for t in infos) + sum(port.size for port in self.runtime.kept)
         macs = max(1, self.model.manifest.macs)
         return max(1, min(BATCH_ROWS, BATCH_BYTES // row_bytes, BATCH_MACS // macs))
 
     def _batch(self, rows: stimuli.Rows, *, by_events: bool) -> None:
         """Run one batch everywhere and tally what differs."""
-        answer = self.lite.run([rows[i] for i in self.inputs])
+        answer = self.runtime.run([rows[i] for i in self.inputs])
         theirs = [answer.outputs[i] for i in self.outputs]
-        self._tally_outputs(self.certificate.predict, self._predict(rows), theirs)
         codes = self._codes(rows)
-        outputs, layers = self._steps(codes)
-        self._tally_outputs(self.certificate.session, outputs, theirs)
-        for result, port, _ in self.pairs:
-            if result.layer is not None:
-                result.kernel.add(layers[result.layer], _int8(answer.kept[port.index]))
-        if by_events:
-            self._tally_outputs(self.certificate.events, self._walk(codes), theirs)
-        self._ask_oracle(rows, theirs, answer.kept)
+        if self.judged:
+            self._tally_outputs(self.certificate.predict, self._predict(rows), theirs)
+            self._tally_outputs(self.certificate.session, self._steps(codes), theirs)
+            if by_events:
+                self._tally_outputs(self.certificate.events, self._walk(codes), theirs)
+            self._ask_oracle(rows, theirs)
+        self._compare_units(rows, codes, answer.kept, "events" if by_events else "auto")
+
+    def _compare_units(
+        self,
+        rows: stimuli.Rows,
+        codes: NDArray[np.int8],
+        kept: dict[int, NDArray[Any]],
+        way: str,
+    ) -> None:
+        """Every unit on the runtime's own values."""
+        values = kept | dict(zip(self.graph.inputs, rows, strict=True))
+        ends = np.cumsum([info.size for info in self.model.inputs])[:-1]
+        known = dict(zip(self.graph.inputs, np.split(codes, ends, axis=1), strict=True))
+        known |= {i: flat(x) for i, x in kept.items() if x.dtype.name in CODES}
+        for unit in self.units:
+            unit.compare(values, known, way)
 
     def _tally_outputs(
         self, tally: Tally, ours: Sequence[NDArray[Any]], theirs: Sequence[NDArray[Any]]
@@ -231,22 +275,10 @@ class _Comparison:
         ]
         return np.frombuffer(b"".join(made), np.int8).reshape(len(made), -1)
 
-    def _steps(
-        self, codes: NDArray[np.int8]
-    ) -> tuple[list[NDArray[Any]], dict[int, NDArray[np.int8]]]:
-        """One step a row: the outputs, and the codes of every paired layer after each step."""
-        wanted = {r.layer for r, _, _ in self.pairs if r.layer is not None}
-        layers: dict[int, list[bytes]] = {i: [] for i in wanted}
-        outputs = []
-        for row in codes:
-            outputs.append(
-                self._by_port(self.model.from_codes(bytes(self._session.step(row.data))))
-            )
-            for index, column in layers.items():
-                column.append(bytes(self._session.layer(index).codes))
-        return _stacked(outputs), {
-            i: np.frombuffer(b"".join(c), np.int8) for i, c in layers.items()
-        }
+    def _steps(self, codes: NDArray[np.int8]) -> list[NDArray[Any]]:
+        """One step a row: the outputs."""
+        step, values = self._session.step, self.model.from_codes
+        return _stacked([self._by_port(values(bytes(step(row.data)))) for row in codes])
 
     def _walk(self, codes: NDArray[np.int8]) -> list[NDArray[Any]]:
         """The rows as updates of what changed, on a session that never runs densely."""
@@ -261,15 +293,11 @@ class _Comparison:
             outputs.append(self._by_port(self.model.from_codes(bytes(out))))
         return _stacked(outputs)
 
-    def _ask_oracle(
-        self, rows: stimuli.Rows, theirs: list[NDArray[Any]], kept: dict[int, NDArray[Any]]
-    ) -> None:
+    def _ask_oracle(self, rows: stimuli.Rows, theirs: list[NDArray[Any]]) -> None:
+        """The whole network in the oracle; not where its parts give the same answer."""
         tensors = reference.run(self.graph, PROFILES[self.model.profile], rows)
         outputs = [tensors[i] for i in self.graph.outputs]
         self._tally_outputs(self.certificate.oracle, outputs, theirs)
-        for result, port, tensor in self.pairs:
-            if tensor in tensors:
-                result.oracle.add(_int8(tensors[tensor]), _int8(kept[port.index]))
 
     def _conclude(self) -> Certificate:
         """Add up, and name the first operator that differs."""
@@ -280,9 +308,9 @@ class _Comparison:
             for who, tally in (("kernel", result.kernel), ("oracle", result.oracle)):
                 if tally.differing and proof.first_difference is None:
                     proof.first_difference = (
-                        f"operator {result.operator} ({result.source_op}), tensor "
-                        f"{result.tensor!r}: {who} differs in {tally.differing} of "
-                        f"{tally.elements} elements, by up to {tally.max_delta:g}"
+                        f"{_named(result)}, tensor {result.tensor!r}: {who} differs in "
+                        f"{tally.differing} of {tally.elements} elements, "
+                        f"by up to {tally.max_delta:g}"
                     )
         for what in ("predict", "session", "events", "oracle"):
             tally = getattr(proof, what)
@@ -293,19 +321,12 @@ class _Comparison:
         return proof
 
 
-def _layers_by_operator(model: Model, graph: Graph) -> dict[int, int]:
-    """Source operator -> the layer with its output's codes; folded ones share their input's."""
-    holds: dict[int, int] = {}
-    made = {op.index: op.layers for op in model.manifest.operators}
-    inputs = [layer.index for layer in model.explain() if layer.kind == "INPUT"]
-    holds.update(zip(graph.inputs, inputs, strict=True))
-    by_operator = {}
-    for op in graph.operators:
-        layers = made.get(op.index, ())
-        layer = layers[-1] if layers else holds.get(op.inputs[0])
-        if layer is not None:
-            holds[op.outputs[0]] = by_operator[op.index] = layer
-    return by_operator
+def _named(result: LayerResult) -> str:
+    """The operator, or the operators that one comparison covers."""
+    one = f"operator {result.operator} ({result.source_op})"
+    if len(result.covers) < 2:
+        return one
+    return f"{one}, which covers operators {', '.join(map(str, result.covers))}"
 
 
 def _places(tensors: Sequence[int], among: Sequence[int]) -> list[int]:
@@ -313,13 +334,6 @@ def _places(tensors: Sequence[int], among: Sequence[int]) -> list[int]:
     if sorted(tensors) != sorted(among):
         raise BackendError(f"inputs or outputs {sorted(tensors)} here are {sorted(among)} there")
     return [list(among).index(i) for i in tensors]
-
-
-def _int8(values: NDArray[Any]) -> NDArray[np.int8]:
-    """Codes as the kernel holds them."""
-    if values.dtype == np.uint8:
-        values = values ^ np.uint8(0x80)
-    return np.asarray(values).view(np.int8)
 
 
 def _stacked(rows: Sequence[Sequence[NDArray[Any]]]) -> list[NDArray[Any]]:

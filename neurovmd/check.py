@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from neurovm import certificate
 from neurovm.errors import ConfigError, NeurovmError
 from neurovmd import broker, config, models, sandbox
 from neurovmd.config import Deployment, Settings
@@ -97,12 +98,18 @@ def _examine_model(deployment: Deployment, settings: Settings, report: Report) -
         report.errors.append(error)
         return
     if deployment.model.suffix != ".nvm":
+        if deployment.vm.require_certificate:
+            found = f"true with {deployment.model.name}, which cannot hold one"
+            accepted = f"true with a .nvm; {certificate.NEEDED}"
+            report.errors.append(ConfigError(where, "require_certificate", found, accepted))
         return
     import neurovm
 
     try:
         with neurovm.load(deployment.model, check="sha256") as model:
             Inputs(deployment.vm, settings.names(deployment.name), model)
+            asked = deployment.vm.require_certificate
+            certificate.demand(model.manifest, str(deployment.model), asked=asked)
     except MappingError as error:
         wrong = ConfigError(where, error.key, error.found, error.accepted)
         report.errors.append(config.discreet(wrong, deployment.origins.expansion))

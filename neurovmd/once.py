@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from neurovm import recording
+from neurovm import certificate, recording
 from neurovm.errors import BackendError, ConfigError, NeurovmError
 from neurovm.loading import load
 from neurovm.recording import Recorded
@@ -189,6 +189,8 @@ def _model(deployment: Deployment, settings: Settings) -> Iterator[Model]:
                     folder = tempfile.TemporaryDirectory(prefix="neurovmd-")
                     bundle = _convert(deployment, Path(ends.enter_context(folder)))
             model = ends.enter_context(load(bundle))
+            asked = deployment.vm.require_certificate
+            certificate.demand(model.manifest, str(deployment.model), asked=asked)
         except (NeurovmError, OSError, ValueError) as error:
             raise ConfigError(where, "model", str(error), "an undamaged model file") from None
         yield model

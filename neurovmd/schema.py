@@ -210,6 +210,7 @@ class Vm(Struct, frozen=True, forbid_unknown_fields=True):
     inputs: Annotated[list[Input], Meta(min_length=1, max_length=64)]
     output: Output = Output()
     profile: ProfileName = "xnnpack"
+    require_certificate: bool = False
     backend: Literal["cpu"] = "cpu"
     max_streams: Annotated[int, Meta(ge=1, le=65536)] = 64
     max_message_bytes: Annotated[int, Meta(ge=1, le=16 * 1024 * 1024)] = 65536

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from neurovm import certificate
 from neurovm.errors import BundleError, NeurovmError
 from neurovm.loading import load
 from neurovmd import log, sandbox, topics
@@ -134,13 +135,27 @@ def _out_of_memory(deployment: Deployment, error: BaseException) -> str:
 def _load(work: Assignment) -> Model:
     """Open the VM's bundle. A damaged one that was converted here is set aside, to be made anew."""
     try:
-        return load(work.bundle)
+        model = load(work.bundle)
     except BundleError as error:
         if work.bundle == work.deployment.model:
             raise
         aside = work.bundle.with_suffix(".bad")
         work.bundle.replace(aside)
         raise BundleError(f"{error}; set aside as {aside.name}, to be converted anew") from None
+    _check_certificate(work.deployment, model)
+    return model
+
+
+def _check_certificate(deployment: Deployment, model: Model) -> None:
+    """Log the model's certificate; BundleError where one is required and does not hold."""
+    asked = deployment.vm.require_certificate
+    proof = certificate.demand(model.manifest, str(deployment.model), asked=asked)
+    log.info(
+        "worker.model",
+        sha256=model.sha256[:12],
+        profile=model.profile,
+        certificate="none" if proof is None else str(proof),
+    )
 
 
 class Worker:

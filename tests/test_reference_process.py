@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurovm.backends.litert import LiteRT
+from neurovm.backends.runtime import Runtime
 from neurovm.errors import BackendError
 
 MODEL = Path(__file__).parent / "fixtures" / "digits_mlp.tflite"
@@ -71,8 +71,8 @@ ROWS = [np.array([[1, 2], [3, 4]], np.int8)]
 @needs_litert
 def test_rows_in_answers_out() -> None:
     rows = np.random.default_rng(1).integers(-128, 128, (5, 64)).astype(np.int8)
-    with LiteRT(MODEL, wanted=range(12)) as lite:
-        assert lite.runtime == "ai-edge-litert"
+    with Runtime(MODEL, wanted=range(12)) as lite:
+        assert lite.name == "ai-edge-litert"
         whole = lite.run([rows.reshape(5, *lite.inputs[0].row_shape)])
         single = [lite.run([rows[i : i + 1]]).outputs[0] for i in range(5)]
         assert whole.outputs[0].shape == (5, 10)
@@ -84,7 +84,7 @@ def test_rows_in_answers_out() -> None:
 
 @needs_litert
 def test_rows_of_the_wrong_kind_are_refused_here() -> None:
-    with LiteRT(MODEL) as lite:
+    with Runtime(MODEL) as lite:
         for rows in (np.zeros((1, 63), np.int8), np.zeros((1, 64), np.float32)):
             with pytest.raises(BackendError, match="takes int8"):
                 lite.run([rows])
@@ -97,27 +97,27 @@ def test_a_file_it_refuses(tmp_path: Path) -> None:
     wrong = tmp_path / "text.tflite"
     wrong.write_text("this is no model")
     with pytest.raises(BackendError, match=r"failed while opening text\.tflite"):
-        LiteRT(wrong)
+        Runtime(wrong)
 
 
 @needs_litert
 def test_older_releases_answer_outputs_only(path: Path) -> None:
     distribution(path, "ai_edge_litert", "2.1.6")
-    with LiteRT(MODEL, wanted=range(12)) as lite:
+    with Runtime(MODEL, wanted=range(12)) as lite:
         assert lite.version == "2.1.6"
         assert lite.kept == ()
 
 
 def test_the_stand_in_answers(path: Path) -> None:
     stand_in(path)
-    with LiteRT(MODEL) as lite:
+    with Runtime(MODEL) as lite:
         assert np.array_equal(lite.run(ROWS).outputs[0], ROWS[0])
 
 
 def test_a_crash_while_running(path: Path) -> None:
     stand_in(path, invoke="os.write(2, b'free(): invalid pointer'); os.abort()")
     with (
-        LiteRT(MODEL) as lite,
+        Runtime(MODEL) as lite,
         pytest.raises(BackendError, match=r"9\.0 crashed \(SIGABRT\).*invalid pointer"),
     ):
         lite.run(ROWS)
@@ -126,29 +126,29 @@ def test_a_crash_while_running(path: Path) -> None:
 def test_a_crash_while_opening(path: Path) -> None:
     stand_in(path, init="os.kill(os.getpid(), 11)")
     with pytest.raises(BackendError, match=r"crashed \(SIGSEGV\) while opening digits_mlp"):
-        LiteRT(MODEL)
+        Runtime(MODEL)
 
 
 def test_an_exit(path: Path) -> None:
     stand_in(path, invoke="os._exit(3)")
-    with LiteRT(MODEL) as lite, pytest.raises(BackendError, match="exit code 3"):
+    with Runtime(MODEL) as lite, pytest.raises(BackendError, match="exit code 3"):
         lite.run(ROWS)
 
 
 def test_a_hang_is_ended(path: Path) -> None:
     stand_in(path, invoke="time.sleep(3600)")
-    lite = LiteRT(MODEL)
-    lite._timeout_s = 0.2
+    lite = Runtime(MODEL)
+    lite._child.timeout_s = 0.2
     with pytest.raises(BackendError, match=r"did not answer within 0\.2 s"):
         lite.run(ROWS)
-    process = lite._process
+    process = lite._child.process
     lite.close()
     assert process.returncode is not None
 
 
 def test_an_exception_is_an_answer_and_no_end(path: Path) -> None:
     stand_in(path, invoke="exec('raise RuntimeError(\"no more memory\")')")
-    with LiteRT(MODEL) as lite:
+    with Runtime(MODEL) as lite:
         for _ in range(2):
             with pytest.raises(BackendError, match="no more memory"):
                 lite.run(ROWS)
@@ -156,15 +156,15 @@ def test_an_exception_is_an_answer_and_no_end(path: Path) -> None:
 
 def test_chatter_does_not_disturb_the_answers(path: Path) -> None:
     stand_in(path, init="print('INFO: hello'); os.write(1, b'more')", invoke="print('x' * 10000)")
-    with LiteRT(MODEL) as lite:
+    with Runtime(MODEL) as lite:
         assert np.array_equal(lite.run(ROWS).outputs[0], ROWS[0])
 
 
 def test_tflite_runtime_is_the_second_choice(path: Path) -> None:
     (path / "ai_edge_litert.py").write_text("raise ImportError('not here')")
     stand_in(path, name="tflite_runtime", version="2.14.0")
-    with LiteRT(MODEL, wanted=[0]) as lite:
-        assert (lite.runtime, lite.version) == ("tflite-runtime", "2.14.0")
+    with Runtime(MODEL, wanted=[0]) as lite:
+        assert (lite.name, lite.version) == ("tflite-runtime", "2.14.0")
         assert lite.kept == ()
 
 
@@ -172,12 +172,12 @@ def test_neither_is_installed(path: Path) -> None:
     (path / "ai_edge_litert.py").write_text("raise ImportError('not here')")
     (path / "tflite_runtime.py").write_text("raise ImportError('nor here')")
     with pytest.raises(BackendError, match=r"pip install 'neurovm\[litert\]'"):
-        LiteRT(MODEL)
+        Runtime(MODEL)
 
 
 def test_closing_twice(path: Path) -> None:
     stand_in(path)
-    lite = LiteRT(MODEL)
+    lite = Runtime(MODEL)
     lite.close()
     lite.close()
     with pytest.raises((BackendError, ValueError)):

@@ -8,6 +8,7 @@ import json
 from importlib.util import find_spec
 from pathlib import Path
 
+import micro
 import numpy as np
 import pytest
 from tflite_writer import ModelWriter
@@ -15,7 +16,8 @@ from tflite_writer import ModelWriter
 import neurovm
 from neurovm import program, reference, stimuli
 from neurovm.arithmetic import PROFILES
-from neurovm.certificate import Tally
+from neurovm.backends.runtime import Runtime
+from neurovm.certificate import Certificate, Tally
 from neurovm.converters import tflite
 from neurovm.description import TensorInfo
 from neurovm.errors import ModelError, ShapeError
@@ -31,6 +33,7 @@ needs_litert = pytest.mark.skipif(
     find_spec("ai_edge_litert") is None,
     reason="ai-edge-litert is not installed; there are wheels for x86_64 and aarch64 only",
 )
+needs_micro = pytest.mark.skipif(not micro.INSTALLED, reason=micro.MISSING)
 FEW = {"count": 40, "walk": 40}
 
 
@@ -83,14 +86,97 @@ def test_the_same_seed_gives_the_same_certificate() -> None:
 
 @needs_litert
 @pytest.mark.parametrize("operator", [0, 1])
-def test_a_wrong_weight_is_found_and_its_operator_named(operator: int) -> None:
+def test_a_wrong_weight_is_found_and_its_operator_alone_named(operator: int) -> None:
     proof = verify(CNN, model=altered(CNN, operator), **FEW)
     assert not proof.identical
-    wrong = [layer.operator for layer in proof.layers if layer.kernel.differing]
-    assert wrong[0] == operator
+    assert wrong_operators(proof) == [operator]
     assert f"operator {operator} (" in str(proof.first_difference)
     assert "kernel differs" in str(proof.first_difference)
     assert all(layer.oracle.differing == 0 for layer in proof.layers)
+    assert proof.session.differing > 0
+
+
+def wrong_operators(proof: Certificate) -> list[int]:
+    return [layer.operator for layer in proof.layers if layer.kernel.differing]
+
+
+@needs_litert
+def test_an_error_that_spreads_in_the_network_stays_where_it_is_in_the_proof() -> None:
+    """A wrong multiplier in the file's own bytes, in the first of the layers."""
+    right = neurovm.convert_tflite(CNN)
+    (first, *later) = [x for x in right.explain() if x.kind in ("CONV", "DWCONV", "DENSE")]
+    arena = bytearray(right.content.arena)
+    record = right.content.layers[first.index * 128 :][:128]
+    at = int.from_bytes(record[76:80], "little")
+    scale = np.frombuffer(arena, np.float32, 1, at) * np.float32(1.5)
+    arena[at : at + 4] = scale.tobytes()
+    tensors = {**right.content.tensors, "arena": memoryview(bytes(arena))}
+    wrong = Model(dataclasses.replace(right.content, tensors=tensors))
+
+    pixels = np.random.default_rng(0).integers(-128, 128, right.inputs[0].size).astype(np.int8)
+    sessions = [model.session() for model in (right, wrong)]
+    for session in sessions:
+        session.step(pixels)
+    spread = [
+        layer.index
+        for layer in (first, *later)
+        if bytes(sessions[0].layer(layer.index).codes)
+        != bytes(sessions[1].layer(layer.index).codes)
+    ]
+    assert len(spread) > 1, "the error is to reach layers that are right"
+
+    proof = verify(CNN, model=wrong, **FEW)
+    assert wrong_operators(proof) == [first.source_op]
+    named = next(x for x in proof.layers if x.operator == first.source_op)
+    assert named.kernel.differing > 0
+    assert named.oracle.differing == 0
+    assert f"operator {first.source_op} (" in str(proof.first_difference)
+
+
+@needs_litert
+def test_what_litert_delegates_is_recorded() -> None:
+    proof = verify(CNN, **FEW)
+    told = {layer.source_op: layer.delegated for layer in proof.layers}
+    assert told["CONV_2D"] is True
+    assert proof.inner == "preserved"
+
+
+@needs_micro
+@pytest.mark.parametrize("path", NETWORKS, ids=lambda p: p.stem)
+def test_profile_tflm_is_judged_by_tflite_micro(path: Path) -> None:
+    proof = verify(path, profile="tflm", **FEW)
+    assert proof.identical, proof.first_difference
+    assert (proof.runtime, proof.profile, proof.inner) == ("tflite_micro", "tflm", "outputs")
+    assert all(layer.kernel.elements == layer.oracle.elements > 0 for layer in proof.layers)
+    assert all(layer.delegated is False for layer in proof.layers)
+
+
+@needs_micro
+def test_one_copy_for_each_tensor_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep = Runtime._keep_by_copies
+
+    def apart(self: Runtime, groups: list[list[int]], method: str) -> None:
+        del method
+        keep(self, [[tensor] for group in groups for tensor in group], "one at a time")
+
+    together = verify(MLP, profile="tflm", **FEW)
+    monkeypatch.setattr(Runtime, "_keep_by_copies", apart)
+    proof = verify(MLP, profile="tflm", **FEW)
+    assert proof.inner == "one at a time"
+    assert proof.layers == together.layers
+
+
+@needs_litert
+def test_operators_between_readable_tensors_are_one_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = tflite.read(CNN)
+    first = graph.operators[0].outputs[0]
+    wanted = [i for op in graph.operators for i in op.outputs if i != first]
+    monkeypatch.setattr("neurovm.verify._Comparison.wanted", lambda _: wanted)
+    proof = verify(CNN, **FEW)
+    assert proof.identical, proof.first_difference
+    assert proof.layers[0].covers == (0, 1)
+    wrong = verify(CNN, model=altered(CNN, 0), **FEW)
+    assert "covers operators 0, 1" in str(wrong.first_difference)
 
 
 @needs_litert
@@ -197,8 +283,3 @@ def test_stimuli(dtype: str) -> None:
     assert 0 in changed
     assert max(changed) <= 10
     assert np.mean(changed) > 1
-
-
-def test_another_profile_than_litert_s_is_refused() -> None:
-    with pytest.raises(ModelError, match="'tflm'"):
-        verify(MLP, profile="tflm")

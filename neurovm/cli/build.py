@@ -31,7 +31,8 @@ def build(folder: Path, target: Path | None, no_calibration: bool, form: str, qu
 
     A model beyond the manifest's budgets of neurons and synapses is refused with figures. Where the
     manifest names calibration samples they are run: with `encoding: rate` that shows how far the
-    approximation agrees with the exact network, by the number of steps.
+    approximation agrees with the exact network, by the number of steps. With
+    `require_certificate: true` the bundle is verified first, as `neurovm verify` does.
 
     \b
     Examples:
@@ -52,7 +53,7 @@ def build(folder: Path, target: Path | None, no_calibration: bool, form: str, qu
         goal = found.folder / f"{vm.name}.nvm" if target is None else target
         goal = models.destination(found.source(), goal, force=False)
         with model.with_deploy(manifest.as_deploy(vm)) as deployable:
-            models.save(deployable, goal)
+            models.save(_certified(found, deployable, quiet=quiet), goal)
         result = _result(model, goal, measured)
     if not show.data(form, result) and not quiet:
         _print(result, measured)
@@ -85,6 +86,22 @@ def check_budgets(found: Manifest, model: Model) -> None:
                 f"a budget of {budget:,}",
                 f"{size:,} or more ({model.manifest.source.name} has {size:,} {what})",
             )
+
+
+def _certified(found: Manifest, model: Model, *, quiet: bool) -> Model:
+    """The model with the certificate that the manifest requires, if it does."""
+    if not found.vm.require_certificate:
+        return model
+    from neurovm.verify import verify
+
+    source = found.source()
+    with show.progress(f"verifying {source.name}", quiet=quiet) as advance:
+        proof = verify(source, model=model, progress=advance)
+    if not proof.identical:
+        raise found.error(
+            "require_certificate", f"true, but {proof.first_difference}", "an identical model"
+        )
+    return model.with_certificate(proof.as_dict())
 
 
 def _check_deployment(found: Manifest, model: Model) -> None:

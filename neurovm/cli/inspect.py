@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from neurovm import certificate
 from neurovm.cli import models, options, show
 
 if TYPE_CHECKING:
@@ -107,7 +108,9 @@ def _print(result: dict[str, Any]) -> None:
             ("golden vectors", f"{result['golden']}, replayed: equal"),
             (
                 "certificate",
-                "none, as it approximates" if result["approx"] else _certificate(proof),
+                "none, as it approximates"
+                if result["approx"]
+                else _certificate(proof, result["file"]),
             ),
             *(("note", note) for note in result["notes"]),
         ]
@@ -119,11 +122,10 @@ def _print(result: dict[str, Any]) -> None:
     )
 
 
-def _certificate(proof: dict[str, Any] | None) -> str:
+def _certificate(proof: dict[str, Any] | None, name: str) -> str:
     if proof is None:
-        return "none (neurovm verify SOURCE --save makes one)"
-    verdict = "identical" if proof.get("identical") else "DIFFERENT"
-    return f"{verdict} to {proof.get('runtime')} {proof.get('version')}, {proof.get('rows')} rows"
+        return f"none ({certificate.NEEDED})"
+    return str(certificate.decode(proof, name))
 
 
 def _row(way: str, info: dict[str, Any]) -> list[object]:

@@ -23,7 +23,7 @@ from neurovm.errors import BackendError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from neurovm.backends.litert import LiteRT
+    from neurovm.backends.runtime import Runtime
     from neurovm.model import Model
     from neurovm.session import Session
 
@@ -200,7 +200,7 @@ def _value(info: Any, rng: np.random.Generator) -> NDArray[np.generic]:
 class _Theirs:
     """LiteRT's turn in a round: set, invoke, get on rows of its own."""
 
-    def __init__(self, lite: LiteRT, rng: np.random.Generator) -> None:
+    def __init__(self, lite: Runtime, rng: np.random.Generator) -> None:
         self._lite = lite
         self.rows = []
         for port in lite.inputs:
@@ -233,17 +233,17 @@ def _rounds(
     return done
 
 
-def _open_litert(source: Path | None) -> tuple[LiteRT | None, str]:
+def _open_litert(source: Path | None) -> tuple[Runtime | None, str]:
     """LiteRT with the source model, or the reason why not."""
-    from neurovm.backends.litert import LiteRT
+    from neurovm.backends.runtime import Runtime
 
     if source is None:
         return None, "not measured; --source names the .tflite to run in it"
     try:
-        lite = LiteRT(source)
+        lite = Runtime(source)
     except BackendError as error:
         return None, f"not measured: {error}"
-    return lite, f"{lite.runtime} {lite.version}"
+    return lite, f"{lite.name} {lite.version}"
 
 
 def _repeats(step_s: float) -> int:

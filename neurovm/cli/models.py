@@ -88,15 +88,3 @@ def save(model: Model, target: Path) -> None:
             raise
         reason = error.strerror or str(error)
         raise CannotCreateError(f"{os.fspath(target)}: cannot be written: {reason}") from error
-
-
-def save_certified(model: Model, certificate: dict[str, object], target: Path) -> None:
-    """Write the bundle with a certificate in its manifest."""
-    import msgspec
-
-    from neurovm import bundle
-
-    save(model, target)
-    content = bundle.read(target)
-    manifest = msgspec.structs.replace(content.manifest, certificate=certificate)
-    bundle.write(target, bundle.serialize(manifest, content.tensors))

@@ -12,7 +12,7 @@ from neurovm.cli import models, options, show
 from neurovm.cli.exits import Exit
 
 if TYPE_CHECKING:
-    from neurovm.certificate import Certificate, Tally
+    from neurovm.certificate import Certificate, LayerResult, Tally
     from neurovm.model import Model
 
 
@@ -51,13 +51,24 @@ if TYPE_CHECKING:
     default=60.0,
     show_default=True,
     metavar="SECONDS",
-    help="Longest wait for one answer of LiteRT.",
+    help="Longest wait for one answer of the runtime.",
+)
+@click.option(
+    "--certify",
+    is_flag=True,
+    help="Keep the certificate, if nothing differs: in the bundle of --model, or in --save.",
+)
+@click.option(
+    "--python",
+    type=options.FILE,
+    metavar="PATH",
+    help="Another Python that has the runtime to compare with, such as one with tflite-runtime.",
 )
 @click.option(
     "--save",
     type=options.FILE,
     metavar="FILE",
-    help="Write the bundle with this certificate in it, if nothing differs.",
+    help="Where --certify writes the bundle; alone it means --certify. [default: SOURCE as .nvm]",
 )
 @options.profile
 @options.coding
@@ -72,42 +83,60 @@ def verify(
     walk: int,
     seed: int,
     timeout_s: float,
+    certify: bool,
+    python: Path | None,
     save: Path | None,
     profile: str,
     coding: str,
     form: str,
     quiet: bool,
 ) -> None:
-    """Compare a converted model with its SOURCE (.tflite) in LiteRT, element by element.
+    """Compare a converted model with its SOURCE (.tflite) in another runtime, element by element.
 
-    LiteRT runs in a process of its own. Compared are whole rows (predict), a session that computes
-    only what changes, the codes of every layer after every step, and the NumPy reference. The rows
-    are --inputs, then random ones, then a walk of small changes. Layer by layer needs LiteRT 2.3;
-    an older one, or tflite-runtime, gives outputs only, and the report says so.
+    Profile xnnpack is judged by LiteRT, tflm by TensorFlow Lite Micro (pip install tflite_micro),
+    each in a process of its own; with --python also by tflite-runtime 2.14's reference kernels,
+    where those round alike. Every operator is run by itself on that runtime's own inputs, in the
+    kernel and in the NumPy reference, so the first wrong one is named; then the whole network:
+    whole rows (predict), a session that computes only what changes, one that runs by events alone.
+    The rows are --inputs, then random ones, then a walk of small changes.
 
-    Exit code 0: nothing differs. 1: something does, and the first such operator is named.
+    --certify keeps the result in the bundle, whose identity does not change: `neurovm inspect`
+    shows it, and `require_certificate: true` in neurovm.yaml or a VM's file asks for it.
+
+    Exit code 0: nothing differs. 1: something does, and the first such operator is named; nothing
+    is saved. 69: the runtime is missing, crashed or refused the model.
 
     \b
     Examples:
       neurovm verify model.tflite
       neurovm verify model.tflite --inputs recorded.npy --count 5000
       neurovm verify model.tflite --model model.nvm -o json
-      neurovm verify model.tflite --save model.nvm
+      neurovm verify model.tflite --model model.nvm --certify
+      neurovm verify model.tflite --profile tflm --certify --save model.nvm
+      neurovm verify model.tflite --profile tflm --python ./old/bin/python
     """
-    if save is not None:
-        save = models.destination(source, save, force=False)
+    save = _target(source, bundle, save, certify=certify)
     with _model(source, bundle, profile, coding, quiet=quiet) as model:
         proof = _prove(
             source, model, inputs, real=real, quiet=quiet,
-            count=count, walk=walk, seed=seed, timeout_s=timeout_s,
+            count=count, walk=walk, seed=seed, timeout_s=timeout_s, python=python,
         )  # fmt: skip
         if save is not None and proof.identical:
-            models.save_certified(model, proof.as_dict(), save)
+            models.save(model.with_certificate(proof.as_dict()), save)
     result = {**proof.as_dict(), "saved": str(save) if save and proof.identical else None}
     if not show.data(form, result):
         _print(proof, save)
     if not proof.identical:
         click.get_current_context().exit(Exit.DIFFERENT)
+
+
+def _target(source: Path, bundle: Path | None, save: Path | None, *, certify: bool) -> Path | None:
+    """Where the certified bundle goes; None where nothing is kept."""
+    if save is None and not certify:
+        return None
+    if save is None and bundle is not None:
+        return bundle
+    return models.destination(source, save, force=False)
 
 
 def _model(source: Path, bundle: Path | None, profile: str, coding: str, *, quiet: bool) -> Model:
@@ -162,10 +191,11 @@ def _rows(path: Path, model: Model, *, real: bool) -> list[Any]:
 
 def _print(proof: Certificate, save: Path | None) -> None:
     rows = [
-        [r.operator, r.source_op, *_tally(r.kernel, there=r.layer is not None), *_tally(r.oracle)]
+        [_operators(r), r.source_op, r.layer, r.delegated, *_tally(r.kernel), *_tally(r.oracle)]
         for r in proof.layers
     ]
-    columns = ["#", "operator", "elements", "differing", "max Δ", "oracle", "differing", "max Δ"]
+    figures = ["elements", "differing", "max Δ"]
+    columns = ["#", "operator", "layer", "delegated", *figures, "oracle", *figures[1:]]
     if rows:
         show.table(columns, rows, left=["operator"], whole=["operator"])
     for what in ("predict", "session", "events", "oracle"):
@@ -181,13 +211,18 @@ def _print(proof: Certificate, save: Path | None) -> None:
     against = f"{proof.runtime} {proof.version} ({proof.machine}), profile {proof.profile}"
     if proof.identical:
         click.echo(f"identical to {against}")
+        click.echo(f"{proof.elements:,} elements of {len(proof.layers)} operators compared")
         if save is not None:
             click.echo(f"saved {save}")
     else:
         click.echo(f"DIFFERENT from {against}: {proof.first_difference}")
 
 
-def _tally(tally: Tally, *, there: bool = True) -> list[object]:
-    if not there:
-        return [None, None, None]
+def _operators(result: LayerResult) -> str:
+    """The operator's number; for several in one comparison the first and the last."""
+    first = min(result.covers, default=result.operator)
+    return str(result.operator) if first == result.operator else f"{first}–{result.operator}"
+
+
+def _tally(tally: Tally) -> list[object]:
     return [tally.elements, tally.differing, tally.max_delta]

@@ -8,13 +8,14 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
 import pytest
 
 import neurovm
-from neurovm import manifest
+from neurovm import certificate, manifest
 from neurovm.cli.create import NAMES, SCHEMA, TEMPLATES
 from neurovm.cli.exits import Exit
 
@@ -197,3 +198,28 @@ def test_the_schema_is_json_and_knows_the_documented_keys(run) -> None:
     keys = schema["$defs"]["VmManifest"]["properties"]
     fields = {field.name for field in msgspec.structs.fields(manifest.VmManifest)}
     assert set(keys) == fields
+
+
+@pytest.mark.skipif(
+    find_spec("ai_edge_litert") is None,
+    reason="ai-edge-litert is not installed; there are wheels for x86_64 and aarch64 only",
+)
+def test_build_makes_the_certificate_that_the_manifest_requires(run, here: Path) -> None:
+    run("create", "box", "--template", "plant")
+    text = (here / "box/neurovm.yaml").read_text()
+    (here / "box/neurovm.yaml").write_text(f"{text}require_certificate: true\n")
+    ran = run("build", "box", "--no-calibration", "-o", "json")
+    assert ran.code == Exit.OK, ran.err
+    with neurovm.load(json.loads(ran.out)["file"], require_certificate=True) as model:
+        proof = certificate.of(model.manifest, "box")
+        assert proof is not None
+        assert proof.rows == {"given": 0, "random": 1000, "walk": 500}
+
+
+def test_an_approximation_has_no_certificate(run, here: Path) -> None:
+    run("create", "hello-world")
+    path = here / "hello-world/neurovm.yaml"
+    path.write_text(f"{path.read_text()}require_certificate: true\n")
+    ran = run("build", "hello-world")
+    assert ran.code == Exit.CONFIG
+    assert "encoding: rate" in ran.err

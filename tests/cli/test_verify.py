@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from neurovm.cli.exits import Exit
 needs_litert = pytest.mark.skipif(
     find_spec("ai_edge_litert") is None,
     reason="ai-edge-litert is not installed; there are wheels for x86_64 and aarch64 only",
+)
+needs_micro = pytest.mark.skipif(
+    find_spec("tflite_micro") is None,
+    reason="tflite_micro is not installed (pip install tflite_micro; x86_64 Linux)",
 )
 FEW = ("--count", "40", "--walk", "30")
 
@@ -45,6 +50,40 @@ def test_the_certificate_is_saved_and_shown(run, mlp: Path, tmp_path: Path) -> N
     assert proof["identical"] is True
     assert proof["model_sha256"] == model.sha256
     assert "identical to ai-edge-litert" in run("inspect", target).out
+
+
+@needs_litert
+def test_certify_keeps_it_in_the_bundle_that_was_judged(run, mlp: Path, tmp_path: Path) -> None:
+    target = tmp_path / "m.nvm"
+    with neurovm.convert_tflite(mlp) as model:
+        model.with_deploy({"require_certificate": True}).save(target)
+        before = model.sha256
+    ran = run("verify", mlp, "--model", target, *FEW, "--certify")
+    assert ran.code == Exit.OK, ran.err
+    assert f"saved {target}" in ran.out
+    with neurovm.load(target, require_certificate=True) as model:
+        assert model.sha256 == before
+        assert model.manifest.deploy == {"require_certificate": True}
+
+
+@needs_micro
+def test_profile_tflm_is_certified_by_tflite_micro(run, mlp: Path, tmp_path: Path) -> None:
+    target = tmp_path / "m.nvm"
+    ran = run("verify", mlp, *FEW, "--profile", "tflm", "--certify", "--save", target)
+    assert ran.code == Exit.OK, ran.err
+    assert "identical to tflite_micro" in run("inspect", target).out
+
+
+def test_another_python_that_has_no_runtime(run, mlp: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "python"
+    empty.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    empty.chmod(0o755)
+    ran = run("verify", mlp, *FEW, "--python", empty)
+    assert ran.code == Exit.UNAVAILABLE
+    assert f"{empty} has no runtime to compare with" in ran.err
+    ran = run("verify", mlp, *FEW, "--python", tmp_path / "none")
+    assert ran.code == Exit.UNAVAILABLE
+    assert "cannot be started" in ran.err
 
 
 @needs_litert

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_certificate import proof_of
 
+import neurovm
 from benchmarks.daemon_footprint import pss_mb, switches
 from benchmarks.rig import (
     ROOT,
@@ -268,6 +270,34 @@ def test_a_bad_model_fails_alone_and_says_why(
         assert reason in found["reason"]
     client.publish("plant/p/sensor/1", '{"value": 0.5}')
     assert client.wait(RESULT, bool)["seq"] == 1
+
+
+def test_a_certificate_can_be_required(
+    tmp_path: Path, broker: Mosquitto, client: Client, start: Start, bundles: dict[str, Path]
+) -> None:
+    with neurovm.load(bundles["digits_mlp"]) as model:
+        proof = proof_of(model).as_dict()
+        certified = model.with_certificate(proof).save(tmp_path / "certified.nvm")
+        asking = model.with_deploy({"require_certificate": True}).save(tmp_path / "asking.nvm")
+    vm = VM.replace(str(MODEL), str(bundles["digits_mlp"]))
+    daemon = start(
+        broker.port,
+        digits=f"require_certificate: true\n{VM.replace(str(MODEL), str(certified))}",
+        plain=vm,
+        bare=f"require_certificate: true\n{vm}",
+        asking=VM.replace(str(MODEL), str(asking)),
+        source=f"require_certificate: true\n{VM}",
+    )
+    for name in ("bare", "asking", "source"):
+        found = client.wait(f"neurovm/box/{name}/state", lambda said: said["state"] == "failed")
+        assert "a certificate is required and it has no certificate" in found["reason"]
+    client.wait("neurovm/box/plain/state", lambda said: said["state"] == "ready")
+    client.publish("plant/p/sensor/1", '{"value": 0.5}')
+    assert client.wait(RESULT, bool)["seq"] == 1
+    lines = [line for line in daemon.said().splitlines() if line.startswith("worker.model")]
+    told = {vm: line for line in lines for vm in ("digits", "plain") if f" vm={vm} " in line}
+    assert "identical to ai-edge-litert 2.3.0" in told["digits"]
+    assert "certificate=none" in told["plain"]
 
 
 def test_a_worker_that_dies_is_replaced(broker: Mosquitto, client: Client, start: Start) -> None:

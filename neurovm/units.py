@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Units: a network taken apart where another runtime's tensors can be read.
+
+A unit is what leads from tensors that are known to the next one: one operator, or several where
+those between cannot be read or have become one. Each is run by itself, in our kernel and in the
+oracle, on the runtime's own values. So a wrong layer shows as itself, not as everything after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from neurovm import codec, reference
+from neurovm.arithmetic import PROFILES
+from neurovm.certificate import LayerResult
+from neurovm.excerpt import Excerpt, Session, excerpt
+from neurovm.program import lower_graph
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from neurovm.backends.runtime import Port
+    from neurovm.bundle import Bundle
+    from neurovm.description import Manifest, TensorInfo
+    from neurovm.graph import Graph
+    from neurovm.operators import Operator
+
+    Values = Mapping[int, NDArray[np.generic]]
+
+CODES = ("int8", "uint8")
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Unit:
+    """`graph` and `excerpt` both compute `tensor`, from `known` tensors and `sources` of ours.
+
+    `info` says what the codes mean where the tensor is a float32 output.
+    """
+
+    tensor: int
+    result: LayerResult
+    graph: Graph
+    sources: tuple[int, ...]
+    excerpt: Excerpt
+    profile: str
+    info: TensorInfo | None = None
+    _sessions: dict[str, Session | None] = field(default_factory=dict)
+
+    def reset(self) -> None:
+        """Both ways start anew."""
+        self._sessions.clear()
+
+    def compare(self, values: Values, codes: Mapping[int, NDArray[np.int8]], way: str) -> None:
+        """One step a row of what is known, in `way`; tally what differs.
+
+        values: the runtime's, by tensor; codes: int8, (n, elements), of what `sources` name.
+        """
+        theirs = values[self.tensor]
+        ours = self._kernel(np.hstack([codes[i] for i in self.sources]), way)
+        if self.info is None:
+            self.result.kernel.add(ours, int8(theirs))
+        else:
+            real = np.frombuffer(codec.dequantize(self.info, ours.tobytes()), np.float32)
+            self.result.kernel.add(real, theirs, self.info.scale)
+        known = {i: values[i] for i in self.graph.inputs}
+        self._oracle(known, theirs)
+
+    def _oracle(self, known: Values, theirs: NDArray[np.generic]) -> None:
+        found = reference.run(self.graph, PROFILES[self.profile], known)[self.tensor]
+        if self.info is None:
+            self.result.oracle.add(int8(found), int8(theirs))
+        else:
+            self.result.oracle.add(found, theirs, self.info.scale)
+
+    def _kernel(self, rows: NDArray[np.int8], way: str) -> NDArray[np.int8]:
+        """The codes after every step."""
+        if way not in self._sessions:
+            self._sessions[way] = self.excerpt.session(way)
+        session = self._sessions[way]
+        if session is None:
+            return rows
+        step = session.step
+        return np.frombuffer(b"".join([bytes(step(row.data)) for row in rows]), np.int8)
+
+
+def units(content: Bundle, source: Graph, graph: Graph, readable: Mapping[int, Port]) -> list[Unit]:
+    """All units of a network, in the order they run; none where the program was made otherwise.
+
+    source: the graph as read; graph: as prepared; readable: the runtime's tensors by index.
+    """
+    builder, _ = lower_graph(graph, PROFILES[content.manifest.profile])
+    kinds = [layer.kind for layer in content.manifest.layers]
+    if kinds[: len(builder.layers)] != [layer.kind for layer in builder.layers]:
+        return []
+    content = replace(content, tensors={**content.tensors, "arena": aligned(content.arena)})
+    holds = {builder.values[i]: i for i in graph.inputs}
+    known = set(graph.inputs)
+    found = []
+    for operator in graph.operators:
+        made = [i for i in operator.outputs if _fits(graph, i, readable) and i in builder.values]
+        for tensor in made:
+            cut = excerpt(content, holds.keys(), builder.values[tensor])
+            result = LayerResult(
+                operator=operator.index,
+                source_op=operator.source_name,
+                tensor=readable[tensor].name or graph.tensors[tensor].name,
+                layer=builder.values[tensor],
+                covers=_covered(source, known, tensor),
+            )
+            unit = Unit(
+                tensor=tensor,
+                result=result,
+                graph=_part(graph, known, tensor),
+                sources=tuple(holds[layer] for layer in cut.sources),
+                excerpt=cut,
+                profile=content.manifest.profile,
+                info=_float_output(content.manifest, graph, tensor),
+            )
+            if graph.tensors[tensor].dtype in CODES or unit.info is not None:
+                found.append(unit)
+        for tensor in made:
+            if graph.tensors[tensor].dtype in CODES:
+                holds[builder.values[tensor]] = tensor
+                known.add(tensor)
+    return found
+
+
+def _fits(graph: Graph, tensor: int, readable: Mapping[int, Port]) -> bool:
+    """Whether the runtime's tensor of this index is the same one."""
+    port, ours = readable.get(tensor), graph.tensors[tensor]
+    return port is not None and port.size == ours.size and port.dtype == ours.dtype
+
+
+def _float_output(manifest: Manifest, graph: Graph, tensor: int) -> TensorInfo | None:
+    """What the codes of a float32 output mean."""
+    if graph.tensors[tensor].dtype != "float32" or tensor not in graph.outputs:
+        return None
+    return manifest.outputs[graph.outputs.index(tensor)]
+
+
+def _part(graph: Graph, known: set[int], tensor: int) -> Graph:
+    """The operators from known tensors to one."""
+    kept, needed = _closure(graph, known, tensor)
+    inputs = tuple(sorted(needed & known))
+    operators = tuple(op for op in graph.operators if op in kept)
+    return replace(graph, operators=operators, inputs=inputs, outputs=(tensor,), notes=())
+
+
+def _covered(source: Graph, known: set[int], tensor: int) -> tuple[int, ...]:
+    kept, _ = _closure(source, known, tensor)
+    return tuple(sorted(op.index for op in kept))
+
+
+def _closure(graph: Graph, known: set[int], tensor: int) -> tuple[list[Operator], set[int]]:
+    """The operators on the way to a tensor, and every tensor they read."""
+    needed, seen = {tensor}, set[int]()
+    kept: list[Operator] = []
+    for operator in reversed(graph.operators):
+        if not (needed - known).isdisjoint(operator.outputs):
+            kept.append(operator)
+            seen.update(i for i in operator.inputs if i != -1)
+            needed.update(seen)
+    return kept, seen
+
+
+def aligned(data: memoryview) -> memoryview:
+    """The same bytes where the kernel takes them without a copy of its own."""
+    from neurovm import bundle
+
+    room = np.zeros(len(data) + bundle.ALIGN, np.uint8)
+    start = -room.ctypes.data % bundle.ALIGN
+    room[start : start + len(data)] = np.frombuffer(data, np.uint8)
+    return memoryview(room.data)[start : start + len(data)]
+
+
+def int8(values: NDArray[np.generic]) -> NDArray[np.int8]:
+    """Codes as the kernel holds them: int8, uint8 as code − 128."""
+    if values.dtype == np.uint8:
+        values = values ^ np.uint8(0x80)
+    return np.asarray(values).view(np.int8)
+
+
+def flat(values: NDArray[np.generic]) -> NDArray[np.int8]:
+    """Codes of n rows as (n, elements)."""
+    return int8(np.ascontiguousarray(values)).reshape(len(values), -1)
