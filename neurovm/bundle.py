@@ -28,6 +28,7 @@ import msgspec
 
 from neurovm.description import Manifest, Way, decode
 from neurovm.errors import BundleError
+from neurovm.regular import open_regular
 
 ALIGN = 64
 MAX_HEADER_BYTES = 16 << 20
@@ -91,7 +92,7 @@ def read(path: str | os.PathLike[str]) -> Bundle:
     Raises OSError where the file cannot be opened, BundleError for everything wrong inside.
     """
     where = os.fspath(path)
-    with Path(path).open("rb") as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size < 8:
             raise BundleError(

@@ -17,12 +17,15 @@ from typing import NamedTuple
 import yaml
 
 from neurovm.errors import ConfigError
+from neurovm.regular import open_regular
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
 MAX_VALUES = 20_000
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# YAML 1.1 and 1.2, c-printable: everything else.
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _INT = re.compile(r"[-+]?[0-9]{1,18}\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
@@ -152,7 +155,7 @@ def parse(text: str, file: str) -> Document:
                     raise builder.refuse(place, "a second document", "one document in a file")
             builder.take(event)
     except yaml.YAMLError as error:
-        raise _syntax_error(error, file) from None
+        raise _syntax_error(error, file, text) from None
     value = {} if builder.root is None else builder.root
     if not isinstance(value, dict):
         found = f"a {type(value).__name__}"
@@ -160,10 +163,19 @@ def parse(text: str, file: str) -> Document:
     return Document(file, value, builder.places)
 
 
+def _unreadable(text: str) -> Place | None:
+    """Where the first character stands that no YAML may hold."""
+    found = _UNPRINTABLE.search(text)
+    if found is None:
+        return None
+    before = text[: found.start()]
+    return Place(before.count("\n") + 1, found.start() - before.rfind("\n"))
+
+
 def read(path: Path) -> Document:
     """Read one file; ConfigError when it is missing, unreadable, too big or not YAML."""
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(str(path), "", str(error.strerror), "a readable file") from None
@@ -182,10 +194,10 @@ def decode_text(data: bytes, file: str) -> str:
         raise ConfigError(file, "", found, "UTF-8", line=line) from None
 
 
-def _syntax_error(error: yaml.YAMLError, file: str) -> ConfigError:
+def _syntax_error(error: yaml.YAMLError, file: str, text: str) -> ConfigError:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-    place = Place(mark.line + 1, mark.column + 1) if mark else None
+    place = Place(mark.line + 1, mark.column + 1) if mark else _unreadable(text)
     return ConfigError(
         file,
         "",

@@ -24,6 +24,7 @@ from neurovm import document, quantity
 from neurovm.decode import Layered, convert
 from neurovm.description import ProfileName
 from neurovm.errors import ConfigError
+from neurovm.regular import open_regular
 
 FILE = "neurovm.yaml"
 RUNTIME = (1, 1, 0)
@@ -221,13 +222,23 @@ class Manifest:
         return self.layers.error(key, found, accepted)
 
     def path(self, name: str) -> Path:
-        """A file named in the manifest."""
+        """A path named in the manifest."""
         return self.folder / Path(name).expanduser()
+
+    def file(self, key: str, name: str) -> Path:
+        """A file that the key `key` names, which can be read; ConfigError at the key else."""
+        path = self.path(name)
+        try:
+            open_regular(path).close()
+        except (OSError, ValueError, RuntimeError) as error:  # also a NUL, a ~ of nobody
+            reason = getattr(error, "strerror", None) or str(error)
+            raise self.error(key, f"{str(path)[:200]} ({reason})", "a readable file") from None
+        return path
 
     def source(self) -> Path:
         """The model: `source`, else the only .tflite in the folder; ConfigError where neither."""
         if self.vm.source is not None:
-            return self.path(self.vm.source)
+            return self.file("source", self.vm.source)
         found = sorted(self.folder.glob("*.tflite"))
         if len(found) != 1:
             names = ", ".join(path.name for path in found[:8]) or "no .tflite file"

@@ -6,10 +6,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from neurovm.errors import ConfigError
+from neurovm.regular import open_regular
 from neurovmd.config import Settings
 
 
@@ -81,20 +81,20 @@ class Broker:
 def examine_files(settings: Settings) -> list[ConfigError]:
     """What is wrong with the files that the connection needs."""
     mqtt = settings.config.mqtt
-    where = str(settings.files[0]) if settings.files else "environment"
+    layered = settings.origins.layered
     errors: list[ConfigError] = []
     if mqtt.password_file is not None and not _readable(mqtt.password_file):
         found = mqtt.password_file
-        errors.append(ConfigError(where, "mqtt.password_file", found, "a readable file"))
+        errors.append(layered.error("mqtt.password_file", found, "a readable file"))
     if mqtt.ca_file is not None and not _holds_certificates(mqtt.ca_file):
         accepted = "a readable file of PEM certificates"
-        errors.append(ConfigError(where, "mqtt.ca_file", mqtt.ca_file, accepted))
+        errors.append(layered.error("mqtt.ca_file", mqtt.ca_file, accepted))
     return errors
 
 
 def _readable(file: str) -> bool:
     try:
-        with Path(file).open("rb"):
+        with open_regular(file):
             return True
     except OSError:
         return False
@@ -103,6 +103,8 @@ def _readable(file: str) -> bool:
 def _holds_certificates(file: str) -> bool:
     import ssl
 
+    if not _readable(file):
+        return False
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
     except OSError:  # also ssl.SSLError

@@ -225,8 +225,12 @@ def _vm_files(
         folders.append((layer, layer.node_vm_dir(node)))
     try:
         found = [path for _, path in layers.effective(folders)]
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+    except (ConfigError, OSError, ValueError) as error:
+        if isinstance(error, ConfigError) and not (
+            layered.gives("vm_dir") and error.file == config.vm_dir
+        ):
+            raise
+        reason = error.found if isinstance(error, ConfigError) else str(error)
         unusable = f"a path that cannot be used ({reason})"
         raise layered.error("vm_dir", unusable, "the path of a folder") from None
     return tuple(sorted(found, key=lambda path: path.name))

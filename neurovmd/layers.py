@@ -73,7 +73,7 @@ class Source:
         own = [*_folders([main.parent])[:-1], Layer(folder, folder / main.name, own=True)]
         found = [*_folders([vendor] if vendor else [])]
         found += [*own, *_folders([runtime] if runtime else [])]
-        if self.file is not None and not any(layer.main.exists() for layer in found):
+        if self.file is not None and not any(_is_there(layer.main) for layer in found):
             raise ConfigError(str(main), "", "No such file or directory", "a readable file")
         return tuple(found)
 
@@ -82,9 +82,19 @@ def _folders(folders: Iterable[Path]) -> list[Layer]:
     found: list[Layer] = []
     for folder in folders:
         current = folder / CURRENT
-        here = [current] if current.is_dir() else []
+        here = [current] if _is_there(current) and current.is_dir() else []
         found += [Layer(path, path / MAIN) for path in (each.resolve() for each in (*here, folder))]
     return found
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something is at `path`; ConfigError where that may not be known: a layer that cannot
+    be looked into may say anything.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        raise ConfigError(str(path), "", str(error.strerror), "readable by the daemon") from None
 
 
 def common_files(layers: Iterable[Layer]) -> list[tuple[Layer, Path]]:
@@ -93,7 +103,7 @@ def common_files(layers: Iterable[Layer]) -> list[tuple[Layer, Path]]:
     drop_ins = effective((layer, layer.conf_dir()) for layer in layers)
     found: list[tuple[Layer, Path]] = []
     for layer in layers:
-        found += [(layer, layer.main)] if layer.main.exists() and not masks(layer.main) else []
+        found += [(layer, layer.main)] if _is_there(layer.main) and not masks(layer.main) else []
         found += [(owner, path) for owner, path in drop_ins if owner is layer]
     return found
 
@@ -106,7 +116,7 @@ def files(layers: Iterable[Layer], node: str) -> list[Path]:
     for layer in layers:
         found += [path for owner, path in common if owner is layer]
         overlay = layer.node_file(node)
-        found += [overlay] if overlay.exists() and not masks(overlay) else []
+        found += [overlay] if _is_there(overlay) and not masks(overlay) else []
     return found
 
 
@@ -114,10 +124,21 @@ def effective(folders: Iterable[tuple[Layer, Path]]) -> list[tuple[Layer, Path]]
     """The `*.yaml` files that hold: of each name the last, and none where that one masks."""
     held: dict[str, tuple[Layer, Path]] = {}
     for layer, folder in folders:
-        for path in sorted(folder.glob("*.yaml")):
+        for path in _yaml_files(folder):
             held.pop(path.name, None)  # its place is that of the layer it comes from
             held[path.name] = (layer, path)
     return [(layer, path) for layer, path in held.values() if not masks(path)]
+
+
+def _yaml_files(folder: Path) -> list[Path]:
+    """In lexical order; none where there is no such folder."""
+    try:
+        found = sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise ConfigError(str(folder), "", str(error.strerror), "readable by the daemon") from None
+    return [path for path in found if path.name.endswith(".yaml")]
 
 
 def masks(path: Path) -> bool:

@@ -16,7 +16,6 @@ import random
 import select
 import socket
 import ssl
-from pathlib import Path
 from typing import Any
 
 from paho.mqtt import client as paho
@@ -25,11 +24,13 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from neurovm.regular import read_regular
 from neurovmd import log
 from neurovmd.broker import Broker, Events
 
 RETRY_FIRST_S = 1.0
 RETRY_LAST_S = 30.0
+MAX_PASSWORD_FILE_BYTES = 65536
 CONNECT_TIMEOUT_S = 5.0
 CONNACK_TIMEOUT_S = 5.0
 # A connection that lived this long was a good one: the next retry starts at 1 s again.
@@ -415,4 +416,5 @@ def _password(file: str | None) -> str | None:
     """The first line of `file`."""
     if file is None:
         return None
-    return Path(file).read_text(encoding="utf-8").split("\n", 1)[0]
+    text = read_regular(file, MAX_PASSWORD_FILE_BYTES).decode("utf-8")
+    return text.split("\n", 1)[0]

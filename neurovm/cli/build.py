@@ -63,7 +63,7 @@ def _convert(found: Manifest, *, quiet: bool) -> Model:
     import neurovm
 
     vm, source = found.vm, found.source()
-    labels = None if vm.labels is None else models.read_labels(found.path(vm.labels))
+    labels = None if vm.labels is None else models.read_labels(found.file("labels", vm.labels))
     with show.waiting(f"converting {source.name}", quiet=quiet):
         return neurovm.convert_tflite(
             source,

@@ -84,11 +84,12 @@ def run(found: Manifest, model: Model, *, quiet: bool) -> Calibrated:
     wanted = found.vm.calibration
     if wanted is None:
         raise ValueError("the manifest names no calibration")
-    source = found.path(wanted.samples)
+    source = found.file("calibration.samples", wanted.samples)
     codes = read_codes(source, model, wanted.rows)
     answers = None
     if wanted.answers is not None:
-        answers = read_answers(found.path(wanted.answers), len(codes))
+        file = found.file("calibration.answers", wanted.answers)
+        answers = read_answers(file, len(codes))
     chosen = found.vm.steps if model.approximate else None
     result = Calibrated(wanted.samples, len(codes), chosen, model.manifest.macs)
     with show.progress("running the samples", quiet=quiet) as advance:

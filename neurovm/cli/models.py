@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from neurovm.cli import show
 from neurovm.cli.exits import CannotCreateError
 from neurovm.errors import ModelError
+from neurovm.regular import read_regular
 
 if TYPE_CHECKING:
     from neurovm.model import Model
 
 TFLITE_MARK = b"TFL3"
 """Bytes 4 to 8 of a TFLite flatbuffer."""
+MAX_LABEL_BYTES = 16 << 20
 
 
 def is_tflite(path: Path) -> bool:
@@ -29,7 +31,7 @@ def read_labels(path: Path | None) -> list[str] | None:
     if path is None:
         return None
     try:
-        text = path.read_text("utf-8")
+        text = read_regular(path, MAX_LABEL_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ModelError(f"{path}: labels are not UTF-8 text ({error.reason})") from error
     return text.rstrip().splitlines()

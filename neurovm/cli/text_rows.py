@@ -10,6 +10,9 @@ from typing import Any, BinaryIO
 
 from neurovm.errors import ShapeError
 
+# A row of a million values takes some 20 MB.
+MAX_LINE_BYTES = 64 << 20
+
 
 def csv_rows(stream: BinaryIO, where: str, size: int) -> Iterator[list[float]]:
     """The numbers of each line, `size` of them; a first line of names is skipped.
@@ -40,7 +43,9 @@ def json_rows(stream: BinaryIO, where: str) -> Iterator[tuple[int, Any]]:
 
 def _lines(stream: BinaryIO, where: str) -> Iterator[tuple[int, str]]:
     encoding = "utf-8-sig"
-    for number, raw in enumerate(stream, 1):
+    for number, raw in enumerate(iter(lambda: stream.readline(MAX_LINE_BYTES + 1), b""), 1):
+        if len(raw) > MAX_LINE_BYTES:
+            raise ShapeError(f"{where}: line {number}: more than {MAX_LINE_BYTES:,} bytes")
         try:
             line = raw.decode(encoding).strip()
         except UnicodeDecodeError as error:

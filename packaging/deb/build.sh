@@ -10,7 +10,8 @@
 #   --output DIR         where the package goes (default: dist)
 #
 # Needs dpkg-deb, binutils, a C compiler (for ARCH) and $PYTHON (default .venv/bin/python, else python3)
-# with pip; for jammy without --wheel a Python 3.10. The dependencies are those of requirements-3.X.txt,
+# with pip; for jammy without --wheel a Python 3.10. DEBFULLNAME and DEBEMAIL, Debian's usual variables, name
+# who answers for the package; without them it carries an address that RFC 2606 keeps from existing. The dependencies are those of requirements-3.X.txt,
 # by version and hash. Every time in the package is SOURCE_DATE_EPOCH (default: of the last commit): the
 # same sources and compiler give the same package, byte for byte. The last line is the package's path.
 set -euo pipefail
@@ -53,6 +54,8 @@ case $architecture in
     arm64) machine=aarch64 ;;
     *) die "no architecture $architecture: amd64, arm64" ;;
 esac
+maintainer="${DEBFULLNAME:-neurovm maintainers} <${DEBEMAIL:-maintainers@neurovm.invalid}>"
+[[ $maintainer =~ ^[^\<\>/\&\\]+\ \<[^\<\>/\&\\\ ]+@[^\<\>/\&\\\ ]+\>$ ]] || die "DEBFULLNAME, DEBEMAIL: found $maintainer"
 [[ $revision =~ ^[0-9]+$ ]] || die "--revision: found $revision; accepted: a number"
 python=${PYTHON:-$top/.venv/bin/python}
 [ -x "$python" ] || python=$(command -v "${PYTHON:-python3}") || die "no python3"
@@ -182,7 +185,7 @@ check_libraries() { # that every library asked for is in the package or in what 
 write_control() {
     local name
     mkdir -p "$tree/DEBIAN"
-    sed -e "s/@VERSION@/$deb_version/" -e "s/@ARCHITECTURE@/$architecture/" \
+    sed -e "s/@MAINTAINER@/$maintainer/" -e "s/@VERSION@/$deb_version/" -e "s/@ARCHITECTURE@/$architecture/" \
         -e "s/@PYTHON@/python$python_version/" -e "s/@GLIBC@/$(needed_glibc)/" \
         -e "s/@INSTALLED_SIZE@/$(du -k -s --apparent-size --exclude=DEBIAN "$tree" | cut -f1)/" \
         "$here/control.in" >"$tree/DEBIAN/control"
@@ -195,7 +198,6 @@ write_control() {
         >"$tree/DEBIAN/md5sums"
 }
 
-maintainer=$(sed -n 's/^Maintainer: //p' "$here/control.in")
 [ -n "$wheel" ] || build_wheel
 check_wheel
 fill_environment

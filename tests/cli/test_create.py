@@ -161,8 +161,8 @@ def test_a_network_without_a_rate_coded_form_is_refused_by_name(run, box: Path) 
 @pytest.mark.parametrize(
     ("change", "code", "said"),
     [
-        (("model.tflite", "none.tflite"), Exit.NO_INPUT, "none.tflite"),
-        (("samples.csv", "none.csv"), Exit.NO_INPUT, "none.csv"),
+        (("model.tflite", "none.tflite"), Exit.CONFIG, "neurovm.yaml:29:1: source:"),
+        (("samples.csv", "none.csv"), Exit.CONFIG, "calibration.samples:"),
         (("samples.csv", "labels.txt"), Exit.DATA, "columns"),
         (("answers.txt", "neurovm.yaml"), Exit.DATA, "whole number"),
         (("labels.txt", "answers.txt"), Exit.DATA, "100 labels"),

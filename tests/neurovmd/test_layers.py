@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,35 @@ def test_the_system_s_own_file_brings_its_layers(tmp_path: Path) -> None:
     loaded = config.load(alone, where=where, environ={}, host="h")
     assert (loaded.config.prefix, loaded.config.log_level) == ("alone", "info")
     assert layers.Source(None).layers(places.SYSTEM)[0].folder == Path("/usr/lib/neurovmd")
+
+
+@pytest.fixture
+def nobody() -> Iterator[None]:
+    """What is closed to others is closed to the test, also where root runs it."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    yield
+    os.seteuid(before)
+
+
+@pytest.mark.parametrize("closed", ["", "conf.d", "vm.d"])
+def test_a_folder_that_cannot_be_looked_into_is_an_error(
+    tmp_path: Path, closed: str, request: pytest.FixtureRequest
+) -> None:
+    """It may say anything: to go on without it would be another configuration."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if "pytest" in str(folder):
+            folder.chmod(0o755)
+    layer = tmp_path / "etc"
+    (layer / "conf.d").mkdir(parents=True)
+    (layer / "vm.d").mkdir()
+    (layer / "neurovmd.yaml").write_text("node: box\n")
+    (layer / closed).chmod(0)
+    request.getfixturevalue("nobody")
+    with pytest.raises(ConfigError, match="readable by the daemon") as caught:
+        config.load(Source(folders=(layer,)), environ={})
+    assert caught.value.file.startswith(str(layer / closed))
 
 
 def test_a_tree_switched_by_a_link_is_read_whole(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 
 The daemon is the container's first process, without systemd, as the recipe's user, with the options
 that the recipe's head names: no capabilities, no new privileges, a read-only root. It has to get
-ready without a broker, answer on its control socket, and end with 0 on SIGTERM.
+ready without a broker, answer on its control socket, be healthy as the recipe's own check says when
+a broker comes, and end with 0 on SIGTERM.
 """
 
 import json
@@ -14,11 +15,13 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
 DEADLINE_S = 60.0
-CONFIG = "node: box\nmqtt: {server: 'mqtt://127.0.0.1:9'}\n"
+BROKER_PORT = 1884
+CONFIG = f"node: box\nmqtt: {{server: 'mqtt://127.0.0.1:{BROKER_PORT}'}}\n"
 VM = "model: digits_mlp.tflite\ninputs: [{topic: 'digits/{stream}', payload: {format: raw}}]\n"
 
 
@@ -85,6 +88,9 @@ def main(root: Path, image: dict[str, object]) -> None:
             assert fields.split("NSpid:\t")[1].split("\n")[0].split()[-1] == "1", fields
             assert f"Uid:\t{uid}\t" in fields
             assert "CapEff:\t0000000000000000" in fields
+            health = health_of(image, first)
+            assert health() != 0, "healthy without a broker"
+            becomes_healthy(first, health)
             os.kill(first, signal.SIGTERM)
             code = engine.wait(DEADLINE_S)
         finally:
@@ -93,6 +99,38 @@ def main(root: Path, image: dict[str, object]) -> None:
     assert code == 0, f"neurovmd ended with {code}"
     assert not (room / "run" / "neurovmd.sock").exists()
     sys.stdout.write("container: ready as the first process, without systemd; ended by SIGTERM\n")
+
+
+def health_of(image: dict[str, object], first: int) -> Callable[[], int]:
+    """The recipe's own check, run inside the container with its environment."""
+    environment, check = image["environment"], image["health"]
+    assert isinstance(environment, dict)
+    assert isinstance(check, list)
+    inside = ["nsenter", "-t", str(first), "-m", "-n", "env", "-i"]
+    command = [*inside, *(f"{name}={value}" for name, value in environment.items()), *check]
+    return lambda: subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode
+
+
+def becomes_healthy(first: int, health: Callable[[], int]) -> None:
+    """A broker on the container's loopback, where there is one to be started."""
+    mosquitto = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if mosquitto is None:
+        sys.stdout.write("container: SKIPPED health with a broker: no mosquitto\n")
+        return
+    with subprocess.Popen(
+        ["nsenter", "-t", str(first), "-n", mosquitto, "-p", str(BROKER_PORT)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as broker:
+        try:
+            end_s = time.monotonic() + DEADLINE_S
+            while health() != 0:
+                assert time.monotonic() < end_s, "not healthy with a broker"
+                time.sleep(0.05)  # between two looks at another process
+        finally:
+            broker.terminate()
+    sys.stdout.write("container: not healthy without a broker, healthy with one\n")
 
 
 def daemon_of(engine: int) -> int:

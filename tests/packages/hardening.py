@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The unit's sandbox and its drop-ins in a booted systemd; steps that inside.py goes through."""
 
+import os
 import platform
+import signal
 from pathlib import Path
 
 from booted import (
@@ -68,6 +70,30 @@ def lets_a_worker_confine_itself_and_little_more() -> None:
     refused = {name for name, number in said.items() if number == 1}
     assert refused == {"reboot", "bpf"}, said
     say(f"     errno of the probes: {said}")
+
+
+def does_not_retry_a_wrong_configuration() -> None:
+    """78 ends in `failed`; a worker's or supervisor's death is what restarts are for."""
+    wrong = Path("/etc/neurovmd/conf.d/wrong.yaml")
+    wrong.write_text("mqtt: {keepalive_s: soon}\n")
+    quick = FOLDER / "quick.conf"
+    quick.parent.mkdir(exist_ok=True)
+    quick.write_text("[Service]\nRestartSec=100ms\n")
+    run("systemctl", "daemon-reload")
+    run("systemctl", "restart", UNIT, expect=1)
+    found = {name: unit(name) for name in ("ActiveState", "ExecMainStatus", "NRestarts")}
+    assert found == {"ActiveState": "failed", "ExecMainStatus": "78", "NRestarts": "0"}, found
+    assert f"{wrong}:1" in journal()
+    wrong.unlink()
+    run("systemctl", "reset-failed", UNIT)
+    run("systemctl", "daemon-reload")
+    run("systemctl", "start", UNIT)
+    before = main_pid()
+    os.kill(before, signal.SIGKILL)
+    wait_for("a restart", lambda: unit("NRestarts") == "1" and unit("ActiveState") == "active")
+    assert main_pid() != before
+    quick.unlink()
+    restart()
 
 
 def keeps_its_exposure_with_limits(client: Subscriber) -> None:

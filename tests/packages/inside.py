@@ -222,11 +222,28 @@ def longest_silence_s(client: Subscriber) -> float:
     return max(after - before for before, after in itertools.pairwise(times)) / 1e6
 
 
+def has_a_configuration_that_hides_nothing() -> None:
+    """The older package's gave every key; nobody changed it, so the upgrade replaced it."""
+    said = Path("/etc/neurovmd/neurovmd.yaml").read_text()
+    assert "\n#mqtt:" in said
+    assert "\nmqtt:" not in said
+    vendor = Path("/usr/lib/neurovmd/neurovmd.yaml")
+    vendor.parent.mkdir()
+    vendor.write_text("power: {window: 20 s}\n")
+    origin = run("neurovmd", "config", "show", "--origin")
+    vendor.unlink()
+    vendor.parent.rmdir()
+    assert str(vendor) in origin, origin
+
+
 def is_reinstalled_and_keeps_what_was_configured(client: Subscriber) -> None:
-    config = Path("/etc/neurovmd/neurovmd.yaml").read_text()
+    file = Path("/etc/neurovmd/neurovmd.yaml")
+    config = file.read_text().replace("#log_level: info", "log_level: debug")
+    file.write_text(config)
     before = main_pid()
     apt("install", "--reinstall", str(NEW))
-    assert Path("/etc/neurovmd/neurovmd.yaml").read_text() == config
+    assert "log_level: debug" in file.read_text()
+    assert file.read_text() == config
     assert main_pid() not in (0, before)
     wait_for("online", lambda: client.all_online(["digits"]))
     answers(client)
@@ -277,8 +294,10 @@ def main(arguments: Sequence[str]) -> int:
         installs_and_starts_nothing,
         serves_one_model_from_one_file,
         is_upgraded_under_load_and_loses_nothing,
+        has_a_configuration_that_hides_nothing,
         is_reinstalled_and_keeps_what_was_configured,
         leaves_a_stopped_service_stopped,
+        hardening.does_not_retry_a_wrong_configuration,
     ]
     if "--emulated" in arguments:
         say("SKIPPED the sandbox: qemu-user knows neither seccomp filters nor who may see what")

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ACCEPTED = ("CMD", "ENTRYPOINT", "ENV", "FROM", "RUN", "STOPSIGNAL", "USER")
+ACCEPTED = ("CMD", "ENTRYPOINT", "ENV", "FROM", "HEALTHCHECK", "RUN", "STOPSIGNAL", "USER")
 
 
 def instructions(text: str) -> list[tuple[str, str]]:
@@ -52,6 +52,8 @@ def main(recipe: Path, dist: Path, root: Path) -> None:
             environment.update(pair.split("=", 1) for pair in shlex.split(rest))
         elif word in ("USER", "STOPSIGNAL"):
             image[word.lower()] = rest
+        elif word == "HEALTHCHECK":
+            image["health"] = json.loads(rest.partition("CMD ")[2])
         elif word in ("ENTRYPOINT", "CMD"):
             image["entry" if word == "ENTRYPOINT" else "command"] = json.loads(rest)
     image["environment"] = environment

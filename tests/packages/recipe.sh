@@ -31,3 +31,4 @@ cp "$package" "$room/dist/"
     >"$room/image.json" 2>"$room/recipe.log" || { cat "$room/recipe.log" >&2; die "the recipe failed"; }
 "$python" "$here/container.py" "$root" "$room/image.json" 2>"$room/daemon.log" ||
     { cat "$room/daemon.log" >&2; die "the container failed"; }
+"$here/engine.sh" "$package" "$base"

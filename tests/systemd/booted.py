@@ -61,9 +61,11 @@ def processes() -> list[int]:
     """Every process of the service, the main one first."""
     path = unit("ControlGroup")
     for tree in ("systemd", "unified", ""):
-        file = Path("/sys/fs/cgroup", tree, path.lstrip("/"), "cgroup.procs")
-        if path and file.exists():
-            pids = [int(word) for word in file.read_text().split()]
+        top = Path("/sys/fs/cgroup", tree, path.lstrip("/"))
+        if path and top.is_dir():
+            # Where limits are the kernel's, each process has a group of its own below.
+            files = [top / "cgroup.procs", *top.rglob("*/cgroup.procs")]
+            pids = {int(word) for file in files for word in file.read_text().split()}
             return sorted(pids, key=lambda pid: pid != main_pid())
     return []
 
