@@ -203,6 +203,12 @@ class VmManifest(Struct, frozen=True, forbid_unknown_fields=True):
         return self.network.steps or DEFAULT_STEPS
 
 
+def check_level(name: str) -> None:
+    """ValueError unless `name` may be a level of a topic, such as a node."""
+    if not _NAME.match(name):
+        raise ValueError(f"found the name {name!r}; accepted: {NAME}")
+
+
 def check_name(name: str) -> None:
     """ValueError unless `name` may be a VM's."""
     if not _NAME.match(name) or name in RESERVED_NAMES:

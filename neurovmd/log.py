@@ -2,7 +2,8 @@
 """Log lines on stderr: `event key=value`, one write each, so that processes never mix a line.
 
 Levels are error, warning, info and debug; `set_level` is called once after the configuration is
-read. A value with spaces, quotes or control characters is quoted as JSON text.
+read. A value with spaces, quotes or control characters is quoted as JSON text. Where nobody else
+notes when a line was said (NEUROVMD_LOG_TIME=1), it begins with the time in UTC.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -25,6 +27,7 @@ class _State:
     level: int = LEVELS.index("info")
     context: str = ""
     hidden: tuple[str, ...] = ()
+    timed: bool = os.environ.get("NEUROVMD_LOG_TIME") == "1"
 
 
 _state = _State()
@@ -46,7 +49,15 @@ def set_context(**fields: object) -> None:
 
 
 def line(event: str, fields: dict[str, object]) -> str:
-    return f"{event}{_state.context}{_format(fields)}\n"
+    return f"{_clock()}{event}{_state.context}{_format(fields)}\n"
+
+
+def _clock() -> str:
+    """`2026-11-20T08:57:15.123Z ` where lines are timed."""
+    if not _state.timed:
+        return ""
+    seconds, ns = divmod(time.time_ns(), 10**9)
+    return time.strftime(f"%Y-%m-%dT%H:%M:%S.{ns // 10**6:03d}Z ", time.gmtime(seconds))
 
 
 def error(event: str, /, **fields: object) -> None:

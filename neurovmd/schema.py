@@ -54,14 +54,16 @@ class Mqtt(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         accepted = "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"
+        # What stands before an @ is an account, which no message of ours repeats.
+        shown = re.sub("//.*@", "//…@", self.server)
         try:
             parts = urlsplit(self.server)
             port = parts.port
         except ValueError:
-            raise ValueError(f"server: found {self.server!r}; accepted: {accepted}") from None
+            raise ValueError(f"server: found {shown!r}; accepted: {accepted}") from None
         rest = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
         if parts.scheme not in MQTT_PORTS or not parts.hostname or rest or port == 0:
-            raise ValueError(f"server: found {self.server!r}; accepted: {accepted}")
+            raise ValueError(f"server: found {shown!r}; accepted: {accepted}")
 
     @property
     def host(self) -> str:

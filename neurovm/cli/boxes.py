@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +24,16 @@ from neurovm.cli import control
 from neurovm.errors import BackendError
 
 SOCKET_PATH_BYTES = 107  # what Linux takes
+# Somebody who only asks who holds the lock may have it for a moment.
+CLAIM_S = 0.5
+LOOK_S = 0.02
 SYSTEM_SOCKET = Path("/run/neurovmd/neurovmd.sock")
 
 
 class Settings(msgspec.Struct, kw_only=True):
-    """What a box was started with. `server` None: a broker of its own."""
+    """What a box was started with. `server` None: a broker of its own. Of an account only the name
+    and the file are kept here, never the password.
+    """
 
     name: str
     source: str
@@ -37,6 +43,9 @@ class Settings(msgspec.Struct, kw_only=True):
     log_level: str
     limit: str | None
     created_s: float
+    username: str | None = None
+    password_file: str | None = None
+    ca_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,11 @@ class Box:
         """The file that holds the broker's URL while the box runs."""
         return self.folder / "broker"
 
+    @property
+    def port(self) -> Path:
+        """The file that holds the port of its own broker, which it takes again where it can."""
+        return self.folder / "port"
+
     def settings(self) -> Settings:
         """BackendError where the folder is not one of ours."""
         file = self.folder / "run.json"
@@ -78,21 +92,49 @@ class Box:
         (self.folder / "run.json").write_bytes(msgspec.json.encode(settings))
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Be the runner of this box; BackendError where another is."""
-        with (self.folder / "lock").open("a+") as file:
-            if not _lock(file):
-                raise BackendError(f"{self.name} is running already; neurovm stop {self.name}")
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield
-            file.truncate(0)
+    def claim(self) -> Iterator[IO[str]]:
+        """Be the only one who makes, runs or removes this box; BackendError where another does.
+
+        The lock goes with the last process that has inherited the open file.
+        """
+        there = self.folder.is_dir()
+        file = self._locked()
+        try:
+            self.sign(file)
+            yield file
+        finally:
+            if not there and not (self.folder / "run.json").is_file():
+                self.remove()  # nothing came of it
+            file.close()
+
+    def _locked(self) -> IO[str]:
+        deadline_s = time.monotonic() + CLAIM_S
+        while time.monotonic() < deadline_s:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with contextlib.suppress(FileNotFoundError):  # just removed
+                file = self._lock_file.open("a+")
+                # The file may have been removed, with its folder, while we waited for it.
+                if _lock(file) and _same(file, self._lock_file):
+                    return file
+                file.close()
+            time.sleep(LOOK_S)
+        raise BackendError(f"{self.name} is running already; neurovm stop {self.name}")
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.folder / "lock"
+
+    @staticmethod
+    def sign(file: IO[str]) -> None:
+        """Write into the lock that it is this process that holds it."""
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
 
     def runner(self) -> int | None:
         """The process that holds the lock; None where the box is not running."""
         try:
-            with (self.folder / "lock").open("r+") as file:
+            with self._lock_file.open("r+") as file:
                 if _lock(file):
                     return None
                 text = file.read()
@@ -100,9 +142,26 @@ class Box:
             return None
         return int(text) if text.isdigit() else None
 
+    def clear(self, *keep: Path) -> None:
+        """Delete what is in the folder but its lock and `keep`."""
+        for path in self.folder.iterdir():
+            if path in (self._lock_file, *keep):
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
     def remove(self) -> None:
         """Delete the folder and all in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _same(file: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _lock(file: IO[str]) -> bool:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The broker that `neurovm run` brings when none is named: amqtt on loopback, in a child process.
 
-    python -m neurovm.cli.broker PORT      serves until its standard input ends
+    python -m neurovm.cli.broker PORT READY     serves until its standard input ends
+
+READY is a file descriptor on which it says when it accepts connections.
 
 MQTT 3.1.1, nothing is kept, anybody on this machine may connect: for trying out, not for service.
 """
@@ -12,12 +14,13 @@ import asyncio
 import contextlib
 import logging
 import os
+import select
 import socket
 import subprocess
 import sys
-import time
 from importlib.util import find_spec
 from typing import IO
+from urllib.parse import urlsplit
 
 from neurovm.cli.deployment import daemon_environment
 from neurovm.errors import BackendError
@@ -25,12 +28,31 @@ from neurovm.errors import BackendError
 HOST = "127.0.0.1"
 START_S = 10.0
 ATTEMPTS = 3
-LOOK_S = 0.01
 CLOSE_S = 3.0
 
 
-async def serve(port: int) -> None:
-    """Run amqtt on loopback until standard input ends."""
+def check_url(url: str) -> None:
+    """ValueError unless `url` names a broker as the daemon takes it; what is secret in it is not
+    repeated.
+    """
+    accepted = "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"not a URL; accepted: {accepted}") from None
+    if "@" in parts.netloc:
+        raise ValueError(
+            "found an account in the URL, which everybody could read; --username and "
+            "--password-file name it"
+        )
+    rest = parts.path.strip("/") or parts.query or parts.fragment
+    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or rest or port == 0:
+        raise ValueError(f"found {url!r}; accepted: {accepted}")
+
+
+async def serve(port: int, ready: int) -> None:
+    """Run amqtt on loopback until standard input ends; say on `ready` when it accepts."""
     from amqtt.broker import Broker
 
     anonymous = "amqtt.plugins.authentication.AnonymousAuthPlugin"
@@ -41,6 +63,8 @@ async def serve(port: int) -> None:
         }
     )
     await broker.start()
+    os.write(ready, b"!")
+    os.close(ready)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     await broker.shutdown()
 
@@ -61,10 +85,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(log: IO[bytes]) -> tuple[subprocess.Popen[bytes], int]:
-    """A broker that accepts connections, and its port; BackendError where none comes up."""
-    for _ in range(ATTEMPTS):  # somebody else may take the port in between
-        port = free_port()
+def start(log: IO[bytes], wish: int | None = None) -> tuple[subprocess.Popen[bytes], int]:
+    """A broker that accepts connections, and its port: `wish` where that is free.
+
+    BackendError where none comes up.
+    """
+    for attempt in range(ATTEMPTS):  # somebody else may take the port in between
+        port = wish if wish and attempt == 0 and _is_free(wish) else free_port()
         child = _start(port, log)
         if child is not None:
             return child, port
@@ -73,19 +100,23 @@ def start(log: IO[bytes]) -> tuple[subprocess.Popen[bytes], int]:
 
 def _start(port: int, log: IO[bytes]) -> subprocess.Popen[bytes] | None:
     """A broker that accepts connections on `port`; None where it does not come up."""
-    child = subprocess.Popen(
-        [sys.executable, "-m", "neurovm.cli.broker", str(port)],
-        stdin=subprocess.PIPE,
-        stdout=log,
-        stderr=log,
-        env=daemon_environment(),
-        start_new_session=True,
-    )
-    deadline_s = time.monotonic() + START_S
-    while time.monotonic() < deadline_s and child.poll() is None:
-        if _accepts(port):
+    heard, ready = os.pipe()
+    try:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "neurovm.cli.broker", str(port), str(ready)],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env=daemon_environment(),
+            start_new_session=True,
+            pass_fds=[ready],
+        )
+        os.close(ready)
+        # Its word, or the end of the pipe where it has none.
+        if select.select([heard], [], [], START_S)[0] and os.read(heard, 1):
             return child
-        time.sleep(LOOK_S)
+    finally:
+        os.close(heard)
     end(child)
     return None
 
@@ -102,8 +133,10 @@ def end(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
-def _accepts(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1.0):
+def _is_free(port: int) -> bool:
+    with contextlib.suppress(OSError, OverflowError), socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((HOST, port))
         return True
     return False
 
@@ -111,6 +144,6 @@ def _accepts(port: int) -> bool:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.ERROR)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(int(sys.argv[1])))
+        asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2])))
     # amqtt's plugins may leave threads behind.
     os._exit(0)

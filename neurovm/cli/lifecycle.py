@@ -92,7 +92,8 @@ def rm(names: tuple[str, ...], force: bool, quiet: bool) -> None:
             if not force:
                 raise click.UsageError(f"{name} is running; neurovm stop {name}, or --force")
             _end(box)
-        box.remove()
+        with box.claim():
+            box.remove()
         show.remark(f"{name} is removed", quiet=quiet)
 
 
@@ -110,7 +111,8 @@ def _start(seen: Seen) -> None:
     if seen.state != fleet.STOPPED:
         return
     if seen.box is not None:
-        spawn(seen.box)
+        with seen.box.claim() as lock:
+            spawn(seen.box, lock)
     else:
         control.ask(seen.socket, "start", vm=seen.name)
         status = _await(seen.name, ("ready", "failed")).status

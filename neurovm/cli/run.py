@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from neurovm import bundle, manifest
+from neurovm import bundle, manifest, quantity
 from neurovm.cli import boxes, broker, deployment, models, options, runner
 from neurovm.errors import BackendError, ModelError
 
@@ -21,13 +23,22 @@ if TYPE_CHECKING:
     from neurovm.cli.boxes import Box
 
 
-def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    if value is not None:
-        try:
-            manifest.check_name(value)
-        except ValueError as error:
-            raise click.BadParameter(str(error), ctx, param) from None
-    return value
+def _judged(check: Callable[[str], object]) -> Callable[..., str | None]:
+    """A callback of an option whose value `check` raises ValueError for where it is wrong."""
+
+    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                check(value)
+            except ValueError as error:
+                raise click.BadParameter(str(error), ctx, param) from None
+        return value
+
+    return callback
+
+
+def _watts(value: str) -> float:
+    return quantity.parse(value, quantity.WATTS)
 
 
 @click.command()
@@ -36,11 +47,30 @@ def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
     "--broker",
     "server",
     metavar="URL",
+    callback=_judged(broker.check_url),
     help="mqtt://HOST[:PORT] or mqtts://HOST[:PORT]. [default: a broker of its own, on loopback]",
 )
-@click.option("--name", callback=_name, metavar="NAME", help="Name of the VM. [default: its own]")
-@click.option("--node", metavar="NAME", help="Name of this box in topics. [default: the host's]")
-@click.option("--limit", metavar="WATTS", help="Most that this machine may draw, such as 5W.")
+@click.option("--username", metavar="NAME", help="Its account there.")
+@click.option("--password-file", type=options.FILE, help="A file that holds the password.")
+@click.option("--ca-file", type=options.FILE, help="What a mqtts:// broker is checked against.")
+@click.option(
+    "--name",
+    callback=_judged(manifest.check_name),
+    metavar="NAME",
+    help="Name of the VM. [default: its own]",
+)
+@click.option(
+    "--node",
+    callback=_judged(manifest.check_level),
+    metavar="NAME",
+    help="Name of this box in topics. [default: the host's]",
+)
+@click.option(
+    "--limit",
+    callback=_judged(_watts),
+    metavar="WATTS",
+    help="Most that this machine may draw, such as 5W.",
+)
 @click.option(
     "--log-level",
     type=click.Choice(["error", "warning", "info", "debug"]),
@@ -55,6 +85,9 @@ def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
 def run(
     model: Path,
     server: str | None,
+    username: str | None,
+    password_file: Path | None,
+    ca_file: Path | None,
     name: str | None,
     node: str | None,
     limit: str | None,
@@ -77,45 +110,61 @@ def run(
     if models.is_tflite(model):
         raise ModelError(f"{model}: a .tflite; `neurovm build` or `neurovm convert` it first")
     if server is None:
+        if username or password_file or ca_file:
+            raise click.UsageError("an account and a CA are for a broker that --broker names")
         broker.require()
-    box = prepare(model, name, server, node, limit, log_level)
-    if detach:
-        status = spawn(box)
-        _say(box, status, start_s, quiet=quiet)
-        return
-    code = runner.serve(box, lambda status: _say(box, status, start_s, quiet=quiet))
+    sealed = bundle.read(model).manifest
+    box = boxes.box(name or _own_name(model))
+    settings = boxes.Settings(
+        name=box.name,
+        source=str(model.absolute()),
+        model_sha256=sealed.identity(),
+        server=server,
+        node=node,
+        log_level=log_level,
+        limit=limit,
+        created_s=time.time(),
+        username=username,
+        password_file=str(password_file.absolute()) if password_file else None,
+        ca_file=str(ca_file.absolute()) if ca_file else None,
+    )
+    with _claimed(box) as lock:
+        prepare(box, model, settings)
+        if detach:
+            status = spawn(box, lock)
+            _say(box, status, start_s, quiet=quiet)
+            return
+        code = runner.serve(box, lambda status: _say(box, status, start_s, quiet=quiet))
     click.get_current_context().exit(code)
 
 
-def prepare(
-    model: Path,
-    name: str | None,
-    server: str | None,
-    node: str | None,
-    limit: str | None,
-    log_level: str,
-) -> Box:
-    """A fresh folder for the bundle; UsageError where a box of that name is running."""
-    sealed = bundle.read(model).manifest
-    box = boxes.box(name or _own_name(model))
-    if box.runner() is not None or boxes.daemon_of(box) is not None:
-        raise click.UsageError(f"{box.name} is running already; neurovm stop {box.name}")
-    box.remove()
-    box.folder.mkdir(parents=True, mode=0o700)
-    shutil.copyfile(model, box.bundle)
-    box.save(
-        boxes.Settings(
-            name=box.name,
-            source=str(model.absolute()),
-            model_sha256=sealed.identity(),
-            server=server,
-            node=node,
-            log_level=log_level,
-            limit=limit,
-            created_s=time.time(),
-        )
-    )
-    return box
+@contextlib.contextmanager
+def _claimed(box: Box) -> Iterator[IO[str]]:
+    """The box for us alone; UsageError where it is running."""
+    with contextlib.ExitStack() as stack:
+        try:
+            lock = stack.enter_context(box.claim())
+        except BackendError as error:
+            raise click.UsageError(str(error)) from None
+        if boxes.daemon_of(box) is not None:  # its runner has died
+            raise click.UsageError(f"{box.name} is running already; neurovm stop {box.name}")
+        yield lock
+
+
+def prepare(box: Box, model: Path, settings: boxes.Settings) -> None:
+    """Fill the folder of a box that is claimed; what was there stays until the new one is whole.
+
+    `model` may be the box's own bundle.
+    """
+    fresh = box.folder / "model.new"
+    try:
+        shutil.copyfile(model, fresh)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
+    box.clear(fresh, box.port)
+    fresh.replace(box.bundle)
+    box.save(settings)
 
 
 def _own_name(model: Path) -> str:
@@ -128,14 +177,17 @@ def _own_name(model: Path) -> str:
     return name
 
 
-def spawn(box: Box) -> dict[str, Any]:
-    """Start the box in the background; its status once it is ready, BackendError where it fails."""
+def spawn(box: Box, lock: IO[str]) -> dict[str, Any]:
+    """Start a claimed box in the background; its status once it is ready, BackendError where it
+    fails.
+    """
     ran = subprocess.run(
-        [sys.executable, "-m", "neurovm.cli.runner", str(box.folder)],
+        [sys.executable, "-m", "neurovm.cli.runner", str(box.folder), str(lock.fileno())],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         env=deployment.daemon_environment(),
+        pass_fds=[lock.fileno()],
         check=False,
     )
     if ran.returncode:

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs one box: its broker where it has one of its own, and its daemon, until told to end.
 
-python -m neurovm.cli.runner FOLDER      in the background; what it says goes into the log
+python -m neurovm.cli.runner FOLDER LOCK      in the background; what it says goes into the log
+
+LOCK is the descriptor of the box's lock, which whoever starts us has taken for us. When this
+process ends, however it does, its daemon and its broker end too.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import select
@@ -25,6 +29,7 @@ from neurovm.cli.exits import Exit
 from neurovm.errors import BackendError, NeurovmError
 from neurovm.manifest import VmManifest
 
+_PR_SET_PDEATHSIG = 1
 READY_S = 60.0
 LOOK_S = 0.02
 DRAIN_S = 15.0
@@ -41,26 +46,57 @@ def vm_manifest(path: Path) -> VmManifest:
 
 
 def serve(box: Box, ready: Callable[[Status], None]) -> int:
-    """Run the box until SIGTERM, SIGINT or its daemon's end; returns the daemon's exit code.
+    """Run a claimed box until SIGTERM, SIGINT or its daemon's end; returns the exit code.
 
-    `ready` is called with the daemon's status once all is up.
+    `ready` is called with the daemon's status once all is up. Told to end before that, it is
+    interrupted; after that the daemon's own exit code counts.
     """
     settings = box.settings()
-    with box.held(), box.log.open("ab") as log, _signals() as told, contextlib.ExitStack() as ends:
-        server = settings.server
-        if server is None:
-            child, port = broker.start(log)
-            ends.callback(broker.end, child)
-            server = f"mqtt://{broker.HOST}:{port}"
+    with box.log.open("ab") as log, _signals() as told, contextlib.ExitStack() as ends:
+        own = None
+        if settings.server is None:
+            own = OwnBroker(box, log)
+            ends.callback(own.end)
+        server = own.url if own else settings.server or ""
         box.address.write_text(server)
         ends.callback(box.address.unlink, missing_ok=True)
         daemon = _start_daemon(box, settings, server, log)
         ends.callback(_end, daemon)
-        status = _await_ready(box, daemon, told, own_broker=settings.server is None)
-        if status is not None:
-            ready(status)
-            _wait(daemon, told)
+        status = _await_ready(box, daemon, told, own_broker=own is not None)
+        if status is None:
+            raise KeyboardInterrupt
+        ready(status)
+        while _wait(daemon, own, told):
+            pass
         return _end(daemon)
+
+
+class OwnBroker:
+    """The broker of a box that has its own, on one port for as long as the box runs."""
+
+    def __init__(self, box: Box, log: IO[bytes]) -> None:
+        self._box, self._log = box, log
+        wish = None
+        with contextlib.suppress(OSError, ValueError):
+            wish = int(box.port.read_text())
+        self.child, self._port = broker.start(log, wish)
+        box.port.write_text(str(self._port))
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://{broker.HOST}:{self._port}"
+
+    def revive(self) -> None:
+        """Start it anew after its end; BackendError where its port is taken."""
+        code = self.child.wait()
+        self._log.write(f"broker.ended code={code}; it is started anew\n".encode())
+        self._log.flush()
+        self.child, port = broker.start(self._log, self._port)
+        if port != self._port:
+            raise BackendError(f"the embedded broker ended, and its port {self._port} is taken")
+
+    def end(self) -> None:
+        broker.end(self.child)
 
 
 def _start_daemon(
@@ -69,6 +105,12 @@ def _start_daemon(
     vm = vm_manifest(box.bundle)
     ports = len(bundle.read(box.bundle).manifest.inputs)
     daemon: dict[str, Any] = {"mqtt": {"server": server}, "log_level": settings.log_level}
+    account = {
+        "username": settings.username,
+        "password_file": settings.password_file,
+        "ca_file": settings.ca_file,
+    }
+    daemon["mqtt"] |= {key: value for key, value in account.items() if value is not None}
     if settings.server is None:
         daemon["mqtt"]["protocol"] = "3.1.1"  # all that amqtt speaks
     if settings.node is not None:
@@ -83,9 +125,23 @@ def _start_daemon(
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
-        env=deployment.daemon_environment(),
+        env={**deployment.daemon_environment(), "NEUROVMD_LOG_TIME": "1"},
         start_new_session=True,
+        preexec_fn=_end_with_parent(),  # noqa: PLW1509  # no other thread is here
     )
+
+
+def _end_with_parent() -> Callable[[], None]:
+    """For a child to call: SIGTERM when its parent is gone, even by SIGKILL (prctl(2))."""
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    parent = os.getpid()
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != parent:  # gone before we could ask
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return ask
 
 
 def _await_ready(
@@ -147,13 +203,18 @@ def _signals() -> Iterator[int]:
         os.close(write_end)
 
 
-def _wait(daemon: subprocess.Popen[bytes], told: int) -> None:
-    """Until the daemon ends or we are told to end."""
-    ended = os.pidfd_open(daemon.pid)
-    try:
-        select.select([ended, told], [], [])
-    finally:
-        os.close(ended)
+def _wait(daemon: subprocess.Popen[bytes], own: OwnBroker | None, told: int) -> bool:
+    """Until the daemon ends or we are told to end; True where only the broker had to be revived."""
+    with contextlib.ExitStack() as stack:
+        watched = [told]
+        for child in (daemon, *((own.child,) if own else ())):
+            watched.append(os.pidfd_open(child.pid))
+            stack.callback(os.close, watched[-1])
+        ready = set(select.select(watched, [], [])[0])
+    if own is None or ready != {watched[2]}:
+        return False
+    own.revive()
+    return True
 
 
 def _end(daemon: subprocess.Popen[bytes]) -> int:
@@ -167,8 +228,11 @@ def _end(daemon: subprocess.Popen[bytes]) -> int:
     return daemon.wait()
 
 
-def detach(box: Box) -> int:
-    """Serve in a process of its own; back once it is ready (its status on stdout) or has failed."""
+def detach(box: Box, lock: int) -> int:
+    """Serve in a process of its own; back once it is ready (its status on stdout) or has failed.
+
+    `lock` is the descriptor of the box's lock, which that process keeps.
+    """
     heard, tell = os.pipe()
     if os.fork():
         os.close(tell)
@@ -180,6 +244,7 @@ def detach(box: Box) -> int:
         print(said or f"{box.name} did not start: {last(box)}", file=sys.stderr)
         return Exit.UNAVAILABLE
     os.close(heard)
+    box.sign(os.fdopen(lock, "a+", closefd=False))
     os.setsid()
     _redirect(box.log)
 
@@ -190,6 +255,8 @@ def detach(box: Box) -> int:
     code: int = Exit.UNAVAILABLE
     try:
         code = serve(box, ready)
+    except KeyboardInterrupt:
+        code = Exit.INTERRUPTED
     except NeurovmError as error:
         print(f"neurovm: {error}", file=sys.stderr, flush=True)
         with contextlib.suppress(OSError):  # nobody listens once it was ready
@@ -209,4 +276,4 @@ def _redirect(log: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(detach(Box(Path(sys.argv[1]))))
+    sys.exit(detach(Box(Path(sys.argv[1])), int(sys.argv[2])))

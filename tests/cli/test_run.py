@@ -227,9 +227,78 @@ def test_a_box_whose_runner_was_killed_is_stopped_all_the_same(run, box: boxes.B
     assert runner is not None
     os.kill(runner, signal.SIGKILL)
     wait_for(lambda: box.runner() is None, "the runner is gone")
-    assert ps(run)["hello"]["state"] == "ready"  # its daemon lives on
+    wait_for(lambda: ps(run)["hello"]["state"] == "stopped", "its daemon ends too")
     assert run("stop", "hello").code == Exit.OK
-    assert ps(run)["hello"]["state"] == "stopped"
+    assert run("start", "hello").code == Exit.OK
+
+
+def test_a_broker_that_dies_is_revived_at_its_port(run, place: Path, box: boxes.Box) -> None:
+    address = box.address.read_text()
+    (broker,) = (
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if f"neurovm.cli.broker\0{box.port.read_text()}\0".encode() in path.read_bytes()
+    )
+    os.kill(broker, signal.SIGKILL)
+    wait_for(lambda: not ps(run)["hello"]["connected"], "the broker is gone")
+    wait_for(lambda: ps(run)["hello"]["connected"], "the broker is there again", 60.0)
+    assert box.address.read_text() == address
+    client = client_of(box)
+    client.publish("neurovm/here/hello/in/again", samples(place)[0])
+    assert client.wait("neurovm/here/hello/result/again", bool)
+    client.close()
+    assert "broker.ended" in box.log.read_text()
+
+
+def test_a_box_may_be_run_from_its_own_bundle(run, place: Path) -> None:
+    """The new one is whole before the old one goes."""
+    assert run("run", "-d", "--name", "own", place / "hello/hello.nvm").code == Exit.OK
+    own = boxes.box("own")
+    port = own.port.read_text()
+    assert run("stop", "own").code == Exit.OK
+    before = own.bundle.read_bytes()
+    wrong = run("run", "-d", "--name", "own", place / "none.nvm")
+    assert wrong.code == Exit.NO_INPUT
+    assert own.bundle.read_bytes() == before
+    ran = run("run", "-d", "--name", "own", own.bundle)
+    assert ran.code == Exit.OK, ran.err
+    assert own.bundle.read_bytes() == before
+    assert own.port.read_text() == port
+    assert run("rm", "-f", "own").code == Exit.OK
+    assert not own.folder.exists()
+
+
+def test_two_runs_of_one_name_do_not_meet() -> None:
+    """One of them serves, the others say that it does."""
+    command = [sys.executable, "-m", "neurovm", "run", "-d", "-q", "--name", "twin", "--node", "n"]
+    children = [
+        subprocess.Popen([*command, "hello/hello.nvm"], stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    said = [child.communicate(timeout=60)[1] for child in children]
+    codes = [child.returncode for child in children]
+    assert sorted(codes) == [Exit.OK, Exit.USAGE, Exit.USAGE], said
+    assert sum("twin is running already" in text for text in said) == 2
+    assert boxes.box("twin").runner() is not None
+    assert main(["rm", "-fq", "twin"]) == Exit.OK
+
+
+def test_ctrl_c_before_it_is_ready_is_an_interruption() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "neurovm", "run", "hello/hello.nvm", "--name", "early"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    early = boxes.box("early")
+    wait_for(early.address.exists, "the broker is up, the daemon is not yet")
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=60)
+    assert (child.returncode, out) == (Exit.INTERRUPTED, ""), err
+    assert "interrupted" in err
+    assert early.runner() is None
+    assert boxes.daemon_of(early) is None
+    assert main(["rm", "-q", "early"]) == Exit.OK
 
 
 def test_in_the_foreground_it_says_where_it_listens_and_ends_with_ctrl_c() -> None:
@@ -296,7 +365,12 @@ def test_one_vm_of_a_service_is_stopped_and_started(
         (["run", "none.nvm"], Exit.NO_INPUT, "none.nvm"),
         (["run", "hello/model.tflite"], Exit.DATA, "neurovm build"),
         (["run", "hello/samples.csv"], Exit.DATA, "not a neurovm bundle"),
-        (["run", "-d", "--broker", "http://x", "hello/hello.nvm"], Exit.UNAVAILABLE, "mqtt://HOST"),
+        (["run", "-d", "--broker", "http://x", "hello/hello.nvm"], Exit.USAGE, "mqtt://HOST"),
+        (["run", "--broker", "mqtt://u:secret@h", "hello/hello.nvm"], Exit.USAGE, "--username"),
+        (["run", "--username", "u", "hello/hello.nvm"], Exit.USAGE, "--broker"),
+        (["run", "--limit", "x", "hello/hello.nvm"], Exit.USAGE, "--limit"),
+        (["run", "--node", "", "hello/hello.nvm"], Exit.USAGE, "--node"),
+        (["run", "--name", "a/b", "hello/hello.nvm"], Exit.USAGE, "--name"),
         (["stop", "nobody"], Exit.USAGE, "no VM 'nobody'"),
         (["logs", "nobody"], Exit.USAGE, "no box 'nobody'"),
         (["rm", "nobody"], Exit.USAGE, "no box 'nobody'"),
@@ -307,6 +381,7 @@ def test_what_is_wrong_is_said(run, args: list[str], code: Exit, said: str) -> N
     ran = run(*args)
     assert ran.code == code, ran.err
     assert said in ran.err
+    assert "secret" not in ran.err
     assert ran.err.count("\n") == 1
 
 
