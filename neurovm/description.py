@@ -70,12 +70,17 @@ class LayerInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class OperatorInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What became of one source operator: `layers` hold it; folded ones have none."""
+    """What became of one source operator: `layers` compute it; folded ones have none.
+
+    `holders` are the layers with the codes of its outputs: null where no single one has all of
+    them, because they are passed on inside a fused layer or some never change.
+    """
 
     index: int
     source_op: str
     fate: Fate
     layers: tuple[int, ...]
+    holders: tuple[int | None, ...] = ()
     note: str = ""
 
 

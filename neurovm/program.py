@@ -31,11 +31,12 @@ from neurovm.description import (
     TensorInfo,
 )
 from neurovm.errors import ModelError, UnsupportedOperatorError
+from neurovm.fusion import Draft, fuse
 from neurovm.operators.builder import Layer, Value, gather, int8_codes
 from neurovm.version import GENERATOR
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from neurovm.arithmetic import Profile
     from neurovm.graph import Graph, Tensor
@@ -72,11 +73,6 @@ class ProgramBuilder:
         self.operators: list[OperatorInfo] = []
         self._values: dict[int, Value] = {}
         self._operator: Operator | None = None
-
-    @property
-    def values(self) -> Mapping[int, Value]:
-        """The layer that holds each tensor's codes, for those that one holds."""
-        return self._values
 
     def value(self, tensor: int) -> Value:
         """The layer that holds a tensor's codes; a constant becomes a CONST layer."""
@@ -128,10 +124,24 @@ class ProgramBuilder:
                 source_op=operator.source_name,
                 fate=fate,
                 layers=tuple(made),
+                holders=tuple(self._values.get(i) for i in operator.outputs),
                 note=note,
             )
         )
         self._operator = None
+
+    def fuse(self, ports: set[Value]) -> set[Value]:
+        """Fuse layers, number those that are left anew; the ports under their new numbers."""
+        draft = Draft(layers=list(self.layers), ports=frozenset(ports))
+        fuse(draft)
+        number = {index: i for i, (index, _) in enumerate(draft.present())}
+        self.layers = [
+            dataclasses.replace(layer, inputs=tuple(number[i] for i in layer.inputs))
+            for _, layer in draft.present()
+        ]
+        self.owners = [self.owners[index] for index in number]
+        self.operators = [_fused(info, draft, number) for info in self.operators]
+        return {number[port] for port in ports}
 
     def output(self, tensor: int, after: Value) -> Value:
         """A layer that can be the next output port, which must come after port `after`."""
@@ -142,6 +152,25 @@ class ProgramBuilder:
         return self.emit(tensor, gather((value,), np.arange(n), n))
 
 
+def _fused(info: OperatorInfo, draft: Draft, number: dict[Value, int]) -> OperatorInfo:
+    """What became of an operator once its layers are fused and numbered anew."""
+    left = tuple(number[i] for i in info.layers if i in number)
+    held = [None if i is None else draft.holder(i) for i in info.holders]
+    fate, note = info.fate, info.note
+    if info.layers and not left:
+        fate = "folded"
+        place = draft.place(info.layers[-1])
+        note = "nothing reads it" if place is None else f"done by layer {number[place]}"
+    return OperatorInfo(
+        index=info.index,
+        source_op=info.source_op,
+        fate=fate,
+        layers=left,
+        holders=tuple(None if i is None else number[i] for i in held),
+        note=note,
+    )
+
+
 def compile_graph(
     graph: Graph, profile: Profile, coding: str = "graded", *, labels: Sequence[str] | None = None
 ) -> Bundle:
@@ -149,8 +178,12 @@ def compile_graph(
 
     Raises UnsupportedOperatorError or ModelError where something has no exact form.
     """
-    builder, inputs = lower_graph(graph, profile)
+    builder = ProgramBuilder(graph, profile)
+    inputs = open_inputs(builder)
+    for operator in graph.operators:
+        builder.lower(operator)
     ports, outputs = open_outputs(builder, labels)
+    ports = builder.fuse(ports)
     layers, arena, sizes = pack(builder.layers, ports, unit=coding == "unit")
     limits = session_limits(layers, arena)
     macs = sum(layer.macs for layer in builder.layers)
@@ -182,15 +215,6 @@ def compile_graph(
         ),
         tensors=tensors,
     )
-
-
-def lower_graph(graph: Graph, profile: Profile) -> tuple[ProgramBuilder, tuple[TensorInfo, ...]]:
-    """The layers of every operator, and what the manifest says of the inputs."""
-    builder = ProgramBuilder(graph, profile)
-    inputs = open_inputs(builder)
-    for operator in graph.operators:
-        builder.lower(operator)
-    return builder, inputs
 
 
 def open_inputs(builder: ProgramBuilder) -> tuple[TensorInfo, ...]:

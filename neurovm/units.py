@@ -18,7 +18,6 @@ from neurovm import codec, reference
 from neurovm.arithmetic import PROFILES
 from neurovm.certificate import LayerResult
 from neurovm.excerpt import Excerpt, Session, excerpt
-from neurovm.program import lower_graph
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,23 +91,22 @@ def units(content: Bundle, source: Graph, graph: Graph, readable: Mapping[int, P
 
     source: the graph as read; graph: as prepared; readable: the runtime's tensors by index.
     """
-    builder, _ = lower_graph(graph, PROFILES[content.manifest.profile])
-    kinds = [layer.kind for layer in content.manifest.layers]
-    if kinds[: len(builder.layers)] != [layer.kind for layer in builder.layers]:
+    holders = _holders(content.manifest, graph)
+    if holders is None:
         return []
     content = replace(content, tensors={**content.tensors, "arena": aligned(content.arena)})
-    holds = {builder.values[i]: i for i in graph.inputs}
+    holds = {holders[i]: i for i in graph.inputs}
     known = set(graph.inputs)
     found = []
     for operator in graph.operators:
-        made = [i for i in operator.outputs if _fits(graph, i, readable) and i in builder.values]
+        made = [i for i in operator.outputs if i in holders and _fits(graph, i, readable)]
         for tensor in made:
-            cut = excerpt(content, holds.keys(), builder.values[tensor])
+            cut = excerpt(content, holds.keys(), holders[tensor])
             result = LayerResult(
                 operator=operator.index,
                 source_op=operator.source_name,
                 tensor=readable[tensor].name or graph.tensors[tensor].name,
-                layer=builder.values[tensor],
+                layer=holders[tensor],
                 covers=_covered(source, known, tensor),
             )
             unit = Unit(
@@ -124,9 +122,22 @@ def units(content: Bundle, source: Graph, graph: Graph, readable: Mapping[int, P
                 found.append(unit)
         for tensor in made:
             if graph.tensors[tensor].dtype in CODES:
-                holds[builder.values[tensor]] = tensor
+                holds[holders[tensor]] = tensor
                 known.add(tensor)
     return found
+
+
+def _holders(manifest: Manifest, graph: Graph) -> dict[int, int] | None:
+    """The layer that holds each tensor that one holds; None for a program made otherwise."""
+    ours = [(op.index, op.source_name, len(op.outputs)) for op in graph.operators]
+    if ours != [(op.index, op.source_op, len(op.holders)) for op in manifest.operators]:
+        return None
+    inputs = [layer.index for layer in manifest.layers if layer.kind == "INPUT"]
+    held = dict(zip(graph.inputs, inputs, strict=True))
+    for operator, info in zip(graph.operators, manifest.operators, strict=True):
+        pairs = zip(operator.outputs, info.holders, strict=True)
+        held.update({tensor: layer for tensor, layer in pairs if layer is not None})
+    return held
 
 
 def _fits(graph: Graph, tensor: int, readable: Mapping[int, Port]) -> bool:

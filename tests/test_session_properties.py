@@ -91,17 +91,13 @@ def test_updates_equal_the_oracle_on_every_layer(graph: Graph, seed: int) -> Non
         session.update(np.repeat(order, 2), np.repeat(row[order], 2))
         held[changed] = row[changed]
         known = reference.run(graph, PROFILE, input_values(PROFILE, model.inputs, held[None]))
-        by_name = {
-            graph.tensors[i].name: int8_codes(value)
-            for i, value in known.items()
-            if graph.tensors[i].dtype != "float32"
-        }
-        holders = {info.name: info for info in model.explain()}  # the last layer holds the tensor
-        for info in holders.values():
-            wanted = by_name.get(info.name)
-            if wanted is not None and wanted.size == info.neurons:
-                found = np.frombuffer(session.layer(info.index).codes, np.int8)
-                np.testing.assert_array_equal(found, wanted.reshape(-1), err_msg=info.name)
+        for op, info in zip(graph.operators, model.manifest.operators, strict=True):
+            for output, holder in zip(op.outputs, info.holders, strict=True):
+                wanted = known[output]
+                if holder is not None and wanted.dtype != np.float32:
+                    found = np.frombuffer(session.layer(holder).codes, np.int8)
+                    wanted = int8_codes(wanted).reshape(-1)
+                    np.testing.assert_array_equal(found, wanted, err_msg=op.source_name)
 
 
 @settings(slow, max_examples=40)

@@ -7,10 +7,11 @@ Field by field the meaning is that of `nvm_layer` in core_c/include/nvm.h.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import numpy as np
 
+from neurovm.arithmetic import Multipliers, Requantizer
 from neurovm.errors import ModelError
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from neurovm.arithmetic import Profile, Requantizer
+    from neurovm.arithmetic import Kind as RequantizerKind
+    from neurovm.arithmetic import Profile
     from neurovm.graph import Tensor
 
 # fmt: off
@@ -129,6 +131,25 @@ def requantizer_fields(requantizer: Requantizer, channels: int) -> dict[str, Any
         fields["scale"] = np.broadcast_to(requantizer.multipliers.mantissa, channels)
         fields["shift"] = np.broadcast_to(requantizer.multipliers.exponent, channels)
     return fields
+
+
+def requantizer_of(layer: Layer) -> Requantizer:
+    """The requantizer of a layer that has one: `requantizer_fields` backwards."""
+    scale, shift = layer.scale, layer.shift
+    multipliers = None
+    if layer.requant in ("DOUBLE", "SINGLE", "HALFUP"):
+        multipliers = Multipliers(np.asarray(scale, np.int32), np.asarray(shift, np.int32))
+        scale = shift = None
+    return Requantizer(
+        kind=cast("RequantizerKind", layer.requant.lower()),
+        zero_out=layer.zero_out,
+        lo=layer.lo,
+        hi=layer.hi,
+        scale=None if scale is None else np.asarray(scale, np.float32),
+        offset=None if shift is None else np.asarray(shift, np.float32),
+        multipliers=multipliers,
+        bits=layer.aux[0] if layer.requant == "SHIFT" else 0,
+    )
 
 
 def gather(

@@ -4,13 +4,23 @@
 from neurovm.graph import Graph
 from neurovm.passes.batch import fix_batch
 from neurovm.passes.dead import drop_dead
+from neurovm.passes.dilation import fuse_dilation
 from neurovm.passes.extremes import note_extremes
 from neurovm.passes.formats import check_formats
 from neurovm.passes.limits import check_limits
 from neurovm.passes.partial import note_partial
 from neurovm.passes.resolve import resolve
 
-PASSES = (fix_batch, resolve, drop_dead, check_formats, check_limits, note_extremes, note_partial)
+PASSES = (
+    fix_batch,
+    resolve,
+    drop_dead,
+    check_formats,
+    fuse_dilation,
+    check_limits,
+    note_extremes,
+    note_partial,
+)
 """In the order they run: what a reader hands over becomes what lowering and the oracle take."""
 
 
@@ -30,6 +40,7 @@ __all__ = [
     "check_limits",
     "drop_dead",
     "fix_batch",
+    "fuse_dilation",
     "note_extremes",
     "note_partial",
     "prepare",
