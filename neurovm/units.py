@@ -18,6 +18,7 @@ from neurovm import codec, reference
 from neurovm.arithmetic import PROFILES
 from neurovm.certificate import LayerResult
 from neurovm.excerpt import Excerpt, Session, excerpt
+from neurovm.holders import holders_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,7 +92,7 @@ def units(content: Bundle, source: Graph, graph: Graph, readable: Mapping[int, P
 
     source: the graph as read; graph: as prepared; readable: the runtime's tensors by index.
     """
-    holders = _holders(content.manifest, graph)
+    holders = holders_of(content.manifest, graph)
     if holders is None:
         return []
     content = replace(content, tensors={**content.tensors, "arena": aligned(content.arena)})
@@ -125,19 +126,6 @@ def units(content: Bundle, source: Graph, graph: Graph, readable: Mapping[int, P
                 holds[holders[tensor]] = tensor
                 known.add(tensor)
     return found
-
-
-def _holders(manifest: Manifest, graph: Graph) -> dict[int, int] | None:
-    """The layer that holds each tensor that one holds; None for a program made otherwise."""
-    ours = [(op.index, op.source_name, len(op.outputs)) for op in graph.operators]
-    if ours != [(op.index, op.source_op, len(op.holders)) for op in manifest.operators]:
-        return None
-    inputs = [layer.index for layer in manifest.layers if layer.kind == "INPUT"]
-    held = dict(zip(graph.inputs, inputs, strict=True))
-    for operator, info in zip(graph.operators, manifest.operators, strict=True):
-        pairs = zip(operator.outputs, info.holders, strict=True)
-        held.update({tensor: layer for tensor, layer in pairs if layer is not None})
-    return held
 
 
 def _fits(graph: Graph, tensor: int, readable: Mapping[int, Port]) -> bool:

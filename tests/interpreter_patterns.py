@@ -100,7 +100,7 @@ def details_walk(api: Any, path: str) -> dict[str, Any]:
             interpreter.get_output_details(),
             interpreter.get_tensor_details(),
         ):
-            told.append([described(detail) for detail in listed])
+            told += [[described(detail) for detail in listed]]
         interpreter.allocate_tensors()
     return {"told": json.dumps(told)}
 

@@ -183,7 +183,9 @@ class Interpreter:
         """
         if subgraph_index != 0:
             raise ValueError(f"subgraph {subgraph_index}; accepted: 0")
-        return self._value(self._index(tensor_index)).copy()
+        value = self._value(self._index(tensor_index))
+        copied: NDArray[Any] = value.copy()
+        return copied
 
     def tensor(self, tensor_index: int) -> Callable[[], NDArray[Any]]:
         """A function that returns the tensor: inputs to be written into, outputs as they stand."""
@@ -253,9 +255,9 @@ class Interpreter:
 
     def _value(self, index: int) -> NDArray[Any]:
         """The value itself, no copy."""
-        tensor = self._source.tensors[index]
-        if tensor.data is not None:
-            return tensor.data
+        data: NDArray[Any] | None = self._source.tensors[index].data
+        if data is not None:
+            return data
         if self._session is None:
             raise ValueError("call allocate_tensors() before the value of a tensor is asked for")
         return self._arrays[index] if index in self._arrays else self._inner(index)
@@ -270,21 +272,20 @@ class Interpreter:
             why = "no layer holds its values" if held is None else "invoke() comes first"
             raise ValueError(f"tensor {index} ({tensor.name}) has no value: {why}")
         layer, shape = held
-        codes = np.frombuffer(self._session.layer(layer).codes, np.int8).reshape(shape)
-        if tensor.dtype == "int8":
-            return codes
-        return np.bitwise_xor(codes.view(np.uint8), np.uint8(0x80))
+        codes: NDArray[Any] = np.frombuffer(self._session.layer(layer).codes, np.int8)
+        if tensor.dtype == "uint8":
+            codes = np.bitwise_xor(codes.view(np.uint8), np.uint8(0x80))
+        return codes.reshape(shape)
 
     def _layers(self) -> dict[int, tuple[int, tuple[int, ...]]]:
         """The layer that holds each tensor and its shape, found when the first is asked for."""
         if self._holds is None:
-            from neurovm.arithmetic import PROFILES
+            from neurovm.holders import holders_of
             from neurovm.passes import prepare
-            from neurovm.program import lower_graph
 
             graph = prepare(self._source)
-            builder, _ = lower_graph(graph, PROFILES[self._model.profile])
-            self._holds = {i: (k, graph.tensors[i].shape) for i, k in builder.values.items()}
+            held = holders_of(self._model.manifest, graph) or {}
+            self._holds = {i: (layer, graph.tensors[i].shape) for i, layer in held.items()}
         return self._holds
 
 
