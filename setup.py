@@ -11,6 +11,7 @@ from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 abi3 = os.environ.get("NEUROVM_ABI3", "1") != "0" and sys.version_info >= (3, 11)
 
@@ -18,6 +19,17 @@ abi3 = os.environ.get("NEUROVM_ABI3", "1") != "0" and sys.version_info >= (3, 11
 def files(pattern: str) -> list[str]:
     """Paths relative to this file, sorted so that every build links in the same order."""
     return sorted(str(path) for path in Path().glob(pattern))
+
+
+class Build(build_ext):
+    """Without the run path that some Pythons (pyenv's) link with: the module needs none, and the
+    path of the machine it was built on has no place in a wheel.
+    """
+
+    def build_extensions(self) -> None:
+        linker = self.compiler.linker_so
+        self.compiler.linker_so = [each for each in linker if not each.startswith("-Wl,-rpath")]
+        super().build_extensions()
 
 
 extension = Extension(
@@ -45,6 +57,7 @@ extension = Extension(
 )
 
 setup(
+    cmdclass={"build_ext": Build},
     ext_modules=cythonize([extension], include_path=["core_c"]),
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if abi3 else {},
 )

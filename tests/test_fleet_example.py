@@ -120,6 +120,27 @@ def test_the_script_refuses_what_is_wrong(root: Path, tmp_path: Path) -> None:
     assert (tmp_path / "reloaded").read_text().count("\n") == 1
 
 
+def test_the_script_judges_the_tree_for_this_box(root: Path, tmp_path: Path) -> None:
+    """Its overlay counts, whose name its own files say; another box' does not."""
+    (root / "neurovmd.yaml").write_text("# nothing\n")
+    (root / "conf.d").mkdir()
+    (root / "conf.d/box.yaml").write_text(
+        "node: press-3\nmqtt: {username: a, password_file: ../broker.password}\n"
+    )
+    (root / "broker.password").write_text("x\n")
+    tree = tmp_path / "tree"
+    (tree / "nodes").mkdir(parents=True)
+    (tree / "neurovmd.yaml").write_text("prefix: good\n")
+    (tree / "nodes/pump-1.yaml").write_text("powr: 1\n")
+    archive = tmp_path / "tree.tar"
+    done = switch(root, archive, pack(tree, archive))
+    assert done.returncode == 0, done.stderr  # another box' overlay
+    (tree / "nodes/press-3.yaml").write_text("powr: 1\n")
+    done = switch(root, archive, pack(tree, archive))
+    assert (done.returncode, "nodes/press-3.yaml:1:1: powr" in done.stderr) == (78, True)
+    assert len(list((root / "trees").iterdir())) == 1
+
+
 def test_cloud_init_writes_that_script_and_a_right_file(tmp_path: Path) -> None:
     file = FLEET / "cloud-init/user-data.yaml"
     assert file.read_text().startswith("#cloud-config\n")

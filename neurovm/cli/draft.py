@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from neurovm.cli.patterns import Pattern
@@ -21,7 +21,11 @@ WIDE = 100
 
 @dataclass(slots=True)
 class Entry:
-    """One entry of `inputs`: a pattern with the roles of its levels, for one input tensor."""
+    """One entry of `inputs`: a pattern with the roles of its levels, for one input tensor.
+
+    `is_unordered`: as many names were heard as the input has elements, but nobody said which is
+    which. A wrong order would give wrong answers that look right, so none is guessed.
+    """
 
     pattern: Pattern
     tensor: int = 0
@@ -29,10 +33,16 @@ class Entry:
     dtype: str = "float32"
     notes: list[str] = field(default_factory=list)
     elements: tuple[str, ...] | None = None
+    is_unordered: bool = False
 
     @property
     def topic(self) -> str:
         return self.pattern.topic(self.roles)
+
+    def missing(self) -> list[str]:
+        """What has to be filled in by hand."""
+        order = [f"the order of the {len(self.names())} names heard"] if self.is_unordered else []
+        return [f"input {self.tensor}: {note}" for note in (*self.notes, *order)]
 
     def names(self) -> tuple[str, ...]:
         """The names of elements that were heard: levels of the topic, or keys of the object."""
@@ -50,16 +60,23 @@ class Draft:
 
 
 def write(
-    patterns: Sequence[Pattern], heard: str, model: str | None, inputs: Sequence[TensorInfo] = ()
+    patterns: Sequence[Pattern],
+    heard: str,
+    model: str | None,
+    inputs: Sequence[TensorInfo] = (),
+    orders: Mapping[int, Sequence[str]] | None = None,
 ) -> Draft | None:
     """A VM file for the busiest pattern, or for those that fit a model's inputs best.
 
-    None where no pattern was found.
+    `orders` are the names of an input's elements in the model's order, by input, where known. None
+    where no pattern was found.
     """
     if not patterns:
         return None
-    entries = [_without_model(patterns[0])] if model is None else _for_model(patterns, inputs)
-    missing = [f"input {each.tensor}: {note}" for each in entries for note in each.notes]
+    entries = [_without_model(patterns[0])]
+    if model is not None:
+        entries = _for_model(patterns, inputs, orders or {})
+    missing = [note for each in entries for note in each.missing()]
     lines = [f"# Drafted by `neurovm init` from {heard}."]
     lines += [] if model else ["# Name the model below; `neurovm init --model FILE` fits the rest."]
     lines += [f"# Missing: {clean(note)}" for note in (missing if model else [])]
@@ -75,22 +92,25 @@ def _without_model(pattern: Pattern) -> Entry:
     return Entry(pattern, roles=roles(pattern, None))
 
 
-def _for_model(patterns: Sequence[Pattern], inputs: Sequence[TensorInfo]) -> list[Entry]:
+def _for_model(
+    patterns: Sequence[Pattern], inputs: Sequence[TensorInfo], orders: Mapping[int, Sequence[str]]
+) -> list[Entry]:
     """For each input tensor the pattern that fits it best, each pattern once where possible."""
     entries: list[Entry] = []
     for tensor, info in enumerate(inputs):
         used = {id(entry.pattern) for entry in entries}
         left = [each for each in patterns if id(each) not in used] or list(patterns)
-        candidates = [_fitted(pattern, tensor, info) for pattern in left]
+        order = orders.get(tensor, info.labels or ())
+        candidates = [_fitted(pattern, tensor, info, order) for pattern in left]
         # `min` keeps the first of equals, and the busiest stands first.
-        entries.append(min(candidates, key=lambda entry: len(entry.notes)))
+        entries.append(min(candidates, key=lambda entry: 2 * len(entry.notes) + entry.is_unordered))
     return entries
 
 
-def _fitted(pattern: Pattern, tensor: int, info: TensorInfo) -> Entry:
+def _fitted(pattern: Pattern, tensor: int, info: TensorInfo, order: Sequence[str]) -> Entry:
     """A pattern as the source of one input tensor; its notes say what does not fit."""
     reading = pattern.reading
-    entry = Entry(pattern, tensor, roles(pattern, info.size))
+    entry = Entry(pattern, tensor, roles(pattern, info.size, order))
     if reading.form == "raw":
         if reading.size == info.size and info.dtype in ("int8", "uint8"):
             entry.dtype = info.dtype
@@ -111,8 +131,8 @@ def _fitted(pattern: Pattern, tensor: int, info: TensorInfo) -> Entry:
     elif len(names) > MOST_ELEMENTS or sum(map(len, names)) > MOST_CHARACTERS:
         entry.notes.append(f"{len(names)} names, more than a VM file holds")
     elif len(names) == info.size:
-        labels = info.labels or ()
-        entry.elements = tuple(labels) if set(labels) == set(names) else names
+        entry.elements = tuple(order) if set(order) == set(names) else None
+        entry.is_unordered = entry.elements is None
     else:
         entry.notes.append(f"{len(names)} of {info.size} elements heard")
     return entry
@@ -123,16 +143,19 @@ def _are_numbers(names: Sequence[str], size: int) -> bool:
     return bool(names) and plain and max(map(int, names)) < size
 
 
-def roles(pattern: Pattern, size: int | None) -> dict[int, str]:
-    """What each varying level stands for; `size` is that of the model's input, where known.
+def roles(pattern: Pattern, size: int | None, order: Sequence[str] = ()) -> dict[int, str]:
+    """What each varying level stands for; `size` and `order` are those of the model's input, where
+    known.
 
-    The last level that varies is the element of a number, unless only another has as many names as
-    the input has elements. A tensor's only varying level is its stream.
+    The last level that varies is the element of a number, unless only another has the model's own
+    names, or as many names as the input has elements. A tensor's only varying level is its stream.
     """
     varying = list(pattern.varying)
     if pattern.reading.form != "number" or size == 1:
         return {varying[0]: "stream"} if varying else {}
-    fitting = [at for at in varying if len(pattern.varying[at]) == size]
+    fitting = [at for at in varying if set(pattern.varying[at]) == set(order)] or [
+        at for at in varying if len(pattern.varying[at]) == size
+    ]
     last = len(pattern.levels) - 1
     element = fitting[-1] if fitting else (varying[-1] if varying else None)
     if len(varying) == 1 and not fitting and varying[0] != last:
@@ -156,19 +179,19 @@ def _entry(entry: Entry, *, known: bool) -> list[str]:
     if entry.elements is not None:
         return [
             *lines,
-            "      # Put them in the order of the model's input.",
+            "      # In the model's order, as it says itself.",
             *_elements(entry.elements),
         ]
     names = entry.names()
     if names and not _are_numbers(names, 1 << 30):
-        why = (
-            "not as many as the model needs"
-            if known
-            else "the model needs all of its own, in order"
-        )
+        why = "the model needs all of its own, in order"
+        if known:
+            why = "as many as the model needs; put them in its order, and take the # away"
+            why = why if entry.is_unordered else "not as many as the model needs"
         lines.append(f"      # Heard; {why}:")
-        shown = names[:MOST_NAMES_SHOWN]
-        lines += [f"      # {clean(line.strip())}" for line in _elements(shown)]
+        # What only has to be put in order is there whole.
+        shown = names if entry.is_unordered else names[:MOST_NAMES_SHOWN]
+        lines += [f"      # {clean(line[6:])}" for line in _elements(shown)]
         if len(names) > len(shown):
             lines.append(f"      # and {len(names) - len(shown)} more")
     if reading.form == "raw" and not known:

@@ -79,7 +79,9 @@ def init(
         raise click.UsageError("one of --listen and --from is needed")
     if target is not None and target.exists() and not force:
         raise CannotCreateError(f"{target}: exists; --force overwrites it")
-    inputs = _inputs(model, quiet=quiet)
+    if target is not None:
+        _prepare(target)
+    inputs, orders = _inputs(model, quiet=quiet)
     survey, code = Survey(), int(Exit.OK)
     if file is not None:
         with file.open("rb") as stream:
@@ -94,7 +96,7 @@ def init(
     found = patterns.find(survey.by_messages())
     named = None if model is None else str(model.absolute())
     heard = f"{survey.messages:,} messages on {len(survey.topics):,} topics"
-    drafted = draft.write(found, heard, named, inputs)
+    drafted = draft.write(found, heard, named, inputs, orders)
     _show(form, survey, found, drafted)
     if drafted is None:
         show.remark("nothing to draft from: no payload held numbers", quiet=quiet)
@@ -115,11 +117,38 @@ def listen(survey: Survey, arguments: list[str]) -> int:
         return process.wait()
 
 
-def _inputs(model: Path | None, *, quiet: bool) -> tuple[TensorInfo, ...]:
+def _inputs(
+    model: Path | None, *, quiet: bool
+) -> tuple[tuple[TensorInfo, ...], dict[int, list[str]]]:
+    """The model's inputs, and the names of their elements in order where it was built with them."""
     if model is None:
-        return ()
+        return (), {}
     with models.open_model(model, quiet=quiet) as opened:
-        return opened.inputs
+        deploy = opened.manifest.deploy
+        inputs = deploy.get("inputs") if deploy else None
+        return opened.inputs, _orders(inputs)
+
+
+def _orders(inputs: object) -> dict[int, list[str]]:
+    """By input tensor, the `elements` of a manifest's `inputs`; the bundle may hold anything."""
+    orders: dict[int, list[str]] = {}
+    for each in inputs if isinstance(inputs, list) else []:
+        to = each.get("to") if isinstance(each, dict) else None
+        names = to.get("elements") if isinstance(to, dict) else None
+        tensor = to.get("tensor", 0) if isinstance(to, dict) else 0
+        if isinstance(tensor, int) and isinstance(names, list):
+            orders[tensor] = [str(name) for name in names]
+    return orders
+
+
+def _prepare(target: Path) -> None:
+    """See that the draft can be written before anybody listens for it."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise CannotCreateError(f"{target}: cannot be written: {error.strerror}") from None
 
 
 def _show(form: str, survey: Survey, found: Sequence[Pattern], drafted: Draft | None) -> None:

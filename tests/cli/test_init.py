@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import neurovm
 from benchmarks.rig import Client, Mosquitto, find_mosquitto
 from neurovm.cli import draft, patterns, survey
 from neurovm.cli.exits import Exit
@@ -40,11 +42,15 @@ def tensor(size: int, dtype: str) -> TensorInfo:
 
 
 def drafted(
-    messages: dict[str, list[bytes | str]], size: int | None = None, dtype: str = "float32"
+    messages: dict[str, list[bytes | str]],
+    size: int | None = None,
+    dtype: str = "float32",
+    order: list[str] | None = None,
 ) -> draft.Draft:
     found = patterns.find(heard(messages).by_messages())
     inputs = () if size is None else (tensor(size, dtype),)
-    made = draft.write(found, "some messages", None if size is None else "m.nvm", inputs)
+    model = None if size is None else "m.nvm"
+    made = draft.write(found, "some messages", model, inputs, {} if order is None else {0: order})
     assert made is not None
     return made
 
@@ -114,9 +120,9 @@ def test_clocks_and_counters_are_no_sensors() -> None:
 
 
 def test_elements_are_filled_where_their_number_fits() -> None:
-    made = drafted(plant(2, ["s10", "s2"]), 2)
+    made = drafted(plant(2, ["s10", "s2"]), 2, order=["s10", "s2"])
     assert made.missing == []
-    assert "      elements: [s2, s10]" in made.text
+    assert "\n      elements: [s10, s2]" in made.text
     assert drafted(plant(2, ["0", "1"]), 2).entries[0].elements is None
     less = drafted(plant(2, ["s10", "s2"]), 3)
     assert less.missing == ["input 0: 2 of 3 elements heard"]
@@ -124,6 +130,59 @@ def test_elements_are_filled_where_their_number_fits() -> None:
     assert drafted({"a": ["[1, 2]"]}, 3).missing == ["input 0: lists of 2 heard, 3 values needed"]
     assert drafted({"a": [b"\xff" * 4]}, 4, "uint8").entries[0].dtype == "uint8"
     assert drafted({"a": [b"\xff" * 16]}, 4, "uint8").entries[0].dtype == "float32"
+
+
+def test_an_order_that_nobody_knows_is_not_guessed() -> None:
+    """A VM with a wrong order answers, and wrongly; one without any refuses to hear."""
+    for order in (None, ["s1", "s2"]):
+        made = drafted(plant(2, ["s10", "s2"]), 2, order=order)
+        assert made.missing == ["input 0: the order of the 2 names heard"]
+        assert "\n      elements:" not in made.text
+        assert "\n      # elements: [s2, s10]" in made.text
+    # Long lists too: with the # taken away they are what YAML reads.
+    names = [f"sensor-{n}-of-the-pump" for n in range(200)]
+    made = drafted(plant(1, names), 200)
+    lines = made.text.splitlines()
+    at = next(n for n, line in enumerate(lines) if "# elements: [" in line)
+    end = next(n for n in range(at, len(lines)) if lines[n].endswith("]"))
+    freed = [line.replace("      # ", "      ", 1) for line in lines[at : end + 1]]
+    assert yaml.safe_load("\n".join(freed)) == {"elements": sorted(names, key=patterns.natural)}
+
+
+def test_a_level_with_the_model_s_own_names_is_the_element() -> None:
+    square = {f"plant/{a}/{b}": ["1", "2"] for a in ("x", "y") for b in ("flow", "level")}
+    assert drafted(square, 2, order=["level", "flow"]).entries[0].elements == ("level", "flow")
+    assert drafted(square, 2, order=["y", "x"]).entries[0].topic == "plant/{element}/{stream}"
+
+
+def test_the_order_comes_from_the_manifest_that_built_the_bundle(
+    run: Run, bundle: Path, tmp_path: Path
+) -> None:
+    names = [f"s{n}" for n in range(63, -1, -1)]
+    deploy = {"inputs": [{"topic": "x/{element}", "to": {"elements": names}}, "junk", {"to": 3}]}
+    named = tmp_path / "named.nvm"
+    with neurovm.load(bundle) as model, model.with_deploy(deploy) as other:
+        other.save(named)
+    seen = tmp_path / "seen.jsonl"
+    seen.write_text("".join(f'{{"topic": "plant/p/{n}", "payload": "1"}}\n' for n in names))
+    target = tmp_path / "new/vm.d/pump.yaml"
+    ran = run("init", "--from", seen, "--model", named, "--draft", target)
+    assert ran.code == Exit.OK, ran.err
+    (entry,) = yaml.safe_load(target.read_text())["inputs"]
+    assert entry["to"]["elements"] == names
+    assert (
+        run("init", "--from", seen, "--model", bundle).err.count("the order of the 64 names") == 1
+    )
+
+
+def test_a_draft_that_cannot_be_written_is_refused_before_listening(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neurovm.cli.init.listen", lambda *_: pytest.fail("it listens"))
+    (tmp_path / "file").write_text("")
+    url = "mqtt://127.0.0.1:1"
+    ran = run("init", "--listen", url, "--draft", tmp_path / "file/vm.yaml")
+    assert (ran.code, "cannot be written" in ran.err) == (Exit.CANNOT_CREATE, True)
 
 
 def test_a_model_chooses_among_patterns() -> None:
