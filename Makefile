@@ -16,6 +16,7 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 WHEEL ?=
 DEB_ARGS ?=
+FUZZ_S ?=
 
 export PYTHON
 
@@ -91,8 +92,8 @@ test-deb: ## the package built twice, judged, and its life in a booted systemd (
 test-bare: ## demo and test from fresh clones in a bare Debian (root, debootstrap; minutes)
 	scripts/bare.sh
 
-fuzz: ## libFuzzer on the program parser (clang)
-	$(MAKE) --no-print-directory -C tests/c fuzz
+fuzz: ## damaged models, bundles and programs until stopped (FUZZ_S=30: so many seconds each)
+	@scripts/fuzz.sh $(FUZZ_S)
 
 clean: ## remove everything the other targets made, .venv too
 	rm -rf $(VENV) build dist wheelhouse out .mypy_cache .ruff_cache .pytest_cache .hypothesis \

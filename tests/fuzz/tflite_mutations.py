@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Damage to a valid .tflite, as chance or malice does it. Used by the suite and
-by `fuzz_tflite.py`.
+by `run.py`.
 """
 
 from __future__ import annotations

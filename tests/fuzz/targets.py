@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is fuzzed: each target takes damaged bytes and says what became of them.
+
+`read`     the .tflite reader and all passes
+`convert`  from a .tflite to a loaded, checked model that runs
+`load`     a .nvm bundle, its golden vectors and a few steps by every way
+"""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fuzz import bundle_mutations, tflite_mutations
+from operator_cases import CASES
+
+import neurovm
+from neurovm import bundle
+from neurovm.converters import tflite
+from neurovm.errors import BundleError, ModelError
+from neurovm.model import Model, replay_golden
+from neurovm.passes import prepare
+
+SMALL_BYTES = 8 << 10
+"""Of seeds that are converted at every execution."""
+TYPES = {"float32": "f", "int8": "b", "int16": "h", "uint8": "B"}
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`run` gives a word for what was expected to happen and raises everything else."""
+
+    name: str
+    seeds: Callable[[Sequence[Path]], list[bytes]]
+    damage: Callable[[bytes, int], bytes]
+    run: Callable[[bytes], str]
+    memory_bytes: int
+    """Address space on top of what the process has before the first execution."""
+
+
+def _read(data: bytes) -> str:
+    try:
+        prepare(tflite.read(data, name="fuzz.tflite"))
+    except ModelError as error:
+        return type(error).__name__
+    return "accepted"
+
+
+def _convert(data: bytes) -> str:
+    try:
+        model = neurovm.convert_tflite(data, name="fuzz.tflite")
+    except ModelError as error:
+        return type(error).__name__
+    _steps(model)
+    return "accepted"
+
+
+def _load(data: bytes) -> str:
+    try:
+        content = bundle.parse(memoryview(data), "fuzz.nvm")
+        model = Model(content)
+        replay_golden(model, content, "fuzz.nvm")
+    except BundleError:
+        return "BundleError"
+    _steps(model)
+    return "accepted"
+
+
+def _steps(model: Model) -> None:
+    """Whatever was accepted has to run."""
+    rng = random.Random(0)
+    zeros = {t.name: array(TYPES[t.dtype], [0]) * t.size for t in model.inputs}
+    codes = rng.randbytes(len(model.to_codes(zeros)))
+    for way in ("auto", "events", "dense"):
+        session = model.session(way=way)
+        session.step(codes)
+        session.step(bytes(reversed(codes)))
+
+
+def _models(paths: Sequence[Path]) -> list[bytes]:
+    """One case an operator, every network among them, the project's own models and the given."""
+    cases = {c.operator: c.model for c in CASES} | {c.name: c.model for c in CASES if _network(c)}
+    files = [p.read_bytes() for p in (*sorted(FIXTURES.glob("*.tflite")), *paths)]
+    return [*cases.values(), *files]
+
+
+def _network(case: object) -> bool:
+    return getattr(case, "operator", "") == "NETWORK"
+
+
+def _small(paths: Sequence[Path]) -> list[bytes]:
+    return [model for model in _models(paths) if len(model) <= SMALL_BYTES]
+
+
+def _bundles(paths: Sequence[Path]) -> list[bytes]:
+    """Everything that converts, as bundles."""
+    made = []
+    for model in _models(paths):
+        try:
+            content = neurovm.convert_tflite(model, name="seed").content
+        except ModelError:
+            continue
+        made.append(bundle.serialize(content.manifest, content.tensors))
+    return made
+
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target("read", _models, tflite_mutations.mutate, _read, 200 << 20),
+        Target("convert", _small, tflite_mutations.mutate, _convert, 2 << 30),
+        Target("load", _bundles, bundle_mutations.damaged, _load, 512 << 20),
+    )
+}

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fuzzer itself: it finds what it is there to find, and nothing where there is nothing."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from fuzz import run
+from fuzz.bundle_mutations import damaged
+from fuzz.targets import TARGETS, Target
+
+
+def findings(check: Callable[[bytes], str], runs: int = 60) -> list[str]:
+    """What one process finds in seeds 0, 1, …, each of which becomes its own text."""
+    target = Target("planted", lambda _: [b""], lambda _, seed: b"%d" % seed, check, 256 << 20)
+    options = argparse.Namespace(jobs=1, runs=runs, seconds=0, seed=0)
+    return run.Run(target, [b""], options).until_done().findings
+
+
+def planted(seed: int, effect: Callable[[], object]) -> Callable[[bytes], str]:
+    def check(data: bytes) -> str:
+        if data == b"%d" % seed:
+            effect()
+        return "refused"
+
+    return check
+
+
+def test_where_there_is_nothing_it_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "REPORT_EVERY", 20)
+    assert findings(lambda _: "accepted") == []
+
+
+def raise_it() -> None:
+    raise RuntimeError("planted")
+
+
+def spin() -> None:
+    started = time.thread_time()
+    while time.thread_time() - started < 2 * run.SLOW_REFUSAL_S:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("effect", "words"),
+    [
+        (raise_it, "RuntimeError: planted"),
+        (lambda: np.zeros(1 << 30, np.uint8), "MemoryError"),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), "the process ended with -9"),
+        (spin, "of CPU time"),
+        (signal.pause, "nothing was heard"),
+    ],
+    ids=["exception", "memory", "crash", "slow", "hang"],
+)
+def test_what_is_planted_is_found(
+    effect: Callable[[], object], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "REPORT_EVERY", 20)
+    monkeypatch.setattr(run, "HANG_S", 5.0)
+    found = findings(planted(7, effect))
+    assert len(found) == 1
+    assert words in found[0]
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_few_hundred_executions_of_each_target(name: str) -> None:
+    target = TARGETS[name]
+    seeds = target.seeds([])
+    outcomes = {target.run(target.damage(seeds[s % len(seeds)], s)) for s in range(300)}
+    assert {"accepted", "BundleError" if name == "load" else "ModelError"} <= outcomes
+
+
+def test_damage_is_what_the_seed_says() -> None:
+    bundle = TARGETS["load"].seeds([])[0]
+    assert damaged(bundle, 3) == damaged(bundle, 3)
+    assert len({damaged(bundle, s) for s in range(20)}) > 15
