@@ -62,7 +62,8 @@ def test_what_is_planted_is_found(
     effect: Callable[[], object], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "REPORT_EVERY", 20)
-    monkeypatch.setattr(run, "HANG_S", 5.0)
+    monkeypatch.setattr(run, "HANG_S", 5.0 if effect is signal.pause else 120.0)
+    monkeypatch.setattr(run, "SLOW_REFUSAL_S", 0.5)
     found = findings(planted(7, effect))
     assert len(found) == 1
     assert words in found[0]
