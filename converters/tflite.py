@@ -9,6 +9,7 @@ is all that leaves `read`.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from neurovm.converters.tflite_file import (
     type_name,
 )
 from neurovm.converters.tflite_operators import DECODERS, RawOperator
+from neurovm.converters.tflite_variables import CODES, Variables, check_handles
 from neurovm.errors import ModelError, UnsupportedOperatorError
 from neurovm.graph import Graph, Source, Tensor
 from neurovm.operators import Operator
@@ -80,7 +82,11 @@ def _graph(file: TFLiteFile, name: str) -> Graph:
         )
     _check_number_format(subgraph, raw)
     _check_supported(file, raw)
-    tensors = _tensors(file, subgraph)
+    tensors = list(_tensors(file, subgraph))
+    check_handles(raw, tensors)
+    variables = Variables(file, tensors, _raw_operators)
+    operators = tuple(_operators(file, raw, tensors, variables))
+    states = variables.states()
     for i in inputs:
         if tensors[i].data is not None:
             raise file.error(f"input tensor {i} is a constant")
@@ -92,10 +98,12 @@ def _graph(file: TFLiteFile, name: str) -> Graph:
             bytes=len(file.data),
             name=file.name,
         ),
-        tensors=tensors,
-        operators=tuple(_operator(file, r, tensors) for r in raw),
+        tensors=tuple(tensors),
+        operators=operators,
         inputs=inputs,
         outputs=outputs,
+        states=states,
+        notes=variables.notes(),
     )
 
 
@@ -160,7 +168,7 @@ def _check_number_format(subgraph: Any, raw: list[RawOperator]) -> None:
 
 def _check_supported(file: TFLiteFile, raw: list[RawOperator]) -> None:
     """Name every operator there is no decoder for, in one error."""
-    missing = [r for r in raw if r.code not in DECODERS]
+    missing = [r for r in raw if r.code not in DECODERS and r.code not in CODES]
     if not missing:
         return
     first = missing[0]
@@ -204,7 +212,17 @@ def _tensor(file: TFLiteFile, table: Any, index: int) -> Tensor:
     )
 
 
-def _operator(file: TFLiteFile, raw: RawOperator, tensors: tuple[Tensor, ...]) -> Operator:
+def _operators(
+    file: TFLiteFile, raw: list[RawOperator], tensors: list[Tensor], variables: Variables
+) -> Iterator[Operator]:
+    """The operators of the graph; those of variables leave it, but for READ_VARIABLE."""
+    for r in raw:
+        made = variables.take(r) if r.code in CODES else _operator(file, r, tensors)
+        if made is not None:
+            yield made
+
+
+def _operator(file: TFLiteFile, raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
     file.place = f"operator {raw.index} ({raw.name})"
     entry = DECODERS[raw.code]
     required = raw.inputs[: entry.fewest]

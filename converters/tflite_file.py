@@ -42,6 +42,7 @@ DTYPES: dict[int, DType] = {
     tflite.TensorType.INT32: "int32",
     tflite.TensorType.INT64: "int64",
     tflite.TensorType.BOOL: "bool",
+    tflite.TensorType.RESOURCE: "resource",
 }
 _NUMPY: dict[DType, str] = {
     "float32": "<f4",
@@ -181,6 +182,8 @@ class TFLiteFile:
             return np.empty(shape, _NUMPY.get(dtype, "u1")) if 0 in shape else None
         if dtype == "int4":
             return self._nibbles(raw, shape)
+        if dtype == "resource":
+            raise self.error("a resource with data; it is a handle and has none")
         wanted = math.prod(shape) * np.dtype(_NUMPY[dtype]).itemsize
         if raw.size != wanted:
             raise self.error(f"{raw.size} bytes of constant; {dtype} {shape} takes {wanted}")

@@ -16,6 +16,7 @@ import tflite
 
 from neurovm.converters.tflite_file import DTYPES, TFLiteFile, operator_name, type_name
 from neurovm.converters.tflite_operators import DECODERS
+from neurovm.converters.tflite_variables import CODES
 
 _EDGES = (tflite.BuiltinOperator.QUANTIZE, tflite.BuiltinOperator.DEQUANTIZE)
 _FINE = ("int8", "uint8", "int4", "int32", "int64", "bool")
@@ -53,6 +54,8 @@ def _operators(file: TFLiteFile, subgraph: Any) -> Iterator[Surveyed]:
 
 
 def _needed(file: TFLiteFile, subgraph: Any, table: Any, code: int) -> str | None:
+    if code in CODES:
+        return None
     if code not in DECODERS:
         return "an exact rule and an event rule"
     if code in _EDGES:

@@ -35,7 +35,7 @@ KINDS = {
     "MEAN": NVM_MEAN, "MAP": NVM_MAP, "TABLE": NVM_TABLE, "SOFTMAX": NVM_SOFTMAX,
     "TABLE2": NVM_TABLE2, "SOFTMAXQ": NVM_SOFTMAXQ, "LERP": NVM_LERP,
     "L2NORM": NVM_L2NORM, "LOGSOFTMAX": NVM_LOGSOFTMAX, "MATMUL": NVM_MATMUL,
-    "ARGMAX": NVM_ARGMAX,
+    "ARGMAX": NVM_ARGMAX, "STATE": NVM_STATE,
 }
 NEURONS = {"SD": NVM_SD, "IF": NVM_IF, "LIF": NVM_LIF}
 REQUANTS = {
@@ -211,6 +211,10 @@ cdef class Program:
     @property
     def unit(self):
         return self.program.unit != 0
+
+    @property
+    def memory(self):
+        return self.program.memory != 0
 
     def predict(self, codes_in, codes_out, Py_ssize_t rows):
         cdef Py_buffer source, target

@@ -37,6 +37,7 @@ cdef extern from "nvm.h" nogil:
         NVM_LOGSOFTMAX
         NVM_MATMUL
         NVM_ARGMAX
+        NVM_STATE
 
     ctypedef enum nvm_neuron:
         NVM_SD
@@ -87,6 +88,7 @@ cdef extern from "nvm.h" nogil:
         size_t predict_size
         uint64_t macs
         int unit
+        int memory
 
     ctypedef struct nvm_session:
         pass

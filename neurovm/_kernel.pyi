@@ -21,7 +21,7 @@ MAX_LAYERS: Final[int]
 
 KINDS: Final[dict[str, int]]
 """INPUT, CONST, DENSE, CONV, DWCONV, ADD, AVGPOOL, MAXPOOL, MEAN, MAP, TABLE, SOFTMAX,
-TABLE2, SOFTMAXQ, LERP, L2NORM, LOGSOFTMAX, MATMUL, ARGMAX."""
+TABLE2, SOFTMAXQ, LERP, L2NORM, LOGSOFTMAX, MATMUL, ARGMAX, STATE."""
 NEURONS: Final[dict[str, int]]
 """SD, IF, LIF."""
 REQUANTS: Final[dict[str, int]]
@@ -68,8 +68,13 @@ class Program:
     @property
     def unit(self) -> bool:
         """Whether some layer sends unit spikes, so that a step sweeps until the network rests."""
+    @property
+    def memory(self) -> bool:
+        """Whether some layer carries state from one step to the next."""
     def predict(self, codes_in: Buffer, codes_out: Buffer, rows: int) -> None:
         """`rows` independent dense runs, `codes_in` and `codes_out` codes each; keeps no state.
+
+        Every row is a first step: memory has its initial values.
 
         Raises BackendError for programs with IF or LIF neurons, which have no dense run.
         """

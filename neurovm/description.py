@@ -53,6 +53,7 @@ class LayerInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     `neurons` are its outputs, `synapses` its stored weights, `macs` the weights one dense run
     applies, `acc_bound` the largest magnitude its accumulators can reach (0: it keeps none),
     `bytes` its constants in the arena, `fate` how it runs: by events, as a table, or densely again.
+    `state_bytes`: what it carries from one step to the next; unset: nothing.
     """
 
     index: int
@@ -67,6 +68,7 @@ class LayerInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     acc_bound: int
     bytes: int
     fate: Fate
+    state_bytes: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class OperatorInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -167,6 +169,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     rate: RateInfo | msgspec.UnsetType = msgspec.UNSET
     certificate: dict[str, Any] | None = None
     deploy: dict[str, Any] | None = None
+
+    @property
+    def state_bytes(self) -> int:
+        """What a session carries from one step to the next beside its inputs; 0: nothing."""
+        return sum(layer.state_bytes or 0 for layer in self.layers)
 
     def encode(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces, UTF-8."""

@@ -50,7 +50,8 @@ class Excerpt:
 def excerpt(content: Bundle, sources: Collection[int], target: int) -> Excerpt:
     """The layers from `sources` to `target`, both indices of layers; only the sources it reads.
 
-    BundleError where it reads an input of the network that is no source, or the kernel refuses it.
+    BundleError where it reads an input or a state of the network that is no source, or the kernel
+    refuses it.
     """
     if target in sources:
         return Excerpt((target,), target, None)
@@ -83,8 +84,8 @@ def _reach(
             reached.add(layer)
             continue
         kind, _, _, _, count, *inputs, _ = _HEAD.unpack_from(records[layer])
-        if kind == _kernel.KINDS["INPUT"]:
-            raise BundleError(f"layer {layer} is an input of the network that nothing is known of")
+        if kind in (_kernel.KINDS["INPUT"], _kernel.KINDS["STATE"]):
+            raise BundleError(f"nothing is known of layer {layer}, which begins the network")
         needed.add(layer)
         open_ends += inputs[:count]
     return sorted(reached), sorted(needed)

@@ -14,7 +14,7 @@ import numpy as np
 
 from neurovm import reference
 from neurovm.arithmetic import Codes
-from neurovm.description import GoldenInfo
+from neurovm.description import GoldenInfo, Way
 from neurovm.operators.builder import int8_codes
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 MOST_PAIRS = 8
 MACS_TOGETHER = 30_000_000
 """Weights that all pairs together may apply: about 50 ms on a slow core."""
+
+WAYS: tuple[Way, ...] = ("auto", "events")
+"""The ways in which pairs are replayed, by turns; those of one way are steps of one session."""
 
 WORK_A_CODE = 16
 """Weights whose application takes the oracle as long as one code of a network without any."""
@@ -50,15 +53,20 @@ def vectors(
     """Inputs of `stream` with the oracle's answers."""
     held = sum(t.size for t in graph.tensors if t.data is None)
     codes = stream(inputs, max(macs, WORK_A_CODE * held))
-    answers = oracle_codes(graph, profile, inputs, codes)
+    answers = np.empty((len(codes), sum(graph.tensors[i].size for i in graph.outputs)), np.int8)
+    for first in range(len(WAYS)):  # each way has a session of its own, and what it remembers
+        rows = slice(first, None, len(WAYS))
+        answers[rows] = oracle_codes(graph, profile, inputs, codes[rows])
     return [Pair(i, o) for i, o in zip(codes, answers, strict=True)]
 
 
 def oracle_codes(
     graph: Graph, profile: Profile, inputs: Sequence[TensorInfo], codes: NDArray[np.int8]
 ) -> NDArray[np.int8]:
-    """What the dense reference answers: (N, codes of all inputs) to (N, codes of all outputs)."""
-    known = reference.run(graph, profile, input_values(profile, inputs, codes))
+    """What the dense reference answers to N consecutive steps: (N, codes of all inputs) to (N,
+    codes of all outputs).
+    """
+    known = reference.Stream(graph, profile).run(input_values(profile, inputs, codes))
     producers = {op.outputs[0]: op for op in graph.operators}
     outputs = []
     for index in graph.outputs:
@@ -118,8 +126,6 @@ def _padded(codes: NDArray[np.int8]) -> bytes:
 def infos(pairs: Sequence[Pair]) -> tuple[GoldenInfo, ...]:
     """What the manifest says of them: every second one is forced to run by events."""
     return tuple(
-        GoldenInfo(
-            input=f"golden.{i}.in", output=f"golden.{i}.out", way="events" if i % 2 else "auto"
-        )
+        GoldenInfo(input=f"golden.{i}.in", output=f"golden.{i}.out", way=WAYS[i % len(WAYS)])
         for i in range(len(pairs))
     )

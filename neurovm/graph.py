@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
     from neurovm.operators import Operator
 
-DType = Literal["int8", "uint8", "int16", "int32", "int64", "float32", "float16", "bool", "int4"]
+# fmt: off
+DType = Literal[
+    "int8", "uint8", "int16", "int32", "int64", "float32", "float16", "bool", "int4", "resource",
+]
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +91,26 @@ class Tensor:
         return self.quantization
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class State:
+    """What a network carries from one step to the next.
+
+    In the first step of a stream tensor `read` holds `initial` (its shape and type), in every other
+    step what tensor `next` held at the end of the step before.
+    """
+
+    name: str
+    read: int
+    next: int
+    initial: np.ndarray
+    owner: int | None = None
+    """The source index of the operator that keeps it for itself; None: the network does."""
+
+    @property
+    def bytes(self) -> int:
+        return self.initial.nbytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """Where a graph came from. `sha256` and `bytes` are those of the file."""
@@ -99,7 +123,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Graph:
-    """Tensors, operators in execution order, and the indices of the inputs and outputs.
+    """Tensors, operators in execution order, the indices of the inputs and outputs, and states.
 
     `tensors[i]` is what the index i means in operators, `inputs` and `outputs`.
     """
@@ -110,12 +134,14 @@ class Graph:
     operators: tuple[Operator, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    states: tuple[State, ...] = ()
     notes: tuple[str, ...] = field(default=())
     """What passes did to the graph, in words, for `neurovm explain`."""
 
     def check(self) -> None:
         """Raise ModelError unless the graph is well formed (see the module's first lines)."""
         ready = set(self.inputs) | {i for i, t in enumerate(self.tensors) if t.data is not None}
+        ready |= {state.read for state in self.states}
         for operator in self.operators:
             for i in operator.inputs:
                 if i != -1 and i not in ready:
@@ -134,3 +160,8 @@ class Graph:
         for i in self.outputs:
             if i not in ready:
                 raise ModelError(f"{self.source.name}: nothing produces output tensor {i}")
+        for state in self.states:
+            if state.next not in ready:
+                raise ModelError(
+                    f"{self.source.name}: nothing produces the next value of {state.name!r}"
+                )

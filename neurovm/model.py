@@ -95,6 +95,14 @@ class Model:
         return self._manifest.rate is not UNSET
 
     @property
+    def stateful(self) -> bool:
+        """Whether a step depends on earlier ones beside the inputs that are held (variables, LSTM).
+
+        Then every `step` and `update` of a session is one step of time, also with equal inputs.
+        """
+        return self._manifest.state_bytes > 0
+
+    @property
     def backend(self) -> str:
         return self._backend
 
@@ -200,7 +208,9 @@ class Model:
 
         x: (n, *shape[1:]), or one input of shape[1:] or `shape`; several inputs: a dict by name,
         all
-        with the same n. The result has the same leading axis. Rows are independent.
+        with the same n. The result has the same leading axis. Rows are independent: each is the
+        first step of a stream, so a network that keeps state (`stateful`) starts every row from its
+        initial state. Consecutive steps are what a session takes.
         """
         from neurovm.rows import predict
 

@@ -12,6 +12,7 @@ import struct
 from typing import TYPE_CHECKING, cast, get_args
 
 import numpy as np
+from msgspec import UNSET
 
 from neurovm import _kernel, golden
 from neurovm.arithmetic import NoExactRuleError
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from neurovm.arithmetic import Profile
-    from neurovm.graph import Graph, Tensor
+    from neurovm.graph import Graph, State, Tensor
     from neurovm.operators import Operator
 
 CODINGS: tuple[Coding, ...] = get_args(Coding)
@@ -72,11 +73,16 @@ class ProgramBuilder:
         """For each layer: operator name, its source index (-1: none), tensor."""
         self.operators: list[OperatorInfo] = []
         self._values: dict[int, Value] = {}
+        self._states = {state.read: state for state in graph.states if state.owner is None}
         self._operator: Operator | None = None
 
     def value(self, tensor: int) -> Value:
-        """The layer that holds a tensor's codes; a constant becomes a CONST layer."""
+        """The layer that holds a tensor's codes; a constant becomes a CONST layer, a state a STATE
+        layer.
+        """
         if tensor not in self._values:
+            if tensor in self._states:
+                return self._state(self._states[tensor])
             data = self.tensors[tensor].data
             if data is None:
                 raise ModelError(
@@ -103,6 +109,23 @@ class ProgramBuilder:
         """A network input, at its zero point until it is heard."""
         n = self.tensors[tensor].size
         self.emit(tensor, Layer(kind="INPUT", inputs=(), n=n, zero_out=zero_point))
+
+    def _state(self, state: State) -> Value:
+        """A STATE layer; which layer it takes over after a step is named by `close_states`."""
+        codes = int8_codes(np.ascontiguousarray(state.initial))
+        layer = Layer(kind="STATE", inputs=(), n=codes.size, table0=codes, state_bytes=state.bytes)
+        return self.emit(state.read, layer)
+
+    def close_states(self) -> None:
+        """Name, in each STATE layer, the layer whose codes it takes over after a step."""
+        open_ones = {i for i, layer in enumerate(self.layers) if layer.kind == "STATE"}
+        while open_ones:
+            index = open_ones.pop()
+            before = len(self.layers)
+            source = self.value(self._states[self.owners[index][2]].next)
+            self.layers[index] = dataclasses.replace(self.layers[index], carries=source)
+            if len(self.layers) > before and self.layers[-1].kind == "STATE":
+                open_ones.add(len(self.layers) - 1)
 
     def lower(self, operator: Operator) -> None:
         """Let one operator append its layers, and note what became of it."""
@@ -136,7 +159,11 @@ class ProgramBuilder:
         fuse(draft)
         number = {index: i for i, (index, _) in enumerate(draft.present())}
         self.layers = [
-            dataclasses.replace(layer, inputs=tuple(number[i] for i in layer.inputs))
+            dataclasses.replace(
+                layer,
+                inputs=tuple(number[i] for i in layer.inputs),
+                carries=None if layer.carries is None else number[layer.carries],
+            )
             for _, layer in draft.present()
         ]
         self.owners = [self.owners[index] for index in number]
@@ -182,6 +209,7 @@ def compile_graph(
     inputs = open_inputs(builder)
     for operator in graph.operators:
         builder.lower(operator)
+    builder.close_states()
     ports, outputs = open_outputs(builder, labels)
     ports = builder.fuse(ports)
     layers, arena, sizes = pack(builder.layers, ports, unit=coding == "unit")
@@ -204,7 +232,7 @@ def compile_graph(
             inputs=inputs,
             outputs=outputs,
             neurons=sum(
-                layer.n for layer in builder.layers if layer.kind not in ("INPUT", "CONST")
+                layer.n for layer in builder.layers if layer.kind not in ("INPUT", "CONST", "STATE")
             ),
             synapses=sum(layer.synapses for layer in builder.layers),
             macs=macs,
@@ -349,6 +377,7 @@ def _record(layer: Layer, flags: int, offsets: Sequence[int]) -> bytes:
         window = (*w.kernel, *w.stride, *w.dilation, *w.before)
         groups = w.groups
     inputs = (*layer.inputs, 0, 0)[:2]
+    aux = layer.aux if layer.carries is None else (layer.carries, 0)
     try:
         return _RECORD.pack(
             _kernel.KINDS[layer.kind],
@@ -370,7 +399,7 @@ def _record(layer: Layer, flags: int, offsets: Sequence[int]) -> bytes:
             layer.reset_value,
             _kernel.RESETS[layer.reset],
             layer.leak_q16,
-            *layer.aux,
+            *aux,
         )
     except struct.error as error:
         raise ModelError(
@@ -399,6 +428,7 @@ def layer_infos(builder: ProgramBuilder, sizes: Sequence[int]) -> tuple[LayerInf
                 acc_bound=layer.acc_bound,
                 bytes=sizes[index],
                 fate=_FATE.get(layer.kind, "events"),
+                state_bytes=layer.state_bytes or UNSET,
             )
         )
     return tuple(infos)

@@ -311,6 +311,11 @@ def compile_rate(
 def _split(graph: Graph) -> tuple[list[Operator], list[Operator]]:
     """The operators up to the last one with weights, and the rest."""
     source = graph.source.name
+    if graph.states:
+        raise ModelError(
+            f"{source}: it carries state from step to step ({graph.states[0].name!r}), which "
+            f"encoding: rate has no form for; encoding: graded runs this network, and exactly"
+        )
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise ModelError(
             f"{source}: {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; "

@@ -31,8 +31,10 @@ class LayerState(NamedTuple):
 class Session:
     """The state of one stream: every step updates only what changed.
 
-    A session starts with every input at its zero point. It is used by one thread at a time (a
-    second
+    A session starts with every input at its zero point, and with the initial state of a network
+    that keeps one (`Model.stateful`): for that each call of `step` or `update` is one step of time,
+    whether or not an input changed, and `reset` is the start of a new sequence. It is used by one
+    thread at a time (a second
     one gets RuntimeError); the GIL is released while the kernel runs. `Model.session` makes one.
     """
 
@@ -71,7 +73,10 @@ class Session:
         return Counters(*self._state.counters)
 
     def reset(self) -> None:
-        """Back to the start: every input at its zero point. Counters are kept."""
+        """Back to the start: every input at its zero point, every state at its initial value.
+
+        Counters are kept.
+        """
         self._state.reset()
 
     def layer(self, index: int) -> LayerState:

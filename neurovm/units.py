@@ -8,7 +8,7 @@ oracle, on the runtime's own values. So a wrong layer shows as itself, not as ev
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ import numpy as np
 from neurovm import codec, reference
 from neurovm.arithmetic import PROFILES
 from neurovm.certificate import LayerResult
+from neurovm.errors import BundleError
 from neurovm.excerpt import Excerpt, Session, excerpt
 from neurovm.holders import holders_of
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from neurovm.backends.runtime import Port
     from neurovm.bundle import Bundle
     from neurovm.description import Manifest, TensorInfo
-    from neurovm.graph import Graph
+    from neurovm.graph import Graph, State
     from neurovm.operators import Operator
 
     Values = Mapping[int, NDArray[np.generic]]
@@ -49,17 +50,19 @@ class Unit:
     profile: str
     info: TensorInfo | None = None
     _sessions: dict[str, Session | None] = field(default_factory=dict)
+    _stream: reference.Stream = field(init=False)
 
-    def reset(self) -> None:
-        """Both ways start anew."""
-        self._sessions.clear()
+    def __post_init__(self) -> None:
+        self._stream = reference.Stream(self.graph, PROFILES[self.profile])
 
     def compare(self, values: Values, codes: Mapping[int, NDArray[np.int8]], way: str) -> None:
         """One step a row of what is known, in `way`; tally what differs.
 
+        A unit that keeps state goes one way, whatever it is asked: its rows are one stream.
         values: the runtime's, by tensor; codes: int8, (n, elements), of what `sources` name.
         """
         theirs = values[self.tensor]
+        way = "events" if self.graph.states else way
         ours = self._kernel(np.hstack([codes[i] for i in self.sources]), way)
         if self.info is None:
             self.result.kernel.add(ours, int8(theirs))
@@ -70,7 +73,7 @@ class Unit:
         self._oracle(known, theirs)
 
     def _oracle(self, known: Values, theirs: NDArray[np.generic]) -> None:
-        found = reference.run(self.graph, PROFILES[self.profile], known)[self.tensor]
+        found = self._stream.run(known)[self.tensor]
         if self.info is None:
             self.result.oracle.add(int8(found), int8(theirs))
         else:
@@ -96,13 +99,17 @@ def units(content: Bundle, source: Graph, graph: Graph, readable: Mapping[int, P
     if holders is None:
         return []
     content = replace(content, tensors={**content.tensors, "arena": aligned(content.arena)})
-    holds = {holders[i]: i for i in graph.inputs}
-    known = set(graph.inputs)
+    held = _states(graph, holders, readable)
+    holds = {holders[i]: i for i in graph.inputs} | held
+    known = {*graph.inputs, *held.values()}
     found = []
     for operator in graph.operators:
         made = [i for i in operator.outputs if i in holders and _fits(graph, i, readable)]
         for tensor in made:
-            cut = excerpt(content, holds.keys(), holders[tensor])
+            try:
+                cut = excerpt(content, holds.keys(), holders[tensor])
+            except BundleError:
+                continue  # it depends on a state that the runtime does not show
             result = LayerResult(
                 operator=operator.index,
                 source_op=operator.source_name,
@@ -128,6 +135,31 @@ def units(content: Bundle, source: Graph, graph: Graph, readable: Mapping[int, P
     return found
 
 
+def followed(graph: Graph, readable: Collection[int]) -> tuple[State, ...]:
+    """The states of the network whose next values are known, from which they follow."""
+    return tuple(
+        state
+        for state in graph.states
+        if state.owner is None
+        and (
+            state.next in readable
+            or state.next in graph.inputs
+            or graph.tensors[state.next].data is not None
+        )
+    )
+
+
+def _states(graph: Graph, holders: Mapping[int, int], readable: Collection[int]) -> dict[int, int]:
+    """The layer of each state that can be followed, and the tensor that holds it."""
+    reads = {
+        op.inputs[0]: holders[op.outputs[0]]
+        for op in graph.operators
+        if op.name == "ReadVariable" and op.outputs[0] in holders
+    }
+    found = [state.read for state in followed(graph, readable)]
+    return {reads[tensor]: tensor for tensor in found if tensor in reads}
+
+
 def _fits(graph: Graph, tensor: int, readable: Mapping[int, Port]) -> bool:
     """Whether the runtime's tensor of this index is the same one."""
     port, ours = readable.get(tensor), graph.tensors[tensor]
@@ -146,7 +178,11 @@ def _part(graph: Graph, known: set[int], tensor: int) -> Graph:
     kept, needed = _closure(graph, known, tensor)
     inputs = tuple(sorted(needed & known))
     operators = tuple(op for op in graph.operators if op in kept)
-    return replace(graph, operators=operators, inputs=inputs, outputs=(tensor,), notes=())
+    own = {op.index for op in operators}
+    states = tuple(state for state in graph.states if state.owner in own)
+    return replace(
+        graph, operators=operators, inputs=inputs, outputs=(tensor,), states=states, notes=()
+    )
 
 
 def _covered(source: Graph, known: set[int], tensor: int) -> tuple[int, ...]:

@@ -7,7 +7,8 @@ TensorFlow Lite Micro. Against it stand, on the same rows,
 
     predict      dense runs of whole rows
     session      one stream through all rows, each step computing what changed
-    events       on the walk of small changes, a second session that never runs densely
+    events       on the walk of small changes, a second session that never runs densely (on all
+                 rows where the network keeps state)
     oracle       the NumPy reference
     layers       every operator by itself, in our kernel and in the oracle, on the runtime's own
                  inputs: the first wrong one is named, and its error does not spread
@@ -37,12 +38,12 @@ from neurovm.converters.tflite_outputs import with_outputs
 from neurovm.disputed import is_disputed
 from neurovm.errors import BackendError, ModelError
 from neurovm.passes import prepare
-from neurovm.units import CODES, Unit, flat, units
+from neurovm.units import CODES, Unit, flat, followed, units
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from neurovm.graph import Graph
+    from neurovm.graph import Graph, State
     from neurovm.model import Model
 
 Progress = Callable[[int, int], None]
@@ -134,11 +135,20 @@ class _Comparison:
         self._session = model.session()
         self._event_session = model.session(way="events")
         self._heard: NDArray[np.int8] | None = None
+        self._oracle = reference.Stream(self.graph, PROFILES[model.profile])
+        self._held = {state.read: state.initial[np.newaxis] for state in self.graph.states}
+        self._begun = False
+        if model.stateful:
+            self.certificate.remarks.append(
+                "the network keeps state: all rows are consecutive steps of one stream; predict "
+                "answers each as a first step, as the runtime does when it starts anew"
+            )
 
     def wanted(self) -> list[int]:
         """The flatbuffer's indices of all tensors that operators produce and that can be read."""
         tensors = self.source_graph.tensors
-        made = [i for op in self.source_graph.operators for i in op.outputs]
+        added = {state.next for state in self.source_graph.states if state.owner is not None}
+        made = [i for op in self.source_graph.operators for i in op.outputs if i not in added]
         return [i for i in made if tensors[i].dtype in (*CODES, "float32")]
 
     def meet(self, runtime: Runtime) -> None:
@@ -200,6 +210,7 @@ class _Comparison:
     def run(self, inputs: Sequence[Any], count: int, walk: int, progress: Progress) -> Certificate:
         infos = self.model.inputs
         batch = self._batch_rows()
+        stateful = self.model.stateful
         streams = {
             "given": stimuli.given(inputs, infos, batch),
             "random": stimuli.random(infos, count, batch, self.rng),
@@ -210,7 +221,8 @@ class _Comparison:
         for name, stream in streams.items():
             self.certificate.rows[name] = 0
             for rows in stream:
-                self._batch(rows, by_events=name == "walk")
+                # What a session remembers depends on every row, so it has to hear them all.
+                self._batch(rows, by_events=name == "walk" or stateful)
                 done += len(rows[0])
                 self.certificate.rows[name] += len(rows[0])
                 progress(done, total)
@@ -224,11 +236,16 @@ class _Comparison:
 
     def _batch(self, rows: stimuli.Rows, *, by_events: bool) -> None:
         """Run one batch everywhere and tally what differs."""
-        answer = self.runtime.run([rows[i] for i in self.inputs])
+        given = [rows[i] for i in self.inputs]
+        stateful = self.model.stateful
+        answer = self.runtime.run(given, anew=stateful and not self._begun)
+        self._begun = True
         theirs = [answer.outputs[i] for i in self.outputs]
         codes = self._codes(rows)
         if self.judged:
-            self._tally_outputs(self.certificate.predict, self._predict(rows), theirs)
+            alone = self.runtime.alone(given) if stateful else answer.outputs
+            first = [alone[i] for i in self.outputs]
+            self._tally_outputs(self.certificate.predict, self._predict(rows), first)
             self._tally_outputs(self.certificate.session, self._steps(codes), theirs)
             if by_events:
                 self._tally_outputs(self.certificate.events, self._walk(codes), theirs)
@@ -246,9 +263,22 @@ class _Comparison:
         values = kept | dict(zip(self.graph.inputs, rows, strict=True))
         ends = np.cumsum([info.size for info in self.model.inputs])[:-1]
         known = dict(zip(self.graph.inputs, np.split(codes, ends, axis=1), strict=True))
+        for state in followed(self.graph, kept):
+            values[state.read] = self._shifted(state, values)
+            known[state.read] = flat(values[state.read])
         known |= {i: flat(x) for i, x in kept.items() if x.dtype.name in CODES}
         for unit in self.units:
             unit.compare(values, known, way)
+
+    def _shifted(self, state: State, values: dict[int, NDArray[Any]]) -> NDArray[Any]:
+        """What a state held in each of these rows: what the runtime made of it the row before."""
+        count = len(next(iter(values.values())))
+        data = self.graph.tensors[state.next].data
+        made = values[state.next] if data is None else np.repeat(data[np.newaxis], count, axis=0)
+        made = made.reshape(count, *state.initial.shape)
+        held = np.concatenate([self._held[state.read], made])
+        self._held[state.read] = held[-1:]
+        return held[:-1]
 
     def _tally_outputs(
         self, tally: Tally, ours: Sequence[NDArray[Any]], theirs: Sequence[NDArray[Any]]
@@ -295,7 +325,7 @@ class _Comparison:
 
     def _ask_oracle(self, rows: stimuli.Rows, theirs: list[NDArray[Any]]) -> None:
         """The whole network in the oracle; not where its parts give the same answer."""
-        tensors = reference.run(self.graph, PROFILES[self.model.profile], rows)
+        tensors = self._oracle.run(rows)
         outputs = [tensors[i] for i in self.graph.outputs]
         self._tally_outputs(self.certificate.oracle, outputs, theirs)
 

@@ -41,6 +41,7 @@ class Net:
         self.name = name
         self.rng = np.random.default_rng(zlib.crc32(name.encode()))
         self.writer = ModelWriter()
+        self.others: list[ModelWriter] = []
         self.inputs: list[int] = []
         self.samples: list[np.ndarray] = []
 
@@ -155,7 +156,7 @@ class Net:
         return self.output(shape, scale=float(np.float32(typical / 50 / gain)))
 
     def case(self, *outputs: int) -> Case:
-        model = self.writer.model(inputs=self.inputs, outputs=outputs)
+        model = self.writer.model(inputs=self.inputs, outputs=outputs, others=self.others)
         return Case(self.name, model, self.samples)
 
 

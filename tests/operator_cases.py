@@ -15,6 +15,7 @@ from binary_cases import FAMILIES as BINARY
 from case_net import ACTIVATIONS, SAMPLES, Case, Net, image_shape, scale_of
 from format_cases import FAMILIES as FORMATS
 from matmul_cases import FAMILIES as MATMULS
+from memory_cases import FAMILIES as MEMORIES
 from movement_cases import FAMILIES as MOVEMENTS
 from unary_cases import FAMILIES as UNARY
 
@@ -491,6 +492,7 @@ FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (
     *BINARY,
     *FORMATS,
     *MATMULS,
+    *MEMORIES,
 )
 CASES: list[Case] = [case for family in FAMILIES for case in family()]
 

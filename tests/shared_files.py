@@ -21,6 +21,9 @@ MODELS = {
     "hello_world_int8": "tflm/hello_world_int8.tflite",
 }
 
+STATEFUL = ("microwakeword/okay_nabu.tflite", "microwakeword/vad.tflite")
+"""Those that keep state from step to step."""
+
 needed = pytest.mark.skipif(
     not ROOT.is_dir(),
     reason=f"third-party models are not at hand ({ROOT.name}/ beside the checkout)",

@@ -17,11 +17,12 @@ from neurovm.errors import UnsupportedOperatorError
 from neurovm.passes import prepare
 
 
-def expected(case: Case, profile: str) -> list[np.ndarray]:
-    """All outputs, each (SAMPLES, *shape)."""
+def expected(case: Case, profile: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """All outputs, each (SAMPLES, *shape): of every row by itself, and of the rows as a stream."""
     graph = prepare(tflite.read(case.model, name=case.name))
-    values = reference.run(graph, PROFILES[profile], case.inputs)
-    return [values[i] for i in graph.outputs]
+    rows = reference.run(graph, PROFILES[profile], case.inputs)
+    stream = reference.Stream(graph, PROFILES[profile]).run(case.inputs)
+    return [rows[i] for i in graph.outputs], [stream[i] for i in graph.outputs]
 
 
 def same(found: Any, wanted: Sequence[np.ndarray]) -> bool:
@@ -37,7 +38,7 @@ def same(found: Any, wanted: Sequence[np.ndarray]) -> bool:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_predict_and_sessions_equal_the_oracle(case: Case, profile: str) -> None:
     try:
-        y = expected(case, profile)
+        alone, y = expected(case, profile)
     except UnsupportedOperatorError:
         assert profile != "xnnpack"
         with pytest.raises(UnsupportedOperatorError):
@@ -46,13 +47,13 @@ def test_predict_and_sessions_equal_the_oracle(case: Case, profile: str) -> None
     samples = [list(row) for row in zip(*case.inputs, strict=True)]
     with neurovm.convert_tflite(case.model, name=case.name, profile=profile) as model:
         ways = [model.session(way=way) for way in ("events", "dense", "auto")]
-        for row, wanted in zip(samples, zip(*y, strict=True), strict=True):
+        for i, (row, wanted) in enumerate(zip(samples, zip(*y, strict=True), strict=True)):
             x = (
                 row[0]
                 if len(row) == 1
                 else dict(zip((i.name for i in model.inputs), row, strict=True))
             )
-            assert same(model.predict(x), wanted)
+            assert same(model.predict(x), [a[i] for a in alone])
             codes = model.to_codes(x)
             for session in ways:
                 assert same(model.from_codes(session.step(codes)), wanted)

@@ -11,6 +11,7 @@ from pathlib import Path
 import micro
 import numpy as np
 import pytest
+from operator_cases import CASES
 from tflite_writer import ModelWriter
 
 import neurovm
@@ -181,7 +182,7 @@ def test_operators_between_readable_tensors_are_one_unit(monkeypatch: pytest.Mon
 
 @needs_litert
 def test_a_wrong_oracle_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = reference.run
+    right = reference.Stream.run
     model = neurovm.convert_tflite(MLP)
 
     def wrong(*args: object) -> object:
@@ -190,7 +191,7 @@ def test_a_wrong_oracle_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         values[last] = values[last] ^ np.int8(1)
         return values
 
-    monkeypatch.setattr(reference, "run", wrong)
+    monkeypatch.setattr(reference.Stream, "run", wrong)
     proof = verify(MLP, model=model, **FEW)
     assert not proof.identical
     assert proof.oracle.differing == proof.oracle.elements
@@ -283,3 +284,29 @@ def test_stimuli(dtype: str) -> None:
     assert 0 in changed
     assert max(changed) <= 10
     assert np.mean(changed) > 1
+
+
+@needs_litert
+@pytest.mark.parametrize("name", ["sum", "three-steps-late", "window-1-4-int8"])
+def test_a_network_that_keeps_state_is_compared_step_by_step(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "window.tflite"
+    path.write_bytes(next(c.model for c in CASES if c.name == f"READ_VARIABLE:{name}"))
+    proof = verify(path, **FEW)
+    assert proof.identical, proof.first_difference
+    assert "READ_VARIABLE" in {layer.source_op for layer in proof.layers}
+    assert all(layer.oracle.elements and not layer.oracle.differing for layer in proof.layers)
+    assert proof.predict.elements == proof.session.elements == proof.events.elements > 0
+    assert "consecutive steps" in proof.remarks[0]
+
+
+@needs_litert
+def test_a_state_that_begins_otherwise_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "window.tflite"
+    path.write_bytes(next(c.model for c in CASES if c.name == "READ_VARIABLE:window-1-4-int8"))
+    graph = prepare(tflite.read(path))
+    (state,) = graph.states
+    states = (dataclasses.replace(state, initial=state.initial ^ np.int8(4)),)
+    wrong = dataclasses.replace(graph, states=states)
+    proof = verify(path, model=Model(program.compile_graph(wrong, PROFILES["xnnpack"])), **FEW)
+    assert proof.predict.differing > 0
+    assert not proof.identical

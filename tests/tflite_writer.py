@@ -26,10 +26,12 @@ OPTIONS = {
     "ABS": "AbsOptions",
     "ADD": "AddOptions",
     "ARG_MAX": "ArgMaxOptions",
+    "ASSIGN_VARIABLE": "AssignVariableOptions",
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "BATCH_MATMUL": "BatchMatMulOptions",
     "BATCH_TO_SPACE_ND": "BatchToSpaceNDOptions",
     "BROADCAST_TO": "BroadcastToOptions",
+    "CALL_ONCE": "CallOnceOptions",
     "CAST": "CastOptions",
     "CONCATENATION": "ConcatenationOptions",
     "CONV_2D": "Conv2DOptions",
@@ -59,6 +61,7 @@ OPTIONS = {
     "PADV2": "PadV2Options",
     "QUANTIZE": "QuantizeOptions",
     "RANGE": "RangeOptions",
+    "READ_VARIABLE": "ReadVariableOptions",
     "REDUCE_MAX": "ReducerOptions",
     "REDUCE_MIN": "ReducerOptions",
     "REDUCE_PROD": "ReducerOptions",
@@ -79,9 +82,13 @@ OPTIONS = {
     "SUB": "SubOptions",
     "SUM": "ReducerOptions",
     "TILE": "TileOptions",
+    "SVDF": "SVDFOptions",
     "TRANSPOSE": "TransposeOptions",
     "TRANSPOSE_CONV": "TransposeConvOptions",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTMOptions",
+    "UNIDIRECTIONAL_SEQUENCE_RNN": "SequenceRNNOptions",
     "UNPACK": "UnpackOptions",
+    "VAR_HANDLE": "VarHandleOptions",
 }
 VERSIONS = {"BROADCAST_TO": 3}
 """Where the first version is too old for int8."""
@@ -114,6 +121,7 @@ class _Operator:
     outputs: tuple[int, ...]
     options: dict[str, Any] | None
     custom: str | None
+    intermediates: tuple[int, ...] = ()
 
 
 def _tuple(value: Any) -> tuple[Any, ...]:
@@ -169,25 +177,48 @@ class ModelWriter:
         return self.tensor(name, data.shape, dtype=data.dtype.name, data=data, **quantization)
 
     def operator(
-        self, name: str, inputs: Sequence[int], outputs: Sequence[int], **options: Any
+        self,
+        name: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        *,
+        intermediates: Sequence[int] = (),
+        **options: Any,
     ) -> None:
         """A built-in operator by its schema name; -1 is an absent input."""
-        self.operators.append(_Operator(name, tuple(inputs), tuple(outputs), options, None))
+        self.operators.append(
+            _Operator(name, tuple(inputs), tuple(outputs), options, None, tuple(intermediates))
+        )
 
     def custom(self, code: str, inputs: Sequence[int], outputs: Sequence[int]) -> None:
         """A custom operator."""
         self.operators.append(_Operator("CUSTOM", tuple(inputs), tuple(outputs), None, code))
 
     def model(
-        self, *, inputs: Sequence[int], outputs: Sequence[int], version: int = 3, old: bool = False
+        self,
+        *,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        version: int = 3,
+        old: bool = False,
+        others: Sequence[ModelWriter] = (),
     ) -> bytes:
-        """The file. `old`: operator codes as files before schema 3a have them, in one byte only."""
+        """The file. `old`: operator codes as files before schema 3a have them, in one byte only.
+
+        `others`: the subgraphs after the first, which have no inputs and outputs.
+        """
         b = flatbuffers.Builder(1 << 12)
-        codes = sorted({(o.name, o.custom or "") for o in self.operators})
+        graphs = (self, *others)
+        codes = sorted({(o.name, o.custom or "") for g in graphs for o in g.operators})
         # Buffer 0 is empty by convention.
-        constants = [b""] + [t.data for t in self.tensors if t.data is not None]
+        constants = [b""] + [t.data for g in graphs for t in g.tensors if t.data is not None]
         buffers = _tables(b, [self._buffer(b, raw) for raw in constants])
-        subgraphs = _tables(b, [self._subgraph(b, inputs, outputs, codes)])
+        first, made = 1, []
+        for g in graphs:
+            ports = (inputs, outputs) if g is self else ((), ())
+            made.append(g._subgraph(b, *ports, codes, first))
+            first += sum(t.data is not None for t in g.tensors)
+        subgraphs = _tables(b, made)
         operator_codes = _tables(b, [self._code(b, *code, old) for code in codes])
         tflite.ModelStart(b)
         tflite.ModelAddVersion(b, version)
@@ -203,9 +234,10 @@ class ModelWriter:
         inputs: Sequence[int],
         outputs: Sequence[int],
         codes: list[tuple[str, str]],
+        first: int,
     ) -> int:
         constants = [i for i, t in enumerate(self.tensors) if t.data is not None]
-        buffers = {i: 1 + n for n, i in enumerate(constants)}
+        buffers = {i: first + n for n, i in enumerate(constants)}
         tensors = _tables(
             b,
             [
@@ -278,10 +310,13 @@ class ModelWriter:
         options = None if o.options is None or o.name not in OPTIONS else OPTIONS[o.name]
         table = 0 if options is None else _options(b, options, o.options or {})
         inputs, outputs = _numbers(b, o.inputs, np.int32), _numbers(b, o.outputs, np.int32)
+        between = _numbers(b, o.intermediates, np.int32) if o.intermediates else 0
         tflite.OperatorStart(b)
         tflite.OperatorAddOpcodeIndex(b, codes.index((o.name, o.custom or "")))
         tflite.OperatorAddInputs(b, inputs)
         tflite.OperatorAddOutputs(b, outputs)
+        if o.intermediates:
+            tflite.OperatorAddIntermediates(b, between)
         if options is not None:
             tflite.OperatorAddBuiltinOptionsType(b, getattr(tflite.BuiltinOptions, options))
             tflite.OperatorAddBuiltinOptions(b, table)
@@ -298,7 +333,7 @@ def _options(b: flatbuffers.Builder, kind: str, options: dict[str, Any]) -> int:
 
 def _option(b: flatbuffers.Builder, key: str, value: Any) -> Any:
     if isinstance(value, str):
-        return getattr(ENUMERATIONS[key], value)
+        return getattr(ENUMERATIONS[key], value) if key in ENUMERATIONS else b.CreateString(value)
     return _numbers(b, value, np.int32) if isinstance(value, Sequence) else value
 
 

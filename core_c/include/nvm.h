@@ -27,6 +27,10 @@
  *      The sum over synapses is int32 and wraps; leak(u) + b + sum then saturates once at the int32
  *      limits (IF and LIF). u starts at 0; time passes once a step.
  *
+ * Memory. A STATE layer carries codes from one step to the next, and so do the kinds that keep state
+ * of their own. Every call of step or update is one step of time, whether or not an input changed.
+ * A session begins with the initial values, and so does every row of nvm_predict.
+ *
  * Accumulators of SD neurons are int32 and wrap (two's complement): sums are exact modulo 2^32 in
  * any order, so event-driven and dense evaluation hold the same bits for ever.
  *
@@ -105,6 +109,8 @@ typedef enum nvm_kind {
                       c < out_c, aux[1] <= 255; n = g out_h out_c, n(in[0]) = g out_h in_c, n(in[1]) = g in_c out_c */
     NVM_ARGMAX,    /* rows = n = out_h, length = out_c, n(in[0]) = n out_c: y[r] = byte aux[0] in [0, 3] (0: the
                       lowest) of the index of the first largest code of the row, - 128 */
+    NVM_STATE,     /* n codes of the step before: those that layer aux[0] (any one of n codes, earlier or later, not
+                      spiking) held at its end, and table0 = int8[n] in the first step */
     NVM_KIND_COUNT
 } nvm_kind;
 
@@ -172,6 +178,7 @@ typedef struct nvm_program {
     size_t session_size, predict_size;      /* bytes */
     uint64_t macs;                          /* weights applied by one dense pass */
     int unit;                               /* some layer has NVM_FLAG_UNIT */
+    int memory;                             /* some layer carries state from step to step */
 } nvm_program;
 
 typedef struct nvm_session nvm_session;
@@ -249,7 +256,7 @@ nvm_status nvm_session_force(nvm_session *session, uint32_t layer, nvm_way way);
 
 size_t nvm_predict_size(const nvm_program *program);
 
-/* rows independent dense runs from codes_in to codes_out codes each, no state kept. scratch:
+/* rows independent dense runs from codes_in to codes_out codes each, every one a first step; no state kept. scratch:
  * NVM_ALIGN-aligned, >= nvm_predict_size. Programs with spiking layers: NVM_E_UNSUPPORTED. */
 nvm_status nvm_predict(const nvm_program *program, void *scratch, size_t len, const int8_t *in,
                        int8_t *out, size_t rows);

@@ -96,6 +96,7 @@ static const uint16_t named[NVM_KIND_COUNT] = {
     [NVM_LOGSOFTMAX] = ROWS | OUT_C | CODE | RULE | TABLE0,
     [NVM_MATMUL] = IN_C | ROWS | OUT_C | FACTOR | CODE | RULE | AUX,
     [NVM_ARGMAX] = ROWS | OUT_C | AUX,
+    [NVM_STATE] = TABLE0 | AUX,
 };
 
 static int others_are_zero(const nvm_layer *layer)
@@ -132,6 +133,7 @@ static nvm_status check_common(const nvm_program *program, uint32_t index)
         [NVM_MEAN] = {1, 1},   [NVM_MAP] = {1, 2},   [NVM_TABLE] = {1, 1},   [NVM_SOFTMAX] = {1, 1},
         [NVM_TABLE2] = {2, 2}, [NVM_SOFTMAXQ] = {1, 1}, [NVM_LERP] = {1, 1}, [NVM_L2NORM] = {1, 1}, [NVM_LOGSOFTMAX] = {1, 1},
         [NVM_MATMUL] = {2, 2}, [NVM_ARGMAX] = {1, 1},
+        [NVM_STATE] = {0, 0},
     };
     const nvm_layer *layer = &program->layers[index];
     if (layer->kind >= NVM_KIND_COUNT || layer->requant >= NVM_RQ_COUNT) {
@@ -253,6 +255,8 @@ static nvm_status check_kind(const nvm_program *program, const nvm_layer *layer)
     case NVM_INPUT:
         return NVM_OK;
     case NVM_CONST:
+    case NVM_STATE:
+        REQUIRE(layer->aux[1] == 0);
         return nvm_arena_holds(program, layer->off_table0, layer->n) ? NVM_OK : NVM_E_SIZE;
     case NVM_DENSE:
         return check_dense(program, layer);
@@ -268,6 +272,21 @@ static nvm_status check_kind(const nvm_program *program, const nvm_layer *layer)
     default:
         return nvm_check_tables(program, layer);
     }
+}
+
+nvm_status nvm_check_states(const nvm_program *program, uint32_t *bad)
+{
+    for (uint32_t i = 0; i < program->n_layers; i++) {
+        const nvm_layer *layer = &program->layers[i];
+        if (layer->kind == NVM_STATE) {
+            *bad = i;
+            REQUIRE(layer->aux[0] < program->n_layers);
+            const nvm_layer *source = &program->layers[layer->aux[0]];
+            REQUIRE(source->n == layer->n && !nvm_is_spiking(source));
+        }
+    }
+    *bad = UINT32_MAX;
+    return NVM_OK;
 }
 
 nvm_status nvm_check_layer(const nvm_program *program, uint32_t index)

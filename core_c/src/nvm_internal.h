@@ -48,7 +48,7 @@ struct nvm_node {
     const void *scale, *shift, *table0, *table1;
     nvm_axis rows, cols;
     int8_t *codes;     /* what was sent so far; spikes of this step */
-    int8_t *wanted;    /* INPUT: what the caller asked for; NULL elsewhere */
+    int8_t *wanted;    /* INPUT: what the caller asked for; STATE: what is held; NULL elsewhere */
     int32_t *acc;      /* A, u, S or window maximum; NULL where the kind keeps none */
     int32_t *sum;      /* where synapses add: acc, or scratch drive for IF and LIF */
     nvm_event *events; /* capacity n, shared with layers of other lifetimes */
@@ -78,7 +78,7 @@ typedef struct nvm_kernel {
 #include "nvm_variants.inc"
 #undef NVM_VARIANT
 
-/* The variant this machine runs; events == NULL for INPUT and CONST. */
+/* The variant this machine runs; events == NULL for INPUT, CONST and STATE. */
 const nvm_kernel *nvm_kernel_of(uint32_t kind);
 
 struct nvm_session {
@@ -97,9 +97,12 @@ uint64_t nvm_layer_work(const nvm_layer *layer); /* macs, or codes that a pool r
 nvm_axis nvm_layer_rows(const nvm_layer *layer);
 nvm_axis nvm_layer_cols(const nvm_layer *layer);
 int nvm_layer_keeps_acc(const nvm_layer *layer);
+int nvm_layer_has_memory(const nvm_layer *layer);
 
 /* Status of one layer given its predecessors (nvm_check.c). */
 nvm_status nvm_check_layer(const nvm_program *program, uint32_t index);
+/* STATE layers, which may look ahead, once all layers are known; *bad is the one at fault. */
+nvm_status nvm_check_states(const nvm_program *program, uint32_t *bad);
 nvm_status nvm_check_requant(const nvm_program *program, const nvm_layer *layer, uint32_t channels);
 nvm_status nvm_check_tables(const nvm_program *program, const nvm_layer *layer);
 int nvm_arena_holds(const nvm_program *program, uint32_t offset, uint64_t bytes);
@@ -113,6 +116,12 @@ nvm_status nvm_session_open(void *mem, size_t len, const nvm_program *program,
 
 /* One dense pass from the inputs' wanted codes; sends and counts nothing. */
 void nvm_session_pass(nvm_session *session);
+
+/* Every layer's memory to its initial values (nvm_memory.c). */
+void nvm_memory_begin(nvm_session *session);
+
+/* At the end of a step: what the layers hold now is what the next step remembers. */
+void nvm_memory_commit(nvm_session *session);
 
 /* Copies the ports that sent something (or all) to the output block and notes which of them changed. */
 void nvm_session_publish(nvm_session *session, int always);

@@ -14,7 +14,7 @@ void nvm_session_pass(nvm_session *session)
         node->last_events = 0;
         node->unit = 0; /* straight to the code at rest */
         node->pending = node->behind = 0;
-        if (layer->kind == NVM_INPUT) {
+        if (node->wanted != NULL) {
             memcpy(node->codes, node->wanted, layer->n);
         } else if (layer->kind != NVM_CONST && layer->neuron == NVM_SD) {
             nvm_kernel_of(layer->kind)->full(node, &session->scratch);

@@ -40,6 +40,11 @@ int nvm_layer_keeps_acc(const nvm_layer *layer)
     }
 }
 
+int nvm_layer_has_memory(const nvm_layer *layer)
+{
+    return layer->kind == NVM_STATE;
+}
+
 /* Valid taps of all outputs of one axis; < 2^27 2^16. */
 static uint64_t count_taps(const nvm_axis *axis)
 {
@@ -105,6 +110,7 @@ static nvm_status add_layer(nvm_program *program, uint32_t index, uint64_t *work
     }
     program->macs += nvm_layer_macs(layer);
     program->unit |= (layer->flags & NVM_FLAG_UNIT) != 0;
+    program->memory |= nvm_layer_has_memory(layer);
     if (layer->kind == NVM_INPUT) {
         program->n_inputs++;
         program->codes_in += layer->n;
@@ -161,6 +167,10 @@ nvm_status nvm_program_init(nvm_program *program, const void *layers, uint32_t n
         }
     }
     program->n_layers = n_layers;
+    status = nvm_check_states(program, &bad);
+    if (status != NVM_OK) {
+        goto done;
+    }
     if (program->n_inputs == 0 || program->n_outputs == 0) {
         status = NVM_E_FORMAT;
         goto done;

@@ -123,8 +123,9 @@ size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session
     int8_t *output = take(&mem, program->codes_out, sizeof *output);
     for (uint32_t i = 0; i < program->n_layers; i++) {
         const nvm_layer *layer = &program->layers[i];
+        int holds = layer->kind == NVM_INPUT || layer->kind == NVM_STATE;
         int8_t *codes = take(&mem, layer->n, sizeof *codes);
-        int8_t *wanted = layer->kind == NVM_INPUT ? take(&mem, layer->n, sizeof *wanted) : NULL;
+        int8_t *wanted = holds ? take(&mem, layer->n, sizeof *wanted) : NULL;
         int32_t *acc = nvm_layer_keeps_acc(layer) ? take(&mem, layer->n, sizeof *acc) : NULL;
         marks = marks > layer->n ? marks : layer->n;
         if (layer->neuron != NVM_SD) {
@@ -151,7 +152,7 @@ size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session
     return mem.used;
 }
 
-/* Every input at its zero point, every constant in place, every potential 0. */
+/* Every input at its zero point, every constant and every memory in place, every potential 0. */
 static void begin(nvm_session *session)
 {
     for (uint32_t i = 0; i < session->program->n_layers; i++) {
@@ -166,6 +167,7 @@ static void begin(nvm_session *session)
             memset(node->acc, 0, layer->n * sizeof *node->acc);
         }
     }
+    nvm_memory_begin(session);
 }
 
 nvm_status nvm_session_open(void *mem, size_t len, const nvm_program *program,

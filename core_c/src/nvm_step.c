@@ -16,7 +16,7 @@ static void send_spikes(nvm_node *node)
     }
 }
 
-/* Sends what the input's wanted codes differ by from those it sent before. */
+/* Sends what the wanted codes of an input or a memory differ by from those it sent before. */
 static void send_input(nvm_node *node)
 {
     if (node->layer->flags & NVM_FLAG_SPIKES) {
@@ -99,6 +99,20 @@ static void add_to(uint64_t *counter, uint64_t amount)
     __atomic_store_n(counter, *counter + amount, __ATOMIC_RELAXED);
 }
 
+/* Inputs sent before the first sweep, memory sends in it; later sweeps send what is left of both. */
+static void send_wanted(nvm_node *node, int first)
+{
+    if (first && node->layer->kind == NVM_INPUT) {
+        return;
+    }
+    node->n_events = 0;
+    node->behind = node->pending;
+    node->pending = 0;
+    if (first || node->behind) {
+        send_input(node);
+    }
+}
+
 /* One sweep over all layers; the events of the inputs are there for the first. Returns what is sent. */
 static uint64_t sweep(nvm_session *session, int first)
 {
@@ -110,21 +124,13 @@ static uint64_t sweep(nvm_session *session, int first)
         if (node->layer->kind == NVM_CONST || (!first && nvm_is_spiking(node->layer))) {
             continue; /* time does not pass between sweeps: spiking neurons step once */
         }
-        if (node->layer->kind == NVM_INPUT) {
-            if (!first) {
-                node->n_events = 0;
-                node->behind = node->pending;
-                node->pending = 0;
-                if (node->behind) {
-                    send_input(node);
-                }
-            }
-            events_in += node->n_events;
+        if (node->wanted != NULL) {
+            send_wanted(node, first);
         } else {
             node->n_events = 0;
             run_node(session, node);
-            events_out += node->n_events;
         }
+        *(node->layer->kind == NVM_INPUT ? &events_in : &events_out) += node->n_events;
         node->sent += node->n_events;
         node->last_events += node->n_events;
         sops += node->sops - before;
@@ -175,6 +181,7 @@ static void finish_step(nvm_session *session)
         sent = sweep(session, 0);
     }
     nvm_session_publish(session, 0);
+    nvm_memory_commit(session);
     add_to(&session->counters->steps, 1);
     add_to(&session->counters->dense_macs, session->program->macs);
 }

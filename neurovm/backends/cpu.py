@@ -56,6 +56,11 @@ def _check(manifest: Manifest, program: _kernel.Program) -> None:
             f"{manifest.name}: the manifest names {named} (inputs, their codes, outputs, theirs, "
             f"layers), the program has {found}"
         )
+    if program.memory != (manifest.state_bytes > 0):
+        raise BundleError(
+            f"{manifest.name}: the manifest names {manifest.state_bytes} bytes of state, the "
+            f"program keeps {'some' if program.memory else 'none'}"
+        )
 
 
 class CpuBackend:

@@ -99,6 +99,7 @@ class Runtime:
         self._given_ports = ports
         self._wanted = list(wanted)
         self._copy = copy
+        self._follows = False
         self._child = Child(model.name, timeout_s, python)
         try:
             self._open(CANDIDATES[profile])
@@ -142,26 +143,36 @@ class Runtime:
         self.kept = _ports(reply["kept"])
         self.method = method if self.kept else "none"
 
-    def run(self, rows: Sequence[NDArray[np.generic]], *, reset: str = "never") -> Answer:
+    def run(self, rows: Sequence[NDArray[np.generic]], *, anew: bool = False) -> Answer:
         """One array (n, *shape[1:]) of the source's type an input -> the answers, row by row.
 
-        reset: when a network that keeps state goes back to its start: "never", "first" (before
-        these rows) or "each" (before each of them).
+        Rows are consecutive steps: a network that keeps state carries it on, also from one call to
+        the next. anew: it goes back to its start first.
         """
         count, payload = self._payload(rows)
-        reply, data = self._child.ask({"do": "run", "rows": count, "reset": reset}, payload)
+        reply, data = self._child.ask({"do": "run", "rows": count, "anew": anew}, payload)
+        self._follows = self._follows or anew
         if not reply["same"]:
-            if self.method != "outputs":
+            if self.method != "outputs" or (self._follows and not anew):
                 raise BackendError(
                     f"{self._child.name} answers otherwise once an inner tensor of "
                     f"{self._model.name} is an output: its layers cannot be read"
                 )
             self._keep_by_copies([[port.index] for port in self.kept], "one at a time")
-            return self.run(rows, reset=reset)
+            return self.run(rows, anew=anew)
         arrays = _split(data, (*self.outputs, *self.kept), count)
         n = len(self.outputs)
         kept = {port.index: a for port, a in zip(self.kept, arrays[n:], strict=True)}
         return Answer(tuple(arrays[:n]), kept)
+
+    def alone(self, rows: Sequence[NDArray[np.generic]]) -> tuple[NDArray[np.generic], ...]:
+        """The outputs of each row as the first step of a network that was just opened.
+
+        The stream that `run` follows is not disturbed.
+        """
+        count, payload = self._payload(rows)
+        _, data = self._child.ask({"do": "alone", "rows": count}, payload)
+        return tuple(_split(data, self.outputs, count))
 
     def time_s(self, rows: Sequence[NDArray[np.generic]], repeats: int) -> float:
         """Seconds the interpreter takes for `repeats` times set, invoke and get."""

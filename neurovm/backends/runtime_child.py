@@ -3,7 +3,7 @@
 
 Started by `neurovm.backends.child`, which owns the protocol's other end. A request on stdin is one
 JSON line, then `bytes` of payload; a reply on (the original) stdout is one JSON line, then its
-`bytes`. Requests: open, keep, run, time. The process ends when stdin does.
+`bytes`. Requests: open, keep, run, alone, time. The process ends when stdin does.
 
 It may run in an older Python (3.9 or newer) with the runtime and numpy alone.
 """
@@ -88,17 +88,15 @@ class Network:
         self._keepers = renewed
 
     def run(
-        self, rows: list[list[Any]], reset: str
+        self, rows: list[list[Any]], anew: bool
     ) -> tuple[list[list[Any]], list[list[Any]], bool]:
         """rows[input][i] -> (outputs[output][i], kept[tensor][i], whether both ways agree)."""
         outputs: list[list[Any]] = [[] for _ in self.outputs]
         kept: list[list[Any]] = [[] for _ in self.kept]
         same = True
-        if reset == "first":
+        if anew:
             self.reset()
         for values in zip(*rows):  # noqa: B905 - as above
-            if reset == "each":
-                self.reset()
             found = self._invoke(self._plain, values, self.outputs)
             own = {port["index"]: value for port, value in zip(self.outputs, found)}  # noqa: B905
             for column, value in zip(outputs, found):  # noqa: B905
@@ -111,6 +109,15 @@ class Network:
                     if data is not None and port["index"] in own:
                         same = same and own[port["index"]].tobytes() == value.tobytes()
         return outputs, kept, same
+
+    def alone(self, rows: list[list[Any]]) -> list[list[Any]]:
+        """rows[input][i] -> outputs[output][i], each row in an interpreter of its own."""
+        outputs: list[list[Any]] = [[] for _ in self.outputs]
+        for values in zip(*rows):  # noqa: B905 - as above
+            found = self._invoke(self.runtime.open(self._path), values, self.outputs)
+            for column, value in zip(outputs, found):  # noqa: B905
+                column.append(value)
+        return outputs
 
     def time_s(self, rows: list[list[Any]], repeats: int) -> float:
         """Seconds for `repeats` times set, invoke and get, cycling through the rows."""
@@ -161,9 +168,12 @@ def _answer(network: Network | None, request: dict[str, Any], payload: bytes) ->
     rows = _rows_of(network, request["rows"], payload)
     if request["do"] == "time":
         return network, {"seconds": network.time_s(rows, request["repeats"])}, []
-    outputs, kept, same = network.run(rows, request["reset"])
-    blocks = [value.tobytes() for column in (*outputs, *kept) for value in column]
-    return network, {"same": same}, blocks
+    if request["do"] == "alone":
+        columns, same = network.alone(rows), True
+    else:
+        outputs, kept, same = network.run(rows, request["anew"])
+        columns = [*outputs, *kept]
+    return network, {"same": same}, [value.tobytes() for column in columns for value in column]
 
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:

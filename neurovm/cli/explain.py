@@ -65,6 +65,12 @@ def facts(model: Model) -> dict[str, Any]:
         "synapses": manifest.synapses,
         "macs": manifest.macs,
         "bytes": sum(layer.bytes for layer in layers),
+        "state_bytes": manifest.state_bytes,
+        "states": [
+            {"layer": layer.index, "name": layer.name, "bytes": layer.state_bytes}
+            for layer in layers
+            if layer.state_bytes
+        ],
         "notes": list(manifest.notes),
     }
 
@@ -107,6 +113,8 @@ def _print(result: dict[str, Any]) -> None:
     show.table(columns, rows, left=words, whole=words)
     found = {op["fate"] for op in result["operators"]}
     show.facts([(fate, text) for fate, text in FATES.items() if fate in found])
+    for state in result["states"]:
+        click.echo(f"state: {state['name']}, {state['bytes']:,} bytes from step to step")
     for note in result["notes"]:
         click.echo(f"note: {note}")
 

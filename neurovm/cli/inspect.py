@@ -67,6 +67,7 @@ def facts(model: Model, path: Path) -> dict[str, Any]:
         "constant_bytes": sum(layer.bytes for layer in manifest.layers),
         "session_bytes": manifest.limits.session_bytes,
         "scratch_bytes": manifest.limits.scratch_bytes,
+        "state_bytes": manifest.state_bytes,
         "golden": len(manifest.golden),
         "approx": model.approximate,
         "certificate": manifest.certificate,
@@ -104,7 +105,7 @@ def _print(result: dict[str, Any]) -> None:
             ("synapses", result["synapses"]),
             ("MACs, dense", result["macs"]),
             ("constants", f"{result['constant_bytes']:,} bytes, shared by all sessions"),
-            ("a session", f"{result['session_bytes']:,} bytes"),
+            ("a session", f"{result['session_bytes']:,} bytes{_state(result['state_bytes'])}"),
             ("golden vectors", f"{result['golden']}, replayed: equal"),
             (
                 "certificate",
@@ -120,6 +121,10 @@ def _print(result: dict[str, Any]) -> None:
         [_row("in", t) for t in result["inputs"]] + [_row("out", t) for t in result["outputs"]],
         left=["", "tensor", "shape", "type", "labels"],
     )
+
+
+def _state(state_bytes: int) -> str:
+    return f", {state_bytes:,} of them carried from step to step" if state_bytes else ""
 
 
 def _certificate(proof: dict[str, Any] | None, name: str) -> str:

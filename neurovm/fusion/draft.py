@@ -42,8 +42,8 @@ class Draft:
         return layer
 
     def readers(self, index: Value) -> list[Value]:
-        """The layers that read this one, in order."""
-        return [i for i, layer in self.present() if index in layer.inputs]
+        """The layers that read this one, in this step or in the next, in order."""
+        return [i for i, layer in self.present() if index in (*layer.inputs, layer.carries)]
 
     def private_to(self, index: Value, reader: Value) -> bool:
         """Whether nobody but `reader`, not even the network's user, sees these codes."""
@@ -63,21 +63,22 @@ class Draft:
             if index in layer.inputs:
                 inputs = tuple(other if j == index else j for j in layer.inputs)
                 self.layers[i] = replace(layer, inputs=inputs)
+            elif index == layer.carries:
+                self.layers[i] = replace(layer, carries=other)
 
     def drop_unread(self) -> bool:
-        """Drop what nobody reads; inputs stay, the user writes to them."""
-        read = set(self.ports)
-        changed = False
-        for index in reversed(range(len(self.layers))):
-            layer = self.layers[index]
-            if layer is None:
-                continue
-            if index in read or layer.kind == "INPUT":
-                read.update(layer.inputs)
-                continue
+        """Drop what nobody reads, now or in a later step; inputs stay, the user writes to them."""
+        open_ends = [i for i, layer in self.present() if i in self.ports or layer.kind == "INPUT"]
+        read = set(open_ends)
+        while open_ends:
+            layer = self.layer(open_ends.pop())
+            found = {*layer.inputs, *(() if layer.carries is None else (layer.carries,))} - read
+            read |= found
+            open_ends += found
+        unread = [i for i, _ in self.present() if i not in read]
+        for index in unread:
             self.layers[index] = None
-            changed = True
-        return changed
+        return bool(unread)
 
     def holder(self, index: Value) -> Value | None:
         """The layer left that has the codes of this one; None where no single one has."""

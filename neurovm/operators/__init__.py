@@ -62,6 +62,7 @@ from neurovm.operators.unary import (
     Tanh,
     Unary,
 )
+from neurovm.operators.variable import ReadVariable
 
 __all__ = [
     "Abs",
@@ -108,6 +109,7 @@ __all__ = [
     "Quantize",
     "REGISTRY",
     "Range",
+    "ReadVariable",
     "ReduceMax",
     "ReduceMin",
     "ReduceProd",

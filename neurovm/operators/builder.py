@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Kind = Literal[
     "INPUT", "CONST", "DENSE", "CONV", "DWCONV", "ADD", "AVGPOOL", "MAXPOOL", "MEAN", "MAP",
     "TABLE", "SOFTMAX", "TABLE2", "SOFTMAXQ", "LERP", "L2NORM", "LOGSOFTMAX", "MATMUL",
-    "ARGMAX",
+    "ARGMAX", "STATE",
 ]
 # fmt: on
 Requant = Literal["NONE", "FP32", "DOUBLE", "SINGLE", "HALFUP", "SHIFT", "AFFINE"]
@@ -84,6 +84,10 @@ class Layer:
     """Weights one dense run applies (valid taps only)."""
     synapses: int = 0
     """Stored weights."""
+    carries: Value | None = None
+    """STATE: the layer, earlier or later, whose codes it takes over after a step."""
+    state_bytes: int = 0
+    """What it carries from one step to the next."""
     acc_bound: int = 0
     """No partial sum of the accumulator exceeds this in magnitude; 0: the kind keeps none."""
 

@@ -9,17 +9,24 @@ from neurovm.graph import Graph
 
 
 def drop_dead(graph: Graph) -> Graph:
-    """The graph without operators that no output depends on. Tensors keep their indices."""
+    """The graph without operators and states that no output depends on, now or in a later step.
+
+    Tensors keep their indices.
+    """
     needed = set(graph.outputs)
-    kept = []
-    dropped = []
-    for operator in reversed(graph.operators):
-        if needed.isdisjoint(operator.outputs):
-            dropped.append(f"{operator.source_name} {operator.index}")
-            continue
-        kept.append(operator)
-        needed.update(operator.inputs)
+    found = 0
+    while found != len(needed):  # a state that is needed needs its next value, and so on
+        found = len(needed)
+        needed.update(state.next for state in graph.states if state.read in needed)
+        for operator in reversed(graph.operators):
+            if not needed.isdisjoint(operator.outputs):
+                needed.update(operator.inputs)
+    kept = tuple(op for op in graph.operators if not needed.isdisjoint(op.outputs))
+    states = tuple(state for state in graph.states if state.read in needed)
+    dropped = [
+        f"{op.source_name} {op.index}" for op in graph.operators if needed.isdisjoint(op.outputs)
+    ] + [f"variable {state.name}" for state in graph.states if state.read not in needed]
     if not dropped:
         return graph
-    note = f"dropped, nothing reads them: {', '.join(reversed(dropped))}"
-    return replace(graph, operators=tuple(reversed(kept)), notes=(*graph.notes, note))
+    note = f"dropped, nothing reads them: {', '.join(dropped)}"
+    return replace(graph, operators=kept, states=states, notes=(*graph.notes, note))

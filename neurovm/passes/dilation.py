@@ -58,6 +58,7 @@ class _Rewriter:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.tensors = list(graph.tensors)
+        self.kept = {*graph.outputs, *(state.next for state in graph.states)}
         self.readers: dict[int, list[Operator]] = defaultdict(list)
         for operator in graph.operators:
             for i in set(operator.inputs):
@@ -109,7 +110,7 @@ class _Rewriter:
         while True:
             output = operator.outputs[0]
             readers = self.readers[output]
-            if len(readers) != 1 or output in self.graph.outputs:
+            if len(readers) != 1 or output in self.kept:
                 return (), None
             operator = readers[0]
             if operator.inputs[0] != output:

@@ -17,7 +17,7 @@ from neurovm.reference import (
     softmax,
     unary,
 )
-from neurovm.reference.oracle import run
+from neurovm.reference.oracle import Stream, run
 from neurovm.reference.rules import RULES
 
 FAMILIES = (
@@ -34,4 +34,4 @@ FAMILIES = (
 )
 """One line a family: importing it registers its rules."""
 
-__all__ = ["FAMILIES", "RULES", "run"]
+__all__ = ["FAMILIES", "RULES", "Stream", "run"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neurovm.operators import ExpandDims, Movement, Operator, Reshape, Squeeze
+from neurovm.operators import ExpandDims, Movement, Operator, ReadVariable, Reshape, Squeeze
 from neurovm.operators.base import REGISTRY
 from neurovm.reference.rules import RULES, Call, Result, rule
 
@@ -39,7 +39,7 @@ def move(call: Call[Movement]) -> Result:
     return tuple(results)
 
 
-RULES.update(dict.fromkeys((ExpandDims, Reshape, Squeeze), reshape))
+RULES.update(dict.fromkeys((ExpandDims, ReadVariable, Reshape, Squeeze), reshape))
 for kind in REGISTRY.values():
     if issubclass(kind, Movement):
         rule(kind)(move)

@@ -11,7 +11,7 @@ import numpy as np
 
 from neurovm.arithmetic import NoExactRuleError, Profile
 from neurovm.errors import ShapeError, UnsupportedOperatorError
-from neurovm.graph import Graph
+from neurovm.graph import Graph, State
 from neurovm.reference.rules import RULES, Call
 
 if TYPE_CHECKING:
@@ -33,26 +33,67 @@ def run(
 
     graph    prepared (`neurovm.passes.prepare`)
     inputs   by tensor index, or in the order of graph.inputs: N times the elements of the tensor
-    each, in C order, in
-             its element type (any leading axes)
-    Raises ShapeError where they do not fit, UnsupportedOperatorError where the profile has no
-    exact rule. Constants are not among the results.
+             each, in C order, in its element type (any leading axes)
+
+    Each sample is the first step of a stream: states have their initial values. Raises ShapeError
+    where inputs do not fit, UnsupportedOperatorError where the profile has no exact rule. Constants
+    are not among the results.
     """
-    if not isinstance(inputs, Mapping):
-        inputs = dict(zip(graph.inputs, inputs, strict=True))
     samples = _samples(graph, inputs)
-    constants = {
-        i: np.asarray(t.data)[None] for i, t in enumerate(graph.tensors) if t.data is not None
-    }
-    parts = [
-        _run_chunk(graph, profile, constants, {i: x[rows] for i, x in samples.items()})
-        for rows in _chunks(graph, len(next(iter(samples.values()))))
-    ]
+    constants = _constants(graph)
+    first = {state.read: state.initial[None] for state in graph.states}
+    parts = []
+    for rows in _chunks(graph, len(next(iter(samples.values())))):
+        live = {i: x[rows] for i, x in samples.items()}
+        count = len(next(iter(live.values())))
+        live |= {i: np.broadcast_to(x, (count, *x.shape[1:])) for i, x in first.items()}
+        parts.append(_run_chunk(graph, profile, constants, live))
     return {i: np.concatenate([part[i] for part in parts]) for i in parts[0]}
 
 
-def _samples(graph: Graph, inputs: Mapping[int, NDArray[np.generic]]) -> Values:
+class Stream:
+    """The oracle of one stream: samples are consecutive steps, and states go from one to the next.
+
+    Without states that is what `run` answers.
+    """
+
+    def __init__(self, graph: Graph, profile: Profile) -> None:
+        self._graph, self._profile = graph, profile
+        self._constants = _constants(graph)
+        self._held = {state.read: state.initial[None] for state in graph.states}
+
+    def run(
+        self, inputs: Mapping[int, NDArray[np.generic]] | Sequence[NDArray[np.generic]]
+    ) -> dict[int, NDArray[np.generic]]:
+        """As `run` in this module, for the next N steps of the stream."""
+        if not self._graph.states:
+            return run(self._graph, self._profile, inputs)
+        samples = _samples(self._graph, inputs)
+        parts = []
+        for step in range(len(next(iter(samples.values())))):
+            live = {i: x[step : step + 1] for i, x in samples.items()} | self._held
+            parts.append(_run_chunk(self._graph, self._profile, self._constants, live))
+            self._held = {
+                state.read: _next(state, parts[-1], self._constants) for state in self._graph.states
+            }
+        return {i: np.concatenate([part[i] for part in parts]) for i in parts[0]}
+
+
+def _next(state: State, live: Values, constants: Values) -> NDArray[np.generic]:
+    value = live[state.next] if state.next in live else constants[state.next]
+    return value.reshape(1, *state.initial.shape)
+
+
+def _constants(graph: Graph) -> Values:
+    return {i: np.asarray(t.data)[None] for i, t in enumerate(graph.tensors) if t.data is not None}
+
+
+def _samples(
+    graph: Graph, inputs: Mapping[int, NDArray[np.generic]] | Sequence[NDArray[np.generic]]
+) -> Values:
     """The inputs as (N, *shape), with one N."""
+    if not isinstance(inputs, Mapping):
+        inputs = dict(zip(graph.inputs, inputs, strict=True))
     samples: Values = {}
     for i in graph.inputs:
         tensor = graph.tensors[i]

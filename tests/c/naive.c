@@ -342,7 +342,50 @@ static void naive_argmax(const nvm_layer *layer, const int8_t *q, int8_t *out)
     }
 }
 
-void naive_codes(const network *net, uint32_t index, int8_t *const *codes)
+/* Bytes that a layer remembers. */
+static size_t memory_bytes(const nvm_layer *layer)
+{
+    return layer->kind == NVM_STATE ? layer->n : 0;
+}
+
+void naive_memory_new(const network *net, naive_memory *memory)
+{
+    memset(memory, 0, sizeof *memory);
+    for (uint32_t i = 0; i < net->n; i++) {
+        const nvm_layer *layer = &net->layers[i];
+        size_t bytes = memory_bytes(layer);
+        if (bytes != 0) {
+            memory->now[i] = calloc(bytes, 1);
+            memory->next[i] = calloc(bytes, 1);
+        }
+        if (layer->kind == NVM_STATE) {
+            memcpy(memory->now[i], net->arena + layer->off_table0, bytes);
+        }
+    }
+}
+
+void naive_memory_free(naive_memory *memory)
+{
+    for (uint32_t i = 0; i < MAX_LAYERS; i++) {
+        free(memory->now[i]);
+        free(memory->next[i]);
+    }
+}
+
+void naive_commit(const network *net, int8_t *const *codes, naive_memory *memory)
+{
+    for (uint32_t i = 0; i < net->n; i++) {
+        const nvm_layer *layer = &net->layers[i];
+        if (layer->kind == NVM_STATE) {
+            memcpy(memory->next[i], codes[layer->aux[0]], layer->n);
+        }
+        if (memory->now[i] != NULL) {
+            memcpy(memory->now[i], memory->next[i], memory_bytes(layer));
+        }
+    }
+}
+
+void naive_codes(const network *net, uint32_t index, int8_t *const *codes, naive_memory *memory)
 {
     const nvm_layer *layer = &net->layers[index];
     const int8_t *q0 = codes[layer->in[0]], *q1 = codes[layer->in[1]];
@@ -409,6 +452,9 @@ void naive_codes(const network *net, uint32_t index, int8_t *const *codes)
         break;
     case NVM_SOFTMAX:
         naive_softmax(net, layer, q0, out);
+        break;
+    case NVM_STATE:
+        memcpy(out, memory->now[index], layer->n);
         break;
     default:
         break;

@@ -42,6 +42,8 @@ uint32_t add_input(network *net, shape out, int8_t zero);
 uint32_t add_const(network *net, shape out);
 /* A random layer of the kind on top of `in` (and of a second input where the kind takes one). */
 uint32_t add_random(network *net, nvm_kind kind, uint32_t in);
+/* A sum of `in` and of what the sum itself was a step before. */
+uint32_t add_feedback(network *net, uint32_t in);
 /* The same for the spiking kinds. */
 uint32_t add_spiking(network *net, nvm_kind kind, nvm_neuron neuron, uint32_t in);
 /* A random requantiser for `channels` channels of accumulators of about `magnitude`. */
@@ -51,8 +53,18 @@ void add_requant(network *net, nvm_layer *layer, nvm_requant requant, uint32_t c
 nvm_status network_init(const network *net, nvm_program *program);
 nvm_session *session_new(const nvm_program *program, nvm_counters *counters);
 
-/* Codes of layer `index` from the codes of all earlier ones, by definition. */
-void naive_codes(const network *net, uint32_t index, int8_t *const *codes);
+/* What every layer remembers, and what it will at the end of the step; NULL where nothing. */
+typedef struct naive_memory {
+    uint8_t *now[MAX_LAYERS], *next[MAX_LAYERS];
+} naive_memory;
+
+void naive_memory_new(const network *net, naive_memory *memory); /* initial values */
+void naive_memory_free(naive_memory *memory);
+/* The end of a step: what layers hold is remembered. */
+void naive_commit(const network *net, int8_t *const *codes, naive_memory *memory);
+
+/* Codes of layer `index` from the codes of all earlier ones and what it remembers, by definition. */
+void naive_codes(const network *net, uint32_t index, int8_t *const *codes, naive_memory *memory);
 /* Synaptic sums alone (no bias), the first part of a spiking layer. */
 void naive_drive(const network *net, uint32_t index, int8_t *const *codes, int64_t *sums);
 

@@ -347,6 +347,28 @@ static void add_argmax(network *net, uint32_t in)
     layer->hi = 127;
 }
 
+static void add_state(network *net, uint32_t in)
+{
+    nvm_layer *layer = network_add(net, NVM_STATE, net->shapes[in]);
+    layer->off_table0 = network_put_codes(net, layer->n);
+    layer->aux[0] = in;
+}
+
+uint32_t add_feedback(network *net, uint32_t in)
+{
+    add_state(net, in);
+    uint32_t state = net->n - 1;
+    nvm_layer *layer = add_unary(net, NVM_ADD, net->shapes[in], in);
+    layer->n_in = 2;
+    layer->in[1] = state;
+    layer->off_table0 = network_put_words(net, 256, -1048576, 1048576);
+    layer->off_table1 = network_put_words(net, 256, -1048576, 1048576);
+    add_requant(net, layer, random_rule(net), 1, 1 << 20);
+    random_clamp(net, layer);
+    net->layers[state].aux[0] = net->n - 1;
+    return net->n - 1;
+}
+
 uint32_t add_random(network *net, nvm_kind kind, uint32_t in)
 {
     switch (kind) {
@@ -394,6 +416,9 @@ uint32_t add_random(network *net, nvm_kind kind, uint32_t in)
         break;
     case NVM_ARGMAX:
         add_argmax(net, in);
+        break;
+    case NVM_STATE:
+        add_state(net, in);
         break;
     default:
         abort();

@@ -52,7 +52,7 @@ static void fields_of_every_kind(void)
         REFUSED(kind, NVM_E_FORMAT, layer->flags |= NVM_FLAG_SPIKES);
         REFUSED(kind, NVM_E_FORMAT, layer->in[0] = 1); /* itself */
         REFUSED(kind, NVM_E_FORMAT, layer->in[0] = 7);
-        REFUSED(kind, NVM_E_FORMAT, layer->n_in = 0);
+        REFUSED(kind, NVM_E_FORMAT, layer->n_in = kind == NVM_STATE ? 1 : 0);
         REFUSED(kind, NVM_E_FORMAT, layer->n_in = 3);
         REFUSED(kind, NVM_E_RANGE, layer->n = 0);
         REFUSED(kind, NVM_E_RANGE, layer->n = NVM_MAX_NEURONS + 1);
@@ -118,6 +118,9 @@ static void shapes(void)
     REFUSED(NVM_TABLE, NVM_E_RANGE, layer->aux[0] = 0);
     REFUSED(NVM_TABLE, NVM_E_RANGE, layer->aux[1] = 0);
     REFUSED(NVM_TABLE, NVM_E_SIZE, layer->aux[0] = UINT32_MAX);
+    REFUSED(NVM_STATE, NVM_E_FORMAT, layer->aux[0] = 2); /* no such layer */
+    REFUSED(NVM_STATE, NVM_E_FORMAT, layer->aux[1] = 1);
+    REFUSED(NVM_STATE, NVM_E_FORMAT, layer->n--); /* its source has another number of codes */
     REFUSED(NVM_ADD, NVM_E_FORMAT, layer->n--);
     REFUSED(NVM_TABLE2, NVM_E_FORMAT, layer->n--);
 }
@@ -135,6 +138,7 @@ static void offsets(void)
     REFUSED(NVM_SOFTMAXQ, NVM_E_SIZE, layer->off_table0 = (uint32_t)net->len - 64);
     REFUSED(NVM_SOFTMAX, NVM_E_SIZE, layer->off_table0 = (uint32_t)net->len - 64);
     REFUSED(NVM_MAP, NVM_E_SIZE, layer->off_table1 = (uint32_t)net->len - 64);
+    REFUSED(NVM_STATE, NVM_E_SIZE, layer->off_table0 = (uint32_t)net->len - 64);
 }
 
 static void set_float(network *net, uint32_t offset, float value)

@@ -11,7 +11,7 @@
 static const char *const kind_names[] = {"input", "const",   "dense",   "conv", "dwconv",
                                          "add",   "avgpool", "maxpool", "mean", "map",
                                          "table", "softmax", "table2", "softmaxq", "lerp",
-                                         "l2norm", "logsoftmax", "matmul", "argmax"};
+                                         "l2norm", "logsoftmax", "matmul", "argmax", "state"};
 
 typedef struct trial {
     network *net;
@@ -20,6 +20,7 @@ typedef struct trial {
     nvm_counters counters[4];
     int8_t *codes[MAX_LAYERS]; /* by definition */
     int8_t *inputs;            /* concatenated */
+    naive_memory memory;
 } trial;
 
 enum { SESSIONS = 4 };
@@ -42,6 +43,7 @@ static void open_trial(trial *t, network *net)
             at += net->layers[i].n;
         }
     }
+    naive_memory_new(net, &t->memory);
     for (int s = 0; s < SESSIONS; s++) {
         t->sessions[s] = session_new(&t->program, &t->counters[s]);
     }
@@ -57,6 +59,7 @@ static void close_trial(trial *t)
     for (int s = 0; s < SESSIONS; s++) {
         free(t->sessions[s]);
     }
+    naive_memory_free(&t->memory);
     free(t->inputs);
     free(t->net);
 }
@@ -68,7 +71,7 @@ static void evaluate(trial *t)
             memcpy(t->codes[i], t->inputs + at, t->net->layers[i].n);
             at += t->net->layers[i].n;
         } else {
-            naive_codes(t->net, i, t->codes);
+            naive_codes(t->net, i, t->codes, &t->memory);
         }
     }
 }
@@ -137,11 +140,19 @@ static void compare_predict(trial *t)
     void *scratch = aligned_alloc(64, size);
     int8_t *in = malloc(ROWS * n_in), *out = malloc(ROWS * n_out);
     const int8_t *codes;
+    nvm_session *fresh = session_new(&t->program, NULL);
     random_codes(&t->net->seed, in, n_in);
     memcpy(in + n_in, t->inputs, n_in);
     CHECK(nvm_predict(&t->program, scratch, size, in, out, ROWS) == NVM_OK);
     CHECK(nvm_session_output(t->sessions[0], UINT32_MAX, &codes, NULL, NULL) == NVM_OK);
-    CHECK(memcmp(out + n_out, codes, n_out) == 0);
+    CHECK(t->program.memory || memcmp(out + n_out, codes, n_out) == 0);
+    for (int row = 0; row < ROWS; row++) { /* each is a first step */
+        CHECK(nvm_session_reset(fresh) == NVM_OK);
+        CHECK(nvm_session_step(fresh, in + (size_t)row * n_in, n_in) == NVM_OK);
+        CHECK(nvm_session_output(fresh, UINT32_MAX, &codes, NULL, NULL) == NVM_OK);
+        CHECK(memcmp(out + (size_t)row * n_out, codes, n_out) == 0);
+    }
+    free(fresh);
     free(scratch);
     free(in);
     free(out);
@@ -169,6 +180,7 @@ static void run_trial(network *net, int steps)
         change_and_step(&t);
         evaluate(&t);
         compare(&t);
+        naive_commit(net, t.codes, &t.memory);
     }
     compare_predict(&t);
     compare_counters(&t, (uint64_t)steps);
@@ -200,7 +212,8 @@ static void each_kind_alone(void)
             shape size = random_shape(&net->seed);
             (void)add_input(net, size, (int8_t)random_in(&net->seed, -128, 127));
             (void)add_input(net, size, 0); /* ADD and MAP read it too, in half of the rounds */
-            (void)add_random(net, (nvm_kind)kind, 0);
+            (void)(kind == NVM_STATE && round % 2 ? add_feedback(net, 0)
+                                                  : add_random(net, (nvm_kind)kind, 0));
             set_flags(net, 0);
             run_trial(net, 12);
         }
@@ -283,7 +296,8 @@ static network *random_network(uint64_t round, uint32_t depth)
         uint32_t in = random_in(&net->seed, 0, 2)
                           ? net->n - 1
                           : (uint32_t)random_in(&net->seed, 0, (int32_t)net->n - 1);
-        uint32_t made = add_random(net, kind, in);
+        uint32_t made =
+            kind == NVM_STATE && round % 3 ? add_feedback(net, in) : add_random(net, kind, in);
         if (random_in(&net->seed, 0, 3) == 0) {
             net->layers[made].flags = NVM_FLAG_OUTPUT;
         }

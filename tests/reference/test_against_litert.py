@@ -11,6 +11,7 @@ import pytest
 from operator_cases import CASES, Case, Net
 from random_chains import random_chain
 from random_models import random_model
+from streams import Values, every_tensor
 
 from neurovm import reference
 from neurovm.arithmetic import PROFILES
@@ -21,7 +22,6 @@ from neurovm.passes import prepare
 pytestmark = pytest.mark.skipif(not litert.INSTALLED, reason=litert.MISSING)
 
 XNNPACK = PROFILES["xnnpack"]
-Values = dict[int, np.ndarray]
 
 
 @cache
@@ -30,7 +30,8 @@ def oracle_of(name: str) -> Values:
 
 
 def oracle(case: Case) -> Values:
-    return reference.run(prepare(tflite.read(case.model, name=case.name)), XNNPACK, case.inputs)
+    """Every tensor of the file; the samples of a case are steps of one stream."""
+    return every_tensor(prepare(tflite.read(case.model, name=case.name)), XNNPACK, case.inputs)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +120,7 @@ def test_outputs_equal_litert_as_everybody_runs_it() -> None:
     """Operators merged and rewritten: of every fifth form, and of random chains."""
     cases = [*CASES[::5], *(random_chain(seed) for seed in range(60))]
     graphs = [prepare(tflite.read(case.model, name=case.name)) for case in cases]
-    ours = [reference.run(g, XNNPACK, c.inputs) for g, c in zip(graphs, cases, strict=True)]
+    ours = [reference.Stream(g, XNNPACK).run(c.inputs) for g, c in zip(graphs, cases, strict=True)]
     jobs = [
         litert.Job(c.model, c.inputs, list(g.outputs), fused=True)
         for c, g in zip(cases, graphs, strict=True)

@@ -26,7 +26,7 @@ def test_every_output_equals_tflm() -> None:
     for case in [*CASES, *(random_model(seed) for seed in range(40))]:
         graph = prepare(tflite.read(case.model, name=case.name))
         try:
-            values = reference.run(graph, PROFILES["tflm"], case.inputs)
+            values = reference.Stream(graph, PROFILES["tflm"]).run(case.inputs)
         except UnsupportedOperatorError:
             continue
         cases.append(case)
@@ -44,14 +44,16 @@ def test_every_output_equals_tflm() -> None:
 
 @needs_tflm
 @shared_files.needed
-@pytest.mark.parametrize("name", [*shared_files.MODELS.values(), "tflm/person_detect.tflite"])
+@pytest.mark.parametrize(
+    "name", [*shared_files.MODELS.values(), *shared_files.STATEFUL, "tflm/person_detect.tflite"]
+)
 def test_third_party_models_equal_tflm(name: str) -> None:
     path = shared_files.ROOT / "models" / name
     graph = prepare(tflite.read(path))
     rng = np.random.default_rng(5)
     shapes = [graph.tensors[i].shape for i in graph.inputs]
     inputs = [rng.integers(-128, 128, (20, *shape)).astype(np.int8) for shape in shapes]
-    ours = reference.run(graph, PROFILES["tflm"], inputs)[graph.outputs[0]]
+    ours = reference.Stream(graph, PROFILES["tflm"]).run(inputs)[graph.outputs[0]]
     (theirs,) = micro.run_all([micro.Job(path.read_bytes(), inputs, 1)])
     assert not isinstance(theirs, str), theirs
     assert np.array_equal(ours.reshape(-1), theirs[0].reshape(-1))
