@@ -97,11 +97,20 @@ def _batch_matmul(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
     )
 
 
-def _transpose_conv(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
+def _arg_max(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
+    return operators.ArgMax(
+        **raw.place | {"inputs": raw.inputs[:1]},
+        axis=raw.number(tensors, 1, "axis"),
+        smallest=raw.code == tflite.BuiltinOperator.ARG_MIN,
+    )
+
+
+def _transpose_conv(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
     options = raw.options(tflite.TransposeConvOptions)
     sizes, w, x, *bias = raw.inputs
     return operators.TransposeConv(
         **raw.place | {"inputs": (x, w, bias[0] if bias else -1, sizes)},
+        fixed=tensors[sizes].data is not None,
         padding=raw.padding(options),
         stride=(options.StrideH(), options.StrideW()),
         activation=raw.activation(options),
@@ -133,21 +142,37 @@ _OP = tflite.BuiltinOperator
 DECODERS: dict[int, Entry] = MOVEMENTS | {
     _OP.ABS: Entry(plain(operators.Abs), 1, 1),
     _OP.ADD: Entry(_fused(operators.Add, tflite.AddOptions), 2, 2),
+    _OP.ARG_MAX: Entry(_arg_max, 2, 2),
+    _OP.ARG_MIN: Entry(_arg_max, 2, 2),
     _OP.AVERAGE_POOL_2D: Entry(_average_pool, 1, 1),
     _OP.BATCH_MATMUL: Entry(_batch_matmul, 2, 2),
+    _OP.CAST: Entry(plain(operators.Cast), 1, 1),
+    _OP.CEIL: Entry(plain(operators.Ceil), 1, 1),
     _OP.CONV_2D: Entry(_conv, 2, 3),
+    _OP.COS: Entry(plain(operators.Cos), 1, 1),
     _OP.DEPTHWISE_CONV_2D: Entry(_depthwise, 2, 3),
     _OP.DEQUANTIZE: Entry(plain(operators.Dequantize), 1, 1),
     _OP.DIV: Entry(_fused(operators.Div, tflite.DivOptions), 2, 2),
     _OP.ELU: Entry(plain(operators.Elu), 1, 1),
+    _OP.EQUAL: Entry(plain(operators.Equal), 2, 2),
     _OP.EXP: Entry(plain(operators.Exp), 1, 1),
+    _OP.FLOOR: Entry(plain(operators.Floor), 1, 1),
+    _OP.FLOOR_DIV: Entry(plain(operators.FloorDiv), 2, 2),
+    _OP.FLOOR_MOD: Entry(plain(operators.FloorMod), 2, 2),
     _OP.FULLY_CONNECTED: Entry(_fully_connected, 2, 3),
     _OP.GELU: Entry(_gelu, 1, 1),
+    _OP.GREATER: Entry(plain(operators.Greater), 2, 2),
+    _OP.GREATER_EQUAL: Entry(plain(operators.GreaterEqual), 2, 2),
     _OP.HARD_SWISH: Entry(plain(operators.HardSwish), 1, 1),
     _OP.L2_NORMALIZATION: Entry(_l2_normalization, 1, 1),
     _OP.LEAKY_RELU: Entry(_leaky_relu, 1, 1),
+    _OP.LESS: Entry(plain(operators.Less), 2, 2),
+    _OP.LESS_EQUAL: Entry(plain(operators.LessEqual), 2, 2),
     _OP.LOG: Entry(plain(operators.Log), 1, 1),
     _OP.LOGISTIC: Entry(plain(operators.Logistic), 1, 1),
+    _OP.LOGICAL_AND: Entry(plain(operators.LogicalAnd), 2, 2),
+    _OP.LOGICAL_NOT: Entry(plain(operators.LogicalNot), 1, 1),
+    _OP.LOGICAL_OR: Entry(plain(operators.LogicalOr), 2, 2),
     _OP.LOG_SOFTMAX: Entry(plain(operators.LogSoftmax), 1, 1),
     _OP.MAXIMUM: Entry(plain(operators.Maximum), 2, 2),
     _OP.MAX_POOL_2D: Entry(_max_pool, 1, 1),
@@ -155,6 +180,7 @@ DECODERS: dict[int, Entry] = MOVEMENTS | {
     _OP.MINIMUM: Entry(plain(operators.Minimum), 2, 2),
     _OP.MUL: Entry(_fused(operators.Mul, tflite.MulOptions), 2, 2),
     _OP.NEG: Entry(plain(operators.Neg), 1, 1),
+    _OP.NOT_EQUAL: Entry(plain(operators.NotEqual), 2, 2),
     _OP.PRELU: Entry(plain(operators.Prelu), 2, 2),
     _OP.QUANTIZE: Entry(plain(operators.Quantize), 1, 1),
     _OP.REDUCE_MAX: Entry(_reduction(operators.ReduceMax), 2, 2),
@@ -164,9 +190,15 @@ DECODERS: dict[int, Entry] = MOVEMENTS | {
     _OP.RELU: Entry(plain(operators.Relu), 1, 1),
     _OP.RELU_0_TO_1: Entry(plain(operators.Relu0To1), 1, 1),
     _OP.RELU_N1_TO_1: Entry(plain(operators.ReluN1To1), 1, 1),
+    _OP.ROUND: Entry(plain(operators.Round), 1, 1),
     _OP.RSQRT: Entry(plain(operators.Rsqrt), 1, 1),
+    _OP.SELECT: Entry(plain(operators.Select), 3, 3),
+    _OP.SELECT_V2: Entry(plain(operators.Select), 3, 3),
+    _OP.SIGN: Entry(plain(operators.Sign), 1, 1),
+    _OP.SIN: Entry(plain(operators.Sin), 1, 1),
     _OP.SOFTMAX: Entry(_softmax, 1, 1),
     _OP.SQRT: Entry(plain(operators.Sqrt), 1, 1),
+    _OP.SQUARE: Entry(plain(operators.Square), 1, 1),
     _OP.SQUARED_DIFFERENCE: Entry(plain(operators.SquaredDifference), 2, 2),
     _OP.SUB: Entry(_fused(operators.Sub, tflite.SubOptions), 2, 2),
     _OP.SUM: Entry(_reduction(operators.Sum), 2, 2),

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from msgspec import UNSET
+
 from neurovm import _kernel
 from neurovm.errors import ShapeError
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 # uint8 runs as q − 128: flipping the top bit turns one into the other, both ways.
 _FLIP = bytes(q ^ 0x80 for q in range(256))
-_FORMATS = {"float32": "f", "int8": "b", "uint8": "B"}
+_FORMATS = {"float32": "f", "int8": "b", "uint8": "B", "int32": "i", "int64": "q"}
 _ROUNDING = {"xnnpack": "even_reciprocal", "tflm": "away_divide"}
 
 
@@ -45,11 +47,15 @@ def quantize(info: TensorInfo, profile: str, values: Values, count: int | None =
             raise ShapeError(f"input {info.name!r} takes numbers; NaN was found") from error
         return bytes(codes)
     raw = view.tobytes()
+    if info.dtype in ("int32", "int64"):  # little-endian: the lowest byte comes first
+        return raw[:: view.itemsize]
     return raw.translate(_FLIP) if info.dtype == "uint8" else raw
 
 
-def dequantize(info: TensorInfo, codes: Buffer) -> memoryview:
+def dequantize(info: TensorInfo, codes: Buffer) -> Any:
     """Values of int8 codes in the tensor's own dtype, flat."""
+    if info.values is not UNSET:
+        return _decoded(info, info.values, bytes(codes))
     if info.dtype == "float32":
         view = memoryview(codes)
         values = array.array("f", bytes(4 * view.nbytes))
@@ -57,6 +63,16 @@ def dequantize(info: TensorInfo, codes: Buffer) -> memoryview:
         return memoryview(values)
     raw = bytes(codes)
     return memoryview(raw.translate(_FLIP)) if info.dtype == "uint8" else memoryview(raw).cast("b")
+
+
+def _decoded(info: TensorInfo, values: Sequence[float], codes: bytes) -> Any:
+    """The value that each code stands for; `values` begin with that of −128."""
+    table = [values[(q + 128) & 0xFF] for q in range(256)]  # by the byte of the code
+    if info.dtype == "bool":
+        return memoryview(bytes(int(table[q]) for q in codes)).cast("?")
+    kind = _FORMATS[info.dtype]
+    typed = table if kind == "f" else [int(v) for v in table]
+    return memoryview(array.array(kind, [typed[q] for q in codes]))
 
 
 def top_k(info: TensorInfo, codes: Buffer, k: int) -> list[tuple[int, int, float]]:
@@ -90,7 +106,7 @@ def _view(values: Values, info: TensorInfo) -> memoryview:
         raise ShapeError(f"input {info.name!r}: {found} is no buffer of numbers") from error
     if info.dtype == "float32" and view.format == "d" and view.c_contiguous:
         view = memoryview(array.array("f", view.cast("B").cast("d")))
-    raw = isinstance(values, (bytes, bytearray)) and info.dtype != "float32"
+    raw = isinstance(values, (bytes, bytearray)) and info.dtype in ("int8", "uint8")
     if (view.format != wanted and not raw) or not view.c_contiguous:
         raise ShapeError(
             f"input {info.name!r} takes {info.dtype} in C order; "

@@ -18,7 +18,7 @@ FORMAT = 1
 """The newest manifest format; all older ones are read as well."""
 
 ProfileName = Literal["xnnpack", "tflm"]
-SourceDType = Literal["float32", "int8", "uint8"]
+SourceDType = Literal["float32", "int8", "uint8", "int32", "int64", "bool"]
 Coding = Literal["graded", "unit", "rate"]
 Way = Literal["auto", "events", "dense"]
 Fate = Literal["events", "table", "dense", "folded"]
@@ -28,7 +28,9 @@ class TensorInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """One input or output: `shape` and `dtype` are the source's; real = scale · (code −
     zero_point).
 
-    Codes are int8. A uint8 tensor runs as q − 128, and `zero_point` is that of the codes.
+    Codes are int8. A uint8 tensor runs as q − 128, and `zero_point` is that of the codes. `values`,
+    where an output has them, are what its codes −128 … 127 stand for, whatever scale and zero point
+    say; the codes of an int32 or int64 input are its lowest bytes.
     """
 
     name: str
@@ -37,6 +39,7 @@ class TensorInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     scale: float
     zero_point: int
     labels: tuple[str, ...] | None = None
+    values: tuple[float, ...] | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def size(self) -> int:

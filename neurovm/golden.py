@@ -71,7 +71,8 @@ def oracle_codes(
     outputs = []
     for index in graph.outputs:
         last = producers.get(index)
-        held = last.inputs[0] if last is not None and last.name == "Dequantize" else index
+        decoded = last is not None and last.name in ("Decode", "Dequantize")
+        held = last.inputs[0] if last is not None and decoded else index
         outputs.append(int8_codes(known[held]).reshape(len(codes), -1))
     return np.concatenate(outputs, axis=1)
 
@@ -90,7 +91,9 @@ def _values(codes: NDArray[np.int8], info: TensorInfo, profile: Profile) -> NDAr
     shaped = np.ascontiguousarray(codes).reshape(len(codes), *info.shape)
     if info.dtype == "float32":
         return profile.dequantize(shaped, Codes(info.scale, info.zero_point))
-    return shaped.view(np.uint8) ^ 0x80 if info.dtype == "uint8" else shaped
+    if info.dtype == "uint8":
+        return shaped.view(np.uint8) ^ 0x80
+    return shaped.astype(info.dtype)
 
 
 def stream(inputs: Sequence[TensorInfo], macs: int) -> NDArray[np.int8]:

@@ -11,6 +11,7 @@ import dataclasses
 import struct
 from typing import TYPE_CHECKING, cast, get_args
 
+import msgspec
 import numpy as np
 from msgspec import UNSET
 
@@ -33,6 +34,7 @@ from neurovm.description import (
 )
 from neurovm.errors import ModelError, UnsupportedOperatorError
 from neurovm.fusion import Draft, fuse
+from neurovm.operators import Decode, Dequantize
 from neurovm.operators.builder import Layer, Value, gather, int8_codes
 from neurovm.version import GENERATOR
 
@@ -259,9 +261,11 @@ def open_inputs(builder: ProgramBuilder) -> tuple[TensorInfo, ...]:
 def _edge_quantization(builder: ProgramBuilder, index: int) -> Tensor:
     """The tensor in whose codes a network input arrives: itself, or what QUANTIZE makes of it."""
     tensor = builder.tensors[index]
+    readers = [op for op in builder.graph.operators if index in op.inputs]
+    if readers and readers[0].name == "Encode":
+        return builder.tensors[readers[0].outputs[0]]
     if tensor.dtype != "float32":
         return tensor
-    readers = [op for op in builder.graph.operators if index in op.inputs]
     made = {
         (t.dtype, t.scale, t.zero_point): t
         for op in readers
@@ -279,7 +283,12 @@ def _edge_quantization(builder: ProgramBuilder, index: int) -> Tensor:
     return next(iter(made.values()))
 
 
-def _port_info(tensor: Tensor, codes: Tensor, labels: Sequence[str] | None) -> TensorInfo:
+def _port_info(
+    tensor: Tensor,
+    codes: Tensor,
+    labels: Sequence[str] | None,
+    values: tuple[float, ...] | None = None,
+) -> TensorInfo:
     if codes.dtype not in ("int8", "uint8"):
         raise ModelError(
             f"tensor {tensor.name!r} is {codes.dtype}; inputs and outputs must be int8, uint8, "
@@ -296,6 +305,7 @@ def _port_info(tensor: Tensor, codes: Tensor, labels: Sequence[str] | None) -> T
         scale=codes.scale,
         zero_point=codes.zero_point - (128 if codes.dtype == "uint8" else 0),
         labels=None if labels is None else tuple(labels),
+        values=msgspec.UNSET if values is None else values,
     )
 
 
@@ -310,9 +320,12 @@ def open_outputs(
     for port, index in enumerate(builder.graph.outputs):
         tensor = builder.tensors[index]
         codes = tensor
-        if tensor.dtype == "float32" and (op := producers.get(index)) and op.name == "Dequantize":
+        values = None
+        op = producers.get(index)
+        if isinstance(op, Decode | Dequantize):
             codes = builder.tensors[op.inputs[0]]
-        infos.append(_port_info(tensor, codes, labels if port == 0 else None))
+            values = tuple(op.values.tolist()) if isinstance(op, Decode) else None
+        infos.append(_port_info(tensor, codes, labels if port == 0 else None, values))
         last = builder.output(index, last)
         ports.add(last)
     return ports, tuple(infos)

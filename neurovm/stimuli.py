@@ -109,5 +109,7 @@ def _values(
         return codes
     if info.dtype == "uint8":
         return np.asarray(codes.view(np.uint8) ^ np.uint8(0x80), np.uint8)
+    if info.dtype != "float32":
+        return codes.astype(info.dtype)
     steps = codes.astype(np.float64) - info.zero_point + rng.uniform(-0.75, 0.75, codes.shape)
     return np.asarray(steps * info.scale, np.float32)

@@ -14,6 +14,7 @@ import numpy as np
 from binary_cases import FAMILIES as BINARY
 from case_net import ACTIVATIONS, SAMPLES, Case, Net, image_shape, scale_of
 from format_cases import FAMILIES as FORMATS
+from island_cases import FAMILIES as ISLANDS
 from matmul_cases import FAMILIES as MATMULS
 from memory_cases import FAMILIES as MEMORIES
 from movement_cases import FAMILIES as MOVEMENTS
@@ -493,6 +494,7 @@ FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (
     *FORMATS,
     *MATMULS,
     *MEMORIES,
+    *ISLANDS,
 )
 CASES: list[Case] = [case for family in FAMILIES for case in family()]
 

@@ -26,6 +26,7 @@ OPTIONS = {
     "ABS": "AbsOptions",
     "ADD": "AddOptions",
     "ARG_MAX": "ArgMaxOptions",
+    "ARG_MIN": "ArgMinOptions",
     "ASSIGN_VARIABLE": "AssignVariableOptions",
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "BATCH_MATMUL": "BatchMatMulOptions",
@@ -96,6 +97,7 @@ ENUMERATIONS = {
     "FusedActivationFunction": tflite.ActivationFunctionType,
     "Mode": tflite.MirrorPadMode,
     "OutType": tflite.TensorType,
+    "OutputType": tflite.TensorType,
     "Padding": tflite.Padding,
 }
 

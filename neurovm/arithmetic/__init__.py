@@ -11,6 +11,7 @@ from neurovm.arithmetic.errors import NoExactRuleError
 from neurovm.arithmetic.fixed_point import Multipliers, multiplier, multipliers, wrap32
 from neurovm.arithmetic.interpolation import Interpolation
 from neurovm.arithmetic.profiles import InputRounding, LinearOperator, Profile
+from neurovm.arithmetic.real import Reals
 from neurovm.arithmetic.requantizers import Kind, Requantizer
 from neurovm.arithmetic.rules import AddRule, CodeMap, FixedSoftmaxRule, SoftmaxRule
 from neurovm.arithmetic.tflm import Tflm
@@ -37,6 +38,7 @@ __all__ = [
     "Multipliers",
     "NoExactRuleError",
     "Profile",
+    "Reals",
     "Requantizer",
     "SoftmaxRule",
     "Tflm",

@@ -49,10 +49,12 @@ class Profile(Protocol):
         weight_bits: int = 8,
         inputs: int = 0,
         outputs: int = 0,
+        fixed: bool = True,
     ) -> Requantizer:
         """What multiplies by weights of 8 or 4 bits: one scale, or one an output channel.
 
         `inputs` codes make one output of a FULLY_CONNECTED; the operator has `outputs` channels.
+        `fixed`: the size of its output is a constant of the file, not computed there.
         Only DEPTHWISE_CONV_2D and
         TRANSPOSE_CONV may get a requantiser with a `tail`.
         """

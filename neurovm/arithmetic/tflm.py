@@ -101,12 +101,13 @@ class Tflm:
         weight_bits: int = 8,
         inputs: int = 0,
         outputs: int = 0,
+        fixed: bool = True,
     ) -> Requantizer:
         """`double` with double(s_in) · double(s_w) / double(s_out), whatever the operator.
 
         FULLY_CONNECTED with one weight scale multiplies the input's and it in float32.
         """
-        del weight_bits, inputs, outputs
+        del weight_bits, inputs, outputs, fixed
         if out.dtype == "uint8":
             raise NoExactRuleError("uint8 weights and activations; TFLM runs int8 only")
         reals = weight_multipliers(operator, scale_in, scale_weights, out)

@@ -71,10 +71,12 @@ class Xnnpack:
         weight_bits: int = 8,
         inputs: int = 0,
         outputs: int = 0,
+        fixed: bool = True,
     ) -> Requantizer:
         """`fp32` with scale f32(f32(s_in · s_w) / s_out), where XNNPACK takes the operator.
 
-        It refuses scales of 256 and more, and LiteRT the model with it. A zero weight scale, and
+        It refuses scales of 256 and more, and LiteRT the model with it. A zero weight scale, a
+        computed size of the output, and
         weights of 4 bits but for most FULLY_CONNECTED, move the operator to the built-in kernel.
         """
         products = np.float32(scale_in) * np.asarray(scale_weights, np.float32)
@@ -84,7 +86,7 @@ class Xnnpack:
                 f"input scale · weight scale / output scale is {float(scale.max())!r}; "
                 f"LiteRT runs such layers only below 256"
             )
-        delegated = min(scale_weights) >= SMALLEST_NORMAL
+        delegated = fixed and min(scale_weights) >= SMALLEST_NORMAL
         if weight_bits == 4:
             delegated = delegated and operator == "FULLY_CONNECTED" and inputs % 2 == 0
         if not delegated:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MAX_TAPS = 65535
 """Codes along one axis of a window of the kernel."""
-_REVERSED = np.arange(127, -129, -1, dtype=np.int8)
+REVERSED = np.arange(127, -129, -1, dtype=np.int8)
 """−1 − q of every code: the order of codes turned round."""
 
 
@@ -181,9 +181,9 @@ class ReduceMin(ReduceMax):
     def lower(self, builder: Builder) -> None:
         """As ReduceMax, between two tables that turn the order of the codes round."""
         x, y = builder.tensors[self.inputs[0]], builder.tensors[self.outputs[0]]
-        turned = table_layer(builder.value(self.inputs[0]), x.size, _REVERSED[None])
+        turned = table_layer(builder.value(self.inputs[0]), x.size, REVERSED[None])
         largest = self.largest(builder, builder.emit(self.outputs[0], turned), x)
-        builder.emit(self.outputs[0], table_layer(largest, y.size, _REVERSED[None]))
+        builder.emit(self.outputs[0], table_layer(largest, y.size, REVERSED[None]))
 
 
 @register

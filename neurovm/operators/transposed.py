@@ -42,6 +42,8 @@ class TransposeConv(Operator):
     channel_axis: ClassVar[int] = 0
     rule: ClassVar[LinearOperator] = "TRANSPOSE_CONV"
     padding: Padding
+    fixed: bool = True
+    """Whether the source gives the shape of y as a constant."""
     stride: tuple[int, int] = (1, 1)
     activation: Activation = "NONE"
 

@@ -117,6 +117,7 @@ def requantizer_of(
         weight_bits=4 if w.dtype == "int4" else 8,
         inputs=w.shape[-1],
         outputs=w.shape[operator.channel_axis],
+        fixed=getattr(operator, "fixed", True),
     )
 
 

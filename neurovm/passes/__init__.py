@@ -7,6 +7,7 @@ from neurovm.passes.dead import drop_dead
 from neurovm.passes.dilation import fuse_dilation
 from neurovm.passes.extremes import note_extremes
 from neurovm.passes.formats import check_formats
+from neurovm.passes.islands import fold_islands
 from neurovm.passes.limits import check_limits
 from neurovm.passes.partial import note_partial
 from neurovm.passes.resolve import resolve
@@ -14,6 +15,7 @@ from neurovm.passes.resolve import resolve
 PASSES = (
     fix_batch,
     resolve,
+    fold_islands,
     drop_dead,
     check_formats,
     fuse_dilation,
@@ -40,6 +42,7 @@ __all__ = [
     "check_limits",
     "drop_dead",
     "fix_batch",
+    "fold_islands",
     "fuse_dilation",
     "note_extremes",
     "note_partial",

@@ -8,13 +8,18 @@ from collections.abc import Sequence
 from neurovm.errors import ModelError, UnsupportedOperatorError
 from neurovm.graph import Graph, Tensor
 from neurovm.operators import (
+    ArgMax,
     BatchMatMul,
     Concatenation,
     Conv2D,
+    Decode,
     DepthwiseConv2D,
     Dequantize,
     Elementwise,
+    Encode,
     FullyConnected,
+    Lookup,
+    LookupPair,
     MaxPool2D,
     Movement,
     Operator,
@@ -78,12 +83,22 @@ def _check(
     tensors = graph.tensors
     out = tensors[operator.outputs[0]]
     x = tensors[(operator.data_inputs if isinstance(operator, Movement) else operator.inputs)[0]]
+    if type(operator).lower is Operator.lower:
+        raise UnsupportedOperatorError(
+            graph.source.name, operator.source_name, operator.index,
+            "no runtime computes it on codes, and its inputs are no functions of codes",
+        )  # fmt: skip
     if isinstance(operator, Quantize):
         _check_quantize(x, is_input=operator.inputs[0] in inputs)
         _check_codes(out, ("int8", "uint8"))
     elif isinstance(operator, Dequantize):
         _check_codes(x, ("int8", "uint8"))
         _check_dequantize(graph, out, readers.get(operator.outputs[0]))
+    elif isinstance(operator, Decode):
+        _check_codes(x, ("int8", "uint8"))
+    elif isinstance(operator, ArgMax | Encode | Lookup | LookupPair):
+        for i in (*operator.inputs, *operator.outputs)[isinstance(operator, Encode) :]:
+            _check_codes(tensors[i], ("int8", "uint8"))
     else:
         _check_codes(x, ("int8", "uint8"))
         _check_codes(out, (x.dtype,))

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neurovm.arithmetic import NoExactRuleError, Reals
 from neurovm.errors import ModelError, UnsupportedOperatorError
 from neurovm.graph import Graph, Tensor
 from neurovm.operators import (
+    Dequantize,
     ExpandDims,
     Fill,
     Movement,
@@ -30,6 +32,7 @@ from neurovm.operators import (
     SpaceToBatchND,
     Squeeze,
 )
+from neurovm.passes.values import evaluate, has_rule
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,6 +81,8 @@ def _resolve_one(
     if isinstance(operator, Movement) and not _pads(operator):
         fold = _move
     constant = all(i == -1 or tensors[i].data is not None for i in operator.inputs)
+    if fold is None and constant and tensors[operator.outputs[0]].dtype not in ("int8", "uint8"):
+        fold = _evaluated if has_rule(operator) else None
     if fold is not None and (constant or isinstance(operator, ShapeOf)):
         results = fold(operator, tensors)
         for out, result in zip(operator.outputs, results, strict=True):
@@ -85,7 +90,7 @@ def _resolve_one(
             tensors[out] = replace(tensors[out], data=data)
         folded.append(f"{operator.source_name} {operator.index}")
         return
-    if type(operator).lower is Operator.lower:
+    if type(operator).lower is Operator.lower and not has_rule(operator):
         raise UnsupportedOperatorError(
             graph.source.name, operator.source_name, operator.index,
             "it is folded where its inputs are constants (shapes); on data it has no event rule",
@@ -135,6 +140,27 @@ def _listed(operator: Range, tensors: Sequence[Tensor]) -> Any:
     return [start + delta * np.arange(tensors[operator.outputs[0]].size)]
 
 
+def _dequantized(operator: Dequantize, tensors: Sequence[Tensor]) -> Any:
+    x = tensors[operator.inputs[0]]
+    if x.dtype == "float16":
+        return [np.asarray(x.data).astype(np.float32)]
+    codes = x.codes
+    steps = np.asarray(x.data).astype(np.int64) - codes.zero_point
+    return [steps.astype(np.float32) * np.float32(codes.scale)]
+
+
+def _evaluated(operator: Operator, tensors: Sequence[Tensor]) -> Any:
+    """Values of constants, which every runtime must compute alike."""
+    operands = [Reals.exactly(_constant(tensors, i)) for i in operator.inputs]
+    result = evaluate(operator, operands, tensors[operator.outputs[0]].dtype)
+    if not result.exact:
+        raise NoExactRuleError(
+            f"operator {operator.index} ({operator.source_name}): runtimes compute it from "
+            f"constants with other last bits; the model with the constant itself is needed"
+        )
+    return [result.value]
+
+
 def _pads(operator: Movement) -> bool:
     """Whether it may write a code of its own, which is the profile's to say."""
     return isinstance(operator, Pad | SpaceToBatchND)
@@ -147,6 +173,7 @@ def _move(operator: Movement, tensors: Sequence[Tensor]) -> Any:
 
 
 FOLDS: dict[type[Operator], _Fold] = {
+    Dequantize: _dequantized,
     ExpandDims: _unchanged,
     Fill: _filled,
     Range: _listed,

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""float32 and integer arithmetic as runtimes do it between codes, with what is not known of it.
+
+`Reals` holds, beside each value, the lowest and the highest that a runtime may have made of it.
+Sums, products, quotients, comparisons and the like are IEEE operations: one value. Exponentials and
+their kin differ by a few units in the last place from library to library (and, in XNNPACK, from one
+instruction set to the next); they come back as a narrow range, and the code they are quantized to
+is exact where both ends of the range have the same one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neurovm.arithmetic.codes import Codes
+from neurovm.arithmetic.errors import NoExactRuleError
+from neurovm.arithmetic.tables import INT8_CODES
+from neurovm.arithmetic.unary import scaled, steps
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
+
+RELATIVE = 2.0**-21
+"""How far from the rounded result a runtime's function may be: 4 units in the last place."""
+
+_INTEGERS: dict[str, tuple[int, int]] = {
+    "int8": (-(1 << 7), (1 << 7) - 1),
+    "uint8": (0, (1 << 8) - 1),
+    "int16": (-(1 << 15), (1 << 15) - 1),
+    "int32": (-(1 << 31), (1 << 31) - 1),
+    "int64": (-(1 << 63), (1 << 63) - 1),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reals:
+    """Values of one type, and the range in which a runtime's may lie: low ≤ value ≤ high."""
+
+    value: Any
+    low: Any
+    high: Any
+
+    @classmethod
+    def exactly(cls, value: Array) -> Reals:
+        return cls(value=value, low=value, high=value)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every runtime has these very values."""
+        return bool(np.array_equal(self.low, self.high))
+
+    def map(self, function: Callable[[Any], Any]) -> Reals:
+        """The same function of all three: reshaping, indexing, widening of axes."""
+        return Reals(value=function(self.value), low=function(self.low), high=function(self.high))
+
+
+def apply(function: Callable[..., Any], operands: Sequence[Reals]) -> Reals:
+    """A function that every runtime computes alike, of values that may lie in narrow ranges."""
+    with np.errstate(all="ignore"):
+        value = function(*(o.value for o in operands))
+        if all(o.exact for o in operands):
+            return Reals.exactly(value)
+        corners = [
+            function(*ends) for ends in itertools.product(*((o.low, o.high) for o in operands))
+        ]
+        low, high = corners[0], corners[0]
+        for corner in (value, *corners):
+            low, high = np.minimum(low, corner), np.maximum(high, corner)
+        return Reals(value=value, low=low, high=high)
+
+
+def widened(reals: Reals, argument: Reals, absolute: float = 0.0) -> Reals:
+    """float32 values that a library rounds to within RELATIVE, or absolute · |argument|."""
+    with np.errstate(all="ignore"):
+        spread = np.abs(reals.value.astype(np.float64)) * RELATIVE
+        spread = spread + absolute * np.abs(argument.value.astype(np.float64)) + 2.0**-140
+        spread = np.where(np.isfinite(spread), spread, 0.0)
+        low = np.minimum(reals.low, (reals.low - spread).astype(np.float32))
+        high = np.maximum(reals.high, (reals.high + spread).astype(np.float32))
+    return Reals(value=reals.value, low=low, high=high)
+
+
+# ---- functions of one variable ------------------------------------------------------------------
+
+_erfc = np.vectorize(math.erfc, otypes=[np.float64])
+
+
+def _gelu(x: Array) -> Array:
+    wide = x.astype(np.float64)
+    return np.asarray(0.5 * wide * _erfc(-wide * math.sqrt(0.5)))
+
+
+def _gelu_tanh(x: Array) -> Array:
+    wide = x.astype(np.float64)
+    inner = math.sqrt(2 / math.pi) * (wide + 0.044715 * wide**3)
+    return np.asarray(0.5 * wide * (1 + np.tanh(inner)))
+
+
+def _logistic(x: Array) -> Array:
+    return np.asarray(1 / (1 + np.exp(-x.astype(np.float64))))
+
+
+_EXACT: dict[str, Callable[[Any], Any]] = {
+    "abs": np.abs,
+    "ceil": np.ceil,
+    "floor": np.floor,
+    "logical_not": np.logical_not,
+    "neg": np.negative,
+    "relu": lambda x: np.maximum(x, np.float32(0)),
+    "relu6": lambda x: np.clip(x, np.float32(0), np.float32(6)),
+    "relu_0_to_1": lambda x: np.clip(x, np.float32(0), np.float32(1)),
+    "relu_n1_to_1": lambda x: np.clip(x, np.float32(-1), np.float32(1)),
+    "round": np.rint,
+    "sign": np.sign,
+    "square": lambda x: x * x,
+}
+_ROUNDED: dict[str, tuple[Callable[[Any], Any], float]] = {
+    "cos": (lambda x: np.cos(x.astype(np.float64)), 2.0**-22),
+    "elu": (lambda x: np.where(x >= 0, x, np.expm1(x.astype(np.float64))), 0.0),
+    "exp": (lambda x: np.exp(x.astype(np.float64)), 0.0),
+    "gelu": (_gelu, 2.0**-22),
+    "gelu_tanh": (_gelu_tanh, 2.0**-22),
+    "hard_swish": (
+        lambda x: x * np.clip(x.astype(np.float64) + 3, 0, 6) / 6,
+        2.0**-22,
+    ),
+    "log": (lambda x: np.log(x.astype(np.float64)), 2.0**-24),
+    "logistic": (_logistic, 0.0),
+    "rsqrt": (lambda x: 1 / np.sqrt(x.astype(np.float64)), 0.0),
+    "sin": (lambda x: np.sin(x.astype(np.float64)), 2.0**-22),
+    "sqrt": (lambda x: np.sqrt(x.astype(np.float64)), 0.0),
+    "tanh": (lambda x: np.tanh(x.astype(np.float64)), 0.0),
+}
+"""In double, then rounded; with the part of |x| that a library's own method may be off by."""
+
+
+def real_unary(function: str, x: Reals, parameter: float = 0.0) -> Reals:
+    """A function of one variable on float32; `parameter` is the α of a leaky RELU."""
+    if function == "leaky_relu":
+        alpha = np.float32(parameter)
+        return apply(lambda v: np.where(v < 0, v * alpha, v), [x])
+    if function in _EXACT:
+        return apply(_EXACT[function], [x])
+    if function not in _ROUNDED:
+        raise NoExactRuleError(f"{function} of real values has no rule here")
+    rule, absolute = _ROUNDED[function]
+    if x.value.dtype != np.float32:
+        raise NoExactRuleError(f"{function} of {x.value.dtype} values; float32 is needed")
+    return widened(apply(lambda v: rule(v).astype(np.float32), [x]), x, absolute)
+
+
+# ---- functions of two variables, choices, casts -------------------------------------------------
+
+
+def _quotient(a: Any, b: Any) -> Any:
+    if np.issubdtype(a.dtype, np.floating):
+        return a / b
+    if not np.all(b):
+        raise NoExactRuleError("it divides integers by 0")
+    return np.where((a < 0) != (b < 0), -(np.abs(a) // np.abs(b)), np.abs(a) // np.abs(b))
+
+
+def _floored(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def rule(a: Any, b: Any) -> Any:
+        if not np.all(b):
+            raise NoExactRuleError("it divides by 0")
+        return function(a, b)
+
+    return rule
+
+
+_BINARY: dict[str, Callable[[Any, Any], Any]] = {
+    "add": np.add,
+    "div": _quotient,
+    "equal": np.equal,
+    "floor_div": _floored(np.floor_divide),
+    "floor_mod": _floored(np.mod),
+    "greater": np.greater,
+    "greater_equal": np.greater_equal,
+    "less": np.less,
+    "less_equal": np.less_equal,
+    "logical_and": np.logical_and,
+    "logical_or": np.logical_or,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+    "mul": np.multiply,
+    "not_equal": np.not_equal,
+    "prelu": lambda x, alpha: np.where(x < 0, x * alpha, x),
+    "squared_difference": lambda a, b: (a - b) * (a - b),
+    "sub": np.subtract,
+}
+_BOUNDS = {"RELU": (0, None), "RELU6": (0, 6), "RELU_N1_TO_1": (-1, 1)}
+
+
+def real_binary(function: str, a: Reals, b: Reals, activation: str = "NONE") -> Reals:
+    """A function of two variables on one type, then the activation."""
+    result = apply(_BINARY[function], [a, b])
+    if activation == "NONE":
+        return result
+    low, high = _BOUNDS[activation]
+    return apply(lambda v: np.clip(v, v.dtype.type(low), high and v.dtype.type(high)), [result])
+
+
+def choose(condition: Reals, a: Reals, b: Reals) -> Reals:
+    """a where the condition holds, else b."""
+    return apply(np.where, [condition, a, b])
+
+
+def real_cast(x: Reals, dtype: str) -> Reals:
+    """To another type: integers wrap, floats are cut off towards 0 and must fit."""
+    if dtype in _INTEGERS and np.issubdtype(x.value.dtype, np.floating):
+        lowest, highest = _INTEGERS[dtype]
+        fits = np.isfinite(x.value) & (x.low > lowest - 1.0) & (x.high < highest + 1.0)
+        if not fits.all():
+            raise NoExactRuleError(
+                f"it casts float values outside {dtype}, which runtimes do differently"
+            )
+    return apply(lambda v: v.astype(dtype), [x])
+
+
+def real_of(x: Codes) -> NDArray[np.float32]:
+    """DEQUANTIZE of every code, in table order."""
+    result: NDArray[np.float32] = (INT8_CODES - x.as_int8.zero_point).astype(
+        np.float32
+    ) * np.float32(x.scale)
+    return result
+
+
+def comparable(x: Codes) -> NDArray[np.int64]:
+    """What comparisons of codes compare: `double` of (code − zero point) · 2^8 by the scale.
+
+    Source: tensorflow/lite/kernels/comparisons.cc (ComparisonQuantized).
+    """
+    if x.scale >= 1:
+        raise NoExactRuleError(f"it compares codes of scale {x.scale!r}; one below 1 is needed")
+    return scaled(steps(x) << 8, x.scale)

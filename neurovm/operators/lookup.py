@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators that passes write, no source: codes through a table, codes as other values, and back.
+
+`neurovm.passes.islands` makes them of what a network computes between two quantizations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from neurovm.arithmetic import Codes, NoExactRuleError, Profile, Reals
+from neurovm.operators.base import Operator, Shape
+from neurovm.operators.builder import table2_layer, table_layer
+from neurovm.operators.elementwise import Elementwise
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from neurovm.graph import Tensor
+    from neurovm.operators.builder import Builder
+
+
+def quantized(reals: Reals, profile: Profile, out: Codes) -> NDArray[np.int8]:
+    """Codes in int8 form of float32 values; NoExactRuleError where a range holds two codes."""
+    try:
+        low, high = (profile.quantize(part, out) for part in (reals.low, reals.high))
+    except ValueError as error:
+        raise NoExactRuleError("some code makes a value that is not a number") from error
+    unsure = int((low != high).sum())
+    if unsure:
+        raise NoExactRuleError(
+            f"{unsure} of {low.size} values lie so near to half a step of the output that runtimes "
+            f"round them differently; another output scale, or the operator in int8, is needed"
+        )
+    shift = 128 if out.dtype == "uint8" else 0
+    table: NDArray[np.int8] = (low - shift).astype(np.int8)
+    return table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Lookup(Operator):
+    """y = a function of each code of x, quantized to the codes of y.
+
+    Input: x. `reals` are float32 (tables, 256), or `codes` are y's own, int8 form, where nothing is
+    left to quantize; element i takes table (i / run) mod tables.
+    """
+
+    name: ClassVar[str] = "Lookup"
+    reals: Reals | None = None
+    codes: NDArray[np.int8] | None = None
+    run: int = 1
+
+    def infer_shapes(self, tensors: Sequence[Tensor]) -> tuple[Shape, ...]:
+        return (tensors[self.inputs[0]].shape,)
+
+    def tables(self, profile: Profile, out: Codes) -> NDArray[np.int8]:
+        """int8 (tables, 256)."""
+        if self.codes is not None:
+            return self.codes
+        if self.reals is None:
+            raise ValueError("a lookup needs values")
+        return quantized(self.reals, profile, out)
+
+    def lower(self, builder: Builder) -> None:
+        """A table of 256 entries; a changed code sends where the table's value changes."""
+        x, y = builder.tensors[self.inputs[0]], builder.tensors[self.outputs[0]]
+        tables = self.tables(builder.profile, y.codes)
+        value = builder.value(self.inputs[0])
+        builder.emit(self.outputs[0], table_layer(value, x.size, tables, self.run))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LookupPair(Elementwise):
+    """y = a function of a code of a and one of b, quantized to the codes of y, broadcast.
+
+    Inputs: a, b. `reals` are float32 (256, 256), or `codes` are y's own as in `Lookup`.
+    """
+
+    name: ClassVar[str] = "LookupPair"
+    reals: Reals | None = None
+    codes: NDArray[np.int8] | None = None
+
+    def table(self, profile: Profile, out: Codes) -> NDArray[np.int8]:
+        """int8 (256, 256)."""
+        if self.codes is not None:
+            return self.codes
+        if self.reals is None:
+            raise ValueError("a lookup needs values")
+        return quantized(self.reals, profile, out)
+
+    def lower(self, builder: Builder) -> None:
+        """An element is looked up again when one of its inputs changed, in a table of all pairs."""
+        y = builder.tensors[self.outputs[0]]
+        table = self.table(builder.profile, y.codes)
+        pair = self.spread(builder, 0), self.spread(builder, 1)
+        builder.emit(self.outputs[0], table2_layer(*pair, y.size, table))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Decode(Operator):
+    """y = the value each code of x stands for. Only where y is an output of the network.
+
+    Input: x. `values` [256] have the type of y: float32, int32, int64 or bool.
+    """
+
+    name: ClassVar[str] = "Decode"
+    values: Any
+
+    def infer_shapes(self, tensors: Sequence[Tensor]) -> tuple[Shape, ...]:
+        return (tensors[self.inputs[0]].shape,)
+
+    def lower(self, builder: Builder) -> None:
+        """No layer: the codes leave as they are, and `Model.from_codes` gives their values."""
+        builder.alias(self.outputs[0], builder.value(self.inputs[0]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encode(Operator):
+    """y = the lowest byte of integers x. Only where x is an input of the network."""
+
+    name: ClassVar[str] = "Encode"
+
+    def infer_shapes(self, tensors: Sequence[Tensor]) -> tuple[Shape, ...]:
+        return (tensors[self.inputs[0]].shape,)
+
+    def lower(self, builder: Builder) -> None:
+        """From integers at the edge, as values arrive."""
+        builder.alias(self.outputs[0], builder.value(self.inputs[0]))
