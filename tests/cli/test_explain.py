@@ -32,14 +32,14 @@ def w() -> ModelWriter:
 def test_unknown_operators_are_all_listed(run, w: ModelWriter, tmp_path: Path) -> None:
     a, b, c, d, e = (w.tensor(name, (1, 4), scale=0.1) for name in "abcde")
     w.operator("ADD", [a, a], [b])
-    w.operator("SIN", [b], [c])
+    w.operator("CUMSUM", [b], [c])
     w.custom("Frobnicate", [c], [d])
-    w.operator("COS", [d], [e])
+    w.operator("WHERE", [d], [e])
     path = tmp_path / "strange.tflite"
     path.write_bytes(w.model(inputs=[a], outputs=[e]))
     found = explain(run, path)
     assert found[0] == ("ADD", None)
-    for index, name in ((1, "SIN"), (2, "CUSTOM Frobnicate"), (3, "COS")):
+    for index, name in ((1, "CUMSUM"), (2, "CUSTOM Frobnicate"), (3, "WHERE")):
         assert found[index][0] == name
         assert found[index][1]
     table = run("explain", path).out
