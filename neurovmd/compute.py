@@ -20,18 +20,16 @@ from neurovm.errors import BackendError, ShapeError
 from neurovmd import log
 from neurovmd.mailbox import HELD, Mailbox, Message, Receipt
 from neurovmd.mapping import Inputs, RefusedError, Update
-from neurovmd.power.actuators import rest_ns
+from neurovmd.pace import Pace
 from neurovmd.result import Cost, ResultWriter
 from neurovmd.schema import Output, Vm
-from neurovmd.shared import DUTY_ONE, DropReason, Slot
+from neurovmd.shared import DropReason, Slot
 
 if TYPE_CHECKING:
     from neurovm import Model, Session
 
 # Results are handed over at the end of a batch, or after this long within one.
 HAND_OVER_NS = 1_000_000
-# Rests shorter than this are saved up: a wait costs some 50 µs itself.
-LEAST_REST_NS = 2_000_000
 PAUSE_LOOK_S = 0.25
 MOST_REST_NS = 250_000_000
 ROOM_LOOK_S = 0.02
@@ -233,24 +231,22 @@ class Streams:
 
 
 class Compute:
-    """Runs `Streams` on its own thread, resting as the supervisor's duty and `cpu` ask."""
+    """Runs `Streams` on its own thread, resting as its pace asks."""
 
     def __init__(
         self,
         streams: Streams,
         mailbox: Mailbox,
         slot: Slot,
-        cpu_share: float,
+        pace: Pace,
         hand_over: Callable[[list[Done]], None],
         wake_supervisor: Callable[[], None],
         has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         self._streams, self._mailbox, self._slot = streams, mailbox, slot
-        self._share_q16 = int(cpu_share * DUTY_ONE)
+        self._pace = pace
         self._hand_over, self._wake_supervisor = hand_over, wake_supervisor
         self._has_room = has_room
-        self._unrested_ns = 0
-        self._cpu_ns = time.process_time_ns()
 
     def run(self) -> None:
         """Until the mailbox is closed and empty."""
@@ -295,22 +291,12 @@ class Compute:
             self._mailbox.rest(ROOM_LOOK_S)
 
     def _rest(self) -> None:
-        """Rest in proportion to the CPU time this process took since the last rest.
+        """Rest for what this process has computed, read and sent.
 
         Under a small duty that is long; the duty is looked at often, and may have grown.
         """
-        cpu_ns = time.process_time_ns()
-        busy_ns, self._cpu_ns = cpu_ns - self._cpu_ns, cpu_ns
-        self._slot.cpu_ns = cpu_ns
-        self._unrested_ns += busy_ns
-        rested_ns = 0
-        while (owed_ns := self._owed_ns() - rested_ns) >= (1 if rested_ns else LEAST_REST_NS):
-            part_ns = min(owed_ns, MOST_REST_NS)
-            self._mailbox.rest(part_ns / 1e9)
-            rested_ns += part_ns
-        if rested_ns:
-            self._unrested_ns = 0
-
-    def _owed_ns(self) -> int:
-        """The rest for the work since the last one, as the duty is now (0: none, or paused)."""
-        return rest_ns(self._unrested_ns, min(self._slot.duty_q16, self._share_q16)) or 0
+        while (owed_ns := self._pace.owed_ns()) > 0:
+            if self._mailbox.closed:
+                self._pace.forgive()
+                return
+            self._mailbox.rest(min(owed_ns, MOST_REST_NS) / 1e9)

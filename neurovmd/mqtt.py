@@ -58,13 +58,23 @@ class _Client(paho.Client):
     MQTT 3.1.1 has no way to tell a broker what is too long, and paho holds a whole packet before
     anybody sees it. The rest is read and let go; the message arrives cut, still longer than its
     limit, and is refused and acknowledged like any other that is too long.
+
+    And of what has arrived it takes no more than `left` packets: `loop_read` alone would take one
+    for each message in flight.
     """
 
     most_bytes: int
+    left: int = 0
 
     def _sock_recv(self, bufsize: int) -> bytes:
         packet = self._in_packet
+        if not packet["command"]:  # the next packet begins
+            if not self.left:
+                raise BlockingIOError
+            self.left -= 1
         data = super()._sock_recv(min(bufsize, CHUNK_BYTES))
+        # Whoever sends is alive: the answer to a ping may stand behind much else.
+        self._ping_t = 0.0
         if packet["command"] >> 4 == _PUBLISH and len(packet["packet"]) > self.most_bytes and data:
             packet["to_process"] -= len(data) - 1
             return data[:1]
@@ -112,11 +122,13 @@ class Connection:
     def wants_write(self) -> bool:
         return self._client is not None and self._client.want_write()
 
-    def readable(self) -> None:
-        """Take what has arrived, at most about 64 packets."""
+    def readable(self, most: int | None = None) -> None:
+        """Take what has arrived, at most `most` packets (None: 64)."""
+        if self._client is not None:
+            self._client.left = READ_BATCH if most is None else most
         for _ in range(READ_BATCH):
             client = self._client
-            if client is None or client.loop_read() != paho.MQTT_ERR_SUCCESS:
+            if client is None or client.loop_read() != paho.MQTT_ERR_SUCCESS or not client.left:
                 return
             if client.max_inflight_messages > self._in_flight:
                 self._begin_again(client)

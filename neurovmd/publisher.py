@@ -65,6 +65,11 @@ class Publisher:
         return not self._waiting and not self._in_flight
 
     @property
+    def is_full(self) -> bool:
+        """Whether nothing more can be sent before the broker acknowledges."""
+        return len(self._in_flight) >= IN_FLIGHT
+
+    @property
     def has_room(self) -> bool:
         """Whether more results may be made; any thread may ask."""
         return len(self._waiting) < BACKLOG

@@ -34,6 +34,7 @@ from neurovmd.config import Deployment, Settings
 from neurovmd.mailbox import Mailbox, Message, Receipt
 from neurovmd.mapping import Inputs, MappingError
 from neurovmd.mqtt import Connection
+from neurovmd.pace import Pace
 from neurovmd.publisher import Publisher
 from neurovmd.result import ResultWriter
 from neurovmd.shared import DropReason, SharedBlock, Slot, WorkerState
@@ -189,11 +190,13 @@ class Worker:
             lambda stream: topics.fill(topic, {"stream": stream}),
             work.slot,
         )
+        own_share = 1.0 if vm.cpu is None or "cpu" in work.held else vm.cpu
+        self._pace = Pace(work.slot, own_share)
         self._compute = Compute(
             streams,
             self._mailbox,
             work.slot,
-            1.0 if vm.cpu is None or "cpu" in work.held else vm.cpu,
+            self._pace,
             self._hand_over,
             self._wake_supervisor,
             lambda: self._publisher.has_room,
@@ -287,10 +290,13 @@ class Worker:
         poll = select.poll()
         for pipe in (signals, self._wake, self._work.lifeline):
             poll.register(pipe, select.POLLIN)
+        unread_s = self._pace.unread_ns(self._queued()) / 1e9 if self._stop_at is None else 0.0
         if network is not None:
             writing = select.POLLOUT if self._connection.wants_write() else 0
-            poll.register(network, select.POLLIN | writing)
-        ready = {pipe for pipe, _ in poll.poll(self._timeout_ms(next_at))}
+            poll.register(network, writing if unread_s else select.POLLIN | writing)
+        if unread_s:
+            next_at = min(next_at, time.monotonic() + unread_s)
+        ready = dict(poll.poll(self._timeout_ms(next_at)))
         self._slot.network_tick_ns = time.monotonic_ns()
         for pipe in (signals, self._wake):
             if pipe in ready:
@@ -298,14 +304,18 @@ class Worker:
                     os.read(pipe, 4096)
         if self._work.lifeline in ready:
             self._stop("the supervisor is gone")
-        if network in ready:
-            self._connection.readable()
+        if network is not None and ready.get(network, 0) & ~select.POLLOUT:
+            self._connection.readable(self._pace.read(self._queued()))
         self._pass_on()
         if self._publisher.overdue():
             self._connection.give_up(self._publisher.trouble)
         self._connection.writable()
         self._slot.connected = self._connection.connected and self._connection.settled
         self._say()
+
+    def _queued(self) -> int:
+        """What is to be computed before more needs to be read; acknowledgements have to be."""
+        return 0 if self._publisher.is_full else len(self._mailbox)
 
     def _say(self) -> None:
         """Tell the supervisor what troubles a VM that is ready, when it changes."""

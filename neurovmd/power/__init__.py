@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The power limit: ``sensors → estimate → policy → actuators``."""
 
-from neurovmd.power.actuators import rest_ns
 from neurovmd.power.governor import Governor, PowerState
 from neurovmd.power.reading import Roots
 
-__all__ = ["Governor", "PowerState", "Roots", "rest_ns"]
+__all__ = ["Governor", "PowerState", "Roots"]

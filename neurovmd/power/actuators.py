@@ -21,12 +21,3 @@ def set_duty(slots: Iterable[Slot], duty: float) -> None:
     for slot in slots:
         slot.duty_q16 = duty_q16
         slot.paused = duty_q16 == 0
-
-
-def rest_ns(busy_ns: int, duty_q16: int) -> int | None:
-    """How long a worker rests after ``busy_ns`` (>= 0) of computing; None: until the duty is
-    above 0 again.
-    """
-    if duty_q16 <= 0:
-        return None
-    return busy_ns * (DUTY_ONE - min(duty_q16, DUTY_ONE)) // duty_q16

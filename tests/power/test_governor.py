@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurovmd.power import Governor, PowerState, Roots, rest_ns
+from neurovmd.power import Governor, PowerState, Roots
 from neurovmd.power.actuators import set_duty
 from neurovmd.power.governor import LEAST_INTERVAL_S, MISSES_BEFORE_GIVING_UP
 from neurovmd.shared import DUTY_ONE, SharedBlock
@@ -208,17 +208,3 @@ def test_the_duty_is_never_rounded_up(duty: float) -> None:
 def test_a_duty_out_of_range_is_refused(duty: float) -> None:
     with pytest.raises(ValueError, match="duty"):
         set_duty((), duty)
-
-
-@given(busy_ns=st.integers(0, 10**12), duty_q16=st.integers(1, DUTY_ONE))
-def test_work_and_rest_make_the_duty(busy_ns: int, duty_q16: int) -> None:
-    rest = rest_ns(busy_ns, duty_q16)
-    assert rest is not None
-    total_ns = busy_ns + rest
-    # busy / total = duty, up to the nanosecond that the division cuts off.
-    assert abs(busy_ns * DUTY_ONE - total_ns * duty_q16) <= duty_q16
-
-
-def test_at_full_duty_there_is_no_rest_and_at_none_no_end() -> None:
-    assert rest_ns(1_000_000, DUTY_ONE) == 0
-    assert rest_ns(1_000_000, 0) is None
