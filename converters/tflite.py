@@ -37,7 +37,7 @@ _MULTIPLYING = (
     tflite.BuiltinOperator.DEPTHWISE_CONV_2D,
     tflite.BuiltinOperator.FULLY_CONNECTED,
 )
-_ACCEPTED = (("int8", "int8"), ("int8", "int4"), ("uint8", "uint8"))
+_ACCEPTED = (("int8", "int8"), ("int8", "int4"), ("uint8", "uint8"), ("int16", "int8"))
 _PTQ = "int8 post-training quantization (int8 activations and weights) is needed"
 
 
@@ -149,7 +149,7 @@ def _code(entry: Any) -> int:
 
 
 def _check_number_format(subgraph: Any, raw: list[RawOperator]) -> None:
-    """Refuse float, hybrid and int16 networks for what they are."""
+    """Refuse float and hybrid networks for what they are."""
     for r in raw:
         if r.code not in _MULTIPLYING or len(r.inputs) < 2 or -1 in r.inputs[:2]:
             continue
@@ -161,7 +161,6 @@ def _check_number_format(subgraph: Any, raw: list[RawOperator]) -> None:
             ("float32", "float16"): "a float16 model",
             ("float32", "int8"): "a hybrid model (int8 weights, float activations)",
             ("float32", "int4"): "a hybrid model (int4 weights, float activations)",
-            ("int16", "int8"): "a model with int16 activations",
         }.get((DTYPES.get(x, ""), DTYPES.get(w, "")), "a model of other number formats")
         raise r.error(f"{what}: input {type_name(x)}, weights {type_name(w)}; {_PTQ}")
 

@@ -23,8 +23,8 @@ def _pad(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
 def _pad_value(raw: RawOperator, tensors: Sequence[Tensor]) -> Operator:
     pairs = raw.constant(tensors, 1, "paddings")
     value = tensors[raw.inputs[2]]
-    if value.data is None or value.size != 1 or value.dtype not in ("int8", "uint8"):
-        raise raw.unsupported("its value must be one constant int8 or uint8 code")
+    if value.data is None or value.size != 1 or value.dtype not in ("int8", "uint8", "int16"):
+        raise raw.unsupported("its value must be one constant int8, uint8 or int16 code")
     code = int(value.data.reshape(-1)[0])
     return operators.Pad(**raw.place, before=pairs[0::2], after=pairs[1::2], value=code)
 

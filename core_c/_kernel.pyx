@@ -14,7 +14,7 @@ cimport cython
 from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release,
     PyObject_CheckBuffer, PyObject_GetBuffer)
-from libc.stdint cimport UINT32_MAX, int8_t, int32_t, uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport UINT32_MAX, int8_t, int16_t, int32_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset, strchr
 
@@ -35,15 +35,19 @@ KINDS = {
     "MEAN": NVM_MEAN, "MAP": NVM_MAP, "TABLE": NVM_TABLE, "SOFTMAX": NVM_SOFTMAX,
     "TABLE2": NVM_TABLE2, "SOFTMAXQ": NVM_SOFTMAXQ, "LERP": NVM_LERP,
     "L2NORM": NVM_L2NORM, "LOGSOFTMAX": NVM_LOGSOFTMAX, "MATMUL": NVM_MATMUL,
-    "ARGMAX": NVM_ARGMAX, "STATE": NVM_STATE,
+    "ARGMAX": NVM_ARGMAX, "STATE": NVM_STATE, "PAIR": NVM_PAIR,
 }
 NEURONS = {"SD": NVM_SD, "IF": NVM_IF, "LIF": NVM_LIF}
 REQUANTS = {
     "NONE": NVM_RQ_NONE, "FP32": NVM_RQ_FP32, "DOUBLE": NVM_RQ_DOUBLE, "SINGLE": NVM_RQ_SINGLE,
     "HALFUP": NVM_RQ_HALFUP, "SHIFT": NVM_RQ_SHIFT, "AFFINE": NVM_RQ_AFFINE,
+    "HALF16": NVM_RQ_HALF16, "AWAY64": NVM_RQ_AWAY64,
 }
 RESETS = {"ZERO": NVM_RESET_ZERO, "VALUE": NVM_RESET_VALUE, "SUBTRACT": NVM_RESET_SUBTRACT}
-FLAGS = {"OUTPUT": NVM_FLAG_OUTPUT, "SPIKES": NVM_FLAG_SPIKES, "UNIT": NVM_FLAG_UNIT}
+FLAGS = {
+    "OUTPUT": NVM_FLAG_OUTPUT, "SPIKES": NVM_FLAG_SPIKES, "UNIT": NVM_FLAG_UNIT,
+    "WIDE": NVM_FLAG_WIDE, "LONG": NVM_FLAG_LONG,
+}
 WAYS = {
     "auto": NVM_AUTO, "events": NVM_EVENTS, "tiles": NVM_TILES, "zeroskip": NVM_ZEROSKIP,
     "dense": NVM_DENSE_WAY,
@@ -94,6 +98,27 @@ cdef int _get(object source, Py_buffer *view, const char *formats, Py_ssize_t it
         text = f"{what}: found format {found!r}, {view.itemsize} bytes an item; accepted: "
         PyBuffer_Release(view)
         raise ShapeError(text + _accepted(formats, itemsize))
+    return 0
+
+
+cdef int _get_codes(object source, Py_buffer *view, bint wide, bint writable, str what) except -1:
+    """As `_get`: codes as bytes, or where `wide` says so as int16 (format h)."""
+    if not wide:
+        return _get(source, view, b"bBc", 1, writable, what)
+    try:
+        return _get(source, view, b"h", 2, writable, what)
+    except ShapeError:
+        return _get(source, view, b"bBc", 1, writable, what)
+
+
+cdef int _expect_bytes(Py_buffer *view, size_t accepted, size_t codes, str what) except -1:
+    """Refuses a buffer of other than `accepted` bytes, which hold `codes` codes."""
+    if <size_t>view.len != accepted:
+        if accepted == codes:
+            raise ShapeError(f"{what}: found {view.len} codes; accepted: {accepted}")
+        raise ShapeError(
+            f"{what}: found {view.len} bytes; accepted: {accepted} bytes, {codes} codes of which "
+            "some or all take two")
     return 0
 
 
@@ -197,6 +222,14 @@ cdef class Program:
         return self.program.codes_out
 
     @property
+    def bytes_in(self):
+        return self.program.bytes_in
+
+    @property
+    def bytes_out(self):
+        return self.program.bytes_out
+
+    @property
     def session_bytes(self):
         return nvm_session_size(&self.program)
 
@@ -223,17 +256,20 @@ cdef class Program:
         cdef nvm_status status
         if rows < 0:
             raise ShapeError(f"rows: found {rows}; accepted: 0 or more")
-        _get(codes_in, &source, b"bBc", 1, False, "codes_in")
+        _get_codes(codes_in, &source, _all_wide(self.program.codes_in, self.program.bytes_in), False,
+                   "codes_in")
         try:
-            _get(codes_out, &target, b"bBc", 1, True, "codes_out")
+            _get_codes(codes_out, &target, _all_wide(self.program.codes_out, self.program.bytes_out),
+                       True, "codes_out")
             try:
-                _expect(source.len, rows * <Py_ssize_t>self.program.codes_in, "codes_in")
-                _expect(target.len, rows * <Py_ssize_t>self.program.codes_out, "codes_out")
+                _expect_bytes(&source, <size_t>rows * self.program.bytes_in,
+                              <size_t>rows * self.program.codes_in, "codes_in")
+                _expect_bytes(&target, <size_t>rows * self.program.bytes_out,
+                              <size_t>rows * self.program.codes_out, "codes_out")
                 scratch = _allocate(size)
                 with nogil:
                     status = nvm_predict(
-                        &self.program, scratch, size, <const int8_t *>source.buf,
-                        <int8_t *>target.buf, <size_t>rows)
+                        &self.program, scratch, size, source.buf, target.buf, <size_t>rows)
                 free(scratch)
             finally:
                 PyBuffer_Release(&target)
@@ -241,6 +277,11 @@ cdef class Program:
             PyBuffer_Release(&source)
         if status != NVM_OK:
             raise _error(status, "predict")
+
+
+cdef bint _all_wide(size_t codes, size_t length) noexcept:
+    """Whether so many codes in so many bytes take two each."""
+    return length == 2 * codes
 
 
 cdef int _expect(Py_ssize_t found, Py_ssize_t accepted, str what) except -1:
@@ -258,13 +299,14 @@ cdef class _View:
     cdef Py_ssize_t count
     cdef Py_ssize_t itemsize
     cdef Py_ssize_t stride
+    cdef const char *format
 
     def __getbuffer__(self, Py_buffer *buffer, int flags):
         if flags & PyBUF_WRITABLE:
             raise BufferError("memory of a session is read-only")
         PyBuffer_FillInfo(buffer, self, <void *>self.data, self.count * self.itemsize, 1, flags)
         if flags & PyBUF_FORMAT:
-            buffer.format = b"b" if self.itemsize == 1 else b"i"
+            buffer.format = <char *>self.format
         buffer.itemsize = self.itemsize
         if buffer.shape is not NULL:
             buffer.shape = &self.count
@@ -272,13 +314,15 @@ cdef class _View:
             buffer.strides = &self.stride
 
 
-cdef object _export(object owner, const void *data, size_t count, Py_ssize_t itemsize):
+cdef object _export(
+        object owner, const void *data, size_t count, Py_ssize_t itemsize, const char *format):
     cdef _View view = _View.__new__(_View)
     view.owner = owner
     view.data = data
     view.count = <Py_ssize_t>count
     view.itemsize = itemsize
     view.stride = itemsize
+    view.format = format
     return memoryview(view)
 
 
@@ -333,7 +377,15 @@ cdef class Session:
         if status != NVM_OK:
             raise _error(status, "session")
         nvm_session_output(self.session, UINT32_MAX, &codes, NULL, NULL)
-        self.output = _export((self.memory, program), codes, program.program.codes_out, 1)
+        self.output = self.export_output(codes, program.program.codes_out, program.program.bytes_out)
+
+    cdef object export_output(self, const void *codes, size_t count, size_t length):
+        owner = (self.memory, self.program)
+        if length == count:
+            return _export(owner, codes, count, 1, b"b")
+        if _all_wide(count, length):
+            return _export(owner, codes, count, 2, b"h")
+        return _export(owner, codes, length, 1, b"B")
 
     cdef int count_into(self, counters) except -1:
         PyObject_GetBuffer(counters, &self.memory.counters, PyBUF_SIMPLE | PyBUF_WRITABLE)
@@ -364,12 +416,13 @@ cdef class Session:
     def step(self, codes):
         cdef Py_buffer view
         cdef nvm_status status
-        _get(codes, &view, b"bBc", 1, False, "codes")
+        cdef size_t count = self.program.program.codes_in, length = self.program.program.bytes_in
+        _get_codes(codes, &view, _all_wide(count, length), False, "codes")
         try:
-            _expect(view.len, <Py_ssize_t>self.program.program.codes_in, "codes")
+            _expect_bytes(&view, length, count, "codes")
             self.enter()
             with nogil:
-                status = nvm_session_step(self.session, <const int8_t *>view.buf, <size_t>view.len)
+                status = nvm_session_step(self.session, view.buf, <size_t>view.len)
             return self.leave(status, "step")
         finally:
             PyBuffer_Release(&view)
@@ -379,19 +432,27 @@ cdef class Session:
         cdef nvm_status status
         _get(indices, &index, b"IL", 4, False, "indices")
         try:
-            _get(codes, &code, b"bBc", 1, False, "codes")
+            _get_codes(codes, &code, self.program.program.bytes_in != self.program.program.codes_in,
+                       False, "codes")
             try:
-                _expect(code.len, index.len // 4, "codes (one an index)")
+                _expect(code.len // code.itemsize, index.len // 4, "codes (one an index)")
                 self.enter()
                 with nogil:
-                    status = nvm_session_update(
-                        self.session, <const uint32_t *>index.buf, <const int8_t *>code.buf,
-                        <size_t>code.len)
+                    if code.itemsize == 2:
+                        status = nvm_session_update_s16(
+                            self.session, <const uint32_t *>index.buf, <const int16_t *>code.buf,
+                            <size_t>index.len // 4)
+                    else:
+                        status = nvm_session_update(
+                            self.session, <const uint32_t *>index.buf, <const int8_t *>code.buf,
+                            <size_t>index.len // 4)
                 if status == NVM_E_RANGE:
                     self.busy = False
                     raise ShapeError(
-                        "indices: found one beyond the inputs; accepted: 0 to "
-                        f"{self.program.program.codes_in - 1}")
+                        "indices: found one beyond the inputs, or a code that its input cannot hold; "
+                        f"accepted: 0 to {self.program.program.codes_in - 1}"
+                        if code.itemsize == 2 else "indices: found one beyond the inputs; accepted: "
+                        f"0 to {self.program.program.codes_in - 1}")
                 return self.leave(status, "update")
             finally:
                 PyBuffer_Release(&code)
@@ -436,8 +497,10 @@ cdef class Session:
         if status != NVM_OK:
             raise _error(status, "layer")
         owner = (self.memory, self.program)
-        codes = _export(owner, view.codes, view.n, 1)
-        acc = None if view.acc is NULL else _export(owner, view.acc, view.n, 4)
+        codes = _export(owner, view.codes, view.n, view.code_bytes, b"h" if view.code_bytes == 2 else b"b")
+        acc = None
+        if view.acc is not NULL:
+            acc = _export(owner, view.acc, view.n, view.acc_bytes, b"q" if view.acc_bytes == 8 else b"i")
         return codes, acc, view.events, view.sops, _WAY_NAMES[<int>view.way]
 
 
@@ -450,12 +513,18 @@ def quantize_f32(values, float scale, int zero, str rounding, out):
     rule = <nvm_rounding><int>ROUNDINGS[rounding]
     _get(values, &x, b"f", 4, False, "values")
     try:
-        _get(out, &codes, b"bBc", 1, True, "out")
+        _get_codes(out, &codes, True, True, "out")
         try:
-            _expect(codes.len, x.len // 4, "out (one a value)")
+            _expect(codes.len // codes.itemsize, x.len // 4, "out (one a value)")
             with nogil:
-                status = nvm_quantize_f32(
-                    <const float *>x.buf, <size_t>codes.len, scale, zero, rule, <int8_t *>codes.buf)
+                if codes.itemsize == 2:
+                    status = nvm_quantize_f32s16(
+                        <const float *>x.buf, <size_t>x.len // 4, scale, zero, rule,
+                        <int16_t *>codes.buf)
+                else:
+                    status = nvm_quantize_f32(
+                        <const float *>x.buf, <size_t>x.len // 4, scale, zero, rule,
+                        <int8_t *>codes.buf)
         finally:
             PyBuffer_Release(&codes)
     finally:
@@ -463,22 +532,26 @@ def quantize_f32(values, float scale, int zero, str rounding, out):
     if status == NVM_E_RANGE:
         raise ValueError(
             f"values: found a NaN, or scale {scale}, zero point {zero}; accepted: numbers, a finite "
-            "scale above 0, a zero point of -128 to 127")
+            "scale above 0, a zero point that the codes can hold")
     if status != NVM_OK:
         raise _error(status, "quantize")
 
 
-def dequantize_s8(codes, float scale, int zero, out):
+def dequantize(codes, float scale, int zero, out):
     cdef Py_buffer source, x
     cdef nvm_status status
-    _get(codes, &source, b"bBc", 1, False, "codes")
+    _get_codes(codes, &source, True, False, "codes")
     try:
         _get(out, &x, b"f", 4, True, "out")
         try:
-            _expect(source.len, x.len // 4, "codes (one a value of out)")
+            _expect(source.len // source.itemsize, x.len // 4, "codes (one a value of out)")
             with nogil:
-                status = nvm_dequantize_s8(
-                    <const int8_t *>source.buf, <size_t>source.len, scale, zero, <float *>x.buf)
+                if source.itemsize == 2:
+                    status = nvm_dequantize_s16(
+                        <const int16_t *>source.buf, <size_t>x.len // 4, scale, zero, <float *>x.buf)
+                else:
+                    status = nvm_dequantize_s8(
+                        <const int8_t *>source.buf, <size_t>x.len // 4, scale, zero, <float *>x.buf)
         finally:
             PyBuffer_Release(&x)
     finally:
@@ -486,7 +559,7 @@ def dequantize_s8(codes, float scale, int zero, out):
     if status == NVM_E_RANGE:
         raise ValueError(
             f"found scale {scale}, zero point {zero}; accepted: a finite scale above 0, a zero point "
-            "of -128 to 127")
+            "that the codes can hold")
     if status != NVM_OK:
         raise _error(status, "dequantize")
 
@@ -495,13 +568,18 @@ def top_k(codes, Py_ssize_t k):
     cdef Py_buffer view
     cdef uint32_t *index = NULL
     cdef nvm_status status
-    _get(codes, &view, b"bBc", 1, False, "codes")
+    cdef Py_ssize_t n
+    _get_codes(codes, &view, True, False, "codes")
     try:
-        if k < 0 or k > view.len:
-            raise ShapeError(f"k: found {k}; accepted: 0 to {view.len}")
+        n = view.len // view.itemsize
+        if k < 0 or k > n:
+            raise ShapeError(f"k: found {k}; accepted: 0 to {n}")
         index = <uint32_t *>_allocate(<size_t>k * sizeof(uint32_t))
         try:
-            status = nvm_top_k_s8(<const int8_t *>view.buf, <size_t>view.len, <size_t>k, index)
+            if view.itemsize == 2:
+                status = nvm_top_k_s16(<const int16_t *>view.buf, <size_t>n, <size_t>k, index)
+            else:
+                status = nvm_top_k_s8(<const int8_t *>view.buf, <size_t>n, <size_t>k, index)
             if status != NVM_OK:
                 raise _error(status, "top_k")
             return [index[i] for i in range(k)]

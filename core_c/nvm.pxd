@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Declarations of include/nvm.h, nothing else."""
 
-from libc.stdint cimport int8_t, int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int16_t, int32_t, uint8_t, uint32_t, uint64_t
 
 
 cdef extern from "nvm.h" nogil:
@@ -38,6 +38,7 @@ cdef extern from "nvm.h" nogil:
         NVM_MATMUL
         NVM_ARGMAX
         NVM_STATE
+        NVM_PAIR
 
     ctypedef enum nvm_neuron:
         NVM_SD
@@ -52,6 +53,8 @@ cdef extern from "nvm.h" nogil:
         NVM_RQ_HALFUP
         NVM_RQ_SHIFT
         NVM_RQ_AFFINE
+        NVM_RQ_HALF16
+        NVM_RQ_AWAY64
 
     ctypedef enum nvm_reset:
         NVM_RESET_ZERO
@@ -62,6 +65,8 @@ cdef extern from "nvm.h" nogil:
         NVM_FLAG_OUTPUT
         NVM_FLAG_SPIKES
         NVM_FLAG_UNIT
+        NVM_FLAG_WIDE
+        NVM_FLAG_LONG
 
     ctypedef enum nvm_way:
         NVM_AUTO
@@ -84,6 +89,8 @@ cdef extern from "nvm.h" nogil:
         uint32_t n_outputs
         size_t codes_in
         size_t codes_out
+        size_t bytes_in
+        size_t bytes_out
         size_t session_size
         size_t predict_size
         uint64_t macs
@@ -104,6 +111,8 @@ cdef extern from "nvm.h" nogil:
         const int8_t *codes
         const int32_t *acc
         size_t n
+        uint32_t code_bytes
+        uint32_t acc_bytes
         uint64_t events
         uint64_t sops
         nvm_way way
@@ -118,19 +127,26 @@ cdef extern from "nvm.h" nogil:
     nvm_status nvm_session_init(
         void *mem, size_t len, const nvm_program *program, nvm_counters *counters, nvm_session **out)
     nvm_status nvm_session_reset(nvm_session *session)
-    nvm_status nvm_session_step(nvm_session *session, const int8_t *codes, size_t n)
+    nvm_status nvm_session_step(nvm_session *session, const void *codes, size_t n)
     nvm_status nvm_session_update(
         nvm_session *session, const uint32_t *index, const int8_t *code, size_t n)
+    nvm_status nvm_session_update_s16(
+        nvm_session *session, const uint32_t *index, const int16_t *code, size_t n)
     nvm_status nvm_session_output(
         const nvm_session *session, uint32_t port, const int8_t **codes, size_t *n, int *changed)
     nvm_status nvm_session_layer(const nvm_session *session, uint32_t layer, nvm_layer_view *view)
     nvm_status nvm_session_force(nvm_session *session, uint32_t layer, nvm_way way)
     size_t nvm_predict_size(const nvm_program *program)
     nvm_status nvm_predict(
-        const nvm_program *program, void *scratch, size_t len, const int8_t *codes, int8_t *out,
+        const nvm_program *program, void *scratch, size_t len, const void *codes, void *out,
         size_t rows)
     nvm_status nvm_quantize_f32(
         const float *x, size_t n, float scale, int32_t zero, nvm_rounding rounding, int8_t *codes)
+    nvm_status nvm_quantize_f32s16(
+        const float *x, size_t n, float scale, int32_t zero, nvm_rounding rounding, int16_t *codes)
     nvm_status nvm_dequantize_s8(
         const int8_t *codes, size_t n, float scale, int32_t zero, float *x)
+    nvm_status nvm_dequantize_s16(
+        const int16_t *codes, size_t n, float scale, int32_t zero, float *x)
     nvm_status nvm_top_k_s8(const int8_t *codes, size_t n, size_t k, uint32_t *index)
+    nvm_status nvm_top_k_s16(const int16_t *codes, size_t n, size_t k, uint32_t *index)

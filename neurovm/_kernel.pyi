@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The C kernel (core_c/include/nvm.h) as Python sees it.
 
-Buffers: `codes` are C-contiguous, one byte an item (format b, B or c) and are read as int8; indices
-are uint32 (format I, or L where it has 4 bytes); real values are float32 (format f). Something that
-is no buffer raises TypeError, a buffer of another format or length ShapeError. The GIL is released
-around every C call that does work.
+Buffers: `codes` are C-contiguous, one byte an item (format b, B or c) and are read as int8. Of a
+program with wide layers they are bytes as well, two a wide code in the machine's (little-endian)
+order, or, where all of them are wide, int16 (format h). Indices are uint32 (format I, or L where it
+has 4 bytes); real values are float32 (format f). Something that is no buffer raises TypeError, a
+buffer of another format or length ShapeError. The GIL is released around every C call that does
+work.
 """
 
 from typing import Final, final
@@ -21,15 +23,15 @@ MAX_LAYERS: Final[int]
 
 KINDS: Final[dict[str, int]]
 """INPUT, CONST, DENSE, CONV, DWCONV, ADD, AVGPOOL, MAXPOOL, MEAN, MAP, TABLE, SOFTMAX,
-TABLE2, SOFTMAXQ, LERP, L2NORM, LOGSOFTMAX, MATMUL, ARGMAX, STATE."""
+TABLE2, SOFTMAXQ, LERP, L2NORM, LOGSOFTMAX, MATMUL, ARGMAX, STATE, PAIR."""
 NEURONS: Final[dict[str, int]]
 """SD, IF, LIF."""
 REQUANTS: Final[dict[str, int]]
-"""NONE, FP32, DOUBLE, SINGLE, HALFUP, SHIFT, AFFINE."""
+"""NONE, FP32, DOUBLE, SINGLE, HALFUP, SHIFT, AFFINE, HALF16, AWAY64."""
 RESETS: Final[dict[str, int]]
 """ZERO, VALUE, SUBTRACT."""
 FLAGS: Final[dict[str, int]]
-"""OUTPUT, SPIKES, UNIT."""
+"""OUTPUT, SPIKES, UNIT, WIDE, LONG."""
 WAYS: Final[dict[str, int]]
 """auto, events, tiles, zeroskip, dense."""
 ROUNDINGS: Final[dict[str, int]]
@@ -58,6 +60,12 @@ class Program:
     def codes_out(self) -> int:
         """Codes of all output ports together."""
     @property
+    def bytes_in(self) -> int:
+        """Bytes of all inputs: `codes_in`, and one more for each wide code."""
+    @property
+    def bytes_out(self) -> int:
+        """Bytes of all output ports: `codes_out`, and one more for each wide code."""
+    @property
     def session_bytes(self) -> int: ...
     @property
     def scratch_bytes(self) -> int:
@@ -72,7 +80,7 @@ class Program:
     def memory(self) -> bool:
         """Whether some layer carries state from one step to the next."""
     def predict(self, codes_in: Buffer, codes_out: Buffer, rows: int) -> None:
-        """`rows` independent dense runs, `codes_in` and `codes_out` codes each; keeps no state.
+        """`rows` independent dense runs, `bytes_in` and `bytes_out` bytes each; keeps no state.
 
         Every row is a first step: memory has its initial values.
 
@@ -90,12 +98,13 @@ class Session:
 
     def __init__(self, program: Program, counters: Buffer | None = None) -> None: ...
     def step(self, codes: Buffer) -> memoryview:
-        """Set all inputs (`Program.codes_in` codes) and run one step. Returns `output`."""
+        """Set all inputs (`Program.bytes_in` bytes) and run one step. Returns `output`."""
     def update(self, indices: Buffer, codes: Buffer) -> memoryview:
         """Set some elements of the concatenated inputs; a later entry wins. Returns `output`.
 
-        Every index is checked before any effect. Elements of spiking inputs that are not named do
-        not spike in this step.
+        Codes are int8, or int16 (format h) where an input is wide: then one that a narrow input
+        cannot hold is a ShapeError. Every index is checked before any effect. Elements of spiking
+        inputs that are not named do not spike in this step.
         """
     def reset(self) -> None:
         """Back to the state after construction; counters go on."""
@@ -103,7 +112,10 @@ class Session:
         """Take this way (a key of `WAYS`) in one layer or in all; "auto": the cheaper one."""
     @property
     def output(self) -> memoryview:
-        """All ports concatenated: int8, read-only, always the same object, rewritten each step."""
+        """All ports concatenated: read-only, always the same object, rewritten each step.
+
+        Format b (int8); h (int16) where all ports are wide; B, the plain bytes, where some are.
+        """
     @property
     def changed(self) -> bool:
         """Whether the last step changed any output code (spiking outputs: whether any spiked)."""
@@ -111,7 +123,8 @@ class Session:
     def counters(self) -> tuple[int, int, int, int, int]:
         """steps, events_in, events_out, sops, dense_macs."""
     def layer(self, index: int) -> tuple[memoryview, memoryview | None, int, int, str]:
-        """Codes (int8), accumulators (int32) or None, events and SOPs so far, way of the last step.
+        """Codes (int8, int16), accumulators (int32, int64) or None, events and SOPs so far, way of
+        the last step.
 
         The views show the session's memory as it changes.
         """
@@ -122,7 +135,7 @@ def quantize_f32(values: Buffer, scale: float, zero: int, rounding: str, out: Bu
     Infinities saturate; a NaN raises ValueError and leaves `out` undefined.
     """
 
-def dequantize_s8(codes: Buffer, scale: float, zero: int, out: Buffer) -> None:
+def dequantize(codes: Buffer, scale: float, zero: int, out: Buffer) -> None:
     """(code − zero) · scale in float32 into `out`."""
 
 def top_k(codes: Buffer, k: int) -> list[int]:

@@ -66,8 +66,8 @@ class Bundle:
 
     def golden(self) -> list[tuple[memoryview, memoryview, Way]]:
         """Input codes, output codes and way of each golden pair, in the order they are run."""
-        n_in = sum(t.size for t in self.manifest.inputs)
-        n_out = sum(t.size for t in self.manifest.outputs)
+        n_in = sum(t.bytes for t in self.manifest.inputs)
+        n_out = sum(t.bytes for t in self.manifest.outputs)
         return [
             (self.tensors[g.input][:n_in], self.tensors[g.output][:n_out], g.way)
             for g in self.manifest.golden
@@ -174,15 +174,19 @@ def _check_manifest(manifest: Manifest, tensors: dict[str, memoryview], where: s
             raise BundleError(
                 f"{where}: {info.name!r} has shape {info.shape} and scale {info.scale}"
             )
-        if not -128 <= info.zero_point <= 127:
+        if not info.limits[0] <= info.zero_point <= info.limits[1]:
             raise BundleError(f"{where}: {info.name!r} has zero point {info.zero_point}")
+        if info.dtype != "float32" and info.wide != (info.dtype == "int16"):
+            raise BundleError(
+                f"{where}: {info.name!r} is {info.dtype}, its codes have another width"
+            )
         if info.labels is not None and len(info.labels) != info.size:
             raise BundleError(
                 f"{where}: {info.name!r} has {len(info.labels)} labels for {info.size} elements"
             )
     for pair in manifest.golden:
         for name, ports in ((pair.input, manifest.inputs), (pair.output, manifest.outputs)):
-            if len(tensors[name]) < sum(t.size for t in ports):
+            if len(tensors[name]) < sum(t.bytes for t in ports):
                 raise BundleError(f"{where}: golden tensor {name!r} is too short")
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import array
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import UNSET
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 # uint8 runs as q − 128: flipping the top bit turns one into the other, both ways.
 _FLIP = bytes(q ^ 0x80 for q in range(256))
-_FORMATS = {"float32": "f", "int8": "b", "uint8": "B", "int32": "i", "int64": "q"}
+_FORMATS = {"float32": "f", "int8": "b", "uint8": "B", "int16": "h", "int32": "i", "int64": "q"}
 _ROUNDING = {"xnnpack": "even_reciprocal", "tflm": "away_divide"}
 
 
 def quantize(info: TensorInfo, profile: str, values: Values, count: int | None = None) -> bytes:
-    """int8 codes of `count` values (None: the whole tensor's) of the tensor's own dtype.
+    """Codes, as bytes, of `count` values (None: the whole tensor's) of the tensor's own dtype.
 
-    float32 is quantized by the profile, uint8 becomes q − 128, int8 stays. ShapeError where the
-    number or the type of the values does not fit, or one is NaN.
+    float32 is quantized by the profile, uint8 becomes q − 128, int8 and int16 stay. ShapeError
+    where the number or the type of the values does not fit, or one is NaN.
     """
     view = _view(values, info)
     wanted = info.size if count is None else count
@@ -40,9 +40,10 @@ def quantize(info: TensorInfo, profile: str, values: Values, count: int | None =
             f"input {info.name!r} takes {wanted} values, shape {info.shape}; {found} were given"
         )
     if info.dtype == "float32":
-        codes = bytearray(wanted)
+        codes = bytearray(wanted * (2 if info.wide else 1))
+        into = memoryview(codes).cast(_code_format(info))
         try:
-            _kernel.quantize_f32(view, info.scale, info.zero_point, _ROUNDING[profile], codes)
+            _kernel.quantize_f32(view, info.scale, info.zero_point, _ROUNDING[profile], into)
         except ValueError as error:  # scale and zero point were checked with the manifest
             raise ShapeError(f"input {info.name!r} takes numbers; NaN was found") from error
         return bytes(codes)
@@ -53,16 +54,23 @@ def quantize(info: TensorInfo, profile: str, values: Values, count: int | None =
 
 
 def dequantize(info: TensorInfo, codes: Buffer) -> Any:
-    """Values of int8 codes in the tensor's own dtype, flat."""
+    """Values of codes (int8, int16, or their bytes) in the tensor's own dtype, flat."""
     if info.values is not UNSET:
         return _decoded(info, info.values, bytes(codes))
+    view = memoryview(codes).cast("B").cast(_code_format(info))
     if info.dtype == "float32":
-        view = memoryview(codes)
-        values = array.array("f", bytes(4 * view.nbytes))
-        _kernel.dequantize_s8(view, info.scale, info.zero_point, values)
+        values = array.array("f", bytes(4 * len(view)))
+        _kernel.dequantize(view, info.scale, info.zero_point, values)
         return memoryview(values)
-    raw = bytes(codes)
-    return memoryview(raw.translate(_FLIP)) if info.dtype == "uint8" else memoryview(raw).cast("b")
+    raw = bytes(view)
+    if info.dtype == "uint8":
+        return memoryview(raw.translate(_FLIP))
+    return memoryview(raw).cast(_code_format(info))
+
+
+def _code_format(info: TensorInfo) -> Literal["b", "h"]:
+    """The format of a buffer of its codes."""
+    return "h" if info.wide else "b"
 
 
 def _decoded(info: TensorInfo, values: Sequence[float], codes: bytes) -> Any:
@@ -77,9 +85,9 @@ def _decoded(info: TensorInfo, values: Sequence[float], codes: bytes) -> Any:
 
 def top_k(info: TensorInfo, codes: Buffer, k: int) -> list[tuple[int, int, float]]:
     """The k largest codes as (index, code, value), largest first, equal ones by index."""
-    raw = memoryview(codes).cast("B").cast("b")
+    raw = memoryview(codes).cast("B").cast(_code_format(info))
     best = _kernel.top_k(raw, min(k, len(raw)))
-    values = dequantize(info, bytes(raw[i] & 0xFF for i in best))
+    values = dequantize(info, array.array(_code_format(info), [raw[i] for i in best]))
     return [(i, raw[i], value) for i, value in zip(best, values.tolist(), strict=True)]
 
 

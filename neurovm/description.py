@@ -14,11 +14,14 @@ import msgspec
 
 from neurovm.errors import BundleError
 
-FORMAT = 1
-"""The newest manifest format; all older ones are read as well."""
+FORMAT = 2
+"""The newest manifest format; all older ones are read as well.
+
+2: some codes are int16. Programs of int8 codes alone are still written as 1.
+"""
 
 ProfileName = Literal["xnnpack", "tflm"]
-SourceDType = Literal["float32", "int8", "uint8", "int32", "int64", "bool"]
+SourceDType = Literal["float32", "int8", "uint8", "int16", "int32", "int64", "bool"]
 Coding = Literal["graded", "unit", "rate"]
 Way = Literal["auto", "events", "dense"]
 Fate = Literal["events", "table", "dense", "folded"]
@@ -28,9 +31,9 @@ class TensorInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """One input or output: `shape` and `dtype` are the source's; real = scale · (code −
     zero_point).
 
-    Codes are int8. A uint8 tensor runs as q − 128, and `zero_point` is that of the codes. `values`,
-    where an output has them, are what its codes −128 … 127 stand for, whatever scale and zero point
-    say; the codes of an int32 or int64 input are its lowest bytes.
+    Codes are int8, or with `codes` int16. A uint8 tensor runs as q − 128, and `zero_point` is that
+    of the codes. `values`, where an output has them, are what its codes −128 … 127 stand for,
+    whatever scale and zero point say; the codes of an int32 or int64 input are its lowest bytes.
     """
 
     name: str
@@ -40,6 +43,22 @@ class TensorInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     zero_point: int
     labels: tuple[str, ...] | None = None
     values: tuple[float, ...] | msgspec.UnsetType = msgspec.UNSET
+    codes: Literal["int16"] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def wide(self) -> bool:
+        """Whether codes are int16."""
+        return self.codes is not msgspec.UNSET
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of its codes."""
+        return self.size * (2 if self.wide else 1)
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Lowest and highest code."""
+        return (-32768, 32767) if self.wide else (-128, 127)
 
     @property
     def size(self) -> int:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from neurovm import reference
+from neurovm import packing, reference
 from neurovm.arithmetic import Codes
 from neurovm.description import GoldenInfo, Way
-from neurovm.operators.builder import int8_codes
+from neurovm.operators.builder import signed_codes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ WORK_A_CODE = 16
 
 
 class Pair(NamedTuple):
-    """Codes of all inputs, and of all outputs, concatenated."""
+    """Codes of all inputs, and of all outputs, concatenated, as bytes."""
 
     codes_in: NDArray[np.int8]
     codes_out: NDArray[np.int8]
@@ -53,18 +53,19 @@ def vectors(
     """Inputs of `stream` with the oracle's answers."""
     held = sum(t.size for t in graph.tensors if t.data is None)
     codes = stream(inputs, max(macs, WORK_A_CODE * held))
-    answers = np.empty((len(codes), sum(graph.tensors[i].size for i in graph.outputs)), np.int8)
-    for first in range(len(WAYS)):  # each way has a session of its own, and what it remembers
-        rows = slice(first, None, len(WAYS))
-        answers[rows] = oracle_codes(graph, profile, inputs, codes[rows])
-    return [Pair(i, o) for i, o in zip(codes, answers, strict=True)]
+    # Each way has a session of its own, and what it remembers.
+    answers = [
+        oracle_codes(graph, profile, inputs, codes[first :: len(WAYS)])
+        for first in range(min(len(WAYS), len(codes)))
+    ]
+    return [Pair(row, answers[i % len(WAYS)][i // len(WAYS)]) for i, row in enumerate(codes)]
 
 
 def oracle_codes(
     graph: Graph, profile: Profile, inputs: Sequence[TensorInfo], codes: NDArray[np.int8]
 ) -> NDArray[np.int8]:
-    """What the dense reference answers to N consecutive steps: (N, codes of all inputs) to (N,
-    codes of all outputs).
+    """What the dense reference answers to N consecutive steps: (N, bytes of all inputs) to (N,
+    bytes of all outputs).
     """
     known = reference.Stream(graph, profile).run(input_values(profile, inputs, codes))
     producers = {op.outputs[0]: op for op in graph.operators}
@@ -73,24 +74,27 @@ def oracle_codes(
         last = producers.get(index)
         decoded = last is not None and last.name in ("Decode", "Dequantize")
         held = last.inputs[0] if last is not None and decoded else index
-        outputs.append(int8_codes(known[held]).reshape(len(codes), -1))
+        rows = np.ascontiguousarray(signed_codes(known[held])).reshape(len(codes), -1)
+        outputs.append(rows.view(np.int8))
     return np.concatenate(outputs, axis=1)
 
 
 def input_values(
     profile: Profile, inputs: Sequence[TensorInfo], codes: NDArray[np.int8]
 ) -> list[NDArray[np.generic]]:
-    """Codes of all inputs, (N, codes), as values of each input's own dtype, (N, *shape)."""
-    ends = np.cumsum([info.size for info in inputs])[:-1]
-    parts = np.split(codes, ends, axis=1)
+    """Codes of all inputs, (N, bytes), as values of each input's own dtype, (N, *shape)."""
+    parts = packing.unpack(inputs, codes)
     return [_values(p, info, profile) for p, info in zip(parts, inputs, strict=True)]
 
 
-def _values(codes: NDArray[np.int8], info: TensorInfo, profile: Profile) -> NDArray[np.generic]:
+def _values(
+    codes: NDArray[np.signedinteger], info: TensorInfo, profile: Profile
+) -> NDArray[np.generic]:
     """Codes as values of the input's own dtype, (N, *shape)."""
     shaped = np.ascontiguousarray(codes).reshape(len(codes), *info.shape)
     if info.dtype == "float32":
-        return profile.dequantize(shaped, Codes(info.scale, info.zero_point))
+        meaning = Codes(info.scale, info.zero_point, "int16" if info.wide else "int8")
+        return profile.dequantize(shaped, meaning)
     if info.dtype == "uint8":
         return shaped.view(np.uint8) ^ 0x80
     return shaped.astype(info.dtype)
@@ -103,14 +107,25 @@ def stream(inputs: Sequence[TensorInfo], macs: int) -> NDArray[np.int8]:
     """
     count = max(2, min(MOST_PAIRS, MACS_TOGETHER // max(1, macs)))
     rng = np.random.default_rng(2026)
-    zero = np.concatenate([np.full(t.size, t.zero_point, np.int8) for t in inputs])
-    rows = [zero, rng.integers(-128, 128, zero.size).astype(np.int8)]
+    wide = np.concatenate([np.full(t.size, t.wide) for t in inputs])
+
+    def drawn(places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Random codes for these elements."""
+        codes = rng.integers(-128, 128, places.size)
+        if wide.any():
+            low = rng.integers(0, 256, places.size)
+            codes = np.where(wide[places], 256 * codes + low, codes)
+        return codes
+
+    zero = np.concatenate([np.full(t.size, t.zero_point, np.int64) for t in inputs])
+    rows = [zero, drawn(np.arange(zero.size))]
     while len(rows) < count:
         row = rows[-1].copy()
         touched = rng.integers(0, row.size, max(1, row.size // 16))
-        row[touched] = rng.integers(-128, 128, touched.size)
+        row[touched] = drawn(touched)
         rows.append(row)
-    return np.stack(rows[:count])
+    ends = np.cumsum([t.size for t in inputs])[:-1]
+    return packing.pack(inputs, np.split(np.stack(rows[:count]), ends, axis=1))
 
 
 def tensors(pairs: Sequence[Pair]) -> dict[str, memoryview]:

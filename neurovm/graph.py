@@ -71,10 +71,10 @@ class Tensor:
 
     @property
     def codes(self) -> Codes:
-        """What its codes mean; ModelError unless it is int8 or uint8, quantized per tensor."""
-        if self.dtype not in ("int8", "uint8"):
+        """What its codes mean; ModelError unless int8, uint8 or int16, quantized per tensor."""
+        if self.dtype not in ("int8", "uint8", "int16"):
             raise ModelError(
-                f"tensor {self.name!r} is {self.dtype}; int8 or uint8 codes are needed here"
+                f"tensor {self.name!r} is {self.dtype}; int8, uint8 or int16 codes are needed here"
             )
         return Codes(self.scale, self.zero_point, self.dtype)
 

@@ -158,7 +158,7 @@ class Model:
         return Model(bundle.Bundle(manifest=changed, tensors=self.content.tensors), self._backend)
 
     def to_codes(self, x: Values | Mapping[str, Values]) -> bytes:
-        """int8 codes of all inputs, concatenated in C order.
+        """Codes of all inputs, concatenated in C order: bytes, two (little-endian) an int16 code.
 
         x: one buffer of the source's dtype (any shape with the right number of elements, C order),
         or numbers; for several inputs a mapping by name. float32 is quantized by the profile, uint8
@@ -177,23 +177,26 @@ class Model:
         return b"".join(self.quantize(i, x[t.name]) for i, t in enumerate(self.inputs))
 
     def quantize(self, port: int, values: Values, *, count: int | None = None) -> bytes:
-        """int8 codes of values of input `port`; `count` elements (None: the whole input's)."""
+        """Codes, as bytes, of values of input `port`; `count` elements (None: all of the input)."""
         return codec.quantize(self.inputs[port], self.profile, values, count)
 
     def from_codes(self, codes: Buffer) -> Any:
         """Values of output codes, in the source's dtype and shape.
 
-        codes: all outputs concatenated, int8. Returns an ndarray where numpy is loaded, else a
-        memoryview of that dtype; for several outputs a dict by name.
+        codes: all outputs concatenated, as a session gives them. Returns an ndarray where numpy is
+        loaded, else a memoryview of that dtype; for several outputs a dict by name.
         """
         raw = memoryview(codes).cast("B")
-        wanted = sum(t.size for t in self.outputs)
+        wanted = sum(t.bytes for t in self.outputs)
         if len(raw) != wanted:
-            raise ShapeError(f"{wanted} output codes are needed, {len(raw)} were given")
+            what = "bytes of output codes" if any(t.wide for t in self.outputs) else "output codes"
+            raise ShapeError(f"{wanted} {what} are needed, {len(raw)} were given")
         values, at = {}, 0
         for info in self.outputs:
-            values[info.name] = codec.shaped(info, codec.dequantize(info, raw[at : at + info.size]))
-            at += info.size
+            values[info.name] = codec.shaped(
+                info, codec.dequantize(info, raw[at : at + info.bytes])
+            )
+            at += info.bytes
         return values[self.outputs[0].name] if len(self.outputs) == 1 else values
 
     def top_k(self, codes: Buffer, k: int, port: int = 0) -> list[tuple[int, int, float]]:

@@ -19,7 +19,6 @@ from neurovm import _kernel, golden
 from neurovm.arithmetic import NoExactRuleError
 from neurovm.bundle import ALIGN, Bundle, digests
 from neurovm.description import (
-    FORMAT,
     Coding,
     Digests,
     Fate,
@@ -35,7 +34,7 @@ from neurovm.description import (
 from neurovm.errors import ModelError, UnsupportedOperatorError
 from neurovm.fusion import Draft, fuse
 from neurovm.operators import Decode, Dequantize
-from neurovm.operators.builder import Layer, Value, gather, int8_codes
+from neurovm.operators.builder import Layer, Value, gather, signed_codes
 from neurovm.version import GENERATOR
 
 if TYPE_CHECKING:
@@ -47,8 +46,10 @@ if TYPE_CHECKING:
 
 CODINGS: tuple[Coding, ...] = get_args(Coding)
 
-_RECORD = struct.Struct("<4B I 2I I 6I 6H 2h I 4b 6I i i I I 2I 12x")
-_FLAG_OUTPUT, _FLAG_SPIKES, _FLAG_UNIT = 1, 2, 4
+_RECORD = struct.Struct("<4B I 2I I 6I 6H 2h I 4b 6I i i I I 2I 3h 6x")
+_FLAG_OUTPUT, _FLAG_SPIKES, _FLAG_UNIT, _FLAG_WIDE, _FLAG_LONG = 1, 2, 4, 8, 16
+_OWN_WIDTH = ("INPUT", "CONST", "STATE", "TABLE", "SOFTMAX", "SOFTMAXQ")
+"""Kinds whose codes need not have the type of their inputs'."""
 _FATE: dict[str, Fate] = {
     "TABLE": "table",
     "TABLE2": "table",
@@ -90,12 +91,15 @@ class ProgramBuilder:
                 raise ModelError(
                     f"tensor {self.tensors[tensor].name!r} is used before it is computed"
                 )
-            codes = int8_codes(data)
-            self.emit(tensor, Layer(kind="CONST", inputs=(), n=codes.size, table0=codes))
+            codes = signed_codes(data)
+            wide = codes.dtype == np.int16
+            self.emit(tensor, Layer(kind="CONST", inputs=(), n=codes.size, table0=codes, wide=wide))
         return self._values[tensor]
 
     def emit(self, tensor: int, layer: Layer) -> Value:
         """Append a layer; it holds `tensor` until another layer is emitted for it."""
+        if layer.kind not in _OWN_WIDTH:
+            layer = dataclasses.replace(layer, wide=self.layers[layer.inputs[0]].wide)
         operator = self._operator
         name = layer.kind.capitalize() if operator is None else operator.name
         self.layers.append(layer)
@@ -107,15 +111,24 @@ class ProgramBuilder:
         """The tensor has the codes of an existing layer, in the same order."""
         self._values[tensor] = value
 
-    def input(self, tensor: int, zero_point: int) -> None:
+    def input(self, tensor: int, info: TensorInfo) -> None:
         """A network input, at its zero point until it is heard."""
-        n = self.tensors[tensor].size
-        self.emit(tensor, Layer(kind="INPUT", inputs=(), n=n, zero_out=zero_point))
+        n, wide = self.tensors[tensor].size, info.wide
+        layer = Layer(kind="INPUT", inputs=(), n=n, zero_out=info.zero_point, wide=wide)
+        self.emit(tensor, layer)
 
     def _state(self, state: State) -> Value:
         """A STATE layer; which layer it takes over after a step is named by `close_states`."""
-        codes = int8_codes(np.ascontiguousarray(state.initial))
-        layer = Layer(kind="STATE", inputs=(), n=codes.size, table0=codes, state_bytes=state.bytes)
+        codes = signed_codes(np.ascontiguousarray(state.initial))
+        wide = codes.dtype == np.int16
+        layer = Layer(
+            kind="STATE",
+            inputs=(),
+            n=codes.size,
+            table0=codes,
+            state_bytes=state.bytes,
+            wide=wide,
+        )
         return self.emit(state.read, layer)
 
     def close_states(self) -> None:
@@ -216,13 +229,15 @@ def compile_graph(
     ports = builder.fuse(ports)
     layers, arena, sizes = pack(builder.layers, ports, unit=coding == "unit")
     limits = session_limits(layers, arena)
+    if coding != "graded":
+        check_narrow(builder, coding)
     macs = sum(layer.macs for layer in builder.layers)
     tensors = {"layers": memoryview(layers), "arena": memoryview(arena)}
     pairs = golden.vectors(graph, profile, inputs, macs)
     tensors |= golden.tensors(pairs)
     return Bundle(
         manifest=Manifest(
-            format=FORMAT,
+            format=2 if any(layer.wide for layer in builder.layers) else 1,
             generator=GENERATOR,
             name=graph.name,
             source=SourceInfo(**dataclasses.asdict(graph.source)),
@@ -247,13 +262,26 @@ def compile_graph(
     )
 
 
+def check_narrow(builder: ProgramBuilder, coding: str) -> None:
+    """ModelError where a code is int16: binary spikes are for codes of 8 bits.
+
+    Of 16 a step would take up to 65,535 sweeps a layer, and rates as many time steps.
+    """
+    for layer, (_, _, tensor) in zip(builder.layers, builder.owners, strict=True):
+        if layer.wide:
+            raise ModelError(
+                f"{builder.graph.source.name}: tensor {builder.tensors[tensor].name!r} is int16; "
+                f"encoding: {coding} takes int8 networks, encoding: graded runs this one"
+            )
+
+
 def open_inputs(builder: ProgramBuilder) -> tuple[TensorInfo, ...]:
     """One INPUT layer for each input of the graph, and what the manifest says of them."""
     infos = []
     for index in builder.graph.inputs:
         tensor = builder.tensors[index]
         info = _port_info(tensor, _edge_quantization(builder, index), None)
-        builder.input(index, info.zero_point)
+        builder.input(index, info)
         infos.append(info)
     return tuple(infos)
 
@@ -289,10 +317,10 @@ def _port_info(
     labels: Sequence[str] | None,
     values: tuple[float, ...] | None = None,
 ) -> TensorInfo:
-    if codes.dtype not in ("int8", "uint8"):
+    if codes.dtype not in ("int8", "uint8", "int16"):
         raise ModelError(
             f"tensor {tensor.name!r} is {codes.dtype}; inputs and outputs must be int8, uint8, "
-            f"or float32 behind a QUANTIZE or DEQUANTIZE"
+            f"int16, or float32 behind a QUANTIZE or DEQUANTIZE"
         )
     if labels is not None and len(labels) != tensor.size:
         raise ModelError(
@@ -306,6 +334,7 @@ def _port_info(
         zero_point=codes.zero_point - (128 if codes.dtype == "uint8" else 0),
         labels=None if labels is None else tuple(labels),
         values=msgspec.UNSET if values is None else values,
+        codes="int16" if codes.dtype == "int16" else msgspec.UNSET,
     )
 
 
@@ -373,6 +402,7 @@ def pack(
         sizes.append(sum(a.nbytes for a in arrays if a is not None))
         flags = _FLAG_OUTPUT * (index in ports) | _FLAG_SPIKES * layer.spikes
         flags |= _FLAG_UNIT * (unit and layer.neuron == "SD" and not layer.spikes)
+        flags |= _FLAG_WIDE * layer.wide | _FLAG_LONG * layer.long
         records.append(_record(layer, flags, offsets))
     if arena.length > 0xFFFFFFFF:
         raise ModelError(f"the constants take {arena.length} bytes; at most 2^32 - 1 are accepted")
@@ -391,6 +421,8 @@ def _record(layer: Layer, flags: int, offsets: Sequence[int]) -> bytes:
         groups = w.groups
     inputs = (*layer.inputs, 0, 0)[:2]
     aux = layer.aux if layer.carries is None else (layer.carries, 0)
+    codes = (layer.zero_out, *layer.bounds)
+    nothing = (0, 0, 0)
     try:
         return _RECORD.pack(
             _kernel.KINDS[layer.kind],
@@ -404,15 +436,14 @@ def _record(layer: Layer, flags: int, offsets: Sequence[int]) -> bytes:
             *window,
             groups,
             layer.zero_in,
-            layer.zero_out,
-            layer.lo,
-            layer.hi,
+            *(nothing if layer.wide else codes),
             *offsets,
             layer.theta,
             layer.reset_value,
             _kernel.RESETS[layer.reset],
             layer.leak_q16,
             *aux,
+            *(codes if layer.wide else nothing),
         )
     except struct.error as error:
         raise ModelError(

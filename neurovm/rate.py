@@ -28,12 +28,13 @@ import numpy as np
 from neurovm import golden
 from neurovm.arithmetic import NoExactRuleError
 from neurovm.bundle import Bundle, digests
-from neurovm.description import FORMAT, Digests, Manifest, ProfileName, RateInfo, SourceInfo
+from neurovm.description import Digests, Manifest, ProfileName, RateInfo, SourceInfo
 from neurovm.errors import ModelError, UnsupportedOperatorError
 from neurovm.operators.builder import Layer, Value, Window
 from neurovm.operators.window import taps
 from neurovm.program import (
     ProgramBuilder,
+    check_narrow,
     layer_infos,
     open_inputs,
     open_outputs,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from neurovm.arithmetic import Profile
+    from neurovm.description import TensorInfo
     from neurovm.graph import Graph
     from neurovm.operators import Operator
 
@@ -85,11 +87,11 @@ class RateBuilder(ProgramBuilder):
         self.tail: Value | None = None
         self.theta = 0
 
-    def input(self, tensor: int, zero_point: int) -> None:
+    def input(self, tensor: int, info: TensorInfo) -> None:
         """The network's input: spikes."""
-        del zero_point
         n = self.tensors[tensor].size
-        value = super().emit(tensor, Layer(kind="INPUT", inputs=(), n=n, spikes=True))
+        layer = Layer(kind="INPUT", inputs=(), n=n, spikes=not info.wide, wide=info.wide)
+        value = super().emit(tensor, layer)
         self.rates[value] = Rates(-128, 127)
 
     def emit(self, tensor: int, layer: Layer) -> Value:
@@ -100,7 +102,7 @@ class RateBuilder(ProgramBuilder):
             raise refusal("it joins values or reads constants")
         layer, self.theta = spiking(layer, source, reads_out=tensor == self.last)
         value = super().emit(tensor, layer)
-        self.rates[value] = Rates(layer.lo, layer.hi)
+        self.rates[value] = Rates(*layer.bounds)
         # lo and hi of the record are those of codes, which spikes are not.
         self.layers[value] = replace(layer, lo=-128, hi=127)
         if tensor == self.last:
@@ -131,7 +133,7 @@ def spiking(layer: Layer, source: Rates, *, reads_out: bool) -> tuple[Layer, int
     lo and hi of the result are those of the codes that its rates stand for.
     """
     layer, scales, zero_out = _linear(layer)
-    target = Rates(layer.lo, layer.hi)
+    target = Rates(*layer.bounds)
     weights = np.asarray(layer.weights, np.float64)
     if target.span < 1:
         raise refusal("its activation lets a single code through")
@@ -252,6 +254,7 @@ def compile_rate(
     head, tail = _split(graph)
     builder = RateBuilder(graph, profile, head[-1].outputs[0])
     inputs = open_inputs(builder)
+    check_narrow(builder, "rate")
     exact = any(operator.name not in _SAME_CODES for operator in tail)
     if exact:
         builder.open_tail()
@@ -262,6 +265,7 @@ def compile_rate(
     builder.enter_tail()
     for operator in tail:
         builder.lower(operator)
+    check_narrow(builder, "rate")
     ports, outputs = open_outputs(builder, labels)
     layers, arena, sizes = pack(builder.layers, ports, unit=False)
     rates = builder.rates[builder.head]
@@ -282,7 +286,7 @@ def compile_rate(
     tensors = {"layers": memoryview(layers), "arena": memoryview(arena)} | golden.tensors(pairs)
     return Bundle(
         manifest=Manifest(
-            format=FORMAT,
+            format=1,
             generator=GENERATOR,
             name=graph.name,
             source=SourceInfo(**dataclasses.asdict(graph.source)),

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from neurovm.backends.base import Executable
     from neurovm.description import Manifest, TensorInfo
 
-_CHUNK_CODES = 1 << 22
-"""Rows are run in chunks of about this many codes, so that memory stays bounded."""
+_CHUNK_BYTES = 1 << 22
+"""Rows are run in chunks of about this many bytes of codes, so that memory stays bounded."""
 
 
 def predict(model: Manifest, program: Executable, x: Any) -> Any:
     """See `Model.predict`."""
     rows, single = _inputs(model, x)
-    n_in = sum(t.size for t in model.inputs)
-    n_out = sum(t.size for t in model.outputs)
+    n_in = sum(t.bytes for t in model.inputs)
+    n_out = sum(t.bytes for t in model.outputs)
     count = len(rows[0])
     outputs = [np.empty((count, *info.shape), info.dtype) for info in model.outputs]
-    chunk = max(1, _CHUNK_CODES // max(n_in, n_out))
+    chunk = max(1, _CHUNK_BYTES // max(n_in, n_out))
     for start in range(0, count, chunk):
         part = slice(start, min(start + chunk, count))
         codes = _codes(model, [r[part] for r in rows])
@@ -86,17 +86,17 @@ def _codes(model: Manifest, rows: list[NDArray[np.generic]]) -> NDArray[np.int8]
     for info, array in zip(model.inputs, rows, strict=True):
         flat = np.ascontiguousarray(array).reshape(-1)
         codes = codec.quantize(info, model.profile, flat.data, flat.size)
-        parts.append(np.frombuffer(codes, np.int8).reshape(len(array), info.size))
+        parts.append(np.frombuffer(codes, np.int8).reshape(len(array), info.bytes))
     return parts[0] if len(parts) == 1 else np.ascontiguousarray(np.concatenate(parts, axis=1))
 
 
 def _values(model: Manifest, codes: NDArray[np.int8], into: list[NDArray[np.generic]]) -> None:
     at = 0
     for info, target in zip(model.outputs, into, strict=True):
-        part = np.ascontiguousarray(codes[:, at : at + info.size])
+        part = np.ascontiguousarray(codes[:, at : at + info.bytes])
         values = codec.dequantize(info, part.data)
         target[...] = np.frombuffer(values, info.dtype).reshape(target.shape)
-        at += info.size
+        at += info.bytes
 
 
 def _leading(values: NDArray[np.generic], info: TensorInfo, single: bool) -> NDArray[np.generic]:

@@ -19,6 +19,7 @@ from matmul_cases import FAMILIES as MATMULS
 from memory_cases import FAMILIES as MEMORIES
 from movement_cases import FAMILIES as MOVEMENTS
 from unary_cases import FAMILIES as UNARY
+from wide_cases import FAMILIES as WIDE
 
 
 def fully_connected() -> Iterator[Case]:
@@ -495,6 +496,7 @@ FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (
     *MATMULS,
     *MEMORIES,
     *ISLANDS,
+    *WIDE,
 )
 CASES: list[Case] = [case for family in FAMILIES for case in family()]
 

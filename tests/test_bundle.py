@@ -19,6 +19,7 @@ from safetensors.numpy import save
 
 import neurovm
 from neurovm import bundle
+from neurovm.description import FORMAT
 from neurovm.errors import BundleError
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -190,8 +191,8 @@ def _rewrite(path: Path, target: Path, change: dict[str, object]) -> Path:
 
 
 def test_a_newer_format_is_refused_by_number(path: Path, tmp_path: Path) -> None:
-    newer = _rewrite(path, tmp_path / "newer.nvm", {"format": 2, "something": "new"})
-    with pytest.raises(BundleError, match="format 2 is newer"):
+    newer = _rewrite(path, tmp_path / "newer.nvm", {"format": FORMAT + 1, "something": "new"})
+    with pytest.raises(BundleError, match=f"format {FORMAT + 1} is newer"):
         neurovm.load(newer)
 
 

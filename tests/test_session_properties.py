@@ -15,7 +15,7 @@ from neurovm.errors import UnsupportedOperatorError
 from neurovm.golden import input_values, oracle_codes
 from neurovm.graph import Graph
 from neurovm.model import Model
-from neurovm.operators.builder import int8_codes
+from neurovm.operators.builder import signed_codes
 from neurovm.program import compile_graph
 
 PROFILE = PROFILES["xnnpack"]
@@ -96,7 +96,7 @@ def test_updates_equal_the_oracle_on_every_layer(graph: Graph, seed: int) -> Non
                 wanted = known[output]
                 if holder is not None and wanted.dtype != np.float32:
                     found = np.frombuffer(session.layer(holder).codes, np.int8)
-                    wanted = int8_codes(wanted).reshape(-1)
+                    wanted = signed_codes(wanted).reshape(-1)
                     np.testing.assert_array_equal(found, wanted, err_msg=op.source_name)
 
 

@@ -31,8 +31,13 @@
  * of their own. Every call of step or update is one step of time, whether or not an input changed.
  * A session begins with the initial values, and so does every row of nvm_predict.
  *
- * Accumulators of SD neurons are int32 and wrap (two's complement): sums are exact modulo 2^32 in
- * any order, so event-driven and dense evaluation hold the same bits for ever.
+ * Accumulators of SD neurons are int32 (int64 with NVM_FLAG_LONG) and wrap (two's complement): sums are
+ * exact modulo 2^32 (2^64) in any order, so event-driven and dense evaluation hold the same bits for ever.
+ *
+ * Widths. Codes are int8, or int16 where the layer has NVM_FLAG_WIDE; one program may hold both. Codes go
+ * in and out as bytes: a port after the other, two bytes a wide code, little-endian, at any alignment. The
+ * formulas below write q + 128 for the place of a code in a table of 256; for a wide code read q + 32768
+ * and 65536. All inputs of a layer have one width, and but for TABLE, SOFTMAX and SOFTMAXQ it has theirs.
  *
  * Thread safety: a program may be used by any number of threads; a session by one at a time.
  * Byte order: little-endian hosts only (checked by nvm_program_init).
@@ -66,16 +71,18 @@ typedef enum nvm_status {
 
 typedef enum nvm_kind {
     NVM_INPUT = 0, /* one network input; n codes */
-    NVM_CONST,     /* n constant codes: table0 = int8[n] */
+    NVM_CONST,     /* n constant codes: table0 = int8[n], wide int16[n] */
     NVM_DENSE,     /* u[o] = bias[o] + sum_i w[i][o] (q[i] - zero_in); weights int8[in_c][out_c]; n = out_c */
     NVM_CONV,      /* weights int8[k_h][k_w][in_c / groups][out_c]; output HWC, n = out_h out_w out_c */
     NVM_DWCONV,    /* weights int8[k_h][k_w][out_c]; out_c = in_c * multiplier, output c reads input
                       c / multiplier */
-    NVM_ADD,       /* u = table0[q0 + 128] + table1[q1 + 128] (int32[256] each), both inputs n codes */
+    NVM_ADD,       /* u = table0[q0 + 128] + table1[q1 + 128] (int32[256] each), both inputs n codes. Wide:
+                      u = D(q0, table0) + D(q1, table1), each table int32[4] = {b, m, e, sign}, b in [0, 15],
+                      sign 1 or -1: D(q) = sign * RDBPOT(SRDHM(q 2^b 2^l, m), r), m and e as in the requantisers */
     NVM_AVGPOOL,   /* S = sum of the valid codes of the window, m their number;
                       y = clamp(S > 0 ? (S + m/2) / m : (S - m/2) / m, lo, hi), C division; with
                       aux[0] = 1 (else 0) floor((S + m/2) / m), as for codes of uint8
-                      (pools: in_c = out_c; every window reads at least one code, AVGPOOL at most 2^23) */
+                      (pools: in_c = out_c; every window reads at least one code, AVGPOOL at most 2^23, wide 2^15) */
     NVM_MAXPOOL,   /* y = clamp(max of the valid codes, lo, hi) */
     NVM_MEAN,      /* S[o] = sum of codes of inputs i with map[i] = o; table0 = uint32 map[n of in[0]];
                       requantised from S; any axes */
@@ -83,7 +90,7 @@ typedef enum nvm_kind {
                       count on: source index n(in[0]) is the first code of in[1]. The inverse stands in
                       table1 = uint32 offsets[total + 1] and weights = uint32 targets[offsets[total]]:
                       targets[offsets[j] .. offsets[j+1]) are the ascending i with source[i] = j */
-    NVM_TABLE,     /* y[i] = table0[(i / run) % tables][q[i] + 128]; table0 = int8[tables][256];
+    NVM_TABLE,     /* y[i] = table0[(i / run) % tables][q[i] + 128]; table0 = codes of the layer [tables][256];
                       aux[0] = tables >= 1, aux[1] = run >= 1 */
     NVM_SOFTMAX,   /* rows = out_h, length = out_c, n = rows * length; table0 = float t[256]: t[d] >= 0 for
                       d = row maximum - q, t[0] > 0. Sigma = ((t[d_0] + t[d_1]) + ...) in float, in order;
@@ -109,15 +116,18 @@ typedef enum nvm_kind {
                       c < out_c, aux[1] <= 255; n = g out_h out_c, n(in[0]) = g out_h in_c, n(in[1]) = g in_c out_c */
     NVM_ARGMAX,    /* rows = n = out_h, length = out_c, n(in[0]) = n out_c: y[r] = byte aux[0] in [0, 3] (0: the
                       lowest) of the index of the first largest code of the row, - 128 */
-    NVM_STATE,     /* n codes of the step before: those that layer aux[0] (any one of n codes, earlier or later, not
-                      spiking) held at its end, and table0 = int8[n] in the first step */
+    NVM_STATE,     /* n codes of the step before: those that layer aux[0] (any one of n codes of this width, earlier
+                      or later, not spiking) held at its end, and table0 = codes[n] in the first step */
+    NVM_PAIR,      /* wide only, both inputs n codes. aux[0] = 0: u = q0 * q1, requantised; 1, 2: y = clamp(the
+                      smaller, the larger code, lo, hi), not requantised */
     NVM_KIND_COUNT
 } nvm_kind;
 
 typedef enum nvm_neuron { NVM_SD = 0, NVM_IF, NVM_LIF, NVM_NEURON_COUNT } nvm_neuron;
 
 /* R(A), then clamp(zero_out + R(A), lo, hi). Arrays have one entry an output channel (out_c) for
- * DENSE, CONV and DWCONV, one entry in all for ADD, MEAN and MATMUL.
+ * DENSE, CONV and DWCONV, one entry in all for ADD, MEAN, MATMUL and PAIR. Narrow layers take FP32 to
+ * AFFINE, wide ones DOUBLE, HALFUP, HALF16 and AWAY64, of which int64 accumulators take the last two.
  *   SRDHM(a, m) = floor((a m + 2^30) / 2^31), a wraps to int32 before
  *   m in [0, 2^31 - 1]; e = shift[c] in [-31, 30] (positive: left), l = max(e, 0), r = max(-e, 0)   */
 typedef enum nvm_requant {
@@ -130,6 +140,9 @@ typedef enum nvm_requant {
     NVM_RQ_SHIFT,  /* (A + 2^(aux[0] - 1)) >> aux[0]; aux[0] in [1, 31] */
     NVM_RQ_AFFINE, /* rint_even((float)A * scale[0] + shift[0]), both float and finite, two roundings; zero_out
                       is NOT added */
+    NVM_RQ_HALF16, /* floor((A m' + 2^(14 - e)) / 2^(15 - e)), e <= 14, m' = 32767 where m >= 0x7FFF0000, else
+                      floor((m + 2^15) / 2^16); A m' + 2^(14 - e) modulo 2^64 */
+    NVM_RQ_AWAY64, /* sign(A) floor((|A| m + 2^(30 - e)) / 2^(31 - e)) */
     NVM_RQ_COUNT
 } nvm_requant;
 
@@ -141,9 +154,11 @@ enum {
                             differenced; elements that an update does not name do not spike.
                             A spiking value is such an input, or an IF or LIF layer. IF and LIF layers read
                             spiking values only, all others none */
-    NVM_FLAG_UNIT = 4    /* SD layers and inputs: at most one unit spike (+1 or -1) a neuron and sweep;
+    NVM_FLAG_UNIT = 4,   /* SD layers and inputs: at most one unit spike (+1 or -1) a neuron and sweep;
                             a step then sweeps the layers until nothing is left to send (spiking layers
-                            step in the first sweep alone) */
+                            step in the first sweep alone). Not wide */
+    NVM_FLAG_WIDE = 8,   /* codes are int16; SD layers and inputs */
+    NVM_FLAG_LONG = 16   /* wide DENSE, CONV and DWCONV: accumulators and bias are int64 */
 };
 
 /* 128 bytes, little-endian. Fields a kind does not name must be 0, but for lo and hi: lo <= hi. Offsets
@@ -159,14 +174,18 @@ typedef struct nvm_layer {
     int16_t pad_t, pad_l;        /* output (y, x), tap (i, j) reads row y stride_h - pad_t + i dil_h (columns
                                     alike); taps outside are skipped */
     uint32_t groups;             /* CONV: divides in_c and out_c; DWCONV: the multiplier; pools: 0 or 1 */
-    int8_t zero_in, zero_out, lo, hi; /* zero_in: DENSE, CONV, DWCONV, MATMUL; 0 for IF and LIF */
-    uint32_t off_weights, off_bias, off_scale, off_shift, off_table0, off_table1; /* bias: int32[out_c] */
+    int8_t zero_in, zero_out, lo, hi; /* zero_in: DENSE, CONV, DWCONV, MATMUL; 0 for IF and LIF, all 0 for
+                                         wide */
+    uint32_t off_weights, off_bias, off_scale, off_shift, off_table0, off_table1; /* bias: int32[out_c]
+                                                                                       (LONG: int64) */
     int32_t theta;               /* IF, LIF: threshold */
     int32_t reset_value;
     uint32_t reset;              /* nvm_reset */
     uint32_t leak_q16;           /* LIF: Q0.16, 0 .. 65536; IF: 65536; SD: 0 */
     uint32_t aux[2];
-    uint32_t reserved[3];
+    int16_t zero_out_s16, lo_s16, hi_s16; /* of wide layers instead; 0 for others. Wide zero_in is 0 */
+    uint16_t reserved_s16;
+    uint32_t reserved[1];
 } nvm_layer;
 
 typedef struct nvm_program {
@@ -175,6 +194,7 @@ typedef struct nvm_program {
     size_t arena_len;
     uint32_t n_layers, n_inputs, n_outputs; /* INPUT layers, output ports */
     size_t codes_in, codes_out;             /* codes of all inputs, of all outputs, each in layer order */
+    size_t bytes_in, bytes_out;             /* their bytes: codes_in, codes_out where none is wide */
     size_t session_size, predict_size;      /* bytes */
     uint64_t macs;                          /* weights applied by one dense pass */
     int unit;                               /* some layer has NVM_FLAG_UNIT */
@@ -201,13 +221,15 @@ typedef enum nvm_rounding {
 
 typedef struct nvm_event {
     uint32_t index;
-    int16_t delta;
+    int32_t delta;
 } nvm_event;
 
 typedef struct nvm_layer_view {
-    const int8_t *codes;  /* n codes; spikes of the last step for IF and LIF */
-    const int32_t *acc;   /* n accumulators or membrane potentials; NULL where the kind keeps none */
+    const int8_t *codes;  /* n codes, wide int16_t; spikes of the last step for IF and LIF */
+    const int32_t *acc;   /* n accumulators (LONG: int64_t) or membrane potentials; NULL where the kind
+                             keeps none */
     size_t n;
+    uint32_t code_bytes, acc_bytes; /* of one code, of one accumulator */
     uint64_t events, sops; /* since the session began */
     nvm_way way;           /* of the last step */
     uint32_t last_events;  /* sent in the last step (all sweeps) */
@@ -235,16 +257,20 @@ nvm_status nvm_session_init(void *mem, size_t len, const nvm_program *program,
 /* Back to the state after nvm_session_init; counters are kept. */
 nvm_status nvm_session_reset(nvm_session *session);
 
-/* All inputs, concatenated in layer order; n must be program->codes_in. */
-nvm_status nvm_session_step(nvm_session *session, const int8_t *codes, size_t n);
+/* All inputs, concatenated in layer order; n must be program->bytes_in. */
+nvm_status nvm_session_step(nvm_session *session, const void *codes, size_t n);
 
 /* Absolute codes for some elements of the concatenated inputs, any order, a later entry wins. Every
  * index is checked before any effect. n may be 0 (a step in which nothing changed). */
 nvm_status nvm_session_update(nvm_session *session, const uint32_t *index, const int8_t *code,
                               size_t n);
 
-/* Port 0 .. n_outputs - 1, or UINT32_MAX for all outputs concatenated. *codes stays valid and is
- * rewritten by the next call. *changed: whether any of these codes differs from before the last step
+/* As nvm_session_update, with codes of any width: one that does not fit its element is NVM_E_RANGE. */
+nvm_status nvm_session_update_s16(nvm_session *session, const uint32_t *index, const int16_t *code,
+                                  size_t n);
+
+/* Port 0 .. n_outputs - 1, or UINT32_MAX for all outputs concatenated; *n counts bytes. *codes stays valid
+ * and is rewritten by the next call. *changed: whether any of these codes differs from before the last step
  * (spiking outputs: whether any spiked). Pointers may be NULL. */
 nvm_status nvm_session_output(const nvm_session *session, uint32_t port, const int8_t **codes,
                               size_t *n, int *changed);
@@ -256,21 +282,27 @@ nvm_status nvm_session_force(nvm_session *session, uint32_t layer, nvm_way way);
 
 size_t nvm_predict_size(const nvm_program *program);
 
-/* rows independent dense runs from codes_in to codes_out codes each, every one a first step; no state kept. scratch:
+/* rows independent dense runs from bytes_in to bytes_out bytes each, every one a first step; no state kept. scratch:
  * NVM_ALIGN-aligned, >= nvm_predict_size. Programs with spiking layers: NVM_E_UNSUPPORTED. */
-nvm_status nvm_predict(const nvm_program *program, void *scratch, size_t len, const int8_t *in,
-                       int8_t *out, size_t rows);
+nvm_status nvm_predict(const nvm_program *program, void *scratch, size_t len, const void *in,
+                       void *out, size_t rows);
 
 /* NaN: NVM_E_RANGE, nothing promised about codes. scale finite and > 0; zero in [-128, 127].
  * Infinities saturate. */
 nvm_status nvm_quantize_f32(const float *x, size_t n, float scale, int32_t zero,
                             nvm_rounding rounding, int8_t *codes);
 
+/* The same to int16 codes; zero in [-32768, 32767]. */
+nvm_status nvm_quantize_f32s16(const float *x, size_t n, float scale, int32_t zero,
+                               nvm_rounding rounding, int16_t *codes);
+
 /* x = (float)(code - zero) * scale */
 nvm_status nvm_dequantize_s8(const int8_t *codes, size_t n, float scale, int32_t zero, float *x);
+nvm_status nvm_dequantize_s16(const int16_t *codes, size_t n, float scale, int32_t zero, float *x);
 
 /* Indices of the k largest codes, largest first, lower index first among equals; k <= n. */
 nvm_status nvm_top_k_s8(const int8_t *codes, size_t n, size_t k, uint32_t *index);
+nvm_status nvm_top_k_s16(const int16_t *codes, size_t n, size_t k, uint32_t *index);
 
 #ifdef __cplusplus
 }

@@ -9,7 +9,8 @@
 static inline int32_t sum_at(const nvm_node *node, size_t i)
 {
     const int32_t *table0 = node->table0, *table1 = node->table1;
-    return nvm_add_wrap(table0[node->in[0]->codes[i] + 128], table1[node->in[1]->codes[i] + 128]);
+    const int8_t *codes0 = node->in[0]->codes, *codes1 = node->in[1]->codes;
+    return nvm_add_wrap(table0[codes0[i] + 128], table1[codes1[i] + 128]);
 }
 
 void nvm_add_full_s8__scalar(nvm_node *node, nvm_scratch *scratch)
@@ -33,7 +34,7 @@ static void send_elements(nvm_node *node, const uint32_t *index, const int32_t *
     int8_t wanted[CHUNK];
     nvm_requant_s32s8__scalar(node, acc, 0, n, wanted);
     for (size_t i = 0; i < n; i++) {
-        nvm_send_code(node, index[i], wanted[i]);
+        nvm_send_s8(node, index[i], wanted[i]);
     }
 }
 

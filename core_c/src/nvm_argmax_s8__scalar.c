@@ -7,12 +7,12 @@
 static void fire_row(nvm_node *node, size_t row)
 {
     const nvm_layer *layer = node->layer;
-    const int8_t *q = node->in[0]->codes + row * layer->out_c;
+    const int8_t *q = (const int8_t *)node->in[0]->codes + row * layer->out_c;
     uint32_t best = 0;
     for (uint32_t i = 1; i < layer->out_c; i++) {
         best = q[i] > q[best] ? i : best;
     }
-    nvm_send_code(node, row, (int8_t)((int32_t)(best >> 8 * layer->aux[0] & 255) - 128));
+    nvm_send_s8(node, row, (int8_t)((int32_t)(best >> 8 * layer->aux[0] & 255) - 128));
 }
 
 void nvm_argmax_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)

@@ -12,7 +12,8 @@
         }                                                                                          \
     } while (0)
 
-#define MAX_POOL_TAPS (UINT64_C(1) << 23) /* so that |S| <= 2^30 */
+#define MAX_POOL_TAPS      (UINT64_C(1) << 23) /* so that |S| <= 2^30 */
+#define MAX_WIDE_POOL_TAPS (UINT64_C(1) << 15)
 
 int nvm_arena_holds(const nvm_program *program, uint32_t offset, uint64_t bytes)
 {
@@ -97,6 +98,7 @@ static const uint16_t named[NVM_KIND_COUNT] = {
     [NVM_MATMUL] = IN_C | ROWS | OUT_C | FACTOR | CODE | RULE | AUX,
     [NVM_ARGMAX] = ROWS | OUT_C | AUX,
     [NVM_STATE] = TABLE0 | AUX,
+    [NVM_PAIR] = CODE | RULE,
 };
 
 static int others_are_zero(const nvm_layer *layer)
@@ -115,14 +117,40 @@ static int others_are_zero(const nvm_layer *layer)
     bits |= has & (SYNAPSES | WEIGHTS) ? 0 : layer->off_weights;
     bits |= has & SYNAPSES ? 0 : layer->off_bias;
     bits |= has & (SYNAPSES | FACTOR) ? 0 : layer->zero_in != 0;
-    bits |= has & CODE ? 0 : layer->zero_out != 0;
+    bits |= has & CODE ? 0 : layer->zero_out != 0 || layer->zero_out_s16 != 0;
     bits |= has & RULE ? 0 : layer->off_scale | layer->off_shift;
     bits |= has & TABLE0 ? 0 : layer->off_table0;
     bits |= has & TABLE1 ? 0 : layer->off_table1;
     bits |= has & (RULE | AUX) ? 0 : layer->aux[0];
     bits |= has & AUX ? 0 : layer->aux[1];
-    bits |= layer->reserved[0] | layer->reserved[1] | layer->reserved[2];
+    bits |= layer->reserved_s16 | layer->reserved[0];
     return bits == 0;
+}
+
+/* A layer's codes lie in the fields of its width, and there is a kernel for its and its inputs'. */
+static nvm_status check_width(const nvm_program *program, uint32_t index)
+{
+    const nvm_layer *layer = &program->layers[index];
+    int wide = nvm_is_wide(layer), is_long = (layer->flags & NVM_FLAG_LONG) != 0;
+    REQUIRE(!wide || (layer->neuron == NVM_SD &&
+                      (layer->flags & (NVM_FLAG_SPIKES | NVM_FLAG_UNIT)) == 0));
+    REQUIRE(!is_long || (wide && has_weights(layer)));
+    for (uint32_t p = 1; p < layer->n_in; p++) {
+        REQUIRE(nvm_is_wide(&program->layers[layer->in[p]]) ==
+                nvm_is_wide(&program->layers[layer->in[0]]));
+    }
+    if (layer->kind != NVM_INPUT && layer->kind != NVM_CONST && layer->kind != NVM_STATE) {
+        REQUIRE(!is_long || nvm_is_wide(&program->layers[layer->in[0]]));
+        REQUIRE(nvm_kernel_of(layer->kind, nvm_types_of(program, index))->full != NULL);
+    }
+    if (!wide) {
+        REQUIRE(layer->zero_out_s16 == 0 && layer->lo_s16 == 0 && layer->hi_s16 == 0);
+        REQUIRE(layer->lo <= layer->hi);
+        return NVM_OK;
+    }
+    REQUIRE(layer->zero_in == 0 && layer->zero_out == 0 && layer->lo == 0 && layer->hi == 0);
+    REQUIRE(layer->lo_s16 <= layer->hi_s16);
+    return NVM_OK;
 }
 
 static nvm_status check_common(const nvm_program *program, uint32_t index)
@@ -132,8 +160,7 @@ static nvm_status check_common(const nvm_program *program, uint32_t index)
         [NVM_DWCONV] = {1, 1}, [NVM_ADD] = {2, 2},   [NVM_AVGPOOL] = {1, 1}, [NVM_MAXPOOL] = {1, 1},
         [NVM_MEAN] = {1, 1},   [NVM_MAP] = {1, 2},   [NVM_TABLE] = {1, 1},   [NVM_SOFTMAX] = {1, 1},
         [NVM_TABLE2] = {2, 2}, [NVM_SOFTMAXQ] = {1, 1}, [NVM_LERP] = {1, 1}, [NVM_L2NORM] = {1, 1}, [NVM_LOGSOFTMAX] = {1, 1},
-        [NVM_MATMUL] = {2, 2}, [NVM_ARGMAX] = {1, 1},
-        [NVM_STATE] = {0, 0},
+        [NVM_MATMUL] = {2, 2}, [NVM_ARGMAX] = {1, 1}, [NVM_STATE] = {0, 0}, [NVM_PAIR] = {2, 2},
     };
     const nvm_layer *layer = &program->layers[index];
     if (layer->kind >= NVM_KIND_COUNT || layer->requant >= NVM_RQ_COUNT) {
@@ -142,13 +169,15 @@ static nvm_status check_common(const nvm_program *program, uint32_t index)
     if (layer->n == 0 || layer->n > NVM_MAX_NEURONS) {
         return NVM_E_RANGE;
     }
-    REQUIRE((layer->flags & ~(NVM_FLAG_OUTPUT | NVM_FLAG_SPIKES | NVM_FLAG_UNIT)) == 0);
+    REQUIRE((layer->flags & ~(NVM_FLAG_OUTPUT | NVM_FLAG_SPIKES | NVM_FLAG_UNIT |
+                              NVM_FLAG_WIDE | NVM_FLAG_LONG)) == 0);
     REQUIRE(layer->n_in >= inputs[layer->kind][0] && layer->n_in <= inputs[layer->kind][1]);
     for (uint32_t p = 0; p < NVM_MAX_INPUTS; p++) {
         REQUIRE(p < layer->n_in ? layer->in[p] < index : layer->in[p] == 0);
     }
     REQUIRE(others_are_zero(layer));
-    return check_neuron(program, layer);
+    nvm_status status = check_width(program, index);
+    return status != NVM_OK ? status : check_neuron(program, layer);
 }
 
 /* ---- windows -------------------------------------------------------------------------------- */
@@ -195,9 +224,10 @@ static nvm_status check_pool(const nvm_program *program, const nvm_layer *layer)
     uint64_t tall = layer->k_h < layer->in_h ? layer->k_h : layer->in_h;
     uint64_t wide = layer->k_w < layer->in_w ? layer->k_w : layer->in_w;
     REQUIRE(layer->in_c == layer->out_c && layer->groups <= 1);
-    REQUIRE(layer->aux[0] <= 1 && layer->aux[1] == 0);
+    REQUIRE(layer->aux[0] <= (nvm_is_wide(layer) ? 0u : 1u) && layer->aux[1] == 0);
     REQUIRE(every_window_reads(&rows) && every_window_reads(&cols));
-    return tall * wide <= MAX_POOL_TAPS ? NVM_OK : NVM_E_RANGE;
+    uint64_t most = nvm_is_wide(layer) ? MAX_WIDE_POOL_TAPS : MAX_POOL_TAPS;
+    return tall * wide <= most ? NVM_OK : NVM_E_RANGE;
 }
 
 /* ---- kinds ---------------------------------------------------------------------------------- */
@@ -205,7 +235,7 @@ static nvm_status check_pool(const nvm_program *program, const nvm_layer *layer)
 static nvm_status check_weights(const nvm_program *program, const nvm_layer *layer, uint64_t bytes)
 {
     if (!nvm_arena_holds(program, layer->off_weights, bytes) ||
-        !nvm_arena_holds(program, layer->off_bias, (uint64_t)layer->out_c * sizeof(int32_t))) {
+        !nvm_arena_holds(program, layer->off_bias, (uint64_t)layer->out_c * nvm_acc_bytes(layer))) {
         return NVM_E_SIZE;
     }
     return layer->neuron == NVM_SD ? nvm_check_requant(program, layer, layer->out_c) : NVM_OK;
@@ -239,14 +269,56 @@ static nvm_status check_dwconv(const nvm_program *program, const nvm_layer *laye
     return check_weights(program, layer, product3(layer->k_h, layer->k_w, layer->out_c));
 }
 
+/* One input of a wide ADD: {b, m, e, sign}. */
+static nvm_status check_term(const nvm_program *program, uint32_t offset)
+{
+    if (!nvm_arena_holds(program, offset, 4 * sizeof(int32_t))) {
+        return NVM_E_SIZE;
+    }
+    const int32_t *t = nvm_arena_at(program, offset);
+    int fits = t[0] >= 0 && t[0] <= 15 && t[1] >= 0 && t[2] >= -31 && t[2] <= 30;
+    return fits && (t[3] == 1 || t[3] == -1) ? NVM_OK : NVM_E_RANGE;
+}
+
+static nvm_status check_pair(const nvm_program *program, const nvm_layer *layer)
+{
+    REQUIRE(n_of(program, layer, 0) == layer->n && n_of(program, layer, 1) == layer->n);
+    REQUIRE(layer->aux[0] <= 2);
+    if (layer->aux[0] != 0) {
+        REQUIRE(layer->zero_out_s16 == 0 && layer->off_scale == 0 && layer->off_shift == 0);
+        return NVM_OK;
+    }
+    return nvm_check_requant(program, layer, 1);
+}
+
 static nvm_status check_add(const nvm_program *program, const nvm_layer *layer)
 {
     REQUIRE(n_of(program, layer, 0) == layer->n && n_of(program, layer, 1) == layer->n);
+    if (nvm_is_wide(layer)) {
+        nvm_status status = check_term(program, layer->off_table0);
+        status = status != NVM_OK ? status : check_term(program, layer->off_table1);
+        return status != NVM_OK ? status : nvm_check_requant(program, layer, 1);
+    }
     if (!nvm_arena_holds(program, layer->off_table0, 256 * sizeof(int32_t)) ||
         !nvm_arena_holds(program, layer->off_table1, 256 * sizeof(int32_t))) {
         return NVM_E_SIZE;
     }
     return nvm_check_requant(program, layer, 1);
+}
+
+/* Whether a layer of this width takes the requantiser. */
+static int rule_fits(const nvm_layer *layer)
+{
+    switch (layer->requant) {
+    case NVM_RQ_HALF16:
+    case NVM_RQ_AWAY64:
+        return nvm_is_wide(layer);
+    case NVM_RQ_DOUBLE:
+    case NVM_RQ_HALFUP:
+        return !(layer->flags & NVM_FLAG_LONG);
+    default:
+        return !nvm_is_wide(layer);
+    }
 }
 
 static nvm_status check_kind(const nvm_program *program, const nvm_layer *layer)
@@ -257,7 +329,10 @@ static nvm_status check_kind(const nvm_program *program, const nvm_layer *layer)
     case NVM_CONST:
     case NVM_STATE:
         REQUIRE(layer->aux[1] == 0);
-        return nvm_arena_holds(program, layer->off_table0, layer->n) ? NVM_OK : NVM_E_SIZE;
+        return nvm_arena_holds(program, layer->off_table0,
+                               (uint64_t)layer->n * nvm_code_bytes(layer))
+                   ? NVM_OK
+                   : NVM_E_SIZE;
     case NVM_DENSE:
         return check_dense(program, layer);
     case NVM_CONV:
@@ -266,6 +341,8 @@ static nvm_status check_kind(const nvm_program *program, const nvm_layer *layer)
         return check_dwconv(program, layer);
     case NVM_ADD:
         return check_add(program, layer);
+    case NVM_PAIR:
+        return check_pair(program, layer);
     case NVM_AVGPOOL:
     case NVM_MAXPOOL:
         return check_pool(program, layer);
@@ -283,6 +360,7 @@ nvm_status nvm_check_states(const nvm_program *program, uint32_t *bad)
             REQUIRE(layer->aux[0] < program->n_layers);
             const nvm_layer *source = &program->layers[layer->aux[0]];
             REQUIRE(source->n == layer->n && !nvm_is_spiking(source));
+            REQUIRE(nvm_is_wide(source) == nvm_is_wide(layer));
         }
     }
     *bad = UINT32_MAX;
@@ -297,8 +375,9 @@ nvm_status nvm_check_layer(const nvm_program *program, uint32_t index)
         return status;
     }
     int requantised = (has_weights(layer) && layer->neuron == NVM_SD) || layer->kind == NVM_ADD ||
-                      layer->kind == NVM_MEAN || layer->kind == NVM_MATMUL;
+                      layer->kind == NVM_MEAN || layer->kind == NVM_MATMUL ||
+                      (layer->kind == NVM_PAIR && layer->aux[0] == 0);
     REQUIRE((layer->requant != NVM_RQ_NONE) == requantised);
-    REQUIRE(layer->lo <= layer->hi);
+    REQUIRE(!requantised || rule_fits(layer));
     return check_kind(program, layer);
 }

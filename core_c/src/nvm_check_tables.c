@@ -20,8 +20,9 @@ static nvm_status check_integer_rule(const nvm_program *program, const nvm_layer
     }
     const int32_t *m = nvm_arena_at(program, layer->off_scale),
                   *e = nvm_arena_at(program, layer->off_shift);
+    int32_t most = layer->requant == NVM_RQ_HALF16 ? 14 : 30;
     for (uint32_t c = 0; c < channels; c++) {
-        if (m[c] < 0 || e[c] < -31 || e[c] > 30) {
+        if (m[c] < 0 || e[c] < -31 || e[c] > most) {
             return NVM_E_RANGE;
         }
     }
@@ -130,8 +131,9 @@ static nvm_status check_table(const nvm_program *program, const nvm_layer *layer
     if (layer->aux[0] == 0 || layer->aux[1] == 0) {
         return NVM_E_RANGE;
     }
-    return nvm_arena_holds(program, layer->off_table0, (uint64_t)layer->aux[0] * 256) ? NVM_OK
-                                                                                      : NVM_E_SIZE;
+    uint64_t each = nvm_is_wide(&program->layers[layer->in[0]]) ? 65536 : 256;
+    each *= nvm_code_bytes(layer);
+    return nvm_arena_holds(program, layer->off_table0, layer->aux[0] * each) ? NVM_OK : NVM_E_SIZE;
 }
 
 static nvm_status check_table2(const nvm_program *program, const nvm_layer *layer)

@@ -2,7 +2,7 @@
  *
  * Depthwise convolution, HWC: output channel c reads input channel c / multiplier.
  */
-#include "nvm_rows_s8__scalar.h"
+#include "nvm_rows__scalar.h"
 
 #define CHUNK 128u /* channels of a pixel that are scattered together */
 
@@ -12,24 +12,25 @@ typedef struct chunk {
     size_t n;
     uint32_t pixel, first, width; /* channels [first, first + width) */
     int is_row;
-    int16_t delta[CHUNK]; /* of every channel, if is_row */
+    nvm_change delta[CHUNK]; /* of every channel, if is_row */
 } chunk;
 
-static void scatter_tap(const chunk *in, int32_t *restrict sum, const int8_t *restrict tap,
+static void scatter_tap(const chunk *in, nvm_acc *restrict sum, const int8_t *restrict tap,
                         uint32_t in_c, uint32_t multiplier)
 {
     if (in->is_row) {
         sum += in->first;
         tap += in->first;
         for (size_t c = 0; c < in->width; c++) {
-            sum[c] = nvm_add_wrap(sum[c], tap[c] * in->delta[c]);
+            sum[c] = nvm_add_acc(sum[c], tap[c] * in->delta[c]);
         }
         return;
     }
     for (size_t k = 0; k < in->n; k++) {
         size_t c = (size_t)(in->events[k].index - in->pixel * in_c) * multiplier;
         for (size_t m = 0; m < multiplier; m++) {
-            sum[c + m] = nvm_add_wrap(sum[c + m], tap[c + m] * in->events[k].delta);
+            sum[c + m] =
+                nvm_add_acc(sum[c + m], tap[c + m] * (nvm_change)in->events[k].delta);
         }
     }
 }
@@ -40,6 +41,7 @@ static void scatter_chunk(nvm_node *node, nvm_marks *marks, const chunk *in)
     size_t out_c = layer->out_c;
     int32_t row = (int32_t)(in->pixel / layer->in_w), col = (int32_t)(in->pixel % layer->in_w);
     int32_t y, y_end, x_first, x_end;
+    nvm_acc *sum = node->sum;
     uint64_t taps = 0;
     nvm_axis_outputs(&node->rows, row, &y, &y_end);
     nvm_axis_outputs(&node->cols, col, &x_first, &x_end);
@@ -50,7 +52,7 @@ static void scatter_chunk(nvm_node *node, nvm_marks *marks, const chunk *in)
             if (j >= 0) {
                 size_t out = (size_t)y * layer->out_w + (size_t)x;
                 size_t tap = (size_t)i * layer->k_w + (size_t)j;
-                scatter_tap(in, node->sum + out * out_c, node->weights + tap * out_c, layer->in_c,
+                scatter_tap(in, sum + out * out_c, node->weights + tap * out_c, layer->in_c,
                             layer->groups);
                 nvm_mark(marks, out);
                 taps++;
@@ -61,7 +63,7 @@ static void scatter_chunk(nvm_node *node, nvm_marks *marks, const chunk *in)
     node->sops += taps * in->n * layer->groups;
 }
 
-void nvm_dwconv_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_NAME(dwconv_events)(nvm_node *node, nvm_scratch *scratch)
 {
     const nvm_layer *layer = node->layer;
     const nvm_event *events = node->in[0]->events;
@@ -81,7 +83,7 @@ void nvm_dwconv_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
         if (in.is_row) {
             memset(in.delta, 0, sizeof in.delta);
             for (size_t e = 0; e < in.n; e++) {
-                in.delta[in.events[e].index - start] = in.events[e].delta;
+                in.delta[in.events[e].index - start] = (nvm_change)in.events[e].delta;
             }
         }
         scatter_chunk(node, &scratch->marks, &in);
@@ -91,7 +93,8 @@ void nvm_dwconv_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
 }
 
 typedef struct window {
-    const int8_t *in, *tap;       /* of the first valid tap, channel 0 */
+    const nvm_code_in *in;        /* of the first valid tap, channel 0 */
+    const int8_t *tap;
     size_t rows, cols;            /* valid taps */
     size_t in_row, in_col, w_row; /* strides between taps; a tap's column is out_c weights */
     size_t out_c;
@@ -99,28 +102,28 @@ typedef struct window {
 } window;
 
 /* Sums of `width` consecutive channels over the whole window, multiplier 1. */
-NVM_INLINE void channel_tile(int32_t *restrict sum, const window *win, size_t c, size_t width)
+NVM_INLINE void channel_tile(nvm_acc *restrict sum, const window *win, size_t c, size_t width)
 {
-    uint32_t acc[32];
+    nvm_acc_bits acc[32];
     for (size_t u = 0; u < width; u++) {
-        acc[u] = (uint32_t)sum[c + u];
+        acc[u] = (nvm_acc_bits)sum[c + u];
     }
     for (size_t i = 0; i < win->rows; i++) {
-        const int8_t *in = win->in + i * win->in_row + c;
+        const nvm_code_in *in = win->in + i * win->in_row + c;
         const int8_t *tap = win->tap + i * win->w_row + c;
         for (size_t j = 0; j < win->cols; j++, in += win->in_col, tap += win->out_c) {
             NVM_ROW_BY_ROW
             for (size_t u = 0; u < width; u++) {
-                acc[u] += (uint32_t)((int32_t)tap[u] * (int16_t)(in[u] - win->zero));
+                acc[u] += (nvm_acc_bits)(nvm_acc)((int32_t)tap[u] * (nvm_change)(in[u] - win->zero));
             }
         }
     }
     for (size_t u = 0; u < width; u++) {
-        sum[c + u] = (int32_t)acc[u];
+        sum[c + u] = (nvm_acc)acc[u];
     }
 }
 
-static void gather_single(int32_t *sum, const window *win)
+static void gather_single(nvm_acc *sum, const window *win)
 {
     size_t c = 0;
     for (; win->out_c - c >= 16; c += 16) {
@@ -135,20 +138,20 @@ static void gather_single(int32_t *sum, const window *win)
     }
 }
 
-static void gather_multiple(int32_t *sum, const window *win, uint32_t multiplier)
+static void gather_multiple(nvm_acc *sum, const window *win, uint32_t multiplier)
 {
     for (size_t i = 0; i < win->rows; i++) {
         for (size_t j = 0; j < win->cols; j++) {
-            const int8_t *in = win->in + i * win->in_row + j * win->in_col;
+            const nvm_code_in *in = win->in + i * win->in_row + j * win->in_col;
             const int8_t *tap = win->tap + i * win->w_row + j * win->out_c;
             for (size_t c = 0; c < win->out_c; c++) {
-                sum[c] = nvm_add_wrap(sum[c], tap[c] * (in[c / multiplier] - win->zero));
+                sum[c] = nvm_add_acc(sum[c], tap[c] * (in[c / multiplier] - win->zero));
             }
         }
     }
 }
 
-static void gather_pixel(const nvm_node *node, int32_t *sum, int32_t y, int32_t x)
+static void gather_pixel(const nvm_node *node, nvm_acc *sum, int32_t y, int32_t x)
 {
     const nvm_layer *layer = node->layer;
     int32_t i, i_end, j, j_end;
@@ -160,7 +163,7 @@ static void gather_pixel(const nvm_node *node, int32_t *sum, int32_t y, int32_t 
     size_t row = (size_t)(y * node->rows.stride - node->rows.pad + i * node->rows.dil);
     size_t col = (size_t)(x * node->cols.stride - node->cols.pad + j * node->cols.dil);
     window win = {
-        .in = node->in[0]->codes + (row * layer->in_w + col) * layer->in_c,
+        .in = (const nvm_code_in *)node->in[0]->codes + (row * layer->in_w + col) * layer->in_c,
         .tap = node->weights + ((size_t)i * layer->k_w + (size_t)j) * layer->out_c,
         .rows = (size_t)(i_end - i),
         .cols = (size_t)(j_end - j),
@@ -168,7 +171,7 @@ static void gather_pixel(const nvm_node *node, int32_t *sum, int32_t y, int32_t 
         .in_col = (size_t)layer->dil_w * layer->in_c,
         .w_row = (size_t)layer->k_w * layer->out_c,
         .out_c = layer->out_c,
-        .zero = layer->zero_in,
+        .zero = NVM_ZERO_IN(layer),
     };
     if (layer->groups == 1) {
         gather_single(sum, &win);
@@ -177,10 +180,10 @@ static void gather_pixel(const nvm_node *node, int32_t *sum, int32_t y, int32_t 
     }
 }
 
-void nvm_dwconv_full_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_NAME(dwconv_full)(nvm_node *node, nvm_scratch *scratch)
 {
     const nvm_layer *layer = node->layer;
-    int32_t *sum = node->sum;
+    nvm_acc *sum = node->sum;
     for (int32_t y = 0; y < node->rows.out; y++) {
         for (int32_t x = 0; x < node->cols.out; x++, sum += layer->out_c) {
             if (layer->neuron == NVM_SD) {

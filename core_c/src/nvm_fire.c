@@ -6,14 +6,31 @@
 
 #define CHUNK 256
 
-/* Requantises and sends the neurons [first, first + n) of consecutive channels from `channel` on. */
-static void fire_run(nvm_node *node, size_t first, size_t channel, size_t n)
+/* Requantises and sends the neurons [first, first + n) of consecutive channels from 0 on. */
+static void fire_run(nvm_node *node, size_t first, size_t n)
 {
+    const int32_t *acc = node->acc;
     int8_t wanted[CHUNK];
     for (size_t i = 0; i < n; i += CHUNK) {
         size_t part = n - i < CHUNK ? n - i : CHUNK;
-        nvm_requant_s32s8__scalar(node, node->acc + first + i, channel + i, part, wanted);
+        nvm_requant_s32s8__scalar(node, acc + first + i, i, part, wanted);
         nvm_neuron_sd_s8__scalar(node, first + i, wanted, part);
+    }
+}
+
+static void fire_wide(nvm_node *node, size_t first, size_t n)
+{
+    const int32_t *acc = node->acc;
+    const int64_t *long_acc = node->acc;
+    int16_t wanted[CHUNK];
+    for (size_t i = 0; i < n; i += CHUNK) {
+        size_t part = n - i < CHUNK ? n - i : CHUNK;
+        if (node->layer->flags & NVM_FLAG_LONG) {
+            nvm_requant_s64s16__scalar(node, long_acc + first + i, i, part, wanted);
+        } else {
+            nvm_requant_s32s16__scalar(node, acc + first + i, i, part, wanted);
+        }
+        nvm_neuron_sd_s16__scalar(node, first + i, wanted, part);
     }
 }
 
@@ -26,7 +43,11 @@ void nvm_fire_all(nvm_node *node, nvm_scratch *scratch)
         return;
     }
     for (size_t first = 0; first < layer->n; first += layer->out_c) {
-        fire_run(node, first, 0, layer->out_c);
+        if (nvm_is_wide(layer)) {
+            fire_wide(node, first, layer->out_c);
+        } else {
+            fire_run(node, first, layer->out_c);
+        }
     }
 }
 
@@ -38,6 +59,10 @@ void nvm_fire_marked(nvm_node *node, nvm_scratch *scratch)
         return;
     }
     for (size_t pixel; (pixel = nvm_unmark_next(&scratch->marks)) != SIZE_MAX;) {
-        fire_run(node, pixel * layer->out_c, 0, layer->out_c);
+        if (nvm_is_wide(layer)) {
+            fire_wide(node, pixel * layer->out_c, layer->out_c);
+        } else {
+            fire_run(node, pixel * layer->out_c, layer->out_c);
+        }
     }
 }

@@ -44,13 +44,13 @@ struct nvm_node {
     const nvm_layer *layer;
     const nvm_node *in[NVM_MAX_INPUTS];
     const int8_t *weights;
-    const int32_t *bias;
+    const void *bias; /* int32_t, of LONG layers int64_t */
     const void *scale, *shift, *table0, *table1;
     nvm_axis rows, cols;
-    int8_t *codes;     /* what was sent so far; spikes of this step */
-    int8_t *wanted;    /* INPUT: what the caller asked for; STATE: what is held; NULL elsewhere */
-    int32_t *acc;      /* A, u, S or window maximum; NULL where the kind keeps none */
-    int32_t *sum;      /* where synapses add: acc, or scratch drive for IF and LIF */
+    void *codes;       /* int8_t, wide int16_t: what was sent so far; spikes of this step */
+    void *wanted;      /* INPUT: what the caller asked for; STATE: what is held; NULL elsewhere */
+    void *acc;         /* int32_t, LONG int64_t: A, u, S or window maximum; NULL where the kind keeps none */
+    void *sum;         /* where synapses add: acc, or scratch drive for IF and LIF */
     nvm_event *events; /* capacity n, shared with layers of other lifetimes */
     uint32_t n_events; /* sent in this sweep */
     uint32_t last_events;
@@ -63,6 +63,7 @@ struct nvm_node {
     uint8_t pending;     /* unit: some code is not yet the one wanted */
     uint8_t behind;      /* unit: so it was after the last sweep; visit every neuron */
     uint8_t changed;     /* output port: some code differs from before the step */
+    uint8_t types;       /* nvm_types */
 };
 
 /* One entry a kind: bring the node up to date from the events of its inputs, or from their codes
@@ -78,14 +79,24 @@ typedef struct nvm_kernel {
 #include "nvm_variants.inc"
 #undef NVM_VARIANT
 
-/* The variant this machine runs; events == NULL for INPUT, CONST and STATE. */
-const nvm_kernel *nvm_kernel_of(uint32_t kind);
+/* Widths of a layer's inputs and outputs, named as in the functions. */
+typedef enum nvm_types {
+    NVM_TYPES_s8 = 0, /* int8 to int8 */
+    NVM_TYPES_s16,    /* int16 to int16 */
+    NVM_TYPES_s16s64, /* int16 to int16 over int64 accumulators */
+    NVM_TYPES_s8s16,
+    NVM_TYPES_s16s8,
+    NVM_TYPES_COUNT
+} nvm_types;
+
+/* The variant this machine runs; events == NULL where there is none, as for INPUT, CONST and STATE. */
+const nvm_kernel *nvm_kernel_of(uint32_t kind, uint32_t types);
 
 struct nvm_session {
     const nvm_program *program;
     nvm_node *nodes;
     nvm_scratch scratch;
-    int8_t *output; /* all ports, concatenated */
+    uint8_t *output; /* all ports, concatenated */
     nvm_counters *counters;
     nvm_counters own;
     int changed;
@@ -98,6 +109,7 @@ nvm_axis nvm_layer_rows(const nvm_layer *layer);
 nvm_axis nvm_layer_cols(const nvm_layer *layer);
 int nvm_layer_keeps_acc(const nvm_layer *layer);
 int nvm_layer_has_memory(const nvm_layer *layer);
+nvm_types nvm_types_of(const nvm_program *program, uint32_t index);
 
 /* Status of one layer given its predecessors (nvm_check.c). */
 nvm_status nvm_check_layer(const nvm_program *program, uint32_t index);
@@ -133,9 +145,14 @@ int nvm_prefers_events(const nvm_node *node, size_t received);
 /* R and clamp of n accumulators of consecutive channels, the first of them `channel`. */
 void nvm_requant_s32s8__scalar(const nvm_node *node, const int32_t *acc, size_t channel, size_t n,
                                int8_t *codes);
+void nvm_requant_s64s16__scalar(const nvm_node *node, const int64_t *acc, size_t channel, size_t n,
+                                int16_t *codes);
+void nvm_requant_s32s16__scalar(const nvm_node *node, const int32_t *acc, size_t channel, size_t n,
+                                int16_t *codes);
 
 /* The SD neuron's fire and reset: codes[first .. first + n) become wanted[0 .. n), one event each change. */
 void nvm_neuron_sd_s8__scalar(nvm_node *node, size_t first, const int8_t *wanted, size_t n);
+void nvm_neuron_sd_s16__scalar(nvm_node *node, size_t first, const int16_t *wanted, size_t n);
 
 /* IF and LIF: leak, bias, drive, fire, reset of all n neurons; one event each spike. */
 void nvm_neuron_lif_s32__scalar(nvm_node *node);
@@ -156,16 +173,42 @@ static inline int nvm_is_spiking(const nvm_layer *layer)
     return layer->neuron != NVM_SD || (layer->flags & NVM_FLAG_SPIKES) != 0;
 }
 
-/* nvm_neuron_sd of one neuron. */
-static inline void nvm_send_code(nvm_node *node, size_t i, int8_t wanted)
+static inline int nvm_is_wide(const nvm_layer *layer)
 {
+    return (layer->flags & NVM_FLAG_WIDE) != 0;
+}
+
+/* Bytes of one code of the layer. */
+static inline size_t nvm_code_bytes(const nvm_layer *layer)
+{
+    return nvm_is_wide(layer) ? sizeof(int16_t) : sizeof(int8_t);
+}
+
+/* Bytes of one of its accumulators. */
+static inline size_t nvm_acc_bytes(const nvm_layer *layer)
+{
+    return layer->flags & NVM_FLAG_LONG ? sizeof(int64_t) : sizeof(int32_t);
+}
+
+/* nvm_neuron_sd of one neuron. */
+static inline void nvm_send_s8(nvm_node *node, size_t i, int8_t wanted)
+{
+    int8_t *codes = node->codes;
     if (node->unit) {
         nvm_neuron_sd_s8__scalar(node, i, &wanted, 1);
         return;
     }
-    node->events[node->n_events] = (nvm_event){(uint32_t)i, (int16_t)(wanted - node->codes[i])};
-    node->n_events += wanted != node->codes[i];
-    node->codes[i] = wanted;
+    node->events[node->n_events] = (nvm_event){(uint32_t)i, wanted - codes[i]};
+    node->n_events += wanted != codes[i];
+    codes[i] = wanted;
+}
+
+static inline void nvm_send_s16(nvm_node *node, size_t i, int16_t wanted)
+{
+    int16_t *codes = node->codes;
+    node->events[node->n_events] = (nvm_event){(uint32_t)i, wanted - codes[i]};
+    node->n_events += wanted != codes[i];
+    codes[i] = wanted;
 }
 
 static inline void nvm_mark(nvm_marks *marks, size_t i)

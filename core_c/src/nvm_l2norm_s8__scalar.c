@@ -49,7 +49,7 @@ static void fire_row(nvm_node *node, size_t row)
     const nvm_layer *layer = node->layer;
     const int32_t *t = node->table0;
     size_t length = layer->out_c, first = row * length;
-    const int8_t *q = node->in[0]->codes + first;
+    const int8_t *q = (const int8_t *)node->in[0]->codes + first;
     int8_t wanted[CHUNK];
     int32_t sum = 0, e;
     int64_t m;

@@ -42,7 +42,7 @@ static void fire_row(nvm_node *node, size_t row)
     const nvm_layer *layer = node->layer;
     const float *t = node->table0, *scale = node->scale; /* of the input, of the output */
     size_t length = layer->out_c, first = row * length;
-    const int8_t *q = node->in[0]->codes + first;
+    const int8_t *q = (const int8_t *)node->in[0]->codes + first;
     int8_t wanted[CHUNK];
     int32_t max = INT8_MIN;
     float sum = 0.0f, ratio = scale[0] / scale[1];

@@ -3,7 +3,7 @@
  * Products of two live matrices, group by group: u = A B with the zero points taken off. Changes
  * dA and dB add dA B' + A dB = dA B' + A' dB - dA dB, where ' marks what is there now.
  */
-#include "nvm_rows_s8__scalar.h"
+#include "nvm_rows__scalar.h"
 
 typedef struct sizes {
     size_t rows, inner, cols; /* of one group: A is rows x inner, B inner x cols */
@@ -63,7 +63,7 @@ static void add_left(nvm_node *node, nvm_marks *marks)
     for (size_t k = 0; k < n;) {
         size_t row = events[k].index / s.inner, group = row / s.rows, part = 1;
         const nvm_event *first = events + k;
-        int32_t *sum = node->acc + row * s.cols;
+        int32_t *sum = (int32_t *)node->acc + row * s.cols;
         int32_t change = first->delta;
         while (k + part < n && first[part].index - row * s.inner < s.inner) {
             change = nvm_add_wrap(change, first[part++].delta);
@@ -71,7 +71,7 @@ static void add_left(nvm_node *node, nvm_marks *marks)
         for (size_t c = 0; c < s.cols; c++) {
             sum[c] = (int32_t)((uint32_t)sum[c] - (uint32_t)change * zero);
         }
-        nvm_rows_events_s8__scalar(sum, node->in[1]->codes + group * s.inner * s.cols, s.cols,
+        nvm_rows_events(sum, (const int8_t *)node->in[1]->codes + group * s.inner * s.cols, s.cols,
                                    first, part, (uint32_t)(row * s.inner), s.cols);
         take_off_pairs(node, sum, first, part, group, row * s.inner);
         nvm_mark(marks, row);
@@ -89,8 +89,8 @@ static void add_right(nvm_node *node, nvm_marks *marks)
     sizes s = sizes_of(node->layer);
     for (size_t e = 0; e < n; e++) {
         size_t k = events[e].index / s.cols, c = events[e].index % s.cols, group = k / s.inner;
-        const int8_t *a = node->in[0]->codes + group * s.rows * s.inner + k % s.inner;
-        int32_t *sum = node->acc + group * s.rows * s.cols + c;
+        const int8_t *a = (const int8_t *)node->in[0]->codes + group * s.rows * s.inner + k % s.inner;
+        int32_t *sum = (int32_t *)node->acc + group * s.rows * s.cols + c;
         for (size_t r = 0; r < s.rows; r++, a += s.inner, sum += s.cols) {
             *sum = nvm_add_wrap(*sum, (*a - zero) * events[e].delta);
         }
@@ -115,8 +115,8 @@ void nvm_matmul_full_s8__scalar(nvm_node *node, nvm_scratch *scratch)
     const int8_t *a = node->in[0]->codes;
     sizes s = sizes_of(layer);
     for (size_t row = 0; row < layer->n / s.cols; row++, a += s.inner) {
-        const int8_t *b = node->in[1]->codes + row / s.rows * s.inner * s.cols;
-        int32_t *sum = node->acc + row * s.cols;
+        const int8_t *b = (const int8_t *)node->in[1]->codes + row / s.rows * s.inner * s.cols;
+        int32_t *sum = (int32_t *)node->acc + row * s.cols;
         uint32_t total = 0;
         for (size_t k = 0; k < s.inner; k++) {
             total += (uint32_t)(a[k] - layer->zero_in);
@@ -124,7 +124,7 @@ void nvm_matmul_full_s8__scalar(nvm_node *node, nvm_scratch *scratch)
         for (size_t c = 0; c < s.cols; c++) {
             sum[c] = (int32_t)(0u - total * (uint32_t)right_zero(layer));
         }
-        nvm_rows_codes_s8__scalar(sum, b, s.cols, a, s.inner, layer->zero_in, s.cols);
+        nvm_rows_codes(sum, b, s.cols, a, s.inner, layer->zero_in, s.cols);
     }
     node->sops += node->macs;
     nvm_fire_all(node, scratch);

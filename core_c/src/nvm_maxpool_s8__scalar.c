@@ -3,21 +3,22 @@
  * Maximum of the valid codes of a window, held in acc. A code that reaches the maximum replaces it;
  * only one that leaves it makes the window be read again.
  */
-#include "nvm_internal.h"
+#include "nvm_types.h"
 
 #define CHUNK 256
 
 static int32_t window_max(const nvm_node *node, int32_t y, int32_t x, size_t c)
 {
     const nvm_layer *layer = node->layer;
-    int32_t i, i_end, j_first, j_end, max = INT8_MIN;
+    const nvm_code_in *codes = node->in[0]->codes;
+    int32_t i, i_end, j_first, j_end, max = NVM_IN_MIN;
     nvm_axis_taps(&node->rows, y, &i, &i_end);
     nvm_axis_taps(&node->cols, x, &j_first, &j_end);
     for (; i < i_end; i++) {
         size_t row = (size_t)(y * node->rows.stride - node->rows.pad + i * node->rows.dil);
         for (int32_t j = j_first; j < j_end; j++) {
             size_t col = (size_t)(x * node->cols.stride - node->cols.pad + j * node->cols.dil);
-            int32_t code = node->in[0]->codes[(row * layer->in_w + col) * layer->in_c + c];
+            int32_t code = codes[(row * layer->in_w + col) * layer->in_c + c];
             max = code > max ? code : max;
         }
     }
@@ -27,16 +28,17 @@ static int32_t window_max(const nvm_node *node, int32_t y, int32_t x, size_t c)
 static void fire_pixel(nvm_node *node, size_t pixel)
 {
     const nvm_layer *layer = node->layer;
-    int8_t wanted[CHUNK];
+    nvm_code wanted[CHUNK];
+    const int32_t *acc = node->acc;
     size_t first = pixel * layer->out_c;
     for (size_t c = 0; c < layer->out_c; c += CHUNK) {
         size_t part = layer->out_c - c < CHUNK ? layer->out_c - c : CHUNK;
         for (size_t i = 0; i < part; i++) {
-            int32_t max = node->acc[first + c + i];
-            max = max > layer->lo ? max : layer->lo;
-            wanted[i] = (int8_t)(max < layer->hi ? max : layer->hi);
+            int32_t max = acc[first + c + i];
+            max = max > NVM_LO(layer) ? max : NVM_LO(layer);
+            wanted[i] = (nvm_code)(max < NVM_HI(layer) ? max : NVM_HI(layer));
         }
-        nvm_neuron_sd_s8__scalar(node, first + c, wanted, part);
+        nvm_neuron_sd(node, first + c, wanted, part);
     }
 }
 
@@ -45,7 +47,8 @@ static void scatter_event(nvm_node *node, nvm_marks *marks, nvm_event event)
     const nvm_layer *layer = node->layer;
     uint32_t pixel = event.index / layer->in_c, c = event.index % layer->in_c;
     int32_t row = (int32_t)(pixel / layer->in_w), col = (int32_t)(pixel % layer->in_w);
-    int32_t code = node->in[0]->codes[event.index], old = code - event.delta;
+    int32_t *acc = node->acc;
+    int32_t code = ((const nvm_code_in *)node->in[0]->codes)[event.index], old = code - event.delta;
     int32_t y, y_end, x_first, x_end;
     nvm_axis_outputs(&node->rows, row, &y, &y_end);
     nvm_axis_outputs(&node->cols, col, &x_first, &x_end);
@@ -56,7 +59,7 @@ static void scatter_event(nvm_node *node, nvm_marks *marks, nvm_event event)
                 continue;
             }
             size_t out = (size_t)y * layer->out_w + (size_t)x;
-            int32_t *held = node->acc + out * layer->out_c + c;
+            int32_t *held = acc + out * layer->out_c + c;
             if (code >= *held) {
                 *held = code;
                 nvm_mark(marks, out);
@@ -69,7 +72,7 @@ static void scatter_event(nvm_node *node, nvm_marks *marks, nvm_event event)
     }
 }
 
-void nvm_maxpool_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_NAME(maxpool_events)(nvm_node *node, nvm_scratch *scratch)
 {
     const nvm_node *in = node->in[0];
     for (size_t k = 0; k < in->n_events; k++) {
@@ -91,19 +94,20 @@ static void gather_pixel(nvm_node *node, size_t pixel)
 {
     const nvm_layer *layer = node->layer;
     size_t channels = layer->out_c;
-    int32_t *restrict held = node->acc + pixel * channels;
+    int32_t *restrict held = (int32_t *)node->acc + pixel * channels;
     int32_t y = (int32_t)(pixel / layer->out_w), x = (int32_t)(pixel % layer->out_w);
     int32_t i, i_end, j_first, j_end;
     nvm_axis_taps(&node->rows, y, &i, &i_end);
     nvm_axis_taps(&node->cols, x, &j_first, &j_end);
     for (size_t c = 0; c < channels; c++) {
-        held[c] = INT8_MIN;
+        held[c] = NVM_IN_MIN;
     }
     for (; i < i_end; i++) {
         size_t row = (size_t)(y * node->rows.stride - node->rows.pad + i * node->rows.dil);
         for (int32_t j = j_first; j < j_end; j++) {
             size_t col = (size_t)(x * node->cols.stride - node->cols.pad + j * node->cols.dil);
-            const int8_t *restrict in = node->in[0]->codes + (row * layer->in_w + col) * channels;
+            const nvm_code_in *restrict in =
+                (const nvm_code_in *)node->in[0]->codes + (row * layer->in_w + col) * channels;
             for (size_t c = 0; c < channels; c++) {
                 held[c] = in[c] > held[c] ? in[c] : held[c];
             }
@@ -111,7 +115,7 @@ static void gather_pixel(nvm_node *node, size_t pixel)
     }
 }
 
-void nvm_maxpool_full_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_NAME(maxpool_full)(nvm_node *node, nvm_scratch *scratch)
 {
     (void)scratch;
     for (size_t pixel = 0; pixel < node->layer->n / node->layer->out_c; pixel++) {

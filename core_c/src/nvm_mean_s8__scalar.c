@@ -2,27 +2,29 @@
  *
  * Mean or sum over any axes: S[map[i]] += q[i], then the layer's requantiser.
  */
-#include "nvm_internal.h"
+#include "nvm_types.h"
 
 #define CHUNK 256
 
 static void fire_run(nvm_node *node, size_t first, size_t n)
 {
-    int8_t wanted[CHUNK];
+    nvm_code wanted[CHUNK];
+    const int32_t *acc = node->acc;
     for (size_t i = 0; i < n; i += CHUNK) {
         size_t part = n - i < CHUNK ? n - i : CHUNK;
-        nvm_requant_s32s8__scalar(node, node->acc + first + i, 0, part, wanted);
-        nvm_neuron_sd_s8__scalar(node, first + i, wanted, part);
+        nvm_requant(node, acc + first + i, 0, part, wanted);
+        nvm_neuron_sd(node, first + i, wanted, part);
     }
 }
 
-void nvm_mean_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_NAME(mean_events)(nvm_node *node, nvm_scratch *scratch)
 {
     const nvm_node *in = node->in[0];
     const uint32_t *map = node->table0;
+    int32_t *acc = node->acc;
     for (size_t k = 0; k < in->n_events; k++) {
         uint32_t out = map[in->events[k].index];
-        node->acc[out] = nvm_add_wrap(node->acc[out], in->events[k].delta);
+        acc[out] = nvm_add_wrap(acc[out], in->events[k].delta);
         nvm_mark(&scratch->marks, out);
     }
     if (node->behind) {
@@ -40,14 +42,16 @@ void nvm_mean_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
     }
 }
 
-void nvm_mean_full_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_NAME(mean_full)(nvm_node *node, nvm_scratch *scratch)
 {
     const nvm_node *in = node->in[0];
     const uint32_t *map = node->table0;
+    const nvm_code_in *codes = in->codes;
+    int32_t *acc = node->acc;
     (void)scratch;
-    memset(node->acc, 0, node->layer->n * sizeof *node->acc);
+    memset(acc, 0, node->layer->n * sizeof *acc);
     for (size_t i = 0; i < in->layer->n; i++) {
-        node->acc[map[i]] = nvm_add_wrap(node->acc[map[i]], in->codes[i]);
+        acc[map[i]] = nvm_add_wrap(acc[map[i]], codes[i]);
     }
     fire_run(node, 0, node->layer->n);
 }

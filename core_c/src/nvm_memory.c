@@ -13,7 +13,7 @@ void nvm_memory_begin(nvm_session *session)
     for (uint32_t i = 0; i < session->program->n_layers; i++) {
         nvm_node *node = &session->nodes[i];
         if (node->layer->kind == NVM_STATE) {
-            memcpy(node->wanted, node->table0, node->layer->n);
+            memcpy(node->wanted, node->table0, node->layer->n * nvm_code_bytes(node->layer));
         }
     }
 }
@@ -23,7 +23,8 @@ void nvm_memory_commit(nvm_session *session)
     for (uint32_t i = 0; session->program->memory && i < session->program->n_layers; i++) {
         nvm_node *node = &session->nodes[i];
         if (node->layer->kind == NVM_STATE) {
-            memcpy(node->wanted, session->nodes[node->layer->aux[0]].codes, node->layer->n);
+            memcpy(node->wanted, session->nodes[node->layer->aux[0]].codes,
+                   node->layer->n * nvm_code_bytes(node->layer));
         }
     }
 }

@@ -27,15 +27,18 @@ void nvm_neuron_lif_s32__scalar(nvm_node *node)
 {
     const nvm_layer *layer = node->layer;
     int64_t leak_q16 = layer->leak_q16;
+    const int32_t *bias = node->bias, *drive = node->sum;
+    int32_t *acc = node->acc;
+    int8_t *codes = node->codes;
     for (size_t i = 0; i < layer->n;) {
         for (size_t c = 0; c < layer->out_c; c++, i++) {
             /* |u leak| <= 2^47; the three terms stay below 2^34. */
             int64_t sum =
-                ((node->acc[i] * leak_q16 + (1 << 15)) >> 16) + node->bias[c] + node->sum[i];
+                ((acc[i] * leak_q16 + (1 << 15)) >> 16) + bias[c] + drive[i];
             int32_t u = saturate_s32(sum);
             int spike = u >= layer->theta;
-            node->acc[i] = spike ? reset_of(layer, u) : u;
-            node->codes[i] = (int8_t)spike;
+            acc[i] = spike ? reset_of(layer, u) : u;
+            codes[i] = (int8_t)spike;
             if (spike) {
                 node->events[node->n_events++] = (nvm_event){(uint32_t)i, 1};
             }

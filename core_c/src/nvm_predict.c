@@ -15,9 +15,9 @@ void nvm_session_pass(nvm_session *session)
         node->unit = 0; /* straight to the code at rest */
         node->pending = node->behind = 0;
         if (node->wanted != NULL) {
-            memcpy(node->codes, node->wanted, layer->n);
+            memcpy(node->codes, node->wanted, layer->n * nvm_code_bytes(layer));
         } else if (layer->kind != NVM_CONST && layer->neuron == NVM_SD) {
-            nvm_kernel_of(layer->kind)->full(node, &session->scratch);
+            nvm_kernel_of(layer->kind, node->types)->full(node, &session->scratch);
         }
         node->n_events = 0;
         node->way = layer->n_in == 0 ? NVM_EVENTS : NVM_DENSE_WAY;
@@ -28,9 +28,11 @@ void nvm_session_pass(nvm_session *session)
     session->changed = 0;
 }
 
-nvm_status nvm_predict(const nvm_program *program, void *scratch, size_t len, const int8_t *in,
-                       int8_t *out, size_t rows)
+nvm_status nvm_predict(const nvm_program *program, void *scratch, size_t len, const void *in,
+                       void *out, size_t rows)
 {
+    const uint8_t *from = in;
+    uint8_t *to = out;
     nvm_status status;
     nvm_session *session;
     if (program == NULL || (rows != 0 && (in == NULL || out == NULL))) {
@@ -51,13 +53,14 @@ nvm_status nvm_predict(const nvm_program *program, void *scratch, size_t len, co
         for (uint32_t i = 0; i < program->n_layers; i++) {
             nvm_node *node = &session->nodes[i];
             if (node->layer->kind == NVM_INPUT) {
-                memcpy(node->wanted, in, node->layer->n);
-                in += node->layer->n;
+                size_t bytes = node->layer->n * nvm_code_bytes(node->layer);
+                memcpy(node->wanted, from, bytes);
+                from += bytes;
             }
         }
         nvm_session_pass(session);
-        memcpy(out, session->output, program->codes_out);
-        out += program->codes_out;
+        memcpy(to, session->output, program->bytes_out);
+        to += program->bytes_out;
     }
 done:
     return status;

@@ -45,6 +45,17 @@ int nvm_layer_has_memory(const nvm_layer *layer)
     return layer->kind == NVM_STATE;
 }
 
+nvm_types nvm_types_of(const nvm_program *program, uint32_t index)
+{
+    const nvm_layer *layer = &program->layers[index];
+    int out = nvm_is_wide(layer);
+    int in = layer->n_in == 0 ? out : nvm_is_wide(&program->layers[layer->in[0]]);
+    if (layer->flags & NVM_FLAG_LONG) {
+        return NVM_TYPES_s16s64;
+    }
+    return in ? (out ? NVM_TYPES_s16 : NVM_TYPES_s16s8) : (out ? NVM_TYPES_s8s16 : NVM_TYPES_s8);
+}
+
 /* Valid taps of all outputs of one axis; < 2^27 2^16. */
 static uint64_t count_taps(const nvm_axis *axis)
 {
@@ -114,10 +125,12 @@ static nvm_status add_layer(nvm_program *program, uint32_t index, uint64_t *work
     if (layer->kind == NVM_INPUT) {
         program->n_inputs++;
         program->codes_in += layer->n;
+        program->bytes_in += layer->n * nvm_code_bytes(layer);
     }
     if (layer->flags & NVM_FLAG_OUTPUT) {
         program->n_outputs++;
         program->codes_out += layer->n;
+        program->bytes_out += layer->n * nvm_code_bytes(layer);
     }
 done:
     return status;

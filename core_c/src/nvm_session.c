@@ -111,6 +111,7 @@ static void resolve_node(const nvm_program *program, nvm_node *nodes, uint32_t i
     node->cols = nvm_layer_cols(layer);
     node->macs = nvm_layer_macs(layer);
     node->forced = NVM_AUTO;
+    node->types = (uint8_t)nvm_types_of(program, index);
     nvm_estimate_full(node);
 }
 
@@ -120,13 +121,14 @@ size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session
     size_t marks = program->codes_in, drive = 0;
     (void)take(&mem, 1, sizeof *session);
     nvm_node *nodes = take(&mem, program->n_layers, sizeof *nodes);
-    int8_t *output = take(&mem, program->codes_out, sizeof *output);
+    uint8_t *output = take(&mem, program->bytes_out, sizeof *output);
     for (uint32_t i = 0; i < program->n_layers; i++) {
         const nvm_layer *layer = &program->layers[i];
         int holds = layer->kind == NVM_INPUT || layer->kind == NVM_STATE;
-        int8_t *codes = take(&mem, layer->n, sizeof *codes);
-        int8_t *wanted = holds ? take(&mem, layer->n, sizeof *wanted) : NULL;
-        int32_t *acc = nvm_layer_keeps_acc(layer) ? take(&mem, layer->n, sizeof *acc) : NULL;
+        size_t width = nvm_code_bytes(layer);
+        void *codes = take(&mem, layer->n, width);
+        void *wanted = holds ? take(&mem, layer->n, width) : NULL;
+        void *acc = nvm_layer_keeps_acc(layer) ? take(&mem, layer->n, nvm_acc_bytes(layer)) : NULL;
         marks = marks > layer->n ? marks : layer->n;
         if (layer->neuron != NVM_SD) {
             drive = drive > layer->n ? drive : layer->n;
@@ -152,6 +154,20 @@ size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session
     return mem.used;
 }
 
+/* An input at its zero point. */
+static void rest(nvm_node *node)
+{
+    const nvm_layer *layer = node->layer;
+    int16_t *wide = node->wanted;
+    if (!nvm_is_wide(layer)) {
+        memset(node->wanted, (layer->flags & NVM_FLAG_SPIKES) ? 0 : layer->zero_out, layer->n);
+        return;
+    }
+    for (size_t i = 0; i < layer->n; i++) {
+        wide[i] = layer->zero_out_s16;
+    }
+}
+
 /* Every input at its zero point, every constant and every memory in place, every potential 0. */
 static void begin(nvm_session *session)
 {
@@ -159,12 +175,12 @@ static void begin(nvm_session *session)
         nvm_node *node = &session->nodes[i];
         const nvm_layer *layer = node->layer;
         if (layer->kind == NVM_INPUT) {
-            memset(node->wanted, (layer->flags & NVM_FLAG_SPIKES) ? 0 : layer->zero_out, layer->n);
+            rest(node);
         } else if (layer->kind == NVM_CONST) {
-            memcpy(node->codes, node->table0, layer->n);
+            memcpy(node->codes, node->table0, layer->n * nvm_code_bytes(layer));
         } else if (layer->neuron != NVM_SD) {
             memset(node->codes, 0, layer->n);
-            memset(node->acc, 0, layer->n * sizeof *node->acc);
+            memset(node->acc, 0, layer->n * sizeof(int32_t));
         }
     }
     nvm_memory_begin(session);

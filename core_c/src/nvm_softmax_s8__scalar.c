@@ -3,20 +3,21 @@
  * Softmax over rows by a table of exponentials; a touched row again. Every float operation rounds
  * to float in the order written, so the bits are the same everywhere.
  */
-#include "nvm_internal.h"
+#include "nvm_types.h"
 
 #define CHUNK 256
 
 /* Half away from zero, then clamp; p >= 0 or NaN (an inverse of 0 or infinity), which becomes lo. */
-static int8_t round_code(const nvm_layer *layer, float p)
+static nvm_code round_code(const nvm_layer *layer, float p)
 {
-    float lo = (float)(layer->lo - layer->zero_out), hi = (float)(layer->hi - layer->zero_out);
+    int32_t zero = NVM_ZERO_OUT(layer);
+    float lo = (float)(NVM_LO(layer) - zero), hi = (float)(NVM_HI(layer) - zero);
     p = p > lo ? p : lo;
     p = p < hi ? p : hi;
     int32_t whole = (int32_t)p;
     float rest = p - (float)whole;
     whole += (rest >= 0.5f) - (rest <= -0.5f);
-    return (int8_t)(whole + layer->zero_out);
+    return (nvm_code)(whole + zero);
 }
 
 static void fire_row(nvm_node *node, size_t row)
@@ -24,8 +25,8 @@ static void fire_row(nvm_node *node, size_t row)
     const nvm_layer *layer = node->layer;
     const float *t = node->table0, *scale = node->scale;
     size_t length = layer->out_c, first = row * length;
-    const int8_t *q = node->in[0]->codes + first;
-    int8_t wanted[CHUNK];
+    const nvm_code_in *q = (const nvm_code_in *)node->in[0]->codes + first;
+    nvm_code wanted[CHUNK];
     int32_t max = INT8_MIN;
     float sum = 0.0f;
     for (size_t i = 0; i < length; i++) {
@@ -40,11 +41,11 @@ static void fire_row(nvm_node *node, size_t row)
         for (size_t k = 0; k < part; k++) {
             wanted[k] = round_code(layer, t[max - q[i + k]] * inverse);
         }
-        nvm_neuron_sd_s8__scalar(node, first + i, wanted, part);
+        nvm_neuron_sd(node, first + i, wanted, part);
     }
 }
 
-void nvm_softmax_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_NAME(softmax_events)(nvm_node *node, nvm_scratch *scratch)
 {
     const nvm_node *in = node->in[0];
     uint32_t length = node->layer->out_c;
@@ -58,7 +59,7 @@ void nvm_softmax_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
     }
 }
 
-void nvm_softmax_full_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_NAME(softmax_full)(nvm_node *node, nvm_scratch *scratch)
 {
     (void)scratch;
     for (size_t row = 0; row < node->layer->out_h; row++) {

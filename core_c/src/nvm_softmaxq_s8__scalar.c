@@ -2,9 +2,10 @@
  *
  * Softmax over rows in fixed point, as gemmlowp computes it; a touched row again.
  */
-#include "nvm_internal.h"
+#include "nvm_types.h"
 
-#define CHUNK 256
+#define CHUNK     256
+#define CODE_BITS ((int32_t)(8 * sizeof(nvm_code)))
 
 /* floor((a b + 2^30) / 2^31): the product of two Q0.31. */
 static int32_t product(int32_t a, int32_t b)
@@ -40,8 +41,8 @@ static void fire_row(nvm_node *node, size_t row)
     const nvm_layer *layer = node->layer;
     const int32_t *t = node->table0;
     size_t length = layer->out_c, first = row * length;
-    const int8_t *q = node->in[0]->codes + first;
-    int8_t wanted[CHUNK];
+    const nvm_code_in *q = (const nvm_code_in *)node->in[0]->codes + first;
+    nvm_code wanted[CHUNK];
     int32_t max = INT8_MIN;
     uint32_t sum = 0; /* Q12.19; at least 2^19, because t[0] is about 1 */
     for (size_t i = 0; i < length; i++) {
@@ -55,15 +56,16 @@ static void fire_row(nvm_node *node, size_t row)
     for (size_t i = 0; i < length; i += CHUNK) {
         size_t part = length - i < CHUNK ? length - i : CHUNK;
         for (size_t k = 0; k < part; k++) {
-            int32_t y = shift_right(product(inverse, t[max - q[i + k]]), 12 - zeros + 23) + layer->zero_out;
-            y = y > layer->lo ? y : layer->lo;
-            wanted[k] = (int8_t)(y < layer->hi ? y : layer->hi);
+            int32_t y = product(inverse, t[max - q[i + k]]);
+            y = shift_right(y, 12 - zeros + 31 - CODE_BITS) + NVM_ZERO_OUT(layer);
+            y = y > NVM_LO(layer) ? y : NVM_LO(layer);
+            wanted[k] = (nvm_code)(y < NVM_HI(layer) ? y : NVM_HI(layer));
         }
-        nvm_neuron_sd_s8__scalar(node, first + i, wanted, part);
+        nvm_neuron_sd(node, first + i, wanted, part);
     }
 }
 
-void nvm_softmaxq_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_NAME(softmaxq_events)(nvm_node *node, nvm_scratch *scratch)
 {
     const nvm_node *in = node->in[0];
     uint32_t length = node->layer->out_c;
@@ -77,7 +79,7 @@ void nvm_softmaxq_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
     }
 }
 
-void nvm_softmaxq_full_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_NAME(softmaxq_full)(nvm_node *node, nvm_scratch *scratch)
 {
     (void)scratch;
     for (size_t row = 0; row < node->layer->out_h; row++) {

@@ -8,10 +8,11 @@
 
 static void send_spikes(nvm_node *node)
 {
+    const int8_t *wanted = node->wanted;
+    memcpy(node->codes, wanted, node->layer->n);
     for (uint32_t i = 0; i < node->layer->n; i++) {
-        node->codes[i] = node->wanted[i];
-        if (node->wanted[i] != 0) {
-            node->events[node->n_events++] = (nvm_event){i, node->wanted[i]};
+        if (wanted[i] != 0) {
+            node->events[node->n_events++] = (nvm_event){i, wanted[i]};
         }
     }
 }
@@ -21,6 +22,8 @@ static void send_input(nvm_node *node)
 {
     if (node->layer->flags & NVM_FLAG_SPIKES) {
         send_spikes(node);
+    } else if (nvm_is_wide(node->layer)) {
+        nvm_neuron_sd_s16__scalar(node, 0, node->wanted, node->layer->n);
     } else {
         nvm_neuron_sd_s8__scalar(node, 0, node->wanted, node->layer->n);
     }
@@ -50,8 +53,10 @@ static void send_marked(nvm_session *session)
             node = input_of(session, i, &first);
             end = first + node->layer->n;
         }
-        if (!(node->layer->flags & NVM_FLAG_SPIKES)) {
-            nvm_send_code(node, i - first, node->wanted[i - first]);
+        if (nvm_is_wide(node->layer)) {
+            nvm_send_s16(node, i - first, ((const int16_t *)node->wanted)[i - first]);
+        } else if (!(node->layer->flags & NVM_FLAG_SPIKES)) {
+            nvm_send_s8(node, i - first, ((const int8_t *)node->wanted)[i - first]);
         }
     }
 }
@@ -69,7 +74,7 @@ static nvm_way choose_way(const nvm_node *node, size_t received)
 
 static void run_node(nvm_session *session, nvm_node *node)
 {
-    const nvm_kernel *kernel = nvm_kernel_of(node->layer->kind);
+    const nvm_kernel *kernel = nvm_kernel_of(node->layer->kind, node->types);
     const nvm_layer *layer = node->layer;
     size_t received = 0;
     for (uint32_t p = 0; p < layer->n_in; p++) {
@@ -83,7 +88,7 @@ static void run_node(nvm_session *session, nvm_node *node)
     }
     node->way = (uint8_t)way;
     if (layer->neuron != NVM_SD) {
-        memset(node->sum, 0, layer->n * sizeof *node->sum);
+        memset(node->sum, 0, layer->n * sizeof(int32_t));
     } else if (received == 0 && !node->behind && way == NVM_EVENTS) {
         return;
     }
@@ -143,11 +148,11 @@ static uint64_t sweep(nvm_session *session, int first)
 
 void nvm_session_publish(nvm_session *session, int always)
 {
-    int8_t *port = session->output;
+    uint8_t *port = session->output;
     session->changed = 0;
     for (uint32_t i = 0; i < session->program->n_layers; i++) {
         nvm_node *node = &session->nodes[i];
-        size_t n = node->layer->n;
+        size_t n = node->layer->n * nvm_code_bytes(node->layer); /* bytes */
         if (!(node->layer->flags & NVM_FLAG_OUTPUT)) {
             continue;
         }
@@ -186,10 +191,11 @@ static void finish_step(nvm_session *session)
     add_to(&session->counters->dense_macs, session->program->macs);
 }
 
-nvm_status nvm_session_step(nvm_session *session, const int8_t *codes, size_t n)
+nvm_status nvm_session_step(nvm_session *session, const void *codes, size_t n)
 {
     nvm_status status = NVM_OK;
-    if (session == NULL || codes == NULL || n != session->program->codes_in) {
+    const uint8_t *from = codes;
+    if (session == NULL || codes == NULL || n != session->program->bytes_in) {
         status = NVM_E_ARG;
         goto done;
     }
@@ -197,9 +203,92 @@ nvm_status nvm_session_step(nvm_session *session, const int8_t *codes, size_t n)
     for (uint32_t i = 0; i < session->program->n_layers; i++) {
         nvm_node *node = &session->nodes[i];
         if (node->layer->kind == NVM_INPUT) {
-            memcpy(node->wanted, codes, node->layer->n);
-            codes += node->layer->n;
+            size_t bytes = node->layer->n * nvm_code_bytes(node->layer);
+            memcpy(node->wanted, from, bytes);
+            from += bytes;
             send_input(node);
+        }
+    }
+    finish_step(session);
+done:
+    return status;
+}
+
+/* Codes an update names: of one width or the other. */
+typedef struct named {
+    const uint32_t *index;
+    const int8_t *narrow;
+    const int16_t *wide; /* NULL: narrow */
+    size_t n;
+} named;
+
+/* Whether every index names an input, and every code fits it. */
+static int all_fit(nvm_session *session, const named *set)
+{
+    const nvm_node *node = NULL;
+    size_t first = 0, end = 0;
+    for (size_t k = 0; k < set->n; k++) {
+        if (set->index[k] >= session->program->codes_in) {
+            return 0;
+        }
+    }
+    for (size_t k = 0; set->wide != NULL && k < set->n; k++) {
+        if (set->index[k] < first || set->index[k] >= end) {
+            node = input_of(session, set->index[k], &first);
+            end = first + node->layer->n;
+        }
+        if (!nvm_is_wide(node->layer) && set->wide[k] != (int8_t)set->wide[k]) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static void want_named(nvm_session *session, const named *set)
+{
+    nvm_node *node = NULL;
+    size_t first = 0, end = 0;
+    for (size_t k = 0; k < set->n; k++) {
+        size_t i = set->index[k];
+        if (i < first || i >= end) {
+            node = input_of(session, i, &first);
+            end = first + node->layer->n;
+        }
+        int16_t code = set->wide != NULL ? set->wide[k] : set->narrow[k];
+        if (nvm_is_wide(node->layer)) {
+            ((int16_t *)node->wanted)[i - first] = code;
+        } else {
+            ((int8_t *)node->wanted)[i - first] = (int8_t)code;
+        }
+        nvm_mark(&session->scratch.marks, i);
+    }
+}
+
+static nvm_status update(nvm_session *session, const named *set)
+{
+    nvm_status status = NVM_OK;
+    if (session == NULL ||
+        (set->n != 0 && (set->index == NULL || (set->narrow == NULL && set->wide == NULL)))) {
+        status = NVM_E_ARG;
+        goto done;
+    }
+    if (!all_fit(session, set)) {
+        status = NVM_E_RANGE;
+        goto done;
+    }
+    begin_step(session);
+    for (uint32_t i = 0; i < session->program->n_layers; i++) {
+        nvm_node *node = &session->nodes[i];
+        if (node->layer->kind == NVM_INPUT && (node->layer->flags & NVM_FLAG_SPIKES)) {
+            memset(node->wanted, 0, node->layer->n); /* elements not named do not spike */
+        }
+    }
+    want_named(session, set);
+    send_marked(session);
+    for (uint32_t i = 0; i < session->program->n_layers; i++) {
+        nvm_node *node = &session->nodes[i];
+        if (node->layer->kind == NVM_INPUT && (node->layer->flags & NVM_FLAG_SPIKES)) {
+            send_spikes(node);
         }
     }
     finish_step(session);
@@ -210,42 +299,13 @@ done:
 nvm_status nvm_session_update(nvm_session *session, const uint32_t *index, const int8_t *code,
                               size_t n)
 {
-    nvm_status status = NVM_OK;
-    nvm_node *node = NULL;
-    size_t first = 0, end = 0;
-    if (session == NULL || (n != 0 && (index == NULL || code == NULL))) {
-        status = NVM_E_ARG;
-        goto done;
-    }
-    for (size_t k = 0; k < n; k++) {
-        if (index[k] >= session->program->codes_in) {
-            status = NVM_E_RANGE;
-            goto done;
-        }
-    }
-    begin_step(session);
-    for (uint32_t i = 0; i < session->program->n_layers; i++) {
-        node = &session->nodes[i];
-        if (node->layer->kind == NVM_INPUT && (node->layer->flags & NVM_FLAG_SPIKES)) {
-            memset(node->wanted, 0, node->layer->n); /* elements not named do not spike */
-        }
-    }
-    for (size_t k = 0; k < n; k++) {
-        if (index[k] < first || index[k] >= end) {
-            node = input_of(session, index[k], &first);
-            end = first + node->layer->n;
-        }
-        node->wanted[index[k] - first] = code[k];
-        nvm_mark(&session->scratch.marks, index[k]);
-    }
-    send_marked(session);
-    for (uint32_t i = 0; i < session->program->n_layers; i++) {
-        node = &session->nodes[i];
-        if (node->layer->kind == NVM_INPUT && (node->layer->flags & NVM_FLAG_SPIKES)) {
-            send_spikes(node);
-        }
-    }
-    finish_step(session);
-done:
-    return status;
+    named set = {.index = index, .narrow = code, .n = n};
+    return update(session, &set);
+}
+
+nvm_status nvm_session_update_s16(nvm_session *session, const uint32_t *index, const int16_t *code,
+                                  size_t n)
+{
+    named set = {.index = index, .wide = code, .n = n};
+    return update(session, &set);
 }

@@ -8,9 +8,8 @@
 
 static inline int8_t look_up(const nvm_node *node, size_t i)
 {
-    const int8_t *table = node->table0;
-    return table[(size_t)(node->in[0]->codes[i] + 128) * 256 +
-                 (size_t)(node->in[1]->codes[i] + 128)];
+    const int8_t *table = node->table0, *codes0 = node->in[0]->codes, *codes1 = node->in[1]->codes;
+    return table[(size_t)(codes0[i] + 128) * 256 + (size_t)(codes1[i] + 128)];
 }
 
 void nvm_table2_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
@@ -23,7 +22,7 @@ void nvm_table2_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
         i = b < b_end && b->index < i ? b->index : i;
         a += a < a_end && a->index == i;
         b += b < b_end && b->index == i;
-        nvm_send_code(node, i, look_up(node, i));
+        nvm_send_s8(node, i, look_up(node, i));
     }
 }
 

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Unary functions: y[i] = table[(i / run) % tables][q[i] + 128].
+ * Unary functions: y[i] = table[(i / run) % tables][q[i] + 128] (wide q + 32768).
  */
-#include "nvm_internal.h"
+#include "nvm_types.h"
 
 #define CHUNK 256
 
-static inline int8_t look_up(const nvm_node *node, size_t i)
+static inline nvm_code look_up(const nvm_node *node, size_t i)
 {
-    const int8_t *tables = node->table0;
+    const nvm_code_in *codes = node->in[0]->codes;
+    const nvm_code *tables = node->table0;
     uint32_t count = node->layer->aux[0], run = node->layer->aux[1];
-    const int8_t *table = count == 1 ? tables : tables + (i / run) % count * 256;
-    return table[node->in[0]->codes[i] + 128];
+    const nvm_code *table = count == 1 ? tables : tables + (size_t)((i / run) % count) * NVM_IN_ALL;
+    return table[codes[i] - NVM_IN_MIN];
 }
 
-void nvm_table_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_NAME(table_events)(nvm_node *node, nvm_scratch *scratch)
 {
     const nvm_node *in = node->in[0];
     (void)scratch;
@@ -24,23 +25,24 @@ void nvm_table_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
     }
 }
 
-void nvm_table_full_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_NAME(table_full)(nvm_node *node, nvm_scratch *scratch)
 {
-    const int8_t *table = node->table0;
+    const nvm_code *table = node->table0;
+    const nvm_code_in *codes = node->in[0]->codes;
     size_t n = node->layer->n;
-    int8_t wanted[CHUNK];
+    nvm_code wanted[CHUNK];
     (void)scratch;
     for (size_t first = 0; first < n; first += CHUNK) {
         size_t part = n - first < CHUNK ? n - first : CHUNK;
         if (node->layer->aux[0] == 1) {
             for (size_t i = 0; i < part; i++) {
-                wanted[i] = table[node->in[0]->codes[first + i] + 128];
+                wanted[i] = table[codes[first + i] - NVM_IN_MIN];
             }
         } else {
             for (size_t i = 0; i < part; i++) {
                 wanted[i] = look_up(node, first + i);
             }
         }
-        nvm_neuron_sd_s8__scalar(node, first, wanted, part);
+        nvm_neuron_sd(node, first, wanted, part);
     }
 }

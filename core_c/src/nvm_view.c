@@ -8,13 +8,13 @@ nvm_status nvm_session_output(const nvm_session *session, uint32_t port, const i
                               size_t *n, int *changed)
 {
     nvm_status status = NVM_OK;
-    const int8_t *start;
+    const uint8_t *start;
     if (session == NULL || (port != UINT32_MAX && port >= session->program->n_outputs)) {
         status = NVM_E_ARG;
         goto done;
     }
     start = session->output;
-    size_t length = session->program->codes_out;
+    size_t length = session->program->bytes_out;
     int any = session->changed;
     for (uint32_t i = 0; port != UINT32_MAX && i < session->program->n_layers; i++) {
         const nvm_node *node = &session->nodes[i];
@@ -22,14 +22,14 @@ nvm_status nvm_session_output(const nvm_session *session, uint32_t port, const i
             continue;
         }
         if (port-- == 0) {
-            length = node->layer->n;
+            length = node->layer->n * nvm_code_bytes(node->layer);
             any = node->changed;
             break;
         }
-        start += node->layer->n;
+        start += node->layer->n * nvm_code_bytes(node->layer);
     }
     if (codes != NULL) {
-        *codes = start;
+        *codes = (const int8_t *)start;
     }
     if (n != NULL) {
         *n = length;
@@ -53,6 +53,8 @@ nvm_status nvm_session_layer(const nvm_session *session, uint32_t layer, nvm_lay
         .codes = node->codes,
         .acc = node->acc,
         .n = node->layer->n,
+        .code_bytes = (uint32_t)nvm_code_bytes(node->layer),
+        .acc_bytes = (uint32_t)nvm_acc_bytes(node->layer),
         .events = node->sent,
         .sops = node->sops,
         .way = (nvm_way)node->way,

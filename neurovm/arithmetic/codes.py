@@ -14,10 +14,16 @@ from neurovm.arithmetic.fixed_point import round_half_away
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CodeType = Literal["int8", "uint8"]
+CodeType = Literal["int8", "uint8", "int16"]
 Activation = Literal["NONE", "RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1"]
 
-_LIMITS: dict[str, tuple[int, int]] = {"int8": (-128, 127), "uint8": (0, 255)}
+_LIMITS: dict[str, tuple[int, int]] = {
+    "int8": (-128, 127),
+    "uint8": (0, 255),
+    "int16": (-32768, 32767),
+}
+_BEYOND = 1 << 17
+"""Steps between any two codes of any type are fewer."""
 _BOUNDS: dict[str, tuple[float, float]] = {
     "NONE": (-math.inf, math.inf),
     "RELU": (0.0, math.inf),
@@ -42,8 +48,8 @@ class Codes:
 
     @property
     def as_int8(self) -> Codes:
-        """The same reals with int8 codes: uint8 runs as code − 128."""
-        if self.dtype == "int8":
+        """The same reals with signed codes, as kernels hold them: uint8 runs as code − 128."""
+        if self.dtype != "uint8":
             return self
         return Codes(self.scale, self.zero_point - 128)
 
@@ -84,7 +90,7 @@ def _range(
         quotient = np.float32(bound) / np.float32(out.scale) if math.isfinite(bound) else None
         if quotient is None:
             ends.append(unbounded)
-        elif abs(quotient) > 1024:
+        elif abs(quotient) > _BEYOND:
             ends.append(highest if bound > 0 else lowest)
         else:
             ends.append(min(max(code(quotient), lowest), highest))

@@ -22,22 +22,27 @@ if TYPE_CHECKING:
 
 MAX_EXPONENT = 30
 """Bits by which a sum can be shifted left."""
+MAX_SHORT_EXPONENT = 7
+"""The same of `half16`, as its source demands."""
 _ADD_LEFT_SHIFT = 20
 
 
 def integer_requantizer(
-    kind: Kind, reals: Sequence[float], out: Codes, activation: Activation
+    kind: Kind, reals: Sequence[float], out: Codes, activation: Activation, *, long: bool = False
 ) -> Requantizer:
     """A requantiser of TFLite's own kernels: integer multipliers, bounds half away from
     zero.
     """
     pairs = multipliers(reals)
-    if pairs.exponent.max() > MAX_EXPONENT:
+    most = MAX_SHORT_EXPONENT if kind == "half16" else MAX_EXPONENT
+    if pairs.exponent.max() > most:
         raise NoExactRuleError(
-            f"its scales make a factor of {max(reals)!r}; less than 2^{MAX_EXPONENT} is needed"
+            f"its scales make a factor of {max(reals)!r}; less than 2^{most} is needed"
         )
     lo, hi = range_half_away(activation, out)
-    return Requantizer(kind=kind, zero_out=out.zero_point, lo=lo, hi=hi, multipliers=pairs)
+    return Requantizer(
+        kind=kind, zero_out=out.zero_point, lo=lo, hi=hi, multipliers=pairs, long=long
+    )
 
 
 def weight_multipliers(
@@ -63,9 +68,9 @@ def matmul_double(a: Codes, b: Codes, out: Codes) -> Requantizer:
     return integer_requantizer("double", [real], out, "NONE")
 
 
-def requantizing(x: Codes, out: Codes, kind: Kind) -> NDArray[np.int8]:
+def requantizing(x: Codes, out: Codes, kind: Kind) -> NDArray[np.signedinteger]:
     requantizer = integer_requantizer(kind, [x.scale / out.scale], out.as_int8, "NONE")
-    return requantizing_table(requantizer, x)
+    return requantizing_table(requantizer, x, out)
 
 
 def add_double(a: Codes, b: Codes, out: Codes, activation: Activation, sign: int) -> AddRule:

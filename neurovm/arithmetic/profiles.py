@@ -50,13 +50,14 @@ class Profile(Protocol):
         inputs: int = 0,
         outputs: int = 0,
         fixed: bool = True,
+        bias: str = "",
     ) -> Requantizer:
         """What multiplies by weights of 8 or 4 bits: one scale, or one an output channel.
 
         `inputs` codes make one output of a FULLY_CONNECTED; the operator has `outputs` channels.
-        `fixed`: the size of its output is a constant of the file, not computed there.
-        Only DEPTHWISE_CONV_2D and
-        TRANSPOSE_CONV may get a requantiser with a `tail`.
+        `fixed`: the size of its output is a constant of the file, not computed there. `bias` is its
+        element type, "" where there is none; rules of int16 codes depend on it. Only
+        DEPTHWISE_CONV_2D and TRANSPOSE_CONV may get a requantiser with a `tail`.
         """
 
     def add(

@@ -2,7 +2,8 @@
 """Requantisers: from an int32 sum to the code of the output, y = clamp(zero_out + R(A), lo, hi).
 
 A `Requantizer` is parameters only; `codes` is the evaluation on arrays that the oracle uses. R by
-kind, with e the exponent, m the mantissa, l = max(e, 0), r = max(−e, 0), A int32 (wrapping):
+kind, with e the exponent, m the mantissa, l = max(e, 0), r = max(−e, 0), A int32 (wrapping), or
+int64 where the requantiser is `long`:
 
 fp32    rint_even(f32(A) · scale)
         XNNPACK, qs8 gemm, igemm, dwconv with "fp32" requantisation
@@ -16,6 +17,10 @@ shift   (A + 2^(bits − 1)) >> bits
         XNNPACK, qs8 vadd
 affine  rint_even(f32(f32(A) · scale) + offset), the zero point within offset
         XNNPACK, qs8 mean
+half16  floor((A · m' + 2^(14 − e)) / 2^(15 − e)), m' the mantissa rounded to 15 bits, A int64
+        TFLite's MultiplyByQuantizedMultiplier of int64 sums (int16 activations)
+away64  sign(A) · floor((|A| · m + 2^(30 − e)) / 2^(31 − e))
+        ruy on int16 activations
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from neurovm.arithmetic.fixed_point import (
+    INT32_MAX,
     Multipliers,
     rdbpot,
     rounding_shift_right,
@@ -39,7 +45,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Kind = Literal["fp32", "double", "single", "halfup", "shift", "affine"]
+Kind = Literal["fp32", "double", "single", "halfup", "shift", "affine", "half16", "away64"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,9 +54,10 @@ class Requantizer:
 
     scale       float32[n]  fp32, affine
     offset      float32[n]  affine
-    multipliers int32[n]    double, single, halfup
+    multipliers int32[n]    double, single, halfup, half16, away64
     bits        1 … 31      shift
     zero_out    0 for affine (its offset holds the zero point)
+    long        whether A is int64: half16, away64
     tail        what channels from `tail_from` on take instead; its arrays count from channel 0
     """
 
@@ -62,6 +69,7 @@ class Requantizer:
     offset: NDArray[np.float32] | None = None
     multipliers: Multipliers | None = None
     bits: int = 0
+    long: bool = False
     tail: Requantizer | None = None
     tail_from: int = 0
 
@@ -73,8 +81,9 @@ class Requantizer:
         return 1 if self.multipliers is None else len(self.multipliers.mantissa)
 
     def codes(self, acc: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Codes of the sums `acc` (channel last; wrapped to int32 first), as int64."""
-        y = np.clip(_RULES[self.kind](self, wrap32(acc)) + self.zero_out, self.lo, self.hi)
+        """Codes, as int64, of the sums `acc` (channel last; wrapped to int32 unless `long`)."""
+        sums = acc if self.long else wrap32(acc)
+        y = np.clip(_RULES[self.kind](self, sums) + self.zero_out, self.lo, self.hi)
         if self.tail is not None:
             y[..., self.tail_from :] = self.tail.codes(acc)[..., self.tail_from :]
         return y
@@ -131,6 +140,31 @@ def _shift(q: Requantizer, a: NDArray[np.int64]) -> NDArray[np.int64]:
     return rounding_shift_right(a, q.bits)
 
 
+def _half16(q: Requantizer, a: NDArray[np.int64]) -> NDArray[np.int64]:
+    m = _multipliers(q)
+    mantissa = m.mantissa.astype(np.int64)
+    short = np.where(mantissa < 0x7FFF0000, (mantissa + (1 << 15)) >> 16, 0x7FFF)
+    right = 15 - m.exponent.astype(np.int64)
+    result: NDArray[np.int64] = (a * short + np.left_shift(np.int64(1), right - 1)) >> right
+    return result
+
+
+def _away64(q: Requantizer, a: NDArray[np.int64]) -> NDArray[np.int64]:
+    m = _multipliers(q)
+    right = 31 - m.exponent.astype(np.int64)
+    half = np.left_shift(np.int64(1), right - 1)
+    size = np.abs(a)
+    mantissa = m.mantissa.astype(np.int64)
+    # |A| m = above 2^31 + below, which may take more than 63 bits.
+    below = (size & INT32_MAX) * mantissa
+    above = (size >> 31) * mantissa + (below >> 31)
+    below &= INT32_MAX
+    small = (above << np.maximum(31 - right, 0)) + ((below + half) >> np.minimum(right, 31))
+    large = (above + (half >> 31)) >> np.maximum(right - 31, 0)
+    result: NDArray[np.int64] = np.sign(a) * np.where(right <= 31, small, large)
+    return result
+
+
 _RULES: dict[Kind, Callable[[Requantizer, NDArray[np.int64]], NDArray[np.int64]]] = {
     "fp32": _fp32,
     "double": _double,
@@ -138,4 +172,6 @@ _RULES: dict[Kind, Callable[[Requantizer, NDArray[np.int64]], NDArray[np.int64]]
     "halfup": _halfup,
     "shift": _shift,
     "affine": _affine,
+    "half16": _half16,
+    "away64": _away64,
 }

@@ -79,16 +79,17 @@ class FixedSoftmaxRule:
 class CodeMap:
     """From one code to another: elements before `head_count` take `head`, all others `tail`.
 
-    Both tables are int8[256]; where the rule does not depend on the position, head_count is 0.
-    Positions count in C order over the whole tensor.
+    Both tables hold an entry for each code of the input, in the output's type; where the rule does
+    not depend on the position, head_count is 0. Positions count in C order over the whole tensor.
     """
 
-    tail: NDArray[np.int8]
-    head: NDArray[np.int8]
+    tail: NDArray[np.signedinteger]
+    head: NDArray[np.signedinteger]
     head_count: int = 0
 
     def codes(self, q: NDArray[np.int64]) -> NDArray[np.int64]:
         """Codes of q, one row a sample: (N, elements of the tensor)."""
-        y = self.tail.astype(np.int64)[q + 128]
-        y[:, : self.head_count] = self.head[q[:, : self.head_count] + 128]
+        places = q + len(self.tail) // 2
+        y = self.tail.astype(np.int64)[places]
+        y[:, : self.head_count] = self.head[places[:, : self.head_count]]
         return y

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables made once at conversion. An entry stands at index code + 128, the code in int8 form."""
+"""Tables made once at conversion. An entry stands at index code + 128, the code in int8 form; those
+of int16 codes at code + 32768.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,16 @@ INT8_CODES = np.arange(-128, 128, dtype=np.int64)
 """Every int8 code, in table order."""
 
 
-def requantizing_table(requantizer: Requantizer, x: Codes) -> np.ndarray:
-    """int8[256]: requantizer(code − zero point of x) of each code."""
-    return requantizer.codes(INT8_CODES - x.as_int8.zero_point).astype(np.int8)
+def all_codes(x: Codes) -> np.ndarray:
+    """Every code of x in signed form, in table order: int64[256], of int16 int64[65536]."""
+    lowest, highest = x.as_int8.limits
+    return np.arange(lowest, highest + 1, dtype=np.int64)
+
+
+def requantizing_table(requantizer: Requantizer, x: Codes, out: Codes) -> np.ndarray:
+    """requantizer(code − zero point of x) of each code of x, as codes of out in signed form."""
+    steps = all_codes(x) - x.as_int8.zero_point
+    return requantizer.codes(steps).astype(out.as_int8.dtype)
 
 
 def eight_bit_table(ratio: float, x: Codes, out: Codes) -> np.ndarray:

@@ -39,6 +39,7 @@ from neurovm.arithmetic.unary import (
     scaled,
     steps,
 )
+from neurovm.arithmetic.wide import TFLM_RULES, wide_requantizer
 from neurovm.arithmetic.xnnpack_unary import elu
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class Tflm:
         inputs: int = 0,
         outputs: int = 0,
         fixed: bool = True,
+        bias: str = "",
     ) -> Requantizer:
         """`double` with double(s_in) · double(s_w) / double(s_out), whatever the operator.
 
@@ -111,6 +113,8 @@ class Tflm:
         if out.dtype == "uint8":
             raise NoExactRuleError("uint8 weights and activations; TFLM runs int8 only")
         reals = weight_multipliers(operator, scale_in, scale_weights, out)
+        if out.dtype == "int16":
+            return wide_requantizer(TFLM_RULES, operator, bias, reals, out, activation)
         return integer_requantizer("double", reals, out, activation)
 
     def add(

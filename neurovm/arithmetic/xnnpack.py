@@ -42,6 +42,7 @@ from neurovm.arithmetic.tables import (
     exp_table,
 )
 from neurovm.arithmetic.unary import UNARY, UnaryFunction, as_table, steps
+from neurovm.arithmetic.wide import LITERT_RULES, wide_requantizer
 from neurovm.arithmetic.xnnpack_binary import takes_mul, xnnpack_mul
 from neurovm.arithmetic.xnnpack_unary import XNNPACK_UNARY
 
@@ -72,13 +73,17 @@ class Xnnpack:
         inputs: int = 0,
         outputs: int = 0,
         fixed: bool = True,
+        bias: str = "",
     ) -> Requantizer:
         """`fp32` with scale f32(f32(s_in · s_w) / s_out), where XNNPACK takes the operator.
 
         It refuses scales of 256 and more, and LiteRT the model with it. A zero weight scale, a
-        computed size of the output, and
-        weights of 4 bits but for most FULLY_CONNECTED, move the operator to the built-in kernel.
+        computed size of the output, and weights of 4 bits but for most FULLY_CONNECTED, move the
+        operator to the built-in kernel, as do int16 codes.
         """
+        if out.dtype == "int16":
+            reals = weight_multipliers(operator, scale_in, scale_weights, out)
+            return wide_requantizer(LITERT_RULES, operator, bias, reals, out, activation)
         products = np.float32(scale_in) * np.asarray(scale_weights, np.float32)
         scale = products / np.float32(out.scale)
         if not bool((scale < 256).all()):
@@ -188,6 +193,8 @@ class Xnnpack:
         """
         ratio = ratio32(x.scale, out.scale)
         double = requantizing(x, out, "double")
+        if "int16" in (x.dtype, out.dtype):
+            return CodeMap(head=double, tail=double)
         if x.dtype != out.dtype:
             if x.as_int8 == out.as_int8:
                 copy = INT8_CODES.astype(np.int8)

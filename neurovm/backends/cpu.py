@@ -31,7 +31,7 @@ class CpuProgram:
         return _kernel.Session(self._program, counters)
 
     def predict(self, codes: Buffer, out: Buffer, rows: int) -> None:
-        """`rows` independent dense runs from int8 codes to int8 codes."""
+        """`rows` independent dense runs from rows of codes to rows of codes, as bytes."""
         self._program.predict(codes, out, rows)
 
 
@@ -41,19 +41,19 @@ def _check(manifest: Manifest, program: _kernel.Program) -> None:
     The exact tail of a rate-coded program reads its codes from an input of its own.
     """
     tail = manifest.rate is not UNSET and manifest.rate.tail
-    inputs = len(manifest.inputs) + tail, sum(t.size for t in manifest.inputs)
-    outputs = len(manifest.outputs), sum(t.size for t in manifest.outputs)
+    inputs = len(manifest.inputs) + tail, sum(t.bytes for t in manifest.inputs)
+    outputs = len(manifest.outputs), sum(t.bytes for t in manifest.outputs)
     named = (inputs[0], tail or inputs[1], *outputs, len(manifest.layers))
     found = (
         program.n_inputs,
-        tail or program.codes_in,
+        tail or program.bytes_in,
         program.n_outputs,
-        program.codes_out,
+        program.bytes_out,
         program.n_layers,
     )
     if named != found:
         raise BundleError(
-            f"{manifest.name}: the manifest names {named} (inputs, their codes, outputs, theirs, "
+            f"{manifest.name}: the manifest names {named} (inputs, their bytes, outputs, theirs, "
             f"layers), the program has {found}"
         )
     if program.memory != (manifest.state_bytes > 0):

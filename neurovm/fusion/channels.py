@@ -51,7 +51,9 @@ def drop_constant_channels(draft: Draft) -> bool:
 
 
 def _plain(layer: Layer) -> bool:
-    """A layer whose weights are [...][inputs][outputs] and whose inputs one layer holds."""
+    """A layer of int8 codes whose weights are [...][inputs][outputs], its inputs held by one."""
+    if layer.wide:
+        return False
     if layer.kind == "CONV":
         return layer.window is not None and layer.window.groups == 1 and layer.neuron == "SD"
     return layer.kind == "DENSE" and layer.neuron == "SD"
@@ -88,7 +90,7 @@ def constant_codes(layer: Layer, codes: tuple[int, int]) -> Constant:
 def _range(layer: Layer) -> tuple[int, int]:
     """The codes that a layer can hold."""
     if layer.kind in ("DENSE", "CONV", "DWCONV", "ADD", "MEAN"):
-        return layer.lo, layer.hi
+        return layer.bounds
     return -128, 127
 
 

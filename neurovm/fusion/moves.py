@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,10 +84,11 @@ def _through(draft: Draft, layer: Layer) -> Layer | None:
         return None
     fill = fills.pop() if fills else 0
     if not bases:
-        constant = np.full(layer.n, fill, np.int8)
-        return Layer(kind="CONST", inputs=(), n=layer.n, table0=constant)
+        constant = np.full(layer.n, fill, np.int16 if layer.wide else np.int8)
+        return Layer(kind="CONST", inputs=(), n=layer.n, table0=constant, wide=layer.wide)
     moved = np.concatenate(parts)
-    return gather(tuple(bases), np.where(flat < 0, -1, moved[flat]), total, fill)
+    found = gather(tuple(bases), np.where(flat < 0, -1, moved[flat]), total, fill)
+    return replace(found, wide=layer.wide)
 
 
 _Origin = tuple["Value", "NDArray[np.int64]"]

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from neurovm.fusion.draft import Draft
     from neurovm.operators.builder import Value
 
-IDENTITY = np.arange(-128, 128)
-
 
 def fuse_tables(draft: Draft) -> bool:
     """TABLE(TABLE(x)) and TABLE(TABLE2(x, y)) become one look-up, a TABLE of constants constants,
@@ -32,12 +30,14 @@ def _fuse(draft: Draft, index: Value, layer: Layer) -> bool:
     (source,) = layer.inputs
     before = draft.layer(source)
     tables = _array(layer)
-    if index not in draft.ports and (tables == IDENTITY).all():
+    if index not in draft.ports and layer.wide == before.wide and _changes_nothing(tables):
         draft.substitute(index, source)
         return True
     if before.kind == "CONST":
-        codes = tables[_which(layer), _array(before).astype(np.int64) + 128]
-        draft.layers[index] = Layer(kind="CONST", inputs=(), n=layer.n, table0=codes)
+        codes = tables[_which(layer), _places(before, tables)]
+        draft.layers[index] = Layer(
+            kind="CONST", inputs=(), n=layer.n, table0=codes, wide=layer.wide
+        )
         return True
     if not draft.private_to(source, index):
         return False
@@ -52,16 +52,31 @@ def _composed(first: Layer, then: Layer) -> Layer | None:
     """`then` of `first` as one layer; None where that needs a table of another layout."""
     if first.kind not in ("TABLE", "TABLE2"):
         return None
-    tables, inner = _array(then), _array(first).astype(np.int64) + 128
+    tables = _array(then)
+    inner = _places(first, tables)
     if first.kind == "TABLE2":
-        return replace(first, table0=tables[0][inner]) if len(tables) == 1 else None
+        found = replace(first, table0=tables[0][inner])
+        return found if len(tables) == 1 and not then.wide else None
     layouts = {layer.aux for layer in (first, then) if layer.aux[0] != 1}
     if len(layouts) > 1:
         return None
     aux = layouts.pop() if layouts else then.aux
-    inner = np.broadcast_to(inner, (aux[0], 256))
-    outer = np.broadcast_to(tables, (aux[0], 256))
-    return replace(first, table0=np.take_along_axis(outer, inner, axis=1), aux=aux)
+    inner = np.broadcast_to(inner, (aux[0], inner.shape[1]))
+    outer = np.broadcast_to(tables, (aux[0], tables.shape[1]))
+    table = np.take_along_axis(outer, inner, axis=1)
+    return replace(first, table0=table, aux=aux, wide=then.wide)
+
+
+def _places(codes: Layer, tables: NDArray[np.generic]) -> NDArray[np.int64]:
+    """Where the codes that a layer's table or constant holds stand in the tables of the next."""
+    places: NDArray[np.int64] = _array(codes).astype(np.int64) + tables.shape[1] // 2
+    return places
+
+
+def _changes_nothing(tables: NDArray[np.generic]) -> bool:
+    """Whether every table gives each code itself."""
+    half = tables.shape[1] // 2
+    return bool((tables == np.arange(-half, half)).all())
 
 
 def _which(layer: Layer) -> NDArray[np.int64]:

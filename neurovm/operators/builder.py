@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 Kind = Literal[
     "INPUT", "CONST", "DENSE", "CONV", "DWCONV", "ADD", "AVGPOOL", "MAXPOOL", "MEAN", "MAP",
     "TABLE", "SOFTMAX", "TABLE2", "SOFTMAXQ", "LERP", "L2NORM", "LOGSOFTMAX", "MATMUL",
-    "ARGMAX", "STATE",
+    "ARGMAX", "STATE", "PAIR",
 ]
 # fmt: on
-Requant = Literal["NONE", "FP32", "DOUBLE", "SINGLE", "HALFUP", "SHIFT", "AFFINE"]
+Requant = Literal[
+    "NONE", "FP32", "DOUBLE", "SINGLE", "HALFUP", "SHIFT", "AFFINE", "HALF16", "AWAY64"
+]
 Neuron = Literal["SD", "IF", "LIF"]
 Reset = Literal["ZERO", "VALUE", "SUBTRACT"]
 
@@ -66,10 +68,15 @@ class Layer:
     requant: Requant = "NONE"
     zero_in: int = 0
     zero_out: int = 0
-    lo: int = -128
-    hi: int = 127
+    lo: int | None = None
+    hi: int | None = None
+    """Bounds of the codes; None: those of their type."""
+    wide: bool = False
+    """Whether its codes are int16. `Builder.emit` finds it where they have their inputs' type."""
+    long: bool = False
+    """Whether accumulators and bias are int64."""
     weights: NDArray[np.generic] | None = None
-    bias: NDArray[np.int32] | None = None
+    bias: NDArray[np.integer] | None = None
     scale: NDArray[np.generic] | None = None
     shift: NDArray[np.generic] | None = None
     table0: NDArray[np.generic] | None = None
@@ -91,6 +98,12 @@ class Layer:
     acc_bound: int = 0
     """No partial sum of the accumulator exceeds this in magnitude; 0: the kind keeps none."""
 
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """Lowest and highest code."""
+        lowest, highest = (-32768, 32767) if self.wide else (-128, 127)
+        return lowest if self.lo is None else self.lo, highest if self.hi is None else self.hi
+
 
 class Builder(Protocol):
     """What a lowering may ask and do."""
@@ -105,7 +118,7 @@ class Builder(Protocol):
         ...
 
     def value(self, tensor: int) -> Value:
-        """The layer that holds a tensor's codes (int8; uint8 as code − 128)."""
+        """The layer that holds a tensor's codes (int8, int16; uint8 as code − 128)."""
         ...
 
     def emit(self, tensor: int, layer: Layer) -> Value:
@@ -141,18 +154,19 @@ def requantizer_of(layer: Layer) -> Requantizer:
     """The requantizer of a layer that has one: `requantizer_fields` backwards."""
     scale, shift = layer.scale, layer.shift
     multipliers = None
-    if layer.requant in ("DOUBLE", "SINGLE", "HALFUP"):
+    if layer.requant in ("DOUBLE", "SINGLE", "HALFUP", "HALF16", "AWAY64"):
         multipliers = Multipliers(np.asarray(scale, np.int32), np.asarray(shift, np.int32))
         scale = shift = None
     return Requantizer(
         kind=cast("RequantizerKind", layer.requant.lower()),
         zero_out=layer.zero_out,
-        lo=layer.lo,
-        hi=layer.hi,
+        lo=layer.bounds[0],
+        hi=layer.bounds[1],
         scale=None if scale is None else np.asarray(scale, np.float32),
         offset=None if shift is None else np.asarray(shift, np.float32),
         multipliers=multipliers,
         bits=layer.aux[0] if layer.requant == "SHIFT" else 0,
+        long=layer.requant in ("HALF16", "AWAY64"),
     )
 
 
@@ -176,10 +190,14 @@ def gather(
     )
 
 
-def table_layer(source: Value, n: int, tables: NDArray[np.int8], run: int = 1) -> Layer:
-    """A TABLE layer: code i of n goes through table (i / run) mod their number."""
+def table_layer(source: Value, n: int, tables: NDArray[np.signedinteger], run: int = 1) -> Layer:
+    """A TABLE layer: code i of n goes through table (i / run) mod their number.
+
+    The tables' type is that of the codes it makes.
+    """
+    wide = tables.dtype == np.int16
     aux = (len(tables), run)
-    return Layer(kind="TABLE", inputs=(source,), n=n, table0=tables, aux=aux)
+    return Layer(kind="TABLE", inputs=(source,), n=n, table0=tables, aux=aux, wide=wide)
 
 
 def table2_layer(first: Value, second: Value, n: int, table: NDArray[np.int8]) -> Layer:
@@ -205,11 +223,13 @@ def _pair(
     return builder.emit(tensor, gather((first[0], second[0]), np.arange(total), total)), total
 
 
-def int8_codes(codes: NDArray[np.generic]) -> NDArray[np.int8]:
-    """int8 or uint8 codes as the kernel holds them: uint8 as code − 128, in the same shape."""
+def signed_codes(codes: NDArray[np.generic]) -> NDArray[np.signedinteger]:
+    """Codes as the kernel holds them: int8 and int16 as they are, uint8 as code − 128."""
     if codes.dtype == np.uint8:
         flipped: NDArray[np.int8] = (codes.view(np.uint8) ^ np.uint8(0x80)).view(np.int8)
         return flipped
-    if codes.dtype != np.int8:
-        raise ModelError(f"values of type {codes.dtype} where int8 or uint8 codes are needed")
-    return codes.view(np.int8)
+    if codes.dtype not in (np.int8, np.int16):
+        raise ModelError(
+            f"values of type {codes.dtype} where int8, uint8 or int16 codes are needed"
+        )
+    return codes.view(codes.dtype)

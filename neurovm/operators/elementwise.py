@@ -15,8 +15,8 @@ from neurovm.operators.base import Activation, Operator, Shape, register
 from neurovm.operators.builder import (
     Layer,
     gather,
-    int8_codes,
     requantizer_fields,
+    signed_codes,
     table2_layer,
     table_layer,
 )
@@ -154,7 +154,7 @@ class Binary(Elementwise):
             whole = builder.tensors[self.inputs[other]].size == y.size
             if constant.data is None or not fits or not whole or constant.size > MAX_TABLES:
                 continue
-            codes = int8_codes(constant.data).reshape(-1).astype(np.int64) + 128
+            codes = signed_codes(constant.data).reshape(-1).astype(np.int64) + 128
             tables = table[codes] if port == 0 else table[:, codes].T
             value = builder.value(self.inputs[other])
             return table_layer(value, y.size, np.ascontiguousarray(tables))

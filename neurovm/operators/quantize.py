@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from neurovm.arithmetic.tables import all_codes
 from neurovm.errors import ModelError
 from neurovm.operators.base import Operator, Shape, register
 from neurovm.operators.builder import table_layer
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 @register
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantize(Operator):
-    """code' = clamp(round(x / s') + z'), x real (float32) or s · (code − z) (int8, uint8). Input:
-    x.
+    """code' = clamp(round(x / s') + z'), x real (float32) or s · (code − z) (int8, uint8,
+    int16). Input: x.
     """
 
     name: ClassVar[str] = "Quantize"
@@ -31,7 +32,7 @@ class Quantize(Operator):
         return (tensors[self.inputs[0]].shape,)
 
     def lower(self, builder: Builder) -> None:
-        """From float32 at the edge, as values arrive; between codes a table of 256 entries."""
+        """From float32 at the edge, as values arrive; between codes a table of them all."""
         x, y = builder.tensors[self.inputs[0]], builder.tensors[self.outputs[0]]
         if x.dtype == "float32":
             if self.inputs[0] not in builder.inputs:
@@ -46,7 +47,9 @@ class Quantize(Operator):
         tables, run = [rule.tail], x.size
         if rule.head_count:
             tables, run = [rule.head, rule.tail], rule.head_count
-        if all(np.array_equal(t, np.arange(-128, 128)) for t in tables):
+        if x.codes.as_int8.dtype == y.codes.as_int8.dtype and all(
+            np.array_equal(t, all_codes(x.codes)) for t in tables
+        ):
             builder.alias(self.outputs[0], builder.value(self.inputs[0]))
             return
         value = builder.value(self.inputs[0])

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from neurovm.operators.base import Activation
     from neurovm.operators.builder import Builder, Layer, Value
 
+INT32_MAX = (1 << 31) - 1
+MAX_LONG_SUM = (1 << 47) - 1
+"""The largest sum that the source multiplies as int64."""
+
 
 class Multiplying(Protocol):
     """An operator with inputs x, weights, and perhaps a bias."""
@@ -71,13 +75,16 @@ def weighted(operator: Multiplying, builder: Builder, channels: int, pick: Any) 
     axis = operator.channel_axis % weights.ndim
     others = tuple(a for a in range(weights.ndim) if a != axis)
     per_channel = np.abs(weights.astype(np.int64)).sum(axis=others)
-    largest = max(127 - codes.zero_point, codes.zero_point + 128)
+    lowest, highest = codes.limits
+    largest = max(highest - codes.zero_point, codes.zero_point - lowest)
     bound = int((per_channel * largest + np.abs(bias.astype(np.int64))).max())
+    long = requantizer.long and bound > INT32_MAX
     check_reach(requantizer, bound)
     return Weighted(
         weights,
         {
-            "bias": bias,
+            "bias": bias.astype(np.int64 if long else np.int32),
+            "long": long,
             "zero_in": codes.zero_point,
             "synapses": weights.size,
             "acc_bound": bound,
@@ -118,6 +125,7 @@ def requantizer_of(
         inputs=w.shape[-1],
         outputs=w.shape[operator.channel_axis],
         fixed=getattr(operator, "fixed", True),
+        bias="" if _absent(operator) else tensors[operator.inputs[2]].dtype,
     )
 
 
@@ -152,8 +160,25 @@ def with_tail(builder: Builder, operator: Multiplying, parts: Weighted, layer: L
     return gather(sources, index, 2 * layer.n)
 
 
+def _absent(operator: Multiplying) -> bool:
+    """Whether it has no bias."""
+    return len(operator.inputs) < 3 or operator.inputs[2] == -1
+
+
 def check_reach(requantizer: Requantizer, bound: int) -> None:
     """Refuse sums whose code would leave int32: runtimes convert those as their processor does."""
+    if requantizer.long and bound > MAX_LONG_SUM:
+        raise NoExactRuleError(
+            f"sums of up to {bound}; below 2^47 is what the source's 64-bit multiplication takes"
+        )
+    if requantizer.long and requantizer.multipliers is not None:
+        m = requantizer.multipliers
+        factor = float((m.mantissa * 2.0 ** (m.exponent - 31)).max())
+        if bound * factor >= 1 << 31:
+            raise NoExactRuleError(
+                f"sums of up to {bound} times {factor!r} leave int32; smaller weights, bias or "
+                f"scales are needed"
+            )
     if requantizer.scale is not None and bound * float(requantizer.scale.max()) >= 1 << 31:
         raise NoExactRuleError(
             f"sums of up to {bound} times {float(requantizer.scale.max())!r} leave int32; "
@@ -161,16 +186,17 @@ def check_reach(requantizer: Requantizer, bound: int) -> None:
         )
 
 
-def _bias(operator: Multiplying, builder: Builder, channels: int) -> NDArray[np.int32]:
-    index = operator.inputs[2] if len(operator.inputs) > 2 else -1
-    if index == -1:
+def _bias(operator: Multiplying, builder: Builder, channels: int) -> NDArray[np.integer]:
+    if _absent(operator):
         return np.zeros(channels, np.int32)
-    bias = builder.tensors[index]
-    if bias.data is None or bias.data.dtype != np.int32 or bias.size != channels:
+    bias = builder.tensors[operator.inputs[2]]
+    wide = builder.tensors[operator.inputs[0]].dtype == "int16"
+    types = (np.int32, np.int64) if wide else (np.int32,)
+    if bias.data is None or bias.data.dtype not in types or bias.size != channels:
         raise ModelError(
-            f"operator {operator.index} ({operator.source_name}): a constant int32 bias of "
-            f"{channels} "
-            f"is needed, not {bias.name!r} ({bias.dtype}, shape {bias.shape})"
+            f"operator {operator.index} ({operator.source_name}): {channels} constant biases, "
+            f"int32 (or int64 with int16 activations) are needed, not {bias.name!r} ({bias.dtype}, "
+            f"shape {bias.shape})"
         )
     q = bias.quantization
     fits = q is None or q.per_tensor or bias.shape[q.axis : q.axis + 1] == (len(q.scale),)

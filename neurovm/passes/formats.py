@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check that the network is int8 inside, and float32 or uint8 at its edges only."""
+"""Check that the network is int8 or int16 inside, and float32 at its edges only."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from neurovm.operators import (
     Dequantize,
     Elementwise,
     Encode,
+    ExpandDims,
     FullyConnected,
     Lookup,
     LookupPair,
@@ -27,7 +28,9 @@ from neurovm.operators import (
     Pad,
     Quantize,
     ReduceMax,
+    Reshape,
     ResizeBilinear,
+    Squeeze,
     TransposeConv,
 )
 
@@ -35,6 +38,13 @@ _SMALLEST_SCALE, _LARGEST_SCALE = 2.0**-40, 2.0**40
 """Products and quotients of three scales within these stay normal float32."""
 
 _SIGNED = ("int8", "int4")
+_NARROW = ("int8", "uint8")
+_CODES = ("int8", "uint8", "int16")
+
+_WIDE: tuple[type[Operator], ...] = (
+    Conv2D, DepthwiseConv2D, FullyConnected, Movement, TransposeConv, Reshape, Squeeze, ExpandDims,
+)  # fmt: skip
+"""Operators whose rule on int16 codes is known."""
 
 _CHANNEL_AXIS: dict[type[Operator], int] = {
     Conv2D: 0,
@@ -90,9 +100,9 @@ def _check(
         )  # fmt: skip
     if isinstance(operator, Quantize):
         _check_quantize(x, is_input=operator.inputs[0] in inputs)
-        _check_codes(out, ("int8", "uint8"))
+        _check_codes(out, _CODES)
     elif isinstance(operator, Dequantize):
-        _check_codes(x, ("int8", "uint8"))
+        _check_codes(x, _CODES)
         _check_dequantize(graph, out, readers.get(operator.outputs[0]))
     elif isinstance(operator, Decode):
         _check_codes(x, ("int8", "uint8"))
@@ -100,7 +110,7 @@ def _check(
         for i in (*operator.inputs, *operator.outputs)[isinstance(operator, Encode) :]:
             _check_codes(tensors[i], ("int8", "uint8"))
     else:
-        _check_codes(x, ("int8", "uint8"))
+        _check_codes(x, _CODES if isinstance(operator, _WIDE) else _NARROW)
         _check_codes(out, (x.dtype,))
         if isinstance(operator, Elementwise):
             _check_codes(tensors[operator.inputs[1]], (x.dtype,))
@@ -119,6 +129,10 @@ def _check_codes(tensor: Tensor, dtypes: tuple[str, ...]) -> None:
         raise ModelError(
             f"tensor {tensor.name!r} is {tensor.dtype}; {' or '.join(dtypes)} is needed here "
             f"(int8 post-training quantization; float32 at inputs and outputs only)"
+        )
+    if tensor.dtype == "int16" and tensor.zero_point != 0:
+        raise ModelError(
+            f"tensor {tensor.name!r} is int16 with zero point {tensor.zero_point}; 0 is needed"
         )
     if not _SMALLEST_SCALE <= tensor.scale <= _LARGEST_SCALE:
         raise ModelError(
@@ -150,7 +164,7 @@ def _check_matmul(tensors: Sequence[Tensor], operator: BatchMatMul) -> None:
 
 def _check_quantize(x: Tensor, *, is_input: bool) -> None:
     if x.dtype != "float32":
-        _check_codes(x, ("int8", "uint8"))
+        _check_codes(x, _CODES)
     elif not is_input:
         raise ModelError(
             f"it quantizes {x.name!r}, a float32 value within the network; "
@@ -175,7 +189,8 @@ def _check_weights(graph: Graph, operator: Operator) -> None:
             graph.source.name, operator.source_name, operator.index,
             f"its weights {w.name!r} are computed at run time; constants are needed",
         )  # fmt: skip
-    accepted = ("uint8",) if graph.tensors[operator.inputs[0]].dtype == "uint8" else _SIGNED
+    x = graph.tensors[operator.inputs[0]]
+    accepted = {"uint8": ("uint8",), "int16": ("int8",)}.get(x.dtype, _SIGNED)
     if w.dtype not in accepted or w.quantization is None:
         raise ModelError(
             f"weights {w.name!r} are {w.dtype}{'' if w.quantization else ' without scale'}; "
@@ -194,14 +209,15 @@ def _check_weights(graph: Graph, operator: Operator) -> None:
     if w.dtype != "uint8" and any(q.zero_point):
         raise ModelError(f"weights {w.name!r} have a zero point that is not 0; 0 is needed")
     if len(operator.inputs) > 2 and operator.inputs[2] != -1:
-        _check_bias(graph, operator, channels)
+        types = ("int32", "int64") if x.dtype == "int16" else ("int32",)
+        _check_bias(graph, operator, channels, types)
 
 
-def _check_bias(graph: Graph, operator: Operator, channels: int) -> None:
+def _check_bias(graph: Graph, operator: Operator, channels: int, types: tuple[str, ...]) -> None:
     bias = graph.tensors[operator.inputs[2]]
-    if bias.data is None or bias.dtype != "int32" or bias.size != channels:
+    if bias.data is None or bias.dtype not in types or bias.size != channels:
         raise ModelError(
             f"bias {bias.name!r} is {bias.dtype} {bias.shape}"
             f"{', computed at run time' if bias.data is None else ''}; "
-            f"{channels} constant int32 are needed"
+            f"{channels} constant {' or '.join(types)} are needed"
         )

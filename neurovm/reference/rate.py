@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neurovm.operators.builder import int8_codes
+from neurovm.operators.builder import signed_codes
 from neurovm.reference.oracle import run as run_graph
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def finish(
     held = graph.outputs[0]
     if producer is not None and producer.name == "Dequantize":
         held = producer.inputs[0]
-    return int8_codes(known[held]).reshape(len(codes), -1)
+    return signed_codes(known[held]).reshape(len(codes), -1)
 
 
 def _drive(layer: Layer, sent: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -54,11 +54,11 @@ class Call(Generic[_Op_co]):
         return self.value(position).astype(np.int64)
 
     def int8(self, position: int) -> NDArray[np.int64]:
-        """The codes of an input in int8 form: uint8 as code − 128."""
+        """The codes of an input in signed form: uint8 as code − 128."""
         return self.codes(position) - (128 if self.tensor(position).dtype == "uint8" else 0)
 
     def out_codes(self, codes: NDArray[np.integer]) -> NDArray[np.int64]:
-        """Codes in int8 form as the output's own type has them."""
+        """Codes in signed form as the output's own type has them."""
         return codes.astype(np.int64) + (128 if self.out.dtype == "uint8" else 0)
 
     def steps(self, position: int) -> NDArray[np.float64]:

@@ -26,9 +26,9 @@ static int32_t wrap(int64_t a)
     return (int32_t)(uint32_t)(uint64_t)a;
 }
 
-static int8_t clamp(double y, int8_t lo, int8_t hi)
+static int16_t clamp(double y, int lo, int hi)
 {
-    return (int8_t)(y < lo ? lo : y > hi ? hi : y);
+    return (int16_t)(y < lo ? lo : y > hi ? hi : y);
 }
 
 static int64_t srdhm(int32_t a, int32_t m, int32_t e)
@@ -37,8 +37,70 @@ static int64_t srdhm(int32_t a, int32_t m, int32_t e)
     return floor_div((wide)x * m + power(30), power(31));
 }
 
-static int8_t requantise(const network *net, const nvm_layer *layer, int32_t a, uint32_t channel)
+static int is_wide(const nvm_layer *layer)
 {
+    return (layer->flags & NVM_FLAG_WIDE) != 0;
+}
+
+static int lowest(const nvm_layer *layer)
+{
+    return is_wide(layer) ? layer->lo_s16 : layer->lo;
+}
+
+static int highest(const nvm_layer *layer)
+{
+    return is_wide(layer) ? layer->hi_s16 : layer->hi;
+}
+
+static int zero_of(const nvm_layer *layer)
+{
+    return is_wide(layer) ? layer->zero_out_s16 : layer->zero_out;
+}
+
+/* The bits of `a` that int64 keeps. */
+static int64_t wrap64(wide a)
+{
+    return (int64_t)(uint64_t)a;
+}
+
+/* The rules of wide layers, of sums of 64 bits. */
+static int16_t requantise_wide(const network *net, const nvm_layer *layer, int64_t a,
+                               uint32_t channel)
+{
+    const int32_t *m = (const int32_t *)(const void *)(net->arena + layer->off_scale);
+    const int32_t *e = (const int32_t *)(const void *)(net->arena + layer->off_shift);
+    int32_t factor = m[channel], shift = e[channel], right = shift < 0 ? -shift : 0;
+    int32_t half = factor >= 0x7FFF0000 ? 32767 : (int32_t)floor_div(factor + power(15), power(16));
+    wide size = a < 0 ? -(wide)a : a;
+    int64_t x = srdhm(wrap(a), factor, shift);
+    double r;
+    switch (layer->requant) {
+    case NVM_RQ_HALF16:
+        r = (double)floor_div(wrap64((wide)a * half + power(14 - shift)), power(15 - shift));
+        break;
+    case NVM_RQ_AWAY64:
+        r = (double)((size * factor + power(30 - shift)) / power(31 - shift));
+        r = a < 0 ? -r : r;
+        break;
+    case NVM_RQ_HALFUP:
+        r = (double)floor_div((wide)x * 2 + power(right), power(right + 1));
+        break;
+    default:
+        r = x < 0 ? -(double)floor_div(-(wide)x * 2 + power(right), power(right + 1))
+                  : (double)floor_div((wide)x * 2 + power(right), power(right + 1));
+        break;
+    }
+    return clamp(r + zero_of(layer), lowest(layer), highest(layer));
+}
+
+static int16_t requantise(const network *net, const nvm_layer *layer, int64_t sum,
+                          uint32_t channel)
+{
+    int32_t a = wrap(sum);
+    if (is_wide(layer)) {
+        return requantise_wide(net, layer, layer->flags & NVM_FLAG_LONG ? sum : a, channel);
+    }
+
     const float *scale = (const float *)(const void *)(net->arena + layer->off_scale);
     const float *offset = (const float *)(const void *)(net->arena + layer->off_shift);
     const int32_t *m = (const int32_t *)(const void *)scale,
@@ -97,7 +159,7 @@ static int tap_reads(const nvm_layer *layer, uint32_t y, uint32_t x, uint32_t i,
 }
 
 /* Sum of one convolution output; *taps counts the valid ones. */
-static int64_t conv_sum(const network *net, const nvm_layer *layer, const int8_t *q, uint32_t y,
+static int64_t conv_sum(const network *net, const nvm_layer *layer, const int16_t *q, uint32_t y,
                         uint32_t x, uint32_t o)
 {
     const int8_t *w = (const int8_t *)(net->arena + layer->off_weights);
@@ -117,10 +179,10 @@ static int64_t conv_sum(const network *net, const nvm_layer *layer, const int8_t
     return sum;
 }
 
-void naive_drive(const network *net, uint32_t index, int8_t *const *codes, int64_t *sums)
+void naive_drive(const network *net, uint32_t index, int16_t *const *codes, int64_t *sums)
 {
     const nvm_layer *layer = &net->layers[index];
-    const int8_t *q = codes[layer->in[0]];
+    const int16_t *q = codes[layer->in[0]];
     const int8_t *w = (const int8_t *)(net->arena + layer->off_weights);
     for (uint32_t k = 0; k < layer->n; k++) {
         uint32_t o = k % layer->out_c, pixel = k / layer->out_c;
@@ -135,24 +197,27 @@ void naive_drive(const network *net, uint32_t index, int8_t *const *codes, int64
     }
 }
 
-static void naive_weighted(const network *net, uint32_t index, int8_t *const *codes)
+static void naive_weighted(const network *net, uint32_t index, int16_t *const *codes)
 {
     const nvm_layer *layer = &net->layers[index];
     const int32_t *bias = (const int32_t *)(const void *)(net->arena + layer->off_bias);
+    const int64_t *long_bias = (const int64_t *)(const void *)bias;
+    int is_long = (layer->flags & NVM_FLAG_LONG) != 0;
     int64_t *sums = malloc(layer->n * sizeof *sums);
     naive_drive(net, index, codes, sums);
     for (uint32_t k = 0; k < layer->n; k++) {
         uint32_t o = k % layer->out_c;
-        codes[index][k] = requantise(net, layer, wrap(sums[k] + bias[o]), o);
+        wide sum = (wide)sums[k] + (is_long ? long_bias[o] : bias[o]);
+        codes[index][k] = requantise(net, layer, wrap64(sum), o);
     }
     free(sums);
 }
 
-static void naive_pool(const nvm_layer *layer, const int8_t *q, int8_t *out)
+static void naive_pool(const nvm_layer *layer, const int16_t *q, int16_t *out)
 {
     for (uint32_t k = 0; k < layer->n; k++) {
         uint32_t c = k % layer->out_c, pixel = k / layer->out_c;
-        int32_t sum = 0, m = 0, max = -1000;
+        int32_t sum = 0, m = 0, max = -40000;
         for (uint32_t i = 0; i < layer->k_h; i++) {
             for (uint32_t j = 0; j < layer->k_w; j++) {
                 size_t at;
@@ -168,11 +233,11 @@ static void naive_pool(const nvm_layer *layer, const int8_t *q, int8_t *out)
         if (layer->kind == NVM_AVGPOOL && layer->aux[0] != 0) {
             mean = (sum + 128 * m + m / 2) / m - 128;
         }
-        out[k] = clamp(layer->kind == NVM_AVGPOOL ? mean : max, layer->lo, layer->hi);
+        out[k] = clamp(layer->kind == NVM_AVGPOOL ? mean : max, lowest(layer), highest(layer));
     }
 }
 
-static void naive_lerp(const network *net, const nvm_layer *layer, const int8_t *q, int8_t *out)
+static void naive_lerp(const network *net, const nvm_layer *layer, const int16_t *q, int16_t *out)
 {
     const int32_t *source = (const int32_t *)(const void *)(net->arena + layer->off_table0);
     const int32_t *weight = (const int32_t *)(const void *)(net->arena + layer->off_scale);
@@ -182,7 +247,7 @@ static void naive_lerp(const network *net, const nvm_layer *layer, const int8_t 
             sum += (double)weight[k] * q[source[k]];
         }
         double y = layer->aux[1] != 0 && sum < 0 ? ceil(sum / unit - 0.5) : floor(sum / unit + 0.5);
-        out[i] = clamp((int32_t)y, layer->lo, layer->hi);
+        out[i] = clamp((int32_t)y, lowest(layer), highest(layer));
     }
 }
 
@@ -196,7 +261,7 @@ static int64_t bounded(int64_t a)
     return a > INT32_MAX ? INT32_MAX : a < INT32_MIN ? INT32_MIN : a;
 }
 
-static void naive_l2norm(const network *net, const nvm_layer *layer, const int8_t *q, int8_t *out)
+static void naive_l2norm(const network *net, const nvm_layer *layer, const int16_t *q, int16_t *out)
 {
     const int32_t *t = (const int32_t *)(const void *)(net->arena + layer->off_table0);
     for (uint32_t row = 0; row < layer->out_h; row++, q += layer->out_c, out += layer->out_c) {
@@ -225,12 +290,12 @@ static void naive_l2norm(const network *net, const nvm_layer *layer, const int8_
             int64_t y = high(d > 0 ? (int64_t)t[q[i] + 128] * (1 << d) : t[q[i] + 128], m);
             double shifted = d < 0 ? (double)y / (double)(1LL << -d) : (double)y;
             y = (int64_t)(shifted < 0 ? ceil(shifted - 0.5) : floor(shifted + 0.5));
-            out[i] = clamp((int32_t)y + layer->zero_out, layer->lo, layer->hi);
+            out[i] = clamp((int32_t)y + layer->zero_out, lowest(layer), highest(layer));
         }
     }
 }
 
-static void naive_logsoftmax(const network *net, const nvm_layer *layer, const int8_t *q, int8_t *out)
+static void naive_logsoftmax(const network *net, const nvm_layer *layer, const int16_t *q, int16_t *out)
 {
     const float *t = (const float *)(const void *)(net->arena + layer->off_table0);
     const float *scale = (const float *)(const void *)(net->arena + layer->off_scale);
@@ -249,12 +314,12 @@ static void naive_logsoftmax(const network *net, const nvm_layer *layer, const i
             float v = scale[0] / scale[1] * (float)q[i];
             v = v - offset;
             v = v < -1000.0f ? -1000.0f : v > 1000.0f ? 1000.0f : v;
-            out[i] = clamp((int32_t)nearbyintf(v) + layer->zero_out, layer->lo, layer->hi);
+            out[i] = clamp((int32_t)nearbyintf(v) + layer->zero_out, lowest(layer), highest(layer));
         }
     }
 }
 
-static void naive_softmaxq(const network *net, const nvm_layer *layer, const int8_t *q, int8_t *out)
+static void naive_softmaxq(const network *net, const nvm_layer *layer, const int16_t *q, int16_t *out)
 {
     const int32_t *t = (const int32_t *)(const void *)(net->arena + layer->off_table0);
     for (uint32_t row = 0; row < layer->out_h; row++, q += layer->out_c, out += layer->out_c) {
@@ -274,14 +339,14 @@ static void naive_softmaxq(const network *net, const nvm_layer *layer, const int
             x = bounded(x + bounded(high(x, (1 << 29) - high(half, x)) * 4));
         }
         for (uint32_t i = 0; i < layer->out_c; i++) {
-            int64_t p = high(bounded(x * 2), t[max - q[i]]), bits = 35 - zeros;
+            int64_t p = high(bounded(x * 2), t[max - q[i]]), bits = (is_wide(layer) ? 27 : 35) - zeros;
             p = bits > 31 ? 0 : (p + (1LL << (bits - 1))) >> bits;
-            out[i] = clamp((int32_t)p + layer->zero_out, layer->lo, layer->hi);
+            out[i] = clamp((int32_t)p + zero_of(layer), lowest(layer), highest(layer));
         }
     }
 }
 
-static void naive_softmax(const network *net, const nvm_layer *layer, const int8_t *q, int8_t *out)
+static void naive_softmax(const network *net, const nvm_layer *layer, const int16_t *q, int16_t *out)
 {
     const float *t = (const float *)(const void *)(net->arena + layer->off_table0);
     float scale;
@@ -298,13 +363,13 @@ static void naive_softmax(const network *net, const nvm_layer *layer, const int8
         float inverse = 1.0f / (sum * scale);
         for (uint32_t i = 0; i < layer->out_c; i++) {
             float p = t[max - q[i]] * inverse;
-            out[i] = clamp((double)roundf(p) + layer->zero_out, layer->lo, layer->hi);
+            out[i] = clamp((double)roundf(p) + zero_of(layer), lowest(layer), highest(layer));
         }
     }
 }
 
-static void naive_mean(const network *net, const nvm_layer *layer, const int8_t *q, uint32_t n_in,
-                       int8_t *out)
+static void naive_mean(const network *net, const nvm_layer *layer, const int16_t *q, uint32_t n_in,
+                       int16_t *out)
 {
     const uint32_t *map = (const uint32_t *)(const void *)(net->arena + layer->off_table0);
     for (uint32_t o = 0; o < layer->n; o++) {
@@ -316,8 +381,8 @@ static void naive_mean(const network *net, const nvm_layer *layer, const int8_t 
     }
 }
 
-static void naive_matmul(const network *net, const nvm_layer *layer, const int8_t *a,
-                         const int8_t *b, int8_t *out)
+static void naive_matmul(const network *net, const nvm_layer *layer, const int16_t *a,
+                         const int16_t *b, int16_t *out)
 {
     size_t rows = layer->out_h, inner = layer->in_c, cols = layer->out_c;
     for (size_t i = 0; i < layer->n; i++) {
@@ -331,21 +396,74 @@ static void naive_matmul(const network *net, const nvm_layer *layer, const int8_
     }
 }
 
-static void naive_argmax(const nvm_layer *layer, const int8_t *q, int8_t *out)
+static void naive_argmax(const nvm_layer *layer, const int16_t *q, int16_t *out)
 {
     for (uint32_t r = 0; r < layer->n; r++, q += layer->out_c) {
         uint32_t best = 0;
         for (uint32_t i = layer->out_c; i-- > 0;) {
             best = q[i] >= q[best] ? i : best;
         }
-        out[r] = (int8_t)((int)(best / (1u << 8 * layer->aux[0]) % 256) - 128);
+        out[r] = (int16_t)((int)(best / (1u << 8 * layer->aux[0]) % 256) - 128);
+    }
+}
+
+/* One input of a wide ADD. */
+static int32_t naive_term(const int32_t *table, int16_t q)
+{
+    int32_t right = table[2] < 0 ? -table[2] : 0;
+    int64_t x = srdhm(q * (1 << table[0]), table[1], table[2]);
+    int64_t y = x < 0 ? -floor_div(-(wide)x * 2 + power(right), power(right + 1))
+                      : floor_div((wide)x * 2 + power(right), power(right + 1));
+    return (int32_t)(table[3] * y);
+}
+
+static void naive_pair(const network *net, const nvm_layer *layer, const int16_t *a,
+                       const int16_t *b, int16_t *out)
+{
+    for (uint32_t i = 0; i < layer->n; i++) {
+        if (layer->aux[0] == 0) {
+            out[i] = requantise(net, layer, a[i] * b[i], 0);
+        } else {
+            int chosen = (layer->aux[0] == 1) == (a[i] < b[i]) ? a[i] : b[i];
+            out[i] = clamp(chosen, lowest(layer), highest(layer));
+        }
+    }
+}
+
+static void naive_add(const network *net, const nvm_layer *layer, const int16_t *q0,
+                      const int16_t *q1, int16_t *out)
+{
+    const int32_t *table0 = (const int32_t *)(const void *)(net->arena + layer->off_table0);
+    const int32_t *table1 = (const int32_t *)(const void *)(net->arena + layer->off_table1);
+    for (uint32_t i = 0; i < layer->n; i++) {
+        int64_t sum = is_wide(layer)
+                          ? (int64_t)naive_term(table0, q0[i]) + naive_term(table1, q1[i])
+                          : (int64_t)table0[q0[i] + 128] + table1[q1[i] + 128];
+        out[i] = requantise(net, layer, sum, 0);
+    }
+}
+
+/* Entry k of a table of the layer's own codes. */
+static int16_t entry(const network *net, const nvm_layer *layer, size_t k)
+{
+    const uint8_t *table = net->arena + layer->off_table0;
+    return is_wide(layer) ? ((const int16_t *)(const void *)table)[k] : ((const int8_t *)table)[k];
+}
+
+static void naive_table(const network *net, const nvm_layer *layer, const int16_t *q, int16_t *out)
+{
+    int from_wide = is_wide(&net->layers[layer->in[0]]);
+    size_t all = from_wide ? 65536 : 256;
+    for (uint32_t i = 0; i < layer->n; i++) {
+        size_t table = i / layer->aux[1] % layer->aux[0];
+        out[i] = entry(net, layer, table * all + (size_t)(q[i] + (from_wide ? 32768 : 128)));
     }
 }
 
 /* Bytes that a layer remembers. */
 static size_t memory_bytes(const nvm_layer *layer)
 {
-    return layer->kind == NVM_STATE ? layer->n : 0;
+    return layer->kind == NVM_STATE ? layer->n * sizeof(int16_t) : 0;
 }
 
 void naive_memory_new(const network *net, naive_memory *memory)
@@ -359,7 +477,9 @@ void naive_memory_new(const network *net, naive_memory *memory)
             memory->next[i] = calloc(bytes, 1);
         }
         if (layer->kind == NVM_STATE) {
-            memcpy(memory->now[i], net->arena + layer->off_table0, bytes);
+            for (uint32_t k = 0; k < layer->n; k++) {
+                ((int16_t *)(void *)memory->now[i])[k] = entry(net, layer, k);
+            }
         }
     }
 }
@@ -372,12 +492,12 @@ void naive_memory_free(naive_memory *memory)
     }
 }
 
-void naive_commit(const network *net, int8_t *const *codes, naive_memory *memory)
+void naive_commit(const network *net, int16_t *const *codes, naive_memory *memory)
 {
     for (uint32_t i = 0; i < net->n; i++) {
         const nvm_layer *layer = &net->layers[i];
         if (layer->kind == NVM_STATE) {
-            memcpy(memory->next[i], codes[layer->aux[0]], layer->n);
+            memcpy(memory->next[i], codes[layer->aux[0]], memory_bytes(layer));
         }
         if (memory->now[i] != NULL) {
             memcpy(memory->now[i], memory->next[i], memory_bytes(layer));
@@ -385,18 +505,20 @@ void naive_commit(const network *net, int8_t *const *codes, naive_memory *memory
     }
 }
 
-void naive_codes(const network *net, uint32_t index, int8_t *const *codes, naive_memory *memory)
+void naive_codes(const network *net, uint32_t index, int16_t *const *codes,
+                 naive_memory *memory)
 {
     const nvm_layer *layer = &net->layers[index];
-    const int8_t *q0 = codes[layer->in[0]], *q1 = codes[layer->in[1]];
+    const int16_t *q0 = codes[layer->in[0]], *q1 = codes[layer->in[1]];
     const int32_t *table0 = (const int32_t *)(const void *)(net->arena + layer->off_table0);
-    const int32_t *table1 = (const int32_t *)(const void *)(net->arena + layer->off_table1);
     const int8_t *bytes = (const int8_t *)(net->arena + layer->off_table0);
     uint32_t n0 = net->layers[layer->in[0]].n;
-    int8_t *out = codes[index];
+    int16_t *out = codes[index];
     switch (layer->kind) {
     case NVM_CONST:
-        memcpy(out, bytes, layer->n);
+        for (uint32_t i = 0; i < layer->n; i++) {
+            out[i] = entry(net, layer, i);
+        }
         break;
     case NVM_DENSE:
     case NVM_CONV:
@@ -404,10 +526,7 @@ void naive_codes(const network *net, uint32_t index, int8_t *const *codes, naive
         naive_weighted(net, index, codes);
         break;
     case NVM_ADD:
-        for (uint32_t i = 0; i < layer->n; i++) {
-            out[i] =
-                requantise(net, layer, wrap((int64_t)table0[q0[i] + 128] + table1[q1[i] + 128]), 0);
-        }
+        naive_add(net, layer, q0, q1, out);
         break;
     case NVM_AVGPOOL:
     case NVM_MAXPOOL:
@@ -419,18 +538,19 @@ void naive_codes(const network *net, uint32_t index, int8_t *const *codes, naive
     case NVM_MAP:
         for (uint32_t i = 0; i < layer->n; i++) {
             int32_t j = table0[i];
-            out[i] = j < 0 ? layer->zero_out : j < (int32_t)n0 ? q0[j] : q1[j - (int32_t)n0];
+            out[i] = j < 0 ? (int16_t)zero_of(layer) : j < (int32_t)n0 ? q0[j] : q1[j - (int32_t)n0];
         }
         break;
     case NVM_TABLE:
-        for (uint32_t i = 0; i < layer->n; i++) {
-            out[i] = bytes[i / layer->aux[1] % layer->aux[0] * 256 + (uint32_t)(q0[i] + 128)];
-        }
+        naive_table(net, layer, q0, out);
         break;
     case NVM_TABLE2:
         for (uint32_t i = 0; i < layer->n; i++) {
             out[i] = bytes[(q0[i] + 128) * 256 + q1[i] + 128];
         }
+        break;
+    case NVM_PAIR:
+        naive_pair(net, layer, q0, q1, out);
         break;
     case NVM_LERP:
         naive_lerp(net, layer, q0, out);
@@ -454,7 +574,7 @@ void naive_codes(const network *net, uint32_t index, int8_t *const *codes, naive
         naive_softmax(net, layer, q0, out);
         break;
     case NVM_STATE:
-        memcpy(out, memory->now[index], layer->n);
+        memcpy(out, memory->now[index], memory_bytes(layer));
         break;
     default:
         break;

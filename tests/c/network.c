@@ -68,6 +68,19 @@ uint32_t add_input(network *net, shape out, int8_t zero)
     return net->n - 1;
 }
 
+uint32_t add_wide_input(network *net, shape out, int16_t zero)
+{
+    nvm_layer *layer = network_add(net, NVM_INPUT, out);
+    layer->flags = NVM_FLAG_WIDE;
+    layer->zero_out_s16 = zero;
+    return net->n - 1;
+}
+
+int is_wide_layer(const network *net, uint32_t index)
+{
+    return (net->layers[index].flags & NVM_FLAG_WIDE) != 0;
+}
+
 uint32_t network_put_codes(network *net, size_t n)
 {
     int8_t *codes = malloc(n);
@@ -99,11 +112,14 @@ static void put_multipliers(network *net, nvm_layer *layer, uint32_t channels, d
 {
     int32_t *m = malloc(channels * sizeof *m), *e = malloc(channels * sizeof *e);
     for (uint32_t c = 0; c < channels; c++) {
-        double real = 150.0 / magnitude * (0.5 + random_in(&net->seed, 0, 1000) / 1000.0);
+        double real = (layer->flags & NVM_FLAG_WIDE ? 30000.0 : 150.0) / magnitude * (0.5 + random_in(&net->seed, 0, 1000) / 1000.0);
         int exponent;
         double mantissa = frexp(real, &exponent);
         m[c] = (int32_t)fmin(round(mantissa * 2147483648.0), 2147483647.0);
         e[c] = exponent < -31 ? -31 : exponent;
+        if (layer->requant == NVM_RQ_HALF16 && e[c] > 14) {
+            e[c] = 14;
+        }
     }
     layer->off_scale = network_put(net, m, channels * sizeof *m);
     layer->off_shift = network_put(net, e, channels * sizeof *e);
@@ -116,7 +132,11 @@ void add_requant(network *net, nvm_layer *layer, nvm_requant requant, uint32_t c
 {
     float *scale = malloc(channels * sizeof *scale), offset;
     layer->requant = (uint8_t)requant;
-    layer->zero_out = (int8_t)random_in(&net->seed, -128, 127);
+    if (layer->flags & NVM_FLAG_WIDE) {
+        layer->zero_out_s16 = (int16_t)random_in(&net->seed, -300, 300);
+    } else {
+        layer->zero_out = (int8_t)random_in(&net->seed, -128, 127);
+    }
     switch (requant) {
     case NVM_RQ_FP32:
         for (uint32_t c = 0; c < channels; c++) {

@@ -7,7 +7,7 @@
 
 #include "nvm.h"
 
-enum { MAX_LAYERS = 24, ARENA_BYTES = 1 << 19 };
+enum { MAX_LAYERS = 24, ARENA_BYTES = 1 << 20 };
 
 typedef struct shape {
     uint32_t h, w, c;
@@ -21,6 +21,7 @@ typedef struct network {
     size_t len;
     uint64_t seed;
     int wide; /* more channels than any buffer on the kernel's stack has room for */
+    uint32_t large; /* offset of a table of all int16 codes, which all layers share; 0: none yet */
     _Alignas(64) uint8_t arena[ARENA_BYTES];
 } network;
 
@@ -39,6 +40,8 @@ uint32_t network_put_words(network *net, size_t n, int32_t low, int32_t high); /
 nvm_layer *network_add(network *net, nvm_kind kind, shape out);
 
 uint32_t add_input(network *net, shape out, int8_t zero);
+uint32_t add_wide_input(network *net, shape out, int16_t zero);
+int is_wide_layer(const network *net, uint32_t index);
 uint32_t add_const(network *net, shape out);
 /* A random layer of the kind on top of `in` (and of a second input where the kind takes one). */
 uint32_t add_random(network *net, nvm_kind kind, uint32_t in);
@@ -61,11 +64,12 @@ typedef struct naive_memory {
 void naive_memory_new(const network *net, naive_memory *memory); /* initial values */
 void naive_memory_free(naive_memory *memory);
 /* The end of a step: what layers hold is remembered. */
-void naive_commit(const network *net, int8_t *const *codes, naive_memory *memory);
+void naive_commit(const network *net, int16_t *const *codes, naive_memory *memory);
 
-/* Codes of layer `index` from the codes of all earlier ones and what it remembers, by definition. */
-void naive_codes(const network *net, uint32_t index, int8_t *const *codes, naive_memory *memory);
+/* Codes of layer `index` from the codes of all earlier ones and what it remembers, by definition;
+ * all as int16. */
+void naive_codes(const network *net, uint32_t index, int16_t *const *codes, naive_memory *memory);
 /* Synaptic sums alone (no bias), the first part of a spiking layer. */
-void naive_drive(const network *net, uint32_t index, int8_t *const *codes, int64_t *sums);
+void naive_drive(const network *net, uint32_t index, int16_t *const *codes, int64_t *sums);
 
 #endif

@@ -10,9 +10,14 @@
 static void random_clamp(network *net, nvm_layer *layer)
 {
     int32_t a = random_in(&net->seed, -128, 127), b = random_in(&net->seed, -128, 127);
-    int wide = random_in(&net->seed, 0, 3) != 0;
-    layer->lo = (int8_t)(wide ? -128 : a < b ? a : b);
-    layer->hi = (int8_t)(wide ? 127 : a < b ? b : a);
+    int whole = random_in(&net->seed, 0, 3) != 0;
+    if (layer->flags & NVM_FLAG_WIDE) {
+        layer->lo_s16 = (int16_t)(whole ? INT16_MIN : 256 * (a < b ? a : b));
+        layer->hi_s16 = (int16_t)(whole ? INT16_MAX : 256 * (a < b ? b : a));
+        return;
+    }
+    layer->lo = (int8_t)(whole ? -128 : a < b ? a : b);
+    layer->hi = (int8_t)(whole ? 127 : a < b ? b : a);
 }
 
 static uint32_t random_channels(network *net)
@@ -66,6 +71,10 @@ static double add_synapses(network *net, nvm_kind kind, uint32_t in)
     double fan_in;
     layer->n_in = 1;
     layer->in[0] = in;
+    layer->flags = net->layers[in].flags & NVM_FLAG_WIDE;
+    if (layer->flags != 0 && random_in(&net->seed, 0, 1)) {
+        layer->flags |= NVM_FLAG_LONG;
+    }
     if (kind == NVM_DENSE) {
         layer->in_c = net->layers[in].n;
         layer->out_c = out.c;
@@ -96,7 +105,7 @@ static double add_synapses(network *net, nvm_kind kind, uint32_t in)
 static void add_map(network *net, uint32_t in)
 {
     uint32_t other = (uint32_t)random_in(&net->seed, 0, (int32_t)net->n - 1);
-    int two = random_in(&net->seed, 0, 1);
+    int two = random_in(&net->seed, 0, 1) && is_wide_layer(net, other) == is_wide_layer(net, in);
     uint32_t total = net->layers[in].n + (two ? net->layers[other].n : 0);
     shape out = {.h = 1 + (uint32_t)random_in(&net->seed, 0, 4), .w = 3};
     out.c = random_channels(net);
@@ -108,7 +117,12 @@ static void add_map(network *net, uint32_t in)
     layer->n_in = two ? 2 : 1;
     layer->in[0] = in;
     layer->in[1] = two ? other : 0;
-    layer->zero_out = (int8_t)random_in(&net->seed, -128, 127);
+    layer->flags = net->layers[in].flags & NVM_FLAG_WIDE;
+    if (layer->flags != 0) {
+        layer->zero_out_s16 = (int16_t)random_in(&net->seed, INT16_MIN, INT16_MAX);
+    } else {
+        layer->zero_out = (int8_t)random_in(&net->seed, -128, 127);
+    }
     for (uint32_t i = 0; i < layer->n; i++) {
         source[i] = random_in(&net->seed, -3, (int32_t)total - 1);
     }
@@ -133,7 +147,19 @@ static nvm_layer *add_unary(network *net, nvm_kind kind, shape out, uint32_t in)
     nvm_layer *layer = network_add(net, kind, out);
     layer->n_in = 1;
     layer->in[0] = in;
+    layer->flags = net->layers[in].flags & NVM_FLAG_WIDE;
     return layer;
+}
+
+/* Layers of int8 codes whose own may be int16. */
+static void random_width(network *net, nvm_layer *layer)
+{
+    if (random_in(&net->seed, 0, 1)) {
+        layer->flags |= NVM_FLAG_WIDE;
+        layer->zero_out_s16 = (int16_t)random_in(&net->seed, INT16_MIN, 0);
+    } else {
+        layer->zero_out = (int8_t)random_in(&net->seed, -128, 0);
+    }
 }
 
 static void add_softmax(network *net, uint32_t in)
@@ -147,7 +173,7 @@ static void add_softmax(network *net, uint32_t in)
     }
     layer->out_h = from.h * from.w;
     layer->out_c = from.c;
-    layer->zero_out = (int8_t)random_in(&net->seed, -128, 0);
+    random_width(net, layer);
     layer->off_table0 = network_put(net, t, sizeof t);
     layer->off_scale = network_put(net, &scale, sizeof scale);
     random_clamp(net, layer);
@@ -164,7 +190,7 @@ static void add_softmaxq(network *net, uint32_t in)
     }
     layer->out_h = from.h * from.w;
     layer->out_c = from.c;
-    layer->zero_out = (int8_t)random_in(&net->seed, -128, 0);
+    random_width(net, layer);
     layer->off_table0 = network_put(net, t, sizeof t);
     random_clamp(net, layer);
 }
@@ -209,6 +235,7 @@ static void add_lerp(network *net, uint32_t in)
     uint32_t *targets = calloc(4 * layer->n, sizeof *targets);
     layer->n_in = 1;
     layer->in[0] = in;
+    layer->flags = net->layers[in].flags & NVM_FLAG_WIDE;
     layer->aux[0] = 22;
     layer->aux[1] = (uint32_t)random_in(&net->seed, 0, 1);
     for (uint32_t i = 0; i < 4 * layer->n; i++) {
@@ -236,7 +263,9 @@ static void add_lerp(network *net, uint32_t in)
 static uint32_t same_size(network *net, uint32_t in)
 {
     uint32_t other = (uint32_t)random_in(&net->seed, 0, (int32_t)net->n - 1);
-    return net->layers[other].n == net->layers[in].n ? other : in;
+    int same = net->layers[other].n == net->layers[in].n &&
+               is_wide_layer(net, other) == is_wide_layer(net, in);
+    return same ? other : in;
 }
 
 static nvm_requant random_rule(network *net)
@@ -246,13 +275,64 @@ static nvm_requant random_rule(network *net)
     return (nvm_requant)rules[random_in(&net->seed, 0, (int32_t)sizeof rules - 1)];
 }
 
+/* The same for a layer of the width and accumulators it has. */
+static nvm_requant fitting_rule(network *net, const nvm_layer *layer)
+{
+    static const uint8_t rules[] = {NVM_RQ_HALF16, NVM_RQ_AWAY64, NVM_RQ_DOUBLE, NVM_RQ_HALFUP};
+    if (!(layer->flags & NVM_FLAG_WIDE)) {
+        return random_rule(net);
+    }
+    return (nvm_requant)rules[random_in(&net->seed, 0, layer->flags & NVM_FLAG_LONG ? 1 : 3)];
+}
+
+/* Any int64, small ones too. */
+static uint32_t put_long_bias(network *net, size_t n)
+{
+    int64_t bias[512];
+    for (size_t i = 0; i < n && i < 512; i++) {
+        bias[i] = (int64_t)random_u64(&net->seed) >> random_in(&net->seed, 0, 63);
+    }
+    return network_put(net, bias, n * sizeof *bias);
+}
+
 static void add_weighted(network *net, nvm_kind kind, uint32_t in)
 {
     nvm_layer *layer = &net->layers[net->n];
-    double fan_in = add_synapses(net, kind, in);
-    layer->zero_in = (int8_t)random_in(&net->seed, -128, 127);
-    layer->off_bias = network_put_words(net, layer->out_c, -5000, 5000);
-    add_requant(net, layer, random_rule(net), layer->out_c, 8000.0 * sqrt(fan_in));
+    double fan_in = add_synapses(net, kind, in), magnitude = 8000.0 * sqrt(fan_in);
+    if (layer->flags & NVM_FLAG_WIDE) {
+        magnitude *= 256.0;
+    } else {
+        layer->zero_in = (int8_t)random_in(&net->seed, -128, 127);
+    }
+    layer->off_bias = layer->flags & NVM_FLAG_LONG
+                          ? put_long_bias(net, layer->out_c)
+                          : network_put_words(net, layer->out_c, -5000, 5000);
+    add_requant(net, layer, fitting_rule(net, layer), layer->out_c, magnitude);
+    random_clamp(net, layer);
+}
+
+/* How a wide ADD takes one input: sizes and signs of all kinds, left shifts rarely. */
+static uint32_t put_term(network *net)
+{
+    int32_t term[4] = {random_in(&net->seed, 0, 15), random_in(&net->seed, 0, INT32_MAX - 1),
+                       random_in(&net->seed, -4, 1), random_in(&net->seed, 0, 1) ? 1 : -1};
+    return network_put(net, term, sizeof term);
+}
+
+/* Tables, rule and bounds of an ADD whose second input is `other`. */
+static void finish_sum(network *net, nvm_layer *layer, uint32_t other)
+{
+    layer->n_in = 2;
+    layer->in[1] = other;
+    if (layer->flags & NVM_FLAG_WIDE) {
+        layer->off_table0 = put_term(net);
+        layer->off_table1 = put_term(net);
+    } else {
+        layer->off_table0 = network_put_words(net, 256, -1048576, 1048576);
+        layer->off_table1 = network_put_words(net, 256, -1048576, 1048576);
+    }
+    add_requant(net, layer, fitting_rule(net, layer), 1,
+                layer->flags & NVM_FLAG_WIDE ? 1 << 29 : 1 << 20);
     random_clamp(net, layer);
 }
 
@@ -260,11 +340,19 @@ static void add_sum(network *net, uint32_t in)
 {
     uint32_t other = same_size(net, in);
     nvm_layer *layer = add_unary(net, NVM_ADD, net->shapes[in], in);
+    finish_sum(net, layer, other);
+}
+
+static void add_pair(network *net, uint32_t in)
+{
+    uint32_t other = same_size(net, in);
+    nvm_layer *layer = add_unary(net, NVM_PAIR, net->shapes[in], in);
     layer->n_in = 2;
     layer->in[1] = other;
-    layer->off_table0 = network_put_words(net, 256, -1048576, 1048576);
-    layer->off_table1 = network_put_words(net, 256, -1048576, 1048576);
-    add_requant(net, layer, random_rule(net), 1, 1 << 20);
+    layer->aux[0] = (uint32_t)random_in(&net->seed, 0, 2);
+    if (layer->aux[0] == 0) {
+        add_requant(net, layer, fitting_rule(net, layer), 1, 1 << 28);
+    }
     random_clamp(net, layer);
 }
 
@@ -275,7 +363,9 @@ static void add_pool(network *net, nvm_kind kind, uint32_t in)
     shape out = random_window(net, layer, from, 1);
     set_window(layer, from, out);
     net->shapes[net->n - 1] = out;
-    layer->aux[0] = kind == NVM_AVGPOOL ? (uint32_t)random_in(&net->seed, 0, 1) : 0;
+    layer->aux[0] = kind == NVM_AVGPOOL && !(layer->flags & NVM_FLAG_WIDE)
+                        ? (uint32_t)random_in(&net->seed, 0, 1)
+                        : 0;
     random_clamp(net, layer);
 }
 
@@ -284,16 +374,29 @@ static void add_mean(network *net, uint32_t in)
     uint32_t n = net->layers[in].n;
     nvm_layer *layer = add_unary(net, NVM_MEAN, (shape){1, 1, random_channels(net)}, in);
     layer->off_table0 = network_put_words(net, n, 0, (int32_t)layer->n - 1);
-    add_requant(net, layer, random_rule(net), 1, 100.0 * sqrt(n));
+    double magnitude = (layer->flags & NVM_FLAG_WIDE ? 20000.0 : 100.0) * sqrt(n);
+    add_requant(net, layer, fitting_rule(net, layer), 1, magnitude);
     random_clamp(net, layer);
+}
+
+/* One or several tables; those of all int16 codes are one a network, because they are large. */
+static void add_table_to(network *net, uint32_t in, int to_wide)
+{
+    int from_wide = is_wide_layer(net, in);
+    nvm_layer *layer = add_unary(net, NVM_TABLE, net->shapes[in], in);
+    layer->flags = to_wide ? NVM_FLAG_WIDE : 0;
+    layer->aux[0] = (uint32_t)random_in(&net->seed, 1, from_wide ? 2 : 3);
+    layer->aux[1] = (uint32_t)random_in(&net->seed, 1, 5);
+    if (from_wide && net->large == 0) {
+        net->large = network_put_codes(net, 2 * 65536 * sizeof(int16_t));
+    }
+    layer->off_table0 =
+        from_wide ? net->large : network_put_codes(net, layer->aux[0] * 256 * (to_wide ? 2 : 1));
 }
 
 static void add_table(network *net, uint32_t in)
 {
-    nvm_layer *layer = add_unary(net, NVM_TABLE, net->shapes[in], in);
-    layer->aux[0] = (uint32_t)random_in(&net->seed, 1, 3);
-    layer->aux[1] = (uint32_t)random_in(&net->seed, 1, 5);
-    layer->off_table0 = network_put_codes(net, layer->aux[0] * 256);
+    add_table_to(net, in, random_in(&net->seed, 0, 3) == 0);
 }
 
 /* The table is one a network, because it is large. */
@@ -313,7 +416,9 @@ static void add_table2(network *net, uint32_t in)
 static uint32_t same_inner(network *net, uint32_t in, uint32_t inner)
 {
     uint32_t other = (uint32_t)random_in(&net->seed, 0, (int32_t)net->n - 1);
-    return net->layers[other].n % inner == 0 ? other : in;
+    int fits = net->layers[other].n % inner == 0 &&
+               is_wide_layer(net, other) == is_wide_layer(net, in);
+    return fits ? other : in;
 }
 
 /* The left factor as one group of rows, or (both of one size) as many groups of one row. */
@@ -350,7 +455,8 @@ static void add_argmax(network *net, uint32_t in)
 static void add_state(network *net, uint32_t in)
 {
     nvm_layer *layer = network_add(net, NVM_STATE, net->shapes[in]);
-    layer->off_table0 = network_put_codes(net, layer->n);
+    layer->flags = net->layers[in].flags & NVM_FLAG_WIDE;
+    layer->off_table0 = network_put_codes(net, layer->n * (layer->flags != 0 ? 2 : 1));
     layer->aux[0] = in;
 }
 
@@ -359,18 +465,27 @@ uint32_t add_feedback(network *net, uint32_t in)
     add_state(net, in);
     uint32_t state = net->n - 1;
     nvm_layer *layer = add_unary(net, NVM_ADD, net->shapes[in], in);
-    layer->n_in = 2;
-    layer->in[1] = state;
-    layer->off_table0 = network_put_words(net, 256, -1048576, 1048576);
-    layer->off_table1 = network_put_words(net, 256, -1048576, 1048576);
-    add_requant(net, layer, random_rule(net), 1, 1 << 20);
-    random_clamp(net, layer);
+    finish_sum(net, layer, state);
     net->layers[state].aux[0] = net->n - 1;
     return net->n - 1;
 }
 
+/* The layer itself, or a table that turns its codes into those of the width a kind reads. */
+static uint32_t of_width(network *net, nvm_kind kind, uint32_t in)
+{
+    int only_narrow = kind == NVM_TABLE2 || kind == NVM_SOFTMAX || kind == NVM_SOFTMAXQ ||
+                      kind == NVM_L2NORM || kind == NVM_LOGSOFTMAX || kind == NVM_MATMUL ||
+                      kind == NVM_ARGMAX;
+    if (is_wide_layer(net, in) ? only_narrow : kind == NVM_PAIR) {
+        add_table_to(net, in, kind == NVM_PAIR);
+        return net->n - 1;
+    }
+    return in;
+}
+
 uint32_t add_random(network *net, nvm_kind kind, uint32_t in)
 {
+    in = of_width(net, kind, in);
     switch (kind) {
     case NVM_DENSE:
     case NVM_CONV:
@@ -419,6 +534,9 @@ uint32_t add_random(network *net, nvm_kind kind, uint32_t in)
         break;
     case NVM_STATE:
         add_state(net, in);
+        break;
+    case NVM_PAIR:
+        add_pair(net, in);
         break;
     default:
         abort();

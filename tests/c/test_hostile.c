@@ -16,7 +16,17 @@ static network *two_layers(nvm_kind kind)
     network *net = network_new(kind + 40u);
     (void)add_input(net, (shape){4, 5, 6}, 1);
     (void)add_random(net, kind, 0);
-    net->layers[1].flags = NVM_FLAG_OUTPUT;
+    net->layers[net->n - 1].flags |= NVM_FLAG_OUTPUT;
+    return net;
+}
+
+/* The same on int16 codes. */
+static network *two_wide_layers(nvm_kind kind)
+{
+    network *net = network_new(kind + 80u);
+    (void)add_wide_input(net, (shape){4, 5, 6}, 1);
+    (void)add_random(net, kind, 0);
+    net->layers[net->n - 1].flags |= NVM_FLAG_OUTPUT;
     return net;
 }
 
@@ -26,17 +36,20 @@ static nvm_status init_status(const network *net, uint32_t *bad)
     return nvm_program_init(&program, net->layers, net->n, net->arena, net->len, bad);
 }
 
+#define REFUSED(kind, wanted, change)      REFUSED_OF(two_layers, kind, wanted, change)
+#define WIDE_REFUSED(kind, wanted, change) REFUSED_OF(two_wide_layers, kind, wanted, change)
+
 /* The program after `change` is refused with `wanted`, naming the layer; before, it was good. */
-#define REFUSED(kind, wanted, change)                                                              \
+#define REFUSED_OF(make, kind, wanted, change)                                                     \
     do {                                                                                           \
         uint32_t bad_ = 9;                                                                         \
-        network *net = two_layers(kind);                                                           \
-        nvm_layer *layer = &net->layers[1];                                                        \
+        network *net = make(kind);                                                                 \
+        nvm_layer *layer = &net->layers[net->n - 1];                                               \
         CHECK(init_status(net, NULL) == NVM_OK);                                                   \
         (void)layer;                                                                               \
         change;                                                                                    \
         CHECK(init_status(net, &bad_) == (wanted));                                                \
-        CHECK(bad_ == 1);                                                                          \
+        CHECK(bad_ == net->n - 1);                                                                 \
         free(net);                                                                                 \
     } while (0)
 
@@ -48,20 +61,24 @@ static void fields_of_every_kind(void)
         REFUSED(kind, NVM_E_ARG, layer->requant = NVM_RQ_COUNT);
         REFUSED(kind, NVM_E_FORMAT, layer->neuron = NVM_NEURON_COUNT);
         REFUSED(kind, NVM_E_FORMAT, layer->neuron = NVM_LIF); /* with an SD layer's fields */
-        REFUSED(kind, NVM_E_FORMAT, layer->flags |= 8);
+        REFUSED(kind, NVM_E_FORMAT, layer->flags |= 32);
         REFUSED(kind, NVM_E_FORMAT, layer->flags |= NVM_FLAG_SPIKES);
-        REFUSED(kind, NVM_E_FORMAT, layer->in[0] = 1); /* itself */
+        REFUSED(kind, NVM_E_FORMAT, layer->in[0] = net->n - 1); /* itself */
         REFUSED(kind, NVM_E_FORMAT, layer->in[0] = 7);
         REFUSED(kind, NVM_E_FORMAT, layer->n_in = kind == NVM_STATE ? 1 : 0);
         REFUSED(kind, NVM_E_FORMAT, layer->n_in = 3);
         REFUSED(kind, NVM_E_RANGE, layer->n = 0);
         REFUSED(kind, NVM_E_RANGE, layer->n = NVM_MAX_NEURONS + 1);
         REFUSED(kind, NVM_E_FORMAT, (layer->lo = 5, layer->hi = 4));
-        REFUSED(kind, NVM_E_FORMAT, layer->reserved[1] = 1);
+        REFUSED(kind, NVM_E_FORMAT, (layer->lo_s16 = 5, layer->hi_s16 = 4));
+        REFUSED(kind, NVM_E_FORMAT, layer->reserved[0] = 1);
+        REFUSED(kind, NVM_E_FORMAT, layer->reserved_s16 = 1);
         REFUSED(kind, NVM_E_FORMAT, layer->theta = 1);
         REFUSED(kind, NVM_E_FORMAT, layer->leak_q16 = 65536);
-        REFUSED(kind, NVM_E_FORMAT,
-                net->layers[0].flags = NVM_FLAG_SPIKES); /* read by an SD layer */
+        if (kind != NVM_PAIR) { /* which has a table before it */
+            REFUSED(kind, NVM_E_FORMAT,
+                    net->layers[0].flags = NVM_FLAG_SPIKES); /* read by an SD layer */
+        }
     }
 }
 
@@ -199,6 +216,73 @@ static void contents(void)
     REFUSED(NVM_LERP, NVM_E_FORMAT, set_word(net, layer->off_weights, layer->n));
 }
 
+/* A multiply-accumulate layer with int32 or int64 accumulators and a rule that fits it. */
+static void give_wide_rule(network *net, nvm_requant rule, int is_long)
+{
+    nvm_layer *layer = &net->layers[1];
+    layer->flags = (uint8_t)(NVM_FLAG_OUTPUT | NVM_FLAG_WIDE | (is_long ? NVM_FLAG_LONG : 0));
+    layer->off_bias = network_put_words(net, 2 * layer->out_c, -9, 9);
+    add_requant(net, layer, rule, layer->out_c, 1e6);
+    CHECK(init_status(net, NULL) == NVM_OK);
+}
+
+static void wide_layers(void)
+{
+    for (uint32_t k = NVM_DENSE; k < NVM_KIND_COUNT; k++) {
+        nvm_kind kind = (nvm_kind)k;
+        WIDE_REFUSED(kind, NVM_E_FORMAT, layer->flags ^= NVM_FLAG_WIDE | NVM_FLAG_UNIT);
+        WIDE_REFUSED(kind, NVM_E_FORMAT, layer->flags |= NVM_FLAG_SPIKES);
+        WIDE_REFUSED(kind, NVM_E_FORMAT, (layer->lo_s16 = 5, layer->hi_s16 = 4));
+        WIDE_REFUSED(kind, NVM_E_FORMAT, (layer->lo = -1, layer->hi = 1, layer->lo_s16 = 2));
+        if (kind != NVM_DENSE && kind != NVM_CONV && kind != NVM_DWCONV) {
+            WIDE_REFUSED(kind, NVM_E_FORMAT, layer->flags |= NVM_FLAG_LONG);
+        }
+        if (kind != NVM_TABLE && kind != NVM_SOFTMAX && kind != NVM_SOFTMAXQ) {
+            /* inputs of one width, output of another */
+            WIDE_REFUSED(kind, NVM_E_FORMAT,
+                         (layer->flags ^= NVM_FLAG_WIDE, layer->lo = layer->hi = 0,
+                          layer->zero_out_s16 = layer->lo_s16 = layer->hi_s16 = 0));
+        }
+    }
+    WIDE_REFUSED(NVM_DENSE, NVM_E_FORMAT, layer->zero_in = 1);
+    WIDE_REFUSED(NVM_DENSE, NVM_E_FORMAT, layer->zero_out = 1);
+    WIDE_REFUSED(NVM_DENSE, NVM_E_FORMAT,
+                 (give_wide_rule(net, NVM_RQ_DOUBLE, 0), layer->flags |= NVM_FLAG_LONG));
+    WIDE_REFUSED(NVM_DENSE, NVM_E_FORMAT,
+                 (give_wide_rule(net, NVM_RQ_HALFUP, 0), layer->flags |= NVM_FLAG_LONG));
+    for (nvm_requant rule = NVM_RQ_NONE; rule < NVM_RQ_COUNT; rule++) {
+        if (rule < NVM_RQ_DOUBLE || rule == NVM_RQ_SINGLE || rule == NVM_RQ_SHIFT ||
+            rule == NVM_RQ_AFFINE) {
+            WIDE_REFUSED(NVM_DENSE, NVM_E_FORMAT,
+                         (give_wide_rule(net, NVM_RQ_HALF16, 0), layer->requant = (uint8_t)rule));
+        }
+    }
+    REFUSED(NVM_DENSE, NVM_E_FORMAT,
+            (give_rule(net, NVM_RQ_DOUBLE), layer->requant = NVM_RQ_HALF16));
+    REFUSED(NVM_DENSE, NVM_E_FORMAT,
+            (give_rule(net, NVM_RQ_DOUBLE), layer->requant = NVM_RQ_AWAY64));
+    WIDE_REFUSED(NVM_DENSE, NVM_E_RANGE,
+                 (give_wide_rule(net, NVM_RQ_HALF16, 1), set_word(net, layer->off_shift, 15)));
+    WIDE_REFUSED(NVM_DENSE, NVM_E_RANGE,
+                 (give_wide_rule(net, NVM_RQ_AWAY64, 1), set_word(net, layer->off_shift, 31)));
+    WIDE_REFUSED(NVM_DENSE, NVM_E_SIZE,
+                 (give_wide_rule(net, NVM_RQ_AWAY64, 1),
+                  layer->off_bias = (uint32_t)(net->len - (layer->out_c * 8 - 1) / 64 * 64)));
+    WIDE_REFUSED(NVM_ADD, NVM_E_RANGE, set_word(net, layer->off_table0, 16));
+    WIDE_REFUSED(NVM_ADD, NVM_E_RANGE, set_word(net, layer->off_table1 + 4, 0x80000000u));
+    WIDE_REFUSED(NVM_ADD, NVM_E_RANGE, set_word(net, layer->off_table0 + 8, 31));
+    WIDE_REFUSED(NVM_ADD, NVM_E_RANGE, set_word(net, layer->off_table1 + 12, 0));
+    WIDE_REFUSED(NVM_ADD, NVM_E_SIZE, layer->off_table1 = (uint32_t)net->len);
+    WIDE_REFUSED(NVM_PAIR, NVM_E_FORMAT, layer->aux[0] = 3);
+    WIDE_REFUSED(NVM_PAIR, NVM_E_FORMAT, (layer->aux[0] = 1, layer->requant = NVM_RQ_DOUBLE));
+    WIDE_REFUSED(NVM_PAIR, NVM_E_FORMAT, layer->n--);
+    WIDE_REFUSED(NVM_AVGPOOL, NVM_E_FORMAT, layer->aux[0] = 1);
+    WIDE_REFUSED(NVM_TABLE, NVM_E_SIZE, layer->off_table0 = (uint32_t)net->len - 65472);
+    REFUSED(NVM_TABLE, NVM_E_SIZE,
+            (layer->flags = NVM_FLAG_OUTPUT | NVM_FLAG_WIDE, layer->aux[0] = 3,
+             layer->off_table0 = (uint32_t)net->len - 1536 + 64));
+}
+
 static void whole_programs(void)
 {
     network *net = two_layers(NVM_DENSE);
@@ -263,6 +347,7 @@ int main(void)
     RUN(shapes);
     RUN(offsets);
     RUN(contents);
+    RUN(wide_layers);
     RUN(whole_programs);
     RUN(totals);
     return REPORT();

@@ -11,15 +11,15 @@
 static const char *const kind_names[] = {"input", "const",   "dense",   "conv", "dwconv",
                                          "add",   "avgpool", "maxpool", "mean", "map",
                                          "table", "softmax", "table2", "softmaxq", "lerp",
-                                         "l2norm", "logsoftmax", "matmul", "argmax", "state"};
+                                         "l2norm", "logsoftmax", "matmul", "argmax", "state", "pair"};
 
 typedef struct trial {
     network *net;
     nvm_program program;
     nvm_session *sessions[4]; /* auto, events, dense, mixed */
     nvm_counters counters[4];
-    int8_t *codes[MAX_LAYERS]; /* by definition */
-    int8_t *inputs;            /* concatenated */
+    int16_t *codes[MAX_LAYERS]; /* by definition */
+    int16_t *inputs;            /* concatenated */
     naive_memory memory;
 } trial;
 
@@ -35,12 +35,12 @@ static void open_trial(trial *t, network *net)
         printf("status %s\n", nvm_status_text(status));
         abort();
     }
-    t->inputs = calloc(t->program.codes_in, 1);
+    t->inputs = calloc(t->program.codes_in, sizeof *t->inputs);
     for (uint32_t i = 0, at = 0; i < net->n; i++) {
-        t->codes[i] = calloc(net->layers[i].n, 1);
-        if (net->layers[i].kind == NVM_INPUT) {
-            memset(t->inputs + at, net->layers[i].zero_out, net->layers[i].n);
-            at += net->layers[i].n;
+        const nvm_layer *layer = &net->layers[i];
+        t->codes[i] = calloc(layer->n, sizeof *t->codes[i]);
+        for (uint32_t k = 0; layer->kind == NVM_INPUT && k < layer->n; k++) {
+            t->inputs[at++] = is_wide_layer(net, i) ? layer->zero_out_s16 : layer->zero_out;
         }
     }
     naive_memory_new(net, &t->memory);
@@ -68,12 +68,41 @@ static void evaluate(trial *t)
 {
     for (uint32_t i = 0, at = 0; i < t->net->n; i++) {
         if (t->net->layers[i].kind == NVM_INPUT) {
-            memcpy(t->codes[i], t->inputs + at, t->net->layers[i].n);
+            memcpy(t->codes[i], t->inputs + at, t->net->layers[i].n * sizeof *t->inputs);
             at += t->net->layers[i].n;
         } else {
             naive_codes(t->net, i, t->codes, &t->memory);
         }
     }
+}
+
+/* Codes of one layer as its memory has them; the bytes. */
+static size_t pack(const network *net, uint32_t layer, const int16_t *codes, uint8_t *to)
+{
+    size_t n = net->layers[layer].n;
+    if (is_wide_layer(net, layer)) {
+        memcpy(to, codes, n * sizeof *codes);
+        return n * sizeof *codes;
+    }
+    for (size_t i = 0; i < n; i++) {
+        to[i] = (uint8_t)codes[i];
+    }
+    return n;
+}
+
+/* All inputs as bytes; free them. */
+static uint8_t *packed_inputs(const trial *t, const int16_t *codes)
+{
+    uint8_t *bytes = malloc(t->program.bytes_in);
+    size_t at = 0;
+    for (uint32_t i = 0; i < t->net->n; i++) {
+        if (t->net->layers[i].kind == NVM_INPUT) {
+            at += pack(t->net, i, codes, bytes + at);
+            codes += t->net->layers[i].n;
+        }
+    }
+    CHECK(at == t->program.bytes_in);
+    return bytes;
 }
 
 /* Every layer of every session holds the codes by definition, and the ports show them. */
@@ -86,18 +115,35 @@ static void compare(trial *t)
             const int8_t *codes;
             size_t n;
             CHECK(nvm_session_layer(t->sessions[s], i, &view) == NVM_OK);
-            int same =
-                view.n == t->net->layers[i].n && memcmp(view.codes, t->codes[i], view.n) == 0;
+            uint8_t *wanted = malloc(2 * t->net->layers[i].n);
+            size_t bytes = pack(t->net, i, t->codes[i], wanted);
+            int same = view.n == t->net->layers[i].n && view.n * view.code_bytes == bytes &&
+                       memcmp(view.codes, wanted, bytes) == 0;
             CHECK(same);
             if (!same && checks_failed < 20) {
                 printf("  session %d, layer %u (%s)\n", s, i, kind_names[t->net->layers[i].kind]);
             }
             if (t->net->layers[i].flags & NVM_FLAG_OUTPUT) {
                 CHECK(nvm_session_output(t->sessions[s], port++, &codes, &n, NULL) == NVM_OK);
-                CHECK(n == view.n && memcmp(codes, t->codes[i], n) == 0);
+                CHECK(n == bytes && memcmp(codes, wanted, n) == 0);
             }
+            free(wanted);
         }
     }
+}
+
+/* Whether element i of the concatenated inputs is wide. */
+static int wide_input(const network *net, uint32_t i)
+{
+    for (uint32_t l = 0; l < net->n; l++) {
+        if (net->layers[l].kind == NVM_INPUT) {
+            if (i < net->layers[l].n) {
+                return is_wide_layer(net, l);
+            }
+            i -= net->layers[l].n;
+        }
+    }
+    return 0;
 }
 
 /* Changes 0, 1, some or all inputs; by update where `index` is used. */
@@ -107,42 +153,55 @@ static void change_and_step(trial *t)
     size_t n = t->program.codes_in, count = 0;
     int how = random_in(seed, 0, 4);
     uint32_t *index = malloc(2 * n * sizeof *index);
-    int8_t *code = malloc(2 * n);
+    int16_t *code = malloc(2 * n * sizeof *code);
+    int8_t *narrow = malloc(2 * n);
+    int all_narrow = t->program.bytes_in == n;
     size_t changes = how == 0 ? 0 : how == 1 ? 1 : how == 2 ? 1 + n / 10 : how == 3 ? n / 2 : 2 * n;
     for (; count < changes; count++) {
         index[count] = (uint32_t)random_in(seed, 0, (int32_t)n - 1);
-        code[count] = (int8_t)random_in(seed, -128, 127);
+        code[count] = (int16_t)(wide_input(t->net, index[count])
+                                    ? random_in(seed, INT16_MIN, INT16_MAX)
+                                    : random_in(seed, -128, 127));
         if (random_in(seed, 0, 3) == 0) { /* small steps too: many codes stay as they are */
-            code[count] = (int8_t)(t->inputs[index[count]] / 2);
+            code[count] = t->inputs[index[count]] / 2;
         }
+        narrow[count] = (int8_t)code[count];
         t->inputs[index[count]] = code[count];
     }
     for (uint32_t i = 0; i < t->net->n; i++) {
         nvm_way way = random_in(seed, 0, 1) ? NVM_EVENTS : NVM_DENSE_WAY;
         CHECK(nvm_session_force(t->sessions[3], i, way) == NVM_OK);
     }
+    uint8_t *bytes = packed_inputs(t, t->inputs);
     for (int s = 0; s < SESSIONS; s++) {
+        nvm_status status;
         if (random_in(seed, 0, 1)) {
-            CHECK(nvm_session_step(t->sessions[s], t->inputs, n) == NVM_OK);
+            status = nvm_session_step(t->sessions[s], bytes, t->program.bytes_in);
+        } else if (all_narrow && random_in(seed, 0, 1)) {
+            status = nvm_session_update(t->sessions[s], index, narrow, count);
         } else {
-            CHECK(nvm_session_update(t->sessions[s], index, code, count) == NVM_OK);
+            status = nvm_session_update_s16(t->sessions[s], index, code, count);
         }
+        CHECK(status == NVM_OK);
     }
+    free(bytes);
     free(index);
+    free(narrow);
     free(code);
 }
 
 static void compare_predict(trial *t)
 {
     enum { ROWS = 2 };
-    size_t size = nvm_predict_size(&t->program), n_in = t->program.codes_in,
-           n_out = t->program.codes_out;
+    size_t size = nvm_predict_size(&t->program), n_in = t->program.bytes_in,
+           n_out = t->program.bytes_out;
     void *scratch = aligned_alloc(64, size);
     int8_t *in = malloc(ROWS * n_in), *out = malloc(ROWS * n_out);
     const int8_t *codes;
     nvm_session *fresh = session_new(&t->program, NULL);
     random_codes(&t->net->seed, in, n_in);
-    memcpy(in + n_in, t->inputs, n_in);
+    uint8_t *last = packed_inputs(t, t->inputs);
+    memcpy(in + n_in, last, n_in);
     CHECK(nvm_predict(&t->program, scratch, size, in, out, ROWS) == NVM_OK);
     CHECK(nvm_session_output(t->sessions[0], UINT32_MAX, &codes, NULL, NULL) == NVM_OK);
     CHECK(t->program.memory || memcmp(out + n_out, codes, n_out) == 0);
@@ -153,6 +212,7 @@ static void compare_predict(trial *t)
         CHECK(memcmp(out + (size_t)row * n_out, codes, n_out) == 0);
     }
     free(fresh);
+    free(last);
     free(scratch);
     free(in);
     free(out);
@@ -199,7 +259,7 @@ static void set_flags(network *net, int unit)
 {
     net->layers[net->n - 1].flags |= NVM_FLAG_OUTPUT;
     for (uint32_t i = 0; i < net->n; i++) {
-        net->layers[i].flags |= unit ? NVM_FLAG_UNIT : 0;
+        net->layers[i].flags |= unit && !is_wide_layer(net, i) ? NVM_FLAG_UNIT : 0;
     }
 }
 
@@ -207,13 +267,18 @@ static void each_kind_alone(void)
 {
     for (uint32_t kind = NVM_DENSE; kind < NVM_KIND_COUNT; kind++) {
         int before = checks_failed;
-        for (uint64_t round = 0; round < 60; round++) {
+        for (uint64_t round = 0; round < 100; round++) {
             network *net = network_new(1000 * kind + round);
             shape size = random_shape(&net->seed);
-            (void)add_input(net, size, (int8_t)random_in(&net->seed, -128, 127));
-            (void)add_input(net, size, 0); /* ADD and MAP read it too, in half of the rounds */
-            (void)(kind == NVM_STATE && round % 2 ? add_feedback(net, 0)
-                                                  : add_random(net, (nvm_kind)kind, 0));
+            if (round % 2) {
+                (void)add_wide_input(net, size, (int16_t)random_in(&net->seed, -999, 999));
+                (void)add_wide_input(net, size, 0); /* ADD and MAP read it too, at times */
+            } else {
+                (void)add_input(net, size, (int8_t)random_in(&net->seed, -128, 127));
+                (void)add_input(net, size, 0);
+            }
+            (void)(kind == NVM_STATE && round % 4 < 2 ? add_feedback(net, 0)
+                                                      : add_random(net, (nvm_kind)kind, 0));
             set_flags(net, 0);
             run_trial(net, 12);
         }
@@ -227,7 +292,11 @@ static void wide_layers(void)
         for (uint64_t round = 0; round < 4; round++) {
             network *net = network_new(90000 + 100 * kind + round);
             net->wide = 1;
-            (void)add_input(net, (shape){2, 2, 300}, -5);
+            if (round == 1) {
+                (void)add_wide_input(net, (shape){2, 2, 300}, -5);
+            } else {
+                (void)add_input(net, (shape){2, 2, 300}, -5);
+            }
             (void)add_random(net, (nvm_kind)kind, 0);
             set_flags(net, round == 3);
             run_trial(net, round == 3 ? 2 : 8);
@@ -276,6 +345,27 @@ static void extreme_accumulators(void)
     }
 }
 
+/* Every rule of wide layers on sums of the whole int64 or int32 range. */
+static void extreme_wide_accumulators(void)
+{
+    for (uint64_t round = 0; round < 120; round++) {
+        nvm_kind kind = (nvm_kind)(NVM_DENSE + round % 3);
+        network *net = network_new(62000 + round);
+        (void)add_wide_input(net, (shape){2, 3, 8}, 0);
+        nvm_layer *layer = &net->layers[add_random(net, kind, 0)];
+        int32_t *e = (int32_t *)(void *)(net->arena + layer->off_shift);
+        int most = layer->requant == NVM_RQ_HALF16 ? 14 : 30;
+        for (uint32_t c = 0; c < layer->out_c; c++) {
+            e[c] = random_in(&net->seed, -31, round % 2 ? most : 0);
+        }
+        if (!(layer->flags & NVM_FLAG_LONG)) {
+            layer->off_bias = network_put_words(net, layer->out_c, -2147483646, 0);
+        }
+        set_flags(net, 0);
+        run_trial(net, 6);
+    }
+}
+
 static network *random_network(uint64_t round, uint32_t depth)
 {
     network *net = network_new(77777 + round);
@@ -289,7 +379,9 @@ static network *random_network(uint64_t round, uint32_t depth)
     }
     while (net->n < depth) {
         if (random_in(&net->seed, 0, 5) == 0) { /* inputs may stand anywhere; all send first */
-            (void)add_input(net, random_shape(&net->seed), -1);
+            shape other = random_shape(&net->seed);
+            (void)(random_in(&net->seed, 0, 1) ? add_wide_input(net, other, 77)
+                                               : add_input(net, other, -1));
             continue;
         }
         nvm_kind kind = (nvm_kind)random_in(&net->seed, NVM_DENSE, NVM_KIND_COUNT - 1);
@@ -299,7 +391,7 @@ static network *random_network(uint64_t round, uint32_t depth)
         uint32_t made =
             kind == NVM_STATE && round % 3 ? add_feedback(net, in) : add_random(net, kind, in);
         if (random_in(&net->seed, 0, 3) == 0) {
-            net->layers[made].flags = NVM_FLAG_OUTPUT;
+            net->layers[made].flags |= NVM_FLAG_OUTPUT;
         }
     }
     return net;
@@ -329,6 +421,7 @@ int main(void)
     RUN(each_kind_alone);
     RUN(wide_layers);
     RUN(extreme_accumulators);
+    RUN(extreme_wide_accumulators);
     RUN(random_networks);
     RUN(unit_spikes_at_rest);
     return REPORT();

@@ -130,7 +130,6 @@ def test_all_operators_without_a_rule_are_named_at_once() -> None:
     [
         ("float32", "float32", "a float model"),
         ("float32", "int8", "a hybrid model"),
-        ("int16", "int8", "int16 activations"),
         ("int32", "int8", "other number formats"),
     ],
 )

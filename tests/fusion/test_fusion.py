@@ -19,7 +19,7 @@ from neurovm.arithmetic import PROFILES
 from neurovm.converters import tflite
 from neurovm.graph import Graph
 from neurovm.model import Model
-from neurovm.operators.builder import int8_codes
+from neurovm.operators.builder import signed_codes
 from neurovm.passes import PASSES, fuse_dilation, prepare
 from neurovm.program import compile_graph
 
@@ -38,7 +38,7 @@ def check(case: Case, expected: Sequence[str] | None = None) -> Model:
         assert kinds(model) == list(expected)
     tensors = reference.run(graph, PROFILE, case.inputs)
     wanted = np.concatenate(
-        [int8_codes(tensors[i]).reshape(len(case.inputs[0]), -1) for i in graph.outputs], axis=1
+        [signed_codes(tensors[i]).reshape(len(case.inputs[0]), -1) for i in graph.outputs], axis=1
     )
     for way in ("auto", "events", "dense"):
         session = model.session(way=way)

@@ -248,7 +248,7 @@ def test_quantize_and_dequantize(rounding: str) -> None:
     _kernel.quantize_f32(x, float(scale), zero, rounding, out)
     np.testing.assert_array_equal(out, np.clip(expected, -128, 127).astype(np.int8))
     real = array.array("f", bytes(4 * x.size))
-    _kernel.dequantize_s8(out, float(scale), zero, real)
+    _kernel.dequantize(out, float(scale), zero, real)
     back = (out.astype(np.int32) - zero).astype(np.float32) * scale
     np.testing.assert_array_equal(np.asarray(real), back)
 
@@ -263,7 +263,7 @@ def test_quantize_refuses_what_has_no_code() -> None:
     with pytest.raises(ValueError, match="scale"):
         _kernel.quantize_f32(one[:1], -1.0, 0, "away_divide", out[:1])
     with pytest.raises(ValueError, match="scale"):
-        _kernel.dequantize_s8(b"a", 0.0, 0, one[:1])
+        _kernel.dequantize(b"a", 0.0, 0, one[:1])
     with pytest.raises(ShapeError, match=r"out \(one a value\): found 2 codes; accepted: 1"):
         _kernel.quantize_f32(one[:1], 1.0, 0, "away_divide", out)
 

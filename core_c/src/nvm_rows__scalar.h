@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * nvm_rows_s8__scalar.h: sums of weight rows, the inner loop of every synapse.
+ * nvm_rows__scalar.h: sums of weight rows, the inner loop of every synapse.
  *
- *     acc[u] += sum_k w[row_k * stride + u] * x_k        u < width, modulo 2^32
+ *     acc[u] += sum_k w[row_k * stride + u] * x_k        u < width, modulo 2^32 (2^64)
  *
- * int8 weights times |x| <= 255 stay below 2^15. The accumulators of one tile live in registers over
+ * int8 weights times |x| <= 255 stay below 2^15, times |x| <= 65535 below 2^23. The accumulators of one tile live in registers over
  * the whole list of rows; tiles of constant width are what compilers turn into SIMD code.
  */
-#ifndef NVM_ROWS_S8_SCALAR_H
-#define NVM_ROWS_S8_SCALAR_H
+#ifndef NVM_ROWS_SCALAR_H
+#define NVM_ROWS_SCALAR_H
 
-#include "nvm_internal.h"
+#include "nvm_types.h"
 
 #define NVM_INLINE static inline __attribute__((always_inline))
 
@@ -21,45 +21,45 @@
     _Pragma("GCC unroll 1")
 
 /* Rows of a list of events; row = index - first. */
-NVM_INLINE void nvm_event_tile(int32_t *restrict acc, const int8_t *restrict w, size_t stride,
+NVM_INLINE void nvm_event_tile(nvm_acc *restrict acc, const int8_t *restrict w, size_t stride,
                                const nvm_event *restrict events, size_t n, uint32_t first,
                                size_t width)
 {
-    uint32_t sum[32];
+    nvm_acc_bits sum[32];
     for (size_t u = 0; u < width; u++) {
-        sum[u] = (uint32_t)acc[u];
+        sum[u] = (nvm_acc_bits)acc[u];
     }
     for (size_t k = 0; k < n; k++) {
         const int8_t *row = w + (size_t)(events[k].index - first) * stride;
-        int16_t x = events[k].delta;
+        nvm_change x = (nvm_change)events[k].delta;
         NVM_ROW_BY_ROW
         for (size_t u = 0; u < width; u++) {
-            sum[u] += (uint32_t)((int32_t)row[u] * x);
+            sum[u] += (nvm_acc_bits)(nvm_acc)((int32_t)row[u] * x);
         }
     }
     for (size_t u = 0; u < width; u++) {
-        acc[u] = (int32_t)sum[u];
+        acc[u] = (nvm_acc)sum[u];
     }
 }
 
 /* Consecutive rows, x = code - zero. */
-NVM_INLINE void nvm_code_tile(int32_t *restrict acc, const int8_t *restrict w, size_t stride,
-                              const int8_t *restrict codes, size_t n, int16_t zero, size_t width)
+NVM_INLINE void nvm_code_tile(nvm_acc *restrict acc, const int8_t *restrict w, size_t stride,
+                              const nvm_code_in *restrict codes, size_t n, int16_t zero, size_t width)
 {
-    uint32_t sum[32];
+    nvm_acc_bits sum[32];
     for (size_t u = 0; u < width; u++) {
-        sum[u] = (uint32_t)acc[u];
+        sum[u] = (nvm_acc_bits)acc[u];
     }
     for (size_t k = 0; k < n; k++) {
         const int8_t *row = w + k * stride;
-        int16_t x = (int16_t)(codes[k] - zero);
+        nvm_change x = (nvm_change)(codes[k] - zero);
         NVM_ROW_BY_ROW
         for (size_t u = 0; u < width; u++) {
-            sum[u] += (uint32_t)((int32_t)row[u] * x);
+            sum[u] += (nvm_acc_bits)(nvm_acc)((int32_t)row[u] * x);
         }
     }
     for (size_t u = 0; u < width; u++) {
-        acc[u] = (int32_t)sum[u];
+        acc[u] = (nvm_acc)sum[u];
     }
 }
 
@@ -86,16 +86,16 @@ NVM_INLINE void nvm_code_tile(int32_t *restrict acc, const int8_t *restrict w, s
         }                                                                                          \
     } while (0)
 
-static inline void nvm_rows_events_s8__scalar(int32_t *restrict acc, const int8_t *restrict w,
-                                              size_t stride, const nvm_event *restrict events,
-                                              size_t n, uint32_t first, size_t width)
+static inline void nvm_rows_events(nvm_acc *restrict acc, const int8_t *restrict w, size_t stride,
+                                   const nvm_event *restrict events, size_t n, uint32_t first,
+                                   size_t width)
 {
     NVM_TILES(nvm_event_tile, events, n, first);
 }
 
-static inline void nvm_rows_codes_s8__scalar(int32_t *restrict acc, const int8_t *restrict w,
-                                             size_t stride, const int8_t *restrict codes, size_t n,
-                                             int16_t zero, size_t width)
+static inline void nvm_rows_codes(nvm_acc *restrict acc, const int8_t *restrict w, size_t stride,
+                                  const nvm_code_in *restrict codes, size_t n, int16_t zero,
+                                  size_t width)
 {
     NVM_TILES(nvm_code_tile, codes, n, zero);
 }

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Products and extremes of int16 codes, element by element; touched elements again.
+ */
+#include "nvm_pairs_s16__scalar.h"
+
+static int32_t combine(const nvm_node *node, int16_t a, int16_t b)
+{
+    switch (node->layer->aux[0]) {
+    case 0:
+        return a * b; /* <= 2^30 */
+    case 1:
+        return a < b ? a : b;
+    default:
+        return a < b ? b : a;
+    }
+}
+
+void nvm_pair_events_s16__scalar(nvm_node *node, nvm_scratch *scratch)
+{
+    (void)scratch;
+    nvm_pairs_events(node, combine);
+}
+
+void nvm_pair_full_s16__scalar(nvm_node *node, nvm_scratch *scratch)
+{
+    (void)scratch;
+    nvm_pairs_full(node, combine);
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The requantisers R of wide layers, nvm.h: accumulators of consecutive channels to int16 codes.
+ */
+#include "nvm_internal.h"
+
+#define CHUNK 256
+
+/* The product modulo 2^64: programs of the converter stay below 2^63. */
+static inline int64_t product(int64_t a, int64_t b)
+{
+    return (int64_t)((uint64_t)a * (uint64_t)b);
+}
+
+static inline int64_t add(int64_t a, int64_t b)
+{
+    return (int64_t)((uint64_t)a + (uint64_t)b);
+}
+
+static int64_t round_half16(int64_t a, int32_t m, int32_t e)
+{
+    int32_t short_m = m < 0x7FFF0000 ? (m + (1 << 15)) >> 16 : 0x7FFF;
+    return add(product(a, short_m), INT64_C(1) << (14 - e)) >> (15 - e);
+}
+
+/* Half away from zero: the magnitude is rounded half up. |a| m = above 2^31 + below may take 94 bits. */
+static int64_t round_away64(int64_t a, int32_t m, int32_t e)
+{
+    uint64_t size = a < 0 ? 0 - (uint64_t)a : (uint64_t)a, magnitude;
+    uint64_t below = (size & INT32_MAX) * (uint64_t)m;
+    uint64_t above = (size >> 31) * (uint64_t)m + (below >> 31);
+    below &= INT32_MAX;
+    if (e < 0) {
+        magnitude = (above + (UINT64_C(1) << (-e - 1))) >> -e;
+    } else if (above >> 32 != 0) {
+        magnitude = UINT64_C(1) << 32; /* or more: beyond every code */
+    } else {
+        magnitude = (above << e) + ((below + (UINT64_C(1) << (30 - e))) >> (31 - e));
+    }
+    return a < 0 ? -(int64_t)magnitude : (int64_t)magnitude;
+}
+
+/* Of a sum that is int32; `away`: halves go away from zero, else up. */
+static int64_t round_twice(int64_t a, int32_t m, int32_t e, int away)
+{
+    int32_t left = e > 0 ? e : 0, right = e < 0 ? -e : 0;
+    int32_t shifted = (int32_t)((uint32_t)a << left);
+    int64_t x = ((int64_t)shifted * m + (1 << 30)) >> 31;
+    return right == 0 ? x : (x + (INT64_C(1) << (right - 1)) - (away && x < 0)) >> right;
+}
+
+void nvm_requant_s64s16__scalar(const nvm_node *node, const int64_t *acc, size_t channel, size_t n,
+                                int16_t *codes)
+{
+    const nvm_layer *layer = node->layer;
+    int per_channel =
+        layer->kind == NVM_DENSE || layer->kind == NVM_CONV || layer->kind == NVM_DWCONV;
+    size_t step = per_channel ? 1 : 0;
+    const int32_t *m = (const int32_t *)node->scale + channel * step,
+                  *e = (const int32_t *)node->shift + channel * step;
+    int32_t zero = layer->zero_out_s16, lo = layer->lo_s16, hi = layer->hi_s16;
+    for (size_t i = 0; i < n; i++, m += step, e += step) {
+        int64_t r;
+        switch (layer->requant) {
+        case NVM_RQ_HALF16:
+            r = round_half16(acc[i], *m, *e);
+            break;
+        case NVM_RQ_AWAY64:
+            r = round_away64(acc[i], *m, *e);
+            break;
+        default:
+            r = round_twice(acc[i], *m, *e, layer->requant == NVM_RQ_DOUBLE);
+            break;
+        }
+        int64_t y = add(r, zero);
+        y = y > lo ? y : lo;
+        codes[i] = (int16_t)(y < hi ? y : hi);
+    }
+}
+
+void nvm_requant_s32s16__scalar(const nvm_node *node, const int32_t *acc, size_t channel, size_t n,
+                                int16_t *codes)
+{
+    int64_t long_acc[CHUNK];
+    for (size_t first = 0; first < n; first += CHUNK) {
+        size_t part = n - first < CHUNK ? n - first : CHUNK;
+        for (size_t i = 0; i < part; i++) {
+            long_acc[i] = acc[first + i];
+        }
+        nvm_requant_s64s16__scalar(node, long_acc, channel + first, part, codes + first);
+    }
+}

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""int16 codes with int8 weights: which rule an operator's sums take, by the type of its bias.
+
+With an int64 bias sums are int64 and the multiplier is rounded to 15 bits, or (LiteRT's
+FULLY_CONNECTED) the product with all 31 is rounded half away from zero. With an int32 bias they are
+int32 and wrap. Each entry was measured against the runtime itself; what is missing it refuses, or
+answers from memory that is not its own. Sources: tensorflow/lite/kernels/internal/common.cc
+(MultiplyByQuantizedMultiplier of int64), kernels/{conv,depthwise_conv,fully_connected}.cc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from neurovm.arithmetic.codes import Activation, Codes
+from neurovm.arithmetic.errors import NoExactRuleError
+from neurovm.arithmetic.integer_rules import integer_requantizer
+from neurovm.arithmetic.profiles import LinearOperator
+from neurovm.arithmetic.requantizers import Kind, Requantizer
+
+
+class WideRule(NamedTuple):
+    """A requantiser, and whether the sums before it are int64."""
+
+    kind: Kind
+    long: bool
+
+
+WideRules = Mapping[tuple[LinearOperator, str], WideRule]
+"""Operator and element type of its bias ("": none) → rule."""
+
+_HALF16, _AWAY64 = WideRule("half16", long=True), WideRule("away64", long=True)
+_HALFUP, _DOUBLE = WideRule("halfup", long=False), WideRule("double", long=False)
+
+LITERT_RULES: WideRules = {
+    ("CONV_2D", "int64"): _HALF16,
+    ("DEPTHWISE_CONV_2D", "int64"): _HALF16,
+    ("TRANSPOSE_CONV", "int64"): _HALF16,
+    ("TRANSPOSE_CONV", ""): _HALF16,
+    ("FULLY_CONNECTED", "int64"): _AWAY64,
+    ("FULLY_CONNECTED", "int32"): _HALFUP,
+    ("FULLY_CONNECTED", ""): _HALFUP,
+}
+TFLM_RULES: WideRules = {
+    ("CONV_2D", "int64"): _HALF16,
+    ("CONV_2D", "int32"): _DOUBLE,
+    ("CONV_2D", ""): _HALF16,
+    ("DEPTHWISE_CONV_2D", "int64"): _HALF16,
+    ("TRANSPOSE_CONV", "int64"): _HALF16,
+    ("TRANSPOSE_CONV", ""): _HALF16,
+    ("FULLY_CONNECTED", "int64"): _HALF16,
+    ("FULLY_CONNECTED", "int32"): _DOUBLE,
+    ("FULLY_CONNECTED", ""): _HALF16,
+}
+
+
+def wide_requantizer(
+    rules: WideRules,
+    operator: LinearOperator,
+    bias: str,
+    reals: Sequence[float],
+    out: Codes,
+    activation: Activation,
+) -> Requantizer:
+    """The requantiser of an operator with int16 codes; `reals` is a factor for each channel.
+
+    Raises NoExactRuleError where the runtime has no answer for this type of bias.
+    """
+    rule = rules.get((operator, bias))
+    if rule is None:
+        known = " or ".join(b or "no" for o, b in rules if o == operator)
+        raise NoExactRuleError(
+            f"int16 activations with {bias or 'no'} bias; the runtime answers with {known} bias"
+        )
+    return integer_requantizer(rule.kind, reals, out, activation, long=rule.long)

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cases of int16 codes: with int8 weights, and as operators that have none."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from case_net import ACTIVATIONS, Case, Net, image_shape, scale_of
+from format_cases import SAME
+
+KERNELS: dict[str, tuple[tuple[int, ...], tuple[int, ...], int]] = {
+    "FULLY_CONNECTED": ((3, 24), (5, 24), 0),
+    "CONV_2D": ((1, 5, 6, 3), (4, 3, 3, 3), 0),
+    "DEPTHWISE_CONV_2D": ((1, 5, 6, 3), (1, 3, 3, 6), 3),
+    "TRANSPOSE_CONV": ((1, 5, 6, 3), (4, 3, 3, 3), 0),
+}
+"""Shape of the input and of the weights, and the axis of the output channels."""
+BIASES = ("int64", "int32", "none")
+REFUSED = {("CONV_2D", "int32"), ("DEPTHWISE_CONV_2D", "int32"), ("TRANSPOSE_CONV", "int32")}
+"""What LiteRT refuses, or answers from memory that is not its own. Those without bias too."""
+
+
+def weighted(
+    operator: str,
+    *,
+    bias: str = "int64",
+    per_channel: bool = False,
+    activation: str = "NONE",
+    gain: float = 1.0,
+    inputs: int = 0,
+    largest: bool = False,
+) -> Case:
+    """An operator with int16 codes and int8 weights; `inputs` of a FULLY_CONNECTED in place of 24.
+
+    `largest`: all weights and most codes at the upper end, so that sums leave int32.
+    """
+    form = f"{bias}-{per_channel}-{activation}-{gain}-{inputs}-{largest}"
+    net = Net(f"{operator}:i16-{form}")
+    shape, kernel, axis = KERNELS[operator]
+    if inputs:
+        shape, kernel = (2, inputs), (5, inputs)
+    x = net.input(shape, dtype="int16", scale=net.scale(1e-4, 1e-3), zero_point=0)
+    w, scales = net.weights(kernel, axis if per_channel else None)
+    weights = net.writer.tensors[w]
+    weights.scale = tuple(float(np.float32(s * 1e-3)) for s in scales)
+    if largest:
+        weights.data = np.full(kernel, 127, np.int8).tobytes()
+        net.samples[0] = np.maximum(net.samples[0], 15000)
+    channels = kernel[axis]
+    b = -1
+    if bias != "none":
+        data = net.rng.integers(-100000, 100001, channels).astype(bias)
+        factors = np.float32(scale_of(net, x)) * np.array(weights.scale, np.float32)
+        b = net.writer.constant("b", data, scale=factors, zero_point=[0] * len(factors))
+    taps = int(np.prod(kernel[1:3] if axis == 3 else kernel[1:]))
+    sums = 127 * 24000 * taps if largest else 74 * 19000 * taps**0.5
+    out = (shape[0], channels)
+    if len(shape) == 4:
+        out = image_shape(shape, (3, 3), (1, 1), (1, 1), "SAME", channels)
+    scale = scale_of(net, x) * float(np.mean(weights.scale)) * sums / 12000 / gain
+    y = net.output(out, dtype="int16", scale=float(np.float32(scale)), zero_point=0)
+    options = {} if operator == "FULLY_CONNECTED" else dict(SAME)
+    if operator == "DEPTHWISE_CONV_2D":
+        options["DepthMultiplier"] = channels // shape[3]
+    ins = [x, w, b]
+    if operator == "TRANSPOSE_CONV":
+        ins = [net.integers("size", out), w, x, *([b] if b != -1 else [])]
+        options = {k: v for k, v in options.items() if not k.startswith("Dil")}
+    net.writer.operator(operator, ins, [y], FusedActivationFunction=activation, **options)
+    return net.case(y)
+
+
+def weights() -> Iterator[Case]:
+    for operator, bias, per_channel in itertools.product(KERNELS, BIASES, (False, True)):
+        nothing = bias == "none" and operator in ("CONV_2D", "DEPTHWISE_CONV_2D")
+        if (operator, bias) not in REFUSED and not nothing:
+            yield weighted(operator, bias=bias, per_channel=per_channel)
+    for operator, activation in itertools.product(KERNELS, ACTIVATIONS[1:]):
+        yield weighted(operator, activation=activation, gain=4.0)
+    for bias, inputs in itertools.product(BIASES, (1, 7, 64, 250)):
+        yield weighted("FULLY_CONNECTED", bias=bias, inputs=inputs)
+
+
+def long_sums() -> Iterator[Case]:
+    """Sums beyond int32: int64 accumulators, or (int32 bias, or none) sums that wrap."""
+    for bias in BIASES:
+        yield weighted("FULLY_CONNECTED", bias=bias, inputs=1500, largest=True)
+
+
+def quantizations() -> Iterator[Case]:
+    shape = (1, 300)
+    for low, high in ((1e-4, 1e-3), (1e-3, 2e-2)):
+        for source, target in (("int16", "int8"), ("int8", "int16"), ("int16", "int16")):
+            net = Net(f"QUANTIZE:{source}-{target}-{low}")
+            ends = [
+                {"scale": net.scale(low, high), "zero_point": 0}
+                if dtype == "int16"
+                else {"scale": net.scale(), "zero_point": net.zero()}
+                for dtype in (source, target)
+            ]
+            x = net.input(shape, dtype=source, **ends[0])
+            y = net.output(shape, dtype=target, **ends[1])
+            net.writer.operator("QUANTIZE", [x], [y])
+            yield net.case(y)
+    net = Net("QUANTIZE:f32-i16")
+    x = net.input((1, 400), dtype="float32")
+    y = net.output((1, 400), dtype="int16", scale=net.scale(1e-4, 1e-3), zero_point=0)
+    net.writer.operator("QUANTIZE", [x], [y])
+    yield net.case(y)
+    net = Net("DEQUANTIZE:i16")
+    x = net.input((1, 400), dtype="int16", scale=net.scale(1e-4, 1e-3), zero_point=0)
+    y = net.writer.tensor("y", (1, 400), dtype="float32")
+    net.writer.operator("DEQUANTIZE", [x], [y])
+    yield net.case(y)
+
+
+def moved(name: str, shape: Sequence[int], out: Sequence[int]) -> tuple[Net, int, int]:
+    """A net with an int16 input and an output of the same meaning."""
+    net = Net(f"{name}:i16")
+    x = net.input(shape, dtype="int16", scale=3e-4, zero_point=0)
+    return net, x, net.like(x, out)
+
+
+def movements() -> Iterator[Case]:
+    net, x, y = moved("PAD", (1, 4, 6, 2), (1, 6, 7, 2))
+    net.writer.operator("PAD", [x, net.integers("p", [(0, 0), (1, 1), (0, 1), (0, 0)])], [y])
+    yield net.case(y)
+    net, x, y = moved("CONCATENATION", (1, 4, 6), (1, 8, 6))
+    z = net.input((1, 4, 6), dtype="int16", scale=scale_of(net, x), zero_point=0)
+    net.writer.operator("CONCATENATION", [x, z], [y], Axis=1, FusedActivationFunction="NONE")
+    yield net.case(y)
+    net, x, y = moved("TRANSPOSE", (1, 4, 6, 2), (1, 6, 2, 4))
+    net.writer.operator("TRANSPOSE", [x, net.integers("p", [0, 2, 3, 1])], [y])
+    yield net.case(y)
+    net, x, y = moved("STRIDED_SLICE", (1, 8, 6), (1, 3, 6))
+    ends = [net.integers(n, v) for n, v in (("b", [0, 1, 0]), ("e", [1, 7, 6]), ("s", [1, 2, 1]))]
+    net.writer.operator("STRIDED_SLICE", [x, *ends], [y])
+    yield net.case(y)
+    net, x, y = moved("RESHAPE", (1, 4, 6), (1, 24))
+    net.writer.operator("RESHAPE", [x, net.integers("s", [1, 24])], [y], NewShape=[1, 24])
+    yield net.case(y)
+
+
+FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (weights, long_sums, quantizations, movements)
