@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -17,7 +19,7 @@ from neurovmd import arguments
 from neurovmd.layers import Source
 
 EXIT_OK, EXIT_WARNINGS, EXIT_USAGE, EXIT_CANNOT_CREATE, EXIT_CONFIG = 0, 1, 64, 73, 78
-EXIT_UNAVAILABLE, EXIT_SOFTWARE = 69, 70
+EXIT_UNAVAILABLE, EXIT_SOFTWARE, EXIT_IO = 69, 70, 74
 
 DESCRIPTION = """\
 Runs each configured VM (a neural network, .nvm or .tflite) in a process of its own: sensor events
@@ -132,9 +134,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         if options.command == "check":
-            return _check(options)
+            return _said(lambda: _check(options))
         if options.command == "config":
-            return _config(options)
+            return _said(lambda: _config(options))
         if options.command is not None:
             from neurovmd import messages
 
@@ -144,6 +146,22 @@ def main(arguments: list[str] | None = None) -> int:
     except ConfigError as error:
         print(f"neurovmd: {error}", file=sys.stderr)
         return EXIT_CONFIG
+
+
+def _said(write: Callable[[], int]) -> int:
+    """What `write` returns; EXIT_IO where standard output ends (a pager, `head`) or is full."""
+    try:
+        code = write()
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EDQUOT):
+            raise
+        # Else the interpreter tries again at its end, and complains.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            print(f"neurovmd: standard output: {error.strerror}", file=sys.stderr)
+        return EXIT_IO
+    return code
 
 
 def _run(source: Source) -> int:

@@ -27,7 +27,7 @@ KNOWN = {
     "ansible.builtin.command": {"argv"},
     "ansible.builtin.systemd_service": {"enabled", "name"},
 }
-AROUND = {"name", "no_log", "register", "when"}
+AROUND = {"changed_when", "name", "no_log", "register", "when"}
 
 
 def read(path: Path) -> Any:
@@ -93,10 +93,12 @@ def test_the_script_switches_trees_and_keeps_the_one_before(root: Path, tmp_path
         names.append(digest[:16])
         done = switch(root, archive, digest)
         assert done.returncode == 0, done.stderr
+        assert done.stdout == f"neurovmd-tree: switched to {digest[:16]}\n"
         loaded = config.load(Source(folders=(root,)), environ={})
         assert (loaded.node, loaded.config.prefix) == ("pump-1", prefix)
         assert not loaded.deployments[0].model.is_symlink()
-    assert switch(root, archive, digest).returncode == 0  # again: both still stay
+    again = switch(root, archive, digest)  # both still stay
+    assert (again.returncode, again.stdout) == (0, f"neurovmd-tree: {digest[:16]} is in service\n")
     assert sorted(path.name for path in (root / "trees").iterdir()) == sorted(names[1:])
     assert (tmp_path / "reloaded").read_text() == "reload-or-restart neurovmd\n" * 4
 

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -116,3 +118,17 @@ def test_another_system_gets_one_sentence(
     monkeypatch.setattr(sys, "platform", "darwin")
     assert main(["check"]) == 69
     assert "found darwin; the daemon runs on Linux only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["config"], ["config", "show", "--origin"], ["check"]])
+def test_output_that_cannot_be_written_is_one_line(folder: Path, command: list[str]) -> None:
+    arguments = [sys.executable, "-m", "neurovmd", "--config", folder / "neurovmd.yaml", *command]
+    for target, said in (("/dev/full", 1), ("closed pipe", 0)):
+        if target == "closed pipe":
+            read_end, write_end = os.pipe()
+            os.close(read_end)
+        else:
+            write_end = os.open(target, os.O_WRONLY)
+        done = subprocess.run(arguments, stdout=write_end, stderr=subprocess.PIPE, check=False)
+        os.close(write_end)
+        assert (done.returncode, done.stderr.count(b"\n")) == (74, said), done.stderr.decode()
