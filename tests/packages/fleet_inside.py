@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """fleet_inside.py: the example's role on a booted box; run by fleet.sh, as root, in a container.
 
-/opt/ansible holds Ansible, /opt/test this file, booted.py, the package and the example. The box says
-in a file of its own who it is and where its broker stands; all else comes from the tree.
+/opt/ansible holds Ansible, /opt/test this file, booted.py, the package and the example. The box
+says in a file of its own who it is and where its broker stands; all else comes from the tree.
 """
 
 import hashlib

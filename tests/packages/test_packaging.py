@@ -77,6 +77,19 @@ def load(path: Path) -> ModuleType:
     return module
 
 
+WINGET = {
+    "PackageIdentifier": r"[^.\s]{1,32}(\.[^.\s]{1,32}){1,7}",
+    "PackageVersion": r"[^\\/:*?\"<>|]{1,128}",
+    "PackageLocale": r"[a-zA-Z]{2,3}(-[a-zA-Z]{1,8})*",
+    "Publisher": ".{2,256}",
+    "PackageName": ".{2,256}",
+    "License": ".{3,512}",
+    "ShortDescription": ".{3,256}",
+    "ManifestType": "singleton",
+    "ManifestVersion": r"1\.6\.0",
+}
+
+
 @pytest.fixture
 def filled(tmp_path: Path) -> Path:
     (tmp_path / "sdist").write_bytes(b"sdist")
@@ -111,12 +124,22 @@ def test_the_formula_names_the_sdist(filled: Path) -> None:
     assert text.count(" do\n") + text.count("  def ") + text.count("class ") == text.count("end\n")
 
 
+@pytest.mark.skipif(shutil.which("ruby") is None, reason="no ruby to read the formula")
+def test_the_formula_is_ruby(filled: Path) -> None:
+    subprocess.run(["ruby", "-wc", filled / "brew/neurovm.rb"], check=True, capture_output=True)
+
+
 def test_windows_files_are_well_formed(filled: Path) -> None:
     package = ET.parse(filled / "windows/choco/neurovm.nuspec").getroot()
     (version,) = (element for element in package.iter() if element.tag.endswith("}version"))
     assert version.text == VERSION
     manifest = yaml.safe_load((filled / "windows/winget/neurovm.yaml").read_text())
     assert manifest["PackageVersion"] == VERSION
+    # What the schema of singleton manifests, version 1.6.0, requires, and its limits.
+    for key, pattern in WINGET.items():
+        assert re.fullmatch(pattern, manifest[key]), key
+    (installer,) = manifest["Installers"]
+    assert {"Architecture", "InstallerType", "InstallerUrl", "InstallerSha256"} <= set(installer)
     assert re.fullmatch(r"[0-9A-F]{64}", manifest["Installers"][0]["InstallerSha256"])
     assert "Linux only" in manifest["ShortDescription"]
 
