@@ -68,6 +68,13 @@ class TensorInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             n *= extent
         return n
 
+    def real(self, code: int) -> float:
+        """What a code stands for; a whole number where the values are."""
+        if self.values is msgspec.UNSET:
+            return self.scale * (code - self.zero_point)
+        value = self.values[code + 128]
+        return value if self.dtype == "float32" else int(value)
+
 
 class LayerInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One layer of the program and the source operator it stems from.

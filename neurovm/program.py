@@ -353,7 +353,7 @@ def open_outputs(
         op = producers.get(index)
         if isinstance(op, Decode | Dequantize):
             codes = builder.tensors[op.inputs[0]]
-            values = tuple(op.values.tolist()) if isinstance(op, Decode) else None
+            values = tuple(map(float, op.values)) if isinstance(op, Decode) else None
         infos.append(_port_info(tensor, codes, labels if port == 0 else None, values))
         last = builder.output(index, last)
         ports.add(last)

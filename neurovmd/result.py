@@ -81,7 +81,7 @@ def _top(model: Model, k: int) -> Callable[[memoryview], Found]:
         best = model.top_k(codes[: info.size], k)
         return {
             "top": [
-                {"index": at, **names[at], "value": _real(info, code), "code": code}
+                {"index": at, **names[at], "value": info.real(code), "code": code}
                 for at, code, _ in best
             ]
         }
@@ -97,12 +97,8 @@ def _values(outputs: tuple[TensorInfo, ...], *, real: bool) -> Callable[[memoryv
         start = 0
         for info in outputs:
             part = codes[start : start + info.size].tolist()
-            found[info.name] = [_real(info, code) for code in part] if real else part
+            found[info.name] = [info.real(code) for code in part] if real else part
             start += info.size
         return {"values": found if len(outputs) > 1 else found[outputs[0].name]}
 
     return find
-
-
-def _real(info: TensorInfo, code: int) -> float:
-    return info.scale * (code - info.zero_point)

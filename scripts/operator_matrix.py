@@ -13,11 +13,12 @@ import sys
 from pathlib import Path
 
 from neurovm.arithmetic import PROFILES, Profile
-from neurovm.operators import REGISTRY
+from neurovm.operators import REGISTRY, RealBinary, RealUnary, Select
 from neurovm.operators.base import Operator
 from neurovm.reference import RULES
 
 README = Path(__file__).parent.parent / "README.md"
+VALUES = (RealBinary, RealUnary, Select)
 BEGIN, END = "<!-- operators -->", "<!-- end of operators -->"
 
 
@@ -29,6 +30,8 @@ def first_line(text: str | None) -> str:
 
 def runs_as(operator: type[Operator]) -> str:
     """How an operator runs; folded ones have no lowering of their own."""
+    if issubclass(operator, VALUES):
+        return "Part of a table of the codes it depends on; of constants a constant"
     if operator.lower is Operator.lower:
         return "Folded to a constant at conversion"
     return first_line(operator.lower.__doc__)
@@ -37,7 +40,7 @@ def runs_as(operator: type[Operator]) -> str:
 def exactness(operator: type[Operator], profile: Profile) -> str:
     """What a profile says of an operator."""
     if operator not in RULES:
-        return "–"
+        return "exact" if issubclass(operator, VALUES) else "–"
     function = getattr(operator, "function", None)
     return "refused" if function in profile.refused else "exact"
 

@@ -75,8 +75,8 @@ def exported(model: keras.Model, edge: tf.DType, *, per_tensor: bool, fixed: boo
         converter._experimental_disable_per_channel = per_tensor  # noqa: SLF001 - no other switch
         try:
             return converter.convert()
-        except ValueError:
-            if inputs == orders[-1]:
+        except (RuntimeError, ValueError):
+            if inputs is orders[-1]:
                 raise
     raise AssertionError("no order of the inputs was left")
 

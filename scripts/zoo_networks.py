@@ -231,7 +231,7 @@ def densenet() -> keras.Model:
     x = convolution(i, 8, activation="relu")
     for _ in range(3):
         x = kl.Concatenate()([x, convolution(x, 4, activation="relu")])
-    x = kl.AveragePooling2D()(convolution(x, 8, 1))
+    x = kl.AveragePooling2D(2)(convolution(x, 8, 1))
     return classified(i, x)
 
 

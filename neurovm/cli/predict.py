@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import UNSET
 
 from neurovm.cli import models, options, show
 
@@ -121,7 +122,10 @@ def _to_codes(values: NDArray[Any], info: TensorInfo) -> NDArray[np.int8]:
     import numpy as np
 
     flat = values.reshape(len(values), info.size)
-    if info.dtype == "float32":
+    if info.values is not UNSET:
+        known, first = np.unique(np.array(info.values, values.dtype), return_index=True)
+        flat = first[np.searchsorted(known, flat)] - 128
+    elif info.dtype == "float32":
         # Exact: the values are (code − zero point) · scale, rounded once.
         flat = np.rint(flat / np.float64(info.scale)) + info.zero_point
     elif info.dtype == "uint8":
@@ -132,6 +136,8 @@ def _to_codes(values: NDArray[Any], info: TensorInfo) -> NDArray[np.int8]:
 def _real(codes: NDArray[np.int8], info: TensorInfo) -> NDArray[np.float32]:
     import numpy as np
 
+    if info.values is not UNSET:
+        return np.array(info.values, np.float32)[codes.astype(np.int16) + 128]
     shifted = codes.astype(np.float32) - np.float32(info.zero_point)
     return np.asarray(shifted * np.float32(info.scale), np.float32)
 
@@ -142,6 +148,8 @@ def _own(codes: NDArray[np.int8], info: TensorInfo, *, real: bool) -> NDArray[np
 
     if real or info.dtype == "float32":
         return _real(codes, info)
+    if info.values is not UNSET:
+        return np.array(info.values, info.dtype)[codes.astype(np.int16) + 128]
     return codes if info.dtype == "int8" else (codes.astype(np.int16) + 128).astype(np.uint8)
 
 

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.generic]
 
-_RANGES = {"int8": (-128, 127), "uint8": (0, 255)}
+_RANGES = {
+    "int8": (-128, 127),
+    "uint8": (0, 255),
+    "int32": (-(1 << 31), (1 << 31) - 1),
+    "int64": (-(1 << 63), (1 << 63) - 1),
+}
 
 
 def typed(array: Array, info: TensorInfo, where: str, row: int | None, *, real: bool) -> Array:

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks with outputs that are indices, truth values or computed reals, and integer inputs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from operator_cases import CASES, Case
+
+import neurovm
+from neurovmd.result import finder
+from neurovmd.schema import Form
+
+NAMES = {
+    "ARG_MAX:(2, 3, 5)-1-int64": "int64",
+    "ARG_MIN:(1, 12)--1-int32": "int32",
+    "GREATER:True": "bool",
+    "NEG:float-output": "float32",
+    "ARG_MAX:cast": "float32",
+}
+
+
+def case_of(name: str) -> Case:
+    return next(case for case in CASES if case.name == name)
+
+
+def row(model: neurovm.Model, case: Case, i: int) -> object:
+    if len(model.inputs) == 1:
+        return case.inputs[0][i]
+    return {info.name: x[i] for info, x in zip(model.inputs, case.inputs, strict=True)}
+
+
+@pytest.mark.parametrize(("name", "dtype"), NAMES.items())
+def test_a_saved_bundle_gives_the_same_values(name: str, dtype: str, tmp_path: Path) -> None:
+    case = case_of(name)
+    with neurovm.convert_tflite(case.model) as model:
+        info = model.outputs[0]
+        assert info.dtype == dtype
+        loaded = neurovm.load(model.save(tmp_path / "x.nvm"))
+        session = loaded.session()
+        for i in range(3):
+            x = row(model, case, i)
+            wanted = model.predict(x)
+            assert wanted.dtype == np.dtype(dtype)
+            codes = bytes(session.step(loaded.to_codes(x)))
+            assert np.array_equal(loaded.from_codes(codes).reshape(-1), wanted.reshape(-1))
+            signed = np.frombuffer(codes, np.int8)
+            assert [info.real(int(q)) for q in signed] == wanted.reshape(-1).tolist()
+
+
+def test_a_result_of_the_daemon_holds_the_index() -> None:
+    case = case_of("ARG_MAX:(2, 3, 5)-1-int64")
+    with neurovm.convert_tflite(case.model) as model:
+        codes = model.session().step(model.to_codes(case.inputs[0][1]))
+        wanted = case.inputs[0][1].argmax(1).reshape(-1).tolist()
+        found = json.loads(json.dumps(finder(model, Form(values="real"))(codes)))
+        assert found == {"values": wanted}
+        top = finder(model, Form(top_k=1))(codes)["top"]
+        assert top[0]["value"] == max(wanted)
+
+
+def test_integer_inputs_are_their_lowest_bytes() -> None:
+    case = case_of("CAST:int32-int8")
+    with neurovm.convert_tflite(case.model) as model:
+        assert model.inputs[0].dtype == "int32"
+        x = case.inputs[0][0]
+        assert np.array_equal(model.predict(x), x.astype(np.int8))
+        codes = model.to_codes(x)
+        assert codes == x.astype(np.int8).tobytes()
+        assert model.to_codes(x.reshape(-1).tolist()) == codes
+        with pytest.raises(neurovm.ShapeError, match="takes int32"):
+            model.to_codes(x.astype(np.int16))
+
+
+def test_a_float_output_without_exact_bits_is_refused_by_name() -> None:
+    from island_cases import SHAPE, Island
+
+    island = Island("TANH:output")
+    y = island.operator("TANH", [island.real()], SHAPE)
+    with pytest.raises(neurovm.UnsupportedOperatorError, match="last bits differ") as caught:
+        neurovm.convert_tflite(island.net.case(y).model)
+    assert (caught.value.operator, caught.value.index) == ("TANH", 1)
+
+
+def test_values_near_half_a_step_are_refused_by_name() -> None:
+    """tanh(0) is 0.0 exactly; a code's step of which it is half has no certain code."""
+    from island_cases import SHAPE, Island
+
+    island = Island("EXP:half")
+    y = island.operator("EXP", [island.real(scale=0.1, zero_point=0)], SHAPE)
+    case = island.quantized(y, scale=2.0 / 3, zero_point=0)  # exp(0) = 1.5 steps
+    with pytest.raises(neurovm.UnsupportedOperatorError, match="near to half a step"):
+        neurovm.convert_tflite(case.model)
