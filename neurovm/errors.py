@@ -13,6 +13,8 @@ NeurovmError
 Messages say what, where, what was found and what is accepted.
 """
 
+from neurovm.nearest import nearest_form
+
 
 class NeurovmError(Exception):
     """Base of everything this package raises on purpose."""
@@ -26,15 +28,19 @@ class UnsupportedOperatorError(ModelError):
     """An operator (or a form of it) that has no exact rule here.
 
     Attributes: ``source`` (file name), ``operator`` (its name in the source format),
-    ``index`` (its position in the source), ``needed`` (what would be needed).
+    ``index`` (its position in the source), ``needed`` (what would be needed), ``nearest`` (the
+    nearest form that is supported).
     """
 
-    def __init__(self, source: str, operator: str, index: int, needed: str) -> None:
+    def __init__(
+        self, source: str, operator: str, index: int, needed: str, nearest: str | None = None
+    ) -> None:
         super().__init__(f"{source}: operator {index} ({operator}) is not supported: {needed}")
         self.source = source
         self.operator = operator
         self.index = index
         self.needed = needed
+        self.nearest = nearest_form(operator, needed) if nearest is None else nearest
 
 
 class BundleError(NeurovmError, ValueError):

@@ -66,6 +66,18 @@ def excerpt(content: Bundle, sources: Collection[int], target: int) -> Excerpt:
     return Excerpt(tuple(reached), target, program)
 
 
+def reads(content: Bundle) -> list[tuple[int, ...]]:
+    """The layers that each layer reads."""
+    heads = [_HEAD.unpack_from(record) for record in _records(content)]
+    return [tuple(inputs[:count]) for _, _, _, _, count, *inputs, _ in heads]
+
+
+def ports(content: Bundle) -> list[int]:
+    """The layers that are outputs, in the order of the outputs."""
+    heads = [_HEAD.unpack_from(record) for record in _records(content)]
+    return [i for i, head in enumerate(heads) if head[3] & _OUTPUT]
+
+
 def _records(content: Bundle) -> list[bytes]:
     data = bytes(content.layers[: _kernel.LAYER_BYTES * len(content.manifest.layers)])
     return [data[i : i + _kernel.LAYER_BYTES] for i in range(0, len(data), _kernel.LAYER_BYTES)]

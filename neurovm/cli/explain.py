@@ -4,143 +4,124 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from neurovm.cli import models, options, show
-from neurovm.errors import ModelError, UnsupportedOperatorError
-
-if TYPE_CHECKING:
-    from neurovm.description import LayerInfo, OperatorInfo
-    from neurovm.model import Model
+from neurovm.cli import drawing, explanation, models, options, show
+from neurovm.errors import ModelError
 
 FATES = {
     "events": "changes are propagated one by one",
     "table": "a table look-up where the input changed",
     "dense": "the row again when any code of it changed",
-    "folded": "computed at conversion, or only another shape",
+    "folded": "computed at conversion, a part of another layer, or only another shape",
     "refused": "no exact rule: the model cannot be converted",
+}
+FIGURES = {
+    "constants": "bytes in the bundle, shared by all sessions",
+    "session": "bytes of a session: codes and accumulators; together with events and the like",
+    "sums": "what no accumulator can reach in magnitude; int32 holds up to 2^31",
 }
 
 
 @click.command()
 @click.argument("model", type=options.FILE)
+@click.option(
+    "--plot",
+    type=options.FILE,
+    metavar="FILE",
+    help="Draw the network with these figures: .svg, or .png (pip install neurovm[plot]).",
+)
 @options.profile
 @options.output()
 @options.quiet
-def explain(model: Path, profile: str, form: str, quiet: bool) -> None:
+def explain(model: Path, plot: Path | None, profile: str, form: str, quiet: bool) -> None:
     """Show what becomes of every operator of MODEL (.tflite or .nvm).
 
     events: changes are propagated one by one. table: a look-up where the input changed. dense: the
-    row again when any code of it changed. folded: gone at conversion. refused: no exact rule; all
-    of these are listed with what would be needed, and the exit code is 65.
+    row again when any code of it changed. folded: gone at conversion, or a part of another layer.
+    refused: no exact rule; all of these are listed with what would be needed and the nearest
+    supported form, and the exit code is 65. The others of such a model are converted one by one, so
+    their figures stand there too; "?" follows a refused one, and nothing can be said of it.
 
     \b
     Examples:
       neurovm explain model.tflite
+      neurovm explain model.tflite --plot model.svg
       neurovm explain model.nvm -o json | jq '.operators[] | {index, op, fate}'
     """
+    if plot is not None:
+        drawing.check(plot)
     try:
         with models.open_model(model, quiet=quiet, profile=profile) as opened:
-            result = facts(opened)
+            result = explanation.facts(opened)
     except ModelError as error:
-        if models.is_tflite(model):
-            _refused(model, error, form)
+        if models.is_tflite(model) and (judged := explanation.refused(model, error, profile)):
+            _tell(judged, form, plot)
         raise
+    _tell(result, form, plot)
+
+
+def _tell(result: dict[str, Any], form: str, plot: Path | None) -> None:
+    if plot is not None:
+        from neurovm.cli import network_picture
+
+        network_picture.write(result, plot)
     if not show.data(form, result):
         _print(result)
 
 
-def facts(model: Model) -> dict[str, Any]:
-    """Every operator with its layers, and the sums."""
-    manifest = model.manifest
-    layers = model.explain()
-    return {
-        "name": model.name,
-        "profile": model.profile,
-        "coding": model.coding,
-        "operators": [operator(op, layers) for op in manifest.operators],
-        "neurons": manifest.neurons,
-        "synapses": manifest.synapses,
-        "macs": manifest.macs,
-        "bytes": sum(layer.bytes for layer in layers),
-        "state_bytes": manifest.state_bytes,
-        "states": [
-            {"layer": layer.index, "name": layer.name, "bytes": layer.state_bytes}
-            for layer in layers
-            if layer.state_bytes
-        ],
-        "notes": list(manifest.notes),
-    }
-
-
-def operator(info: OperatorInfo, layers: tuple[LayerInfo, ...]) -> dict[str, Any]:
-    """One source operator and the layers it became."""
-    own = [layers[i] for i in info.layers]
-    last = own[-1] if own else None
-    return {
-        "index": info.index,
-        "op": info.source_op,
-        "fate": info.fate,
-        "layers": [{"index": x.index, "kind": x.kind, "name": x.name} for x in own],
-        "shape": None if last is None else list(last.shape),
-        "neurons": sum(x.neurons for x in own if x.kind != "CONST"),
-        "synapses": sum(x.synapses for x in own),
-        "macs": sum(x.macs for x in own),
-        "bytes": sum(x.bytes for x in own),
-        "acc_bound": max((x.acc_bound for x in own), default=0),
-        "note": info.note,
-    }
-
-
 def _print(result: dict[str, Any]) -> None:
-    columns = ["#", "operator", "fate", "layers", "shape", "neurons", "synapses", "MACs", "bytes"]
-    rows = [
-        [
-            op["index"],
-            op["op"],
-            op["fate"],
-            ", ".join(x["kind"] for x in op["layers"] if x["kind"] != "CONST"),
-            "" if op["shape"] is None else _without_batch(op["shape"]),
-            *(op[key] for key in ("neurons", "synapses", "macs", "bytes")),
-        ]
-        for op in result["operators"]
-    ]
-    totals = [result[key] for key in ("neurons", "synapses", "macs", "bytes")]
-    rows.append(["", "together", "", "", "", *totals])
+    operators = result["operators"]
+    rows = [_row(op) for op in operators]
+    rows.append(["", "together", "", "", "", *(result[key] for key in explanation.SUMS), ""])
+    figures = ["neurons", "synapses", "MACs", "constants", "session", "sums"]
     words = ["operator", "fate", "layers", "shape"]
-    show.table(columns, rows, left=words, whole=words)
-    found = {op["fate"] for op in result["operators"]}
+    show.table(["#", *words, *figures], rows, left=words, whole=words)
+    found = {op["fate"] for op in operators}
     show.facts([(fate, text) for fate, text in FATES.items() if fate in found])
+    show.facts([(what, text) for what, text in FIGURES.items() if what in figures])
+    for (name, needed, nearest), at in _grouped(operators, "needed").items():
+        click.echo(f"{name} ({_numbered(at)}), needed: {needed}")
+        click.echo(f"    nearest supported: {nearest}")
+    for (name, note, _), at in _grouped(operators, "note").items():
+        click.echo(f"{name} ({_numbered(at)}): {note}")
     for state in result["states"]:
         click.echo(f"state: {state['name']}, {state['bytes']:,} bytes from step to step")
     for note in result["notes"]:
         click.echo(f"note: {note}")
 
 
+def _grouped(operators: list[dict[str, Any]], what: str) -> dict[tuple[str, str, str], list[int]]:
+    """The numbers of the operators of which the same is to be said."""
+    groups: dict[tuple[str, str, str], list[int]] = {}
+    for op in operators:
+        if op[what]:
+            groups.setdefault((op["op"], op[what], op["nearest"]), []).append(op["index"])
+    return groups
+
+
+def _numbered(at: list[int]) -> str:
+    listed = ", ".join(map(str, at[:12]))
+    return f"operator{'s' if len(at) > 1 else ''} {listed}{', …' if len(at) > 12 else ''}"
+
+
+def _row(op: dict[str, Any]) -> list[object]:
+    kinds = ", ".join(x["kind"] for x in op["layers"] if x["kind"] != "CONST")
+    shape = "" if op["shape"] is None else _without_batch(op["shape"])
+    bound = op["acc_bound"] or None
+    sums = "" if bound is None else f"2^{bound.bit_length()}"
+    return [
+        op["index"],
+        op["op"],
+        op["fate"] or "?",
+        kinds,
+        shape,
+        *(op[key] for key in explanation.SUMS),
+        sums,
+    ]
+
+
 def _without_batch(shape: list[int]) -> tuple[int, ...]:
     return tuple(shape[1:] if shape[:1] == [1] and len(shape) > 1 else shape)
-
-
-def _refused(path: Path, error: ModelError, form: str) -> None:
-    """List every operator with what hinders it; the caller raises the error itself."""
-    from neurovm.converters.tflite_survey import survey
-
-    try:
-        found = survey(path)
-    except ModelError:
-        return  # the file is damaged: the error says all there is
-    culprit = error.index if isinstance(error, UnsupportedOperatorError) else None
-    rows = []
-    for op in found:
-        needed = op.needed
-        if needed is None and op.index == culprit and isinstance(error, UnsupportedOperatorError):
-            needed = error.needed
-        fate = "refused" if needed else None
-        rows.append({"index": op.index, "op": op.name, "fate": fate, "needed": needed})
-    result = {"name": path.stem, "error": str(error), "operators": rows}
-    if not show.data(form, result):
-        shown = [[r["index"], r["op"], r["fate"] or "known", r["needed"] or ""] for r in rows]
-        columns = ["#", "operator", "fate", "needed"]
-        show.table(columns, shown, left=columns[1:], whole=["operator", "fate"])

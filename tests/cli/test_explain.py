@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 from tflite_writer import ModelWriter
 
 from neurovm.cli.exits import Exit
+from neurovm.errors import UnsupportedOperatorError
+from neurovm.nearest import KIND, nearest_form
 
 
 def explain(run, path: Path) -> dict[int, tuple[str, str | None]]:
@@ -42,9 +46,146 @@ def test_unknown_operators_are_all_listed(run, w: ModelWriter, tmp_path: Path) -
     for index, name in ((1, "CUMSUM"), (2, "CUSTOM Frobnicate"), (3, "WHERE")):
         assert found[index][0] == name
         assert found[index][1]
-    table = run("explain", path).out
-    assert table.count("refused") == 3
-    assert "known" in table
+    told = run("explain", path).out
+    assert [line.split()[2] for line in told.splitlines()[1:2]] == ["events"]
+    assert "SIN (operator 1), needed: an exact rule and an event rule" in told
+    assert told.count("nearest supported: ") == 3
+
+
+def test_all_refusals_stand_there_at_once_with_the_figures_of_the_rest(
+    run, w: ModelWriter, tmp_path: Path
+) -> None:
+    """Kinds, forms and number formats: what stops the conversion is the first of them only."""
+    x = w.tensor("x", (1, 4), scale=0.1)
+    k = w.constant("k", np.ones((8, 4), np.int8), scale=[0.01])
+    live = w.tensor("live", (2, 8), scale=0.1)
+    y, s, f, z = (
+        w.tensor("y", (1, 8), scale=0.1),
+        w.tensor("s", (1, 8), scale=0.1),
+        w.tensor("f", (1, 8), dtype="float32"),
+        w.tensor("z", (1, 2), scale=0.1),
+    )
+    w.operator("FULLY_CONNECTED", [x, k, -1], [y])
+    w.operator("SIN", [y], [s])
+    w.operator("FULLY_CONNECTED", [s, live, -1], [z])
+    w.operator("DEQUANTIZE", [s], [f])
+    w.operator("ABS", [f], [f])
+    path = tmp_path / "all.tflite"
+    path.write_bytes(w.model(inputs=[x, live], outputs=[z]))
+    ran = run("explain", path, "-o", "json")
+    assert ran.code == Exit.DATA
+    operators = json.loads(ran.out)["operators"]
+    first, sine, form, _, real = operators
+    assert (first["fate"], first["synapses"], first["macs"]) == ("events", 32, 32)
+    assert first["session_bytes"] == 8 + 4 * 8
+    assert 0 < first["acc_bound"] < 2**31
+    assert sine["nearest"].startswith("an input that holds the value already")
+    assert "computed at run time" in form["needed"]
+    assert form["nearest"] == "constants"
+    assert real["nearest"].startswith("the same network quantized to int8")
+    assert [op["reads"] for op in operators[:3]] == [[], [0], [1]]
+
+
+def test_the_other_profile_is_named_where_it_takes_the_operator(
+    run, w: ModelWriter, tmp_path: Path
+) -> None:
+    x, y, z = (w.tensor(name, (1, 4), scale=0.1) for name in "xyz")
+    w.operator("EXP", [x], [y])
+    w.operator("ABS", [y], [z])
+    path = tmp_path / "exp.tflite"
+    path.write_bytes(w.model(inputs=[x], outputs=[z]))
+    assert run("explain", path).code == Exit.OK
+    ran = run("explain", path, "--profile", "tflm", "-o", "json")
+    refused, fine = json.loads(ran.out)["operators"]
+    assert refused["nearest"] == "profile xnnpack, which takes it as it is"
+    assert (fine["fate"], fine["needed"]) == ("table", None)
+
+
+def test_what_follows_numbers_of_a_refused_operator_is_not_judged(
+    run, w: ModelWriter, tmp_path: Path
+) -> None:
+    x, z = w.tensor("x", (1, 4), scale=0.1), w.tensor("z", (1, 4), scale=0.1)
+    a, b = (w.tensor(name, (4,), dtype="int32") for name in "ab")
+    w.custom("Count", [x], [a])
+    w.operator("ADD", [a, a], [b])
+    w.operator("ABS", [x], [z])
+    path = tmp_path / "follows.tflite"
+    path.write_bytes(w.model(inputs=[x], outputs=[z, b]))
+    custom, follows, known = json.loads(run("explain", path, "-o", "json").out)["operators"]
+    assert (custom["fate"], follows["fate"], known["fate"]) == ("refused", None, "table")
+    assert follows["note"] == "follows a refused operator"
+
+
+def test_figures_of_a_network_add_up(run, bundle: Path, mlp: Path) -> None:
+    told = json.loads(run("explain", bundle, "-o", "json").out)
+    assert told["operators"] == json.loads(run("explain", mlp, "-o", "json").out)["operators"]
+    for what in ("neurons", "synapses", "macs", "bytes"):
+        assert sum(op[what] for op in told["operators"]) == told[what]
+    held = told["input_bytes"] + sum(op["session_bytes"] for op in told["operators"])
+    assert told["input_bytes"] == 2 * 64
+    assert held < told["session_bytes"]
+
+
+def test_a_refusal_carries_the_nearest_form() -> None:
+    kind = UnsupportedOperatorError("m", "TOPK_V2", 3, f"{KIND} are needed for: TOPK_V2")
+    assert kind.nearest == "the scores as output, which `form: {top_k: k}` ranks"
+    form = UnsupportedOperatorError("m", "PAD", 3, "its pads are live (x; y); constants are needed")
+    assert form.nearest == "constants"
+    assert UnsupportedOperatorError("m", "PAD", 3, "this", "that").nearest == "that"
+    assert "apart from it" in nearest_form("CUSTOM Mine", KIND)
+
+
+def test_the_picture_is_of_the_network(run, dscnn: Path, tmp_path: Path) -> None:
+    target = tmp_path / "n.svg"
+    assert run("explain", dscnn, "--plot", target).code == Exit.OK
+    root = ET.parse(target).getroot()
+    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    told = json.loads(run("explain", dscnn, "-o", "json").out)
+    for op in told["operators"]:
+        assert f"{op['index']}  {op['op']}" in texts
+        assert not op["layers"] or f"{op['neurons']:,}" in texts
+    assert any("67,192 MACs dense" in str(text) for text in texts)
+
+
+def test_a_picture_of_a_refused_network_with_names_of_others(
+    run, w: ModelWriter, tmp_path: Path
+) -> None:
+    x, y = w.tensor("x", (1, 4), scale=0.1), w.tensor("y", (1, 4), scale=0.1)
+    w.custom('<script x="1">&\x07$', [x], [y])
+    path, target = tmp_path / "a&b<c>.tflite", tmp_path / "n.svg"
+    path.write_bytes(w.model(inputs=[x], outputs=[y]))
+    assert run("explain", path, "--plot", target).code == Exit.DATA
+    text = target.read_text()
+    ET.fromstring(text)
+    assert "<script" not in text
+    assert "needed: an exact rule" in text
+    pytest.importorskip("matplotlib")
+    assert run("explain", path, "--plot", tmp_path / "n.png").code == Exit.DATA
+    assert (tmp_path / "n.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_long_network_goes_on_in_further_columns(run, w: ModelWriter, tmp_path: Path) -> None:
+    tensors = [w.tensor(f"t{i}", (1, 4), scale=0.1 + i / 100) for i in range(90)]
+    for a, b in itertools.pairwise(tensors):
+        w.operator("ADD", [a, tensors[0]], [b])
+    path, target = tmp_path / "long.tflite", tmp_path / "long.svg"
+    path.write_bytes(w.model(inputs=tensors[:1], outputs=tensors[-1:]))
+    assert run("explain", path, "--plot", target).code == Exit.OK
+    root = ET.parse(target).getroot()
+    width, height = float(root.attrib["width"]), float(root.attrib["height"])
+    assert 0.7 < width / height < 3
+    boxes = root.iter("{http://www.w3.org/2000/svg}rect")
+    assert all(
+        float(box.attrib["x"]) + float(box.attrib["width"]) <= width
+        and float(box.attrib["y"]) + float(box.attrib["height"]) <= height
+        for box in boxes
+        if "x" in box.attrib
+    )
+
+
+def test_where_a_picture_cannot_be_drawn(run, mlp: Path, tmp_path: Path) -> None:
+    assert run("explain", mlp, "--plot", tmp_path / "n.jpg").code == Exit.USAGE
+    assert run("explain", mlp, "--plot", tmp_path / "none/n.svg").code == Exit.CANNOT_CREATE
 
 
 def test_a_float_model(run, w: ModelWriter, tmp_path: Path) -> None:

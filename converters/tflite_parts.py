@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A .tflite operator by operator, each decoded by itself, also where the whole is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neurovm.converters.tflite import _operator, _raw_operators, _tensor
+from neurovm.converters.tflite_file import TFLiteFile
+from neurovm.converters.tflite_operators import DECODERS, RawOperator
+from neurovm.errors import ModelError
+from neurovm.graph import Tensor
+from neurovm.operators import Operator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One operator with the tensors it reads and makes; `operator` is None where `error` says why.
+
+    An operator that no decoder is for has neither.
+    """
+
+    index: int
+    name: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    operator: Operator | None = None
+    error: ModelError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """All operators of the main subgraph. A tensor that cannot be read is an empty float32."""
+
+    tensors: tuple[Tensor, ...]
+    inputs: tuple[int, ...]
+    operators: tuple[Part, ...]
+
+
+def parts(name: str, data: bytes) -> Parts:
+    """ModelError where the file itself is damaged."""
+    file = TFLiteFile(name, data)
+    with file.guarded():
+        if file.model.SubgraphsLength() < 1:
+            raise file.error("no subgraph")
+        subgraph = file.model.Subgraphs(0)
+        raw = _raw_operators(file, subgraph)
+        tensors: list[Tensor] = []
+        wrong: dict[int, ModelError] = {}
+        for i, table in enumerate(file.items(subgraph.TensorsLength(), subgraph.Tensors)):
+            try:
+                tensors.append(_tensor(file, table, i))
+            except ModelError as error:
+                wrong[i] = error
+                tensors.append(Tensor(name=f"tensor_{i}", shape=(0,), dtype="float32"))
+        inputs = file.integers(subgraph.InputsAsNumpy())
+        found = [_part(file, r, tuple(tensors), wrong) for r in raw]
+    kept = tuple(i for i in inputs if 0 <= i < len(tensors))
+    return Parts(tensors=tuple(tensors), inputs=kept, operators=tuple(found))
+
+
+def _part(
+    file: TFLiteFile, raw: RawOperator, tensors: tuple[Tensor, ...], wrong: dict[int, ModelError]
+) -> Part:
+    place = {"index": raw.index, "name": raw.name, "inputs": raw.inputs, "outputs": raw.outputs}
+    if raw.code not in DECODERS:
+        return Part(**place)  # type: ignore[arg-type]  # each of its own type
+    try:
+        for i in (*raw.inputs, *raw.outputs):
+            if i in wrong:
+                raise wrong[i]
+        return Part(**place, operator=_operator(file, raw, tensors))  # type: ignore[arg-type]
+    except ModelError as error:
+        return Part(**place, error=error)  # type: ignore[arg-type]

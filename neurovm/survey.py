@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every operator of a model that is refused, each judged by itself: all refusals at once.
+
+Reading stops at the first refusal. Here each operator becomes a network of its own, between inputs
+of its shapes, and is converted: it is refused with what is needed and the nearest supported form,
+or its layers are known, as they would be in the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neurovm.arithmetic import PROFILES
+from neurovm.converters import tflite_survey
+from neurovm.converters.tflite_parts import Part, parts
+from neurovm.errors import ModelError, NeurovmError, UnsupportedOperatorError
+from neurovm.graph import Graph, Source, Tensor
+from neurovm.model import Model
+from neurovm.nearest import QUANTIZED, nearest_form
+from neurovm.passes import fix_batch, prepare, resolve
+from neurovm.program import compile_graph
+
+if TYPE_CHECKING:
+    from neurovm.operators import Operator
+
+_FROM_DATA = frozenset({"int8", "uint8", "int16", "float32"})
+"""Element types of values; the others are shapes, indices and masks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Surveyed:
+    """One operator: what is `needed` and the `nearest` form, or the `model` it is by itself.
+
+    Neither: it only handles shapes or state, or `follows` a refused one on numbers that are no
+    codes, so that nothing can be said of it. `reads` and `makes` are tensors.
+    """
+
+    index: int
+    name: str
+    reads: tuple[int, ...]
+    makes: tuple[int, ...]
+    shape: tuple[int, ...] | None = None
+    needed: str | None = None
+    nearest: str | None = None
+    model: Model | None = None
+    follows: bool = False
+
+
+def survey(path: Path, profile: str) -> tuple[Surveyed, ...]:
+    """All operators of the main subgraph; ModelError where the file itself is damaged."""
+    whole = parts(path.name, path.read_bytes())
+    kinds = {found.index: found.needed for found in tflite_survey.survey(path)}
+    walk = _Walk(path.name, whole.tensors, whole.inputs)
+    return tuple(walk.judge(part, kinds.get(part.index), profile) for part in whole.operators)
+
+
+class _Walk:
+    """Goes through the operators in order; shapes and constants that follow are carried along."""
+
+    def __init__(self, name: str, tensors: Sequence[Tensor], inputs: tuple[int, ...]) -> None:
+        self.source = Source(format="tflite", sha256="", bytes=0, name=name)
+        whole = Graph(
+            name=name, source=self.source, tensors=tuple(tensors), operators=(), inputs=inputs,
+            outputs=(),
+        )  # fmt: skip
+        try:
+            self.tensors = fix_batch(whole).tensors
+        except ModelError:  # an open axis: those that read it say so
+            self.tensors = whole.tensors
+        self.unknown: set[int] = set()
+        """Tensors that a refused operator makes, or one that follows it."""
+
+    def judge(self, part: Part, kind: str | None, profile: str) -> Surveyed:
+        needed, nearest = kind, None
+        model: Model | None = None
+        if kind is not None:
+            nearest = QUANTIZED if kind.startswith("int8 ") else nearest_form(part.name, kind)
+        elif part.operator is not None:
+            try:
+                model = self._alone(part.operator, profile)
+            except NeurovmError as error:
+                needed = _needed(error)
+                nearest = self._nearest(part.operator, profile, error)
+        elif part.error is not None:
+            needed, nearest = _needed(part.error), _nearest_of(part.error, part.name)
+        made = [self.tensors[i] for i in part.outputs if i >= 0]
+        follows = needed is None and model is None and not self.unknown.isdisjoint(part.inputs)
+        if needed is not None or follows:
+            self.unknown.update(part.outputs)
+        return Surveyed(
+            index=part.index,
+            name=part.name,
+            reads=tuple(i for i in part.inputs if i >= 0),
+            makes=part.outputs,
+            shape=made[0].shape if made else None,
+            needed=needed,
+            nearest=nearest,
+            model=model,
+            follows=follows,
+        )
+
+    def _alone(self, operator: Operator, profile: str) -> Model | None:
+        """The operator converted by itself; None where nothing of it is left but a constant."""
+        graph = self._graph(operator)
+        followed = resolve(graph)
+        self.tensors = followed.tensors
+        shaped = self.tensors[operator.outputs[0]].dtype not in _FROM_DATA
+        if not followed.operators or (shaped and not self.unknown.isdisjoint(operator.inputs)):
+            return None
+        return Model(compile_graph(prepare(graph), PROFILES[profile]))
+
+    def _graph(self, operator: Operator) -> Graph:
+        tensors = self.tensors
+        live = [i for i in operator.inputs if i != -1 and tensors[i].data is None]
+        return Graph(
+            name=operator.source_name,
+            source=self.source,
+            tensors=tensors,
+            operators=(operator,),
+            inputs=tuple(dict.fromkeys(live)),
+            outputs=tuple(i for i in operator.outputs if i != -1),
+        )
+
+    def _nearest(self, operator: Operator, profile: str, error: NeurovmError) -> str:
+        """The other profile, where that takes the operator as it is."""
+        for other in PROFILES:
+            if other == profile:
+                continue
+            try:
+                if self._alone(operator, other) is not None:
+                    return f"profile {other}, which takes it as it is"
+            except NeurovmError:
+                continue
+        return _nearest_of(error, operator.source_name)
+
+
+def _needed(error: NeurovmError) -> str:
+    if isinstance(error, UnsupportedOperatorError):
+        return error.needed
+    # What it is about stands in the line already: file, operator, number.
+    return str(error).split("): ", maxsplit=1)[-1]
+
+
+def _nearest_of(error: NeurovmError, name: str) -> str:
+    if isinstance(error, UnsupportedOperatorError):
+        return error.nearest
+    return nearest_form(name, _needed(error))
