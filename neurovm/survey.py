@@ -3,7 +3,8 @@
 
 Reading stops at the first refusal. Here each operator becomes a network of its own, between inputs
 of its shapes, and is converted: it is refused with what is needed and the nearest supported form,
-or its layers are known, as they would be in the whole.
+or its layers are known, as they would be in the whole. Operators between which there are values
+that are no codes (DEQUANTIZE → … → QUANTIZE) are tried together first.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from neurovm.arithmetic import PROFILES
 from neurovm.converters import tflite_survey
-from neurovm.converters.tflite_parts import Part, parts
+from neurovm.converters.tflite_parts import Part, Parts, parts
 from neurovm.errors import ModelError, NeurovmError, UnsupportedOperatorError
 from neurovm.graph import Graph, Source, Tensor
 from neurovm.model import Model
@@ -26,6 +27,7 @@ from neurovm.program import compile_graph
 if TYPE_CHECKING:
     from neurovm.operators import Operator
 
+_CODES = frozenset({"int8", "uint8", "int16"})
 _FROM_DATA = frozenset({"int8", "uint8", "int16", "float32"})
 """Element types of values; the others are shapes, indices and masks."""
 
@@ -34,6 +36,7 @@ _FROM_DATA = frozenset({"int8", "uint8", "int16", "float32"})
 class Surveyed:
     """One operator: what is `needed` and the `nearest` form, or the `model` it is by itself.
 
+    Operators that pass on values which are no codes share the model that they are together.
     Neither: it only handles shapes or state, or `follows` a refused one on numbers that are no
     codes, so that nothing can be said of it. `reads` and `makes` are tensors.
     """
@@ -54,7 +57,34 @@ def survey(path: Path, profile: str) -> tuple[Surveyed, ...]:
     whole = parts(path.name, path.read_bytes())
     kinds = {found.index: found.needed for found in tflite_survey.survey(path)}
     walk = _Walk(path.name, whole.tensors, whole.inputs)
-    return tuple(walk.judge(part, kinds.get(part.index), profile) for part in whole.operators)
+    models: dict[int, Model] = {}
+    for island in _islands(whole):
+        model = walk.island(island, profile)
+        if model is not None:
+            models |= {part.index: model for part in island}
+    found = []
+    for part in whole.operators:
+        if part.index in models:
+            found.append(walk.told(part, model=models.pop(part.index)))
+        else:
+            found.append(walk.judge(part, kinds.get(part.index), profile))
+    return tuple(found)
+
+
+def _islands(whole: Parts) -> list[list[Part]]:
+    """Operators that pass values on to each other which are no codes, in the order they run."""
+    home: dict[int, int] = {}
+    groups: dict[int, list[Part]] = {}
+    for number, part in enumerate(whole.operators):
+        joined = {home[i] for i in part.inputs if i in home}
+        groups[number] = [p for old in sorted(joined) for p in groups.pop(old)] + [part]
+        home = {i: number if at in joined else at for i, at in home.items()}
+        home |= {
+            i: number
+            for i in part.outputs
+            if i != -1 and whole.tensors[i].dtype not in _CODES and whole.tensors[i].data is None
+        }
+    return [group for group in groups.values() if len(group) > 1]
 
 
 class _Walk:
@@ -80,12 +110,23 @@ class _Walk:
             nearest = QUANTIZED if kind.startswith("int8 ") else nearest_form(part.name, kind)
         elif part.operator is not None:
             try:
-                model = self._alone(part.operator, profile)
+                model = self._alone([part.operator], profile)
             except NeurovmError as error:
                 needed = _needed(error)
                 nearest = self._nearest(part.operator, profile, error)
         elif part.error is not None:
             needed, nearest = _needed(part.error), _nearest_of(part.error, part.name)
+        return self.told(part, needed=needed, nearest=nearest, model=model)
+
+    def told(
+        self,
+        part: Part,
+        *,
+        needed: str | None = None,
+        nearest: str | None = None,
+        model: Model | None = None,
+    ) -> Surveyed:
+        """The judgement; what a refused operator makes is unknown from here on."""
         made = [self.tensors[i] for i in part.outputs if i >= 0]
         follows = needed is None and model is None and not self.unknown.isdisjoint(part.inputs)
         if needed is not None or follows:
@@ -102,27 +143,39 @@ class _Walk:
             follows=follows,
         )
 
-    def _alone(self, operator: Operator, profile: str) -> Model | None:
-        """The operator converted by itself; None where nothing of it is left but a constant."""
-        graph = self._graph(operator)
+    def _alone(self, operators: Sequence[Operator], profile: str) -> Model | None:
+        """Operators converted by themselves; None where nothing of them is left but constants."""
+        graph = self._graph(operators)
         followed = resolve(graph)
         self.tensors = followed.tensors
-        shaped = self.tensors[operator.outputs[0]].dtype not in _FROM_DATA
-        if not followed.operators or (shaped and not self.unknown.isdisjoint(operator.inputs)):
+        shaped = all(self.tensors[i].dtype not in _FROM_DATA for i in graph.outputs)
+        if not followed.operators or (shaped and not self.unknown.isdisjoint(graph.inputs)):
             return None
         return Model(compile_graph(prepare(graph), PROFILES[profile]))
 
-    def _graph(self, operator: Operator) -> Graph:
+    def _graph(self, operators: Sequence[Operator]) -> Graph:
+        """Inputs are what they read of others, outputs what they do not read themselves."""
         tensors = self.tensors
-        live = [i for i in operator.inputs if i != -1 and tensors[i].data is None]
+        read = [i for op in operators for i in op.inputs if i != -1 and tensors[i].data is None]
+        made = [i for op in operators for i in op.outputs if i != -1]
         return Graph(
-            name=operator.source_name,
+            name=operators[-1].source_name,
             source=self.source,
             tensors=tensors,
-            operators=(operator,),
-            inputs=tuple(dict.fromkeys(live)),
-            outputs=tuple(i for i in operator.outputs if i != -1),
+            operators=tuple(operators),
+            inputs=tuple(dict.fromkeys(i for i in read if i not in made)),
+            outputs=tuple(i for i in made if i not in read),
         )
+
+    def island(self, island: Sequence[Part], profile: str) -> Model | None:
+        """The operators between codes as one network, if they can be converted so."""
+        operators = [part.operator for part in island if part.operator is not None]
+        if len(operators) < max(2, len(island)):
+            return None
+        try:
+            return self._alone(operators, profile)
+        except NeurovmError:
+            return None
 
     def _nearest(self, operator: Operator, profile: str, error: NeurovmError) -> str:
         """The other profile, where that takes the operator as it is."""
@@ -130,7 +183,7 @@ class _Walk:
             if other == profile:
                 continue
             try:
-                if self._alone(operator, other) is not None:
+                if self._alone([operator], other) is not None:
                     return f"profile {other}, which takes it as it is"
             except NeurovmError:
                 continue

@@ -24,9 +24,10 @@ SUMS = ("neurons", "synapses", "macs", "bytes", "session_bytes")
 def facts(model: Model) -> dict[str, Any]:
     """Every operator with its layers, and the sums.
 
-    `state_bytes` are carried from one step to the next beside the inputs. `reads` of an operator are those whose layers feed it, by place in the list, −1 − k for the
+    `reads` of an operator are those whose layers feed it, by place in the list, −1 − k for the
     network's input k. `session_bytes` are codes and accumulators of a session; the rest of what
-    one takes (events, book-keeping) is shared by its layers.
+    one takes (events, book-keeping) is shared by its layers. `state_bytes` are carried from one
+    step to the next beside the inputs.
     """
     manifest, layers = model.manifest, model.explain()
     held = _session_bytes(model)
@@ -103,7 +104,8 @@ def refused(path: Path, error: ModelError, profile: str) -> dict[str, Any] | Non
         found = survey(path, profile)
     except ModelError:
         return None
-    operators = [_judged(one, found) for one in found]
+    last = {id(one.model): one.index for one in found}
+    operators = [_judged(one, found, figures=last[id(one.model)] == one.index) for one in found]
     _name_culprit(operators, error)
     return {
         "name": path.stem,
@@ -130,7 +132,8 @@ def _name_culprit(operators: list[dict[str, Any]], error: ModelError) -> None:
             op.update(fate="refused", needed=error.needed, nearest=error.nearest)
 
 
-def _judged(one: Surveyed, among: Sequence[Surveyed]) -> dict[str, Any]:
+def _judged(one: Surveyed, among: Sequence[Surveyed], *, figures: bool) -> dict[str, Any]:
+    """One operator; of those that are one network together the last has the `figures`."""
     made = {
         "index": one.index,
         "op": one.name,
@@ -142,7 +145,9 @@ def _judged(one: Surveyed, among: Sequence[Surveyed]) -> dict[str, Any]:
         "acc_bound": 0,
         "note": "follows a refused operator" if one.follows else "",
     }
-    if one.model is not None:
+    if one.model is not None and not figures:
+        made["note"] = "one table with the operators it passes values on to"
+    if one.model is not None and figures:
         whole = facts(one.model)
         if whole["operators"]:
             made = {**whole["operators"][-1], "index": one.index}

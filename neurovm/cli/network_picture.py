@@ -37,8 +37,11 @@ TINTS = {
     "port": "#ffffff",
 }
 FIGURES = (
-    ("neurons", "neurons"), ("synapses", "synapses"), ("macs", "MACs"), ("session_bytes", "session bytes"),
-)  # fmt: skip
+    ("neurons", "neurons"),
+    ("synapses", "synapses"),
+    ("macs", "MACs"),
+    ("session_bytes", "session bytes"),
+)
 
 MARGIN, TOP = 36.0, 142.0
 ROW, THIN_ROW, GAP = 34.0, 20.0, 10.0
@@ -215,7 +218,9 @@ def _row(node: Node, most: dict[str, int]) -> Iterator[drawing.Shape]:
     room = BOX - (104 if node.state_bytes else 24)
     title = drawing.shortened(node.title, room, size, bold=not thin)
     if node.state_bytes:
-        yield Text(node.x + BOX - 10, node.middle + 4, f"keeps {node.state_bytes:,} B", 10.5, colour, "end")
+        yield Text(
+            node.x + BOX - 10, node.middle + 4, f"keeps {node.state_bytes:,} B", 10.5, colour, "end"
+        )
     yield Text(node.x + 14, node.middle + 4.2, title, size, ink, bold=not thin)
     at = node.x + BOX + 12
     if node.figures is None:

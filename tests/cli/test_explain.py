@@ -48,7 +48,7 @@ def test_unknown_operators_are_all_listed(run, w: ModelWriter, tmp_path: Path) -
         assert found[index][1]
     told = run("explain", path).out
     assert [line.split()[2] for line in told.splitlines()[1:2]] == ["events"]
-    assert "SIN (operator 1), needed: an exact rule and an event rule" in told
+    assert "CUMSUM (operator 1), needed: an exact rule and an event rule" in told
     assert told.count("nearest supported: ") == 3
 
 
@@ -59,27 +59,28 @@ def test_all_refusals_stand_there_at_once_with_the_figures_of_the_rest(
     x = w.tensor("x", (1, 4), scale=0.1)
     k = w.constant("k", np.ones((8, 4), np.int8), scale=[0.01])
     live = w.tensor("live", (2, 8), scale=0.1)
-    y, s, f, z = (
+    y, s, f, g, z = (
         w.tensor("y", (1, 8), scale=0.1),
         w.tensor("s", (1, 8), scale=0.1),
         w.tensor("f", (1, 8), dtype="float32"),
+        w.tensor("g", (1, 8), dtype="float32"),
         w.tensor("z", (1, 2), scale=0.1),
     )
     w.operator("FULLY_CONNECTED", [x, k, -1], [y])
-    w.operator("SIN", [y], [s])
+    w.operator("CUMSUM", [y], [s])
     w.operator("FULLY_CONNECTED", [s, live, -1], [z])
     w.operator("DEQUANTIZE", [s], [f])
-    w.operator("ABS", [f], [f])
+    w.operator("SOFTMAX", [f], [g], Beta=1.0)
     path = tmp_path / "all.tflite"
     path.write_bytes(w.model(inputs=[x, live], outputs=[z]))
     ran = run("explain", path, "-o", "json")
     assert ran.code == Exit.DATA
     operators = json.loads(ran.out)["operators"]
-    first, sine, form, _, real = operators
+    first, kind, form, _, real = operators
     assert (first["fate"], first["synapses"], first["macs"]) == ("events", 32, 32)
     assert first["session_bytes"] == 8 + 4 * 8
     assert 0 < first["acc_bound"] < 2**31
-    assert sine["nearest"].startswith("an input that holds the value already")
+    assert kind["nearest"] == "FULLY_CONNECTED with a triangular constant matrix of ones"
     assert "computed at run time" in form["needed"]
     assert form["nearest"] == "constants"
     assert real["nearest"].startswith("the same network quantized to int8")
@@ -99,6 +100,21 @@ def test_the_other_profile_is_named_where_it_takes_the_operator(
     refused, fine = json.loads(ran.out)["operators"]
     assert refused["nearest"] == "profile xnnpack, which takes it as it is"
     assert (fine["fate"], fine["needed"]) == ("table", None)
+
+
+def test_values_between_codes_are_judged_together(run, w: ModelWriter, tmp_path: Path) -> None:
+    x, z = w.tensor("x", (1, 4), scale=0.1), w.tensor("z", (1, 4), scale=0.1)
+    a, b = (w.tensor(name, (1, 4), dtype="float32") for name in "ab")
+    y = w.tensor("y", (1, 4), scale=0.1)
+    w.operator("DEQUANTIZE", [x], [a])
+    w.operator("SIN", [a], [b])
+    w.operator("QUANTIZE", [b], [y])
+    w.operator("CUMSUM", [y], [z])
+    path = tmp_path / "island.tflite"
+    path.write_bytes(w.model(inputs=[x], outputs=[z]))
+    *island, last = json.loads(run("explain", path, "-o", "json").out)["operators"]
+    assert [op["fate"] for op in island] == ["folded", "folded", "table"]
+    assert last["fate"] == "refused"
 
 
 def test_what_follows_numbers_of_a_refused_operator_is_not_judged(
