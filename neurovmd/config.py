@@ -251,15 +251,18 @@ def _giver(stack: tuple[Layer, ...], layered: Layered) -> Layer | None:
 def _with_paths(
     config: Config, layered: Layered, where: places.Places, stack: tuple[Layer, ...]
 ) -> Config:
-    """`config` with absolute paths; keys that no file gives take this process' places."""
+    """`config` with absolute paths; keys that no file gives take this process' places, `vm_dir`
+    the folder of the configuration itself.
+    """
     changes: dict[str, Any] = {}
     for key in PATHS:
         given = layered.gives(key)
         changes[key] = str(
             layered.resolve(key, getattr(config, key)) if given else getattr(where, key)
         )
-    if not layered.gives("vm_dir") and not any(layer.own for layer in stack):
-        changes["vm_dir"] = str(stack[-1].vm_dir())
+    if not layered.gives("vm_dir"):
+        own = next((layer for layer in stack if layer.own), stack[-1])
+        changes["vm_dir"] = str(own.vm_dir())
     mqtt: dict[str, Any] = {
         key: str(layered.resolve(f"mqtt.{key}", getattr(config.mqtt, key)))
         for key in MQTT_PATHS

@@ -196,6 +196,7 @@ class Lifecycle:
 
     def _set(self, vm: Vm, state: str, reason: str) -> None:
         vm.settled = vm.settled or state in ("ready", "failed", "stopped")
+        vm.served = vm.served or state in ("ready", "loaded")
         if (state, reason) != (vm.state, vm.reason):
             vm.state, vm.reason = state, reason
             if vm.role is Role.SERVES:

@@ -88,7 +88,7 @@ class Connection:
         self._broker = broker
         self._events = events
         self._five = broker.protocol in ("auto", "5")
-        self._client: paho.Client | None = None
+        self._client: _Client | None = None
         self._poll = select.poll()
         self._failures = 0
         self._closes_before_connack = 0

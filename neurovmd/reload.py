@@ -3,10 +3,14 @@
 
 The new one is read whole and judged; what changed is loaded beside what runs (`neurovmd.rollout`).
 Anything wrong leaves the last good one in service, and the reason is told.
+
+A start takes what is there, since nothing else runs yet; where a model of it does not load and the
+configuration says so (`on_invalid: last_good`), the copy of what served last takes its place.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from neurovm.errors import ConfigError
@@ -17,6 +21,7 @@ from neurovmd.identity import Standing, config_hash
 from neurovmd.layers import Source
 from neurovmd.notify import Notifier
 from neurovmd.rollout import Rollout
+from neurovmd.vm import Vm
 
 # So often is a tree read again that changes while it is being read.
 MOST_READS = 5
@@ -49,6 +54,9 @@ class Reloader:
         self.standing = Standing(config_hash(settings), state, reason)
         self.count = 0
         self._asked = self._saved = False
+        self._judged = bool(reason)
+        self._start_reason = ""
+        self._wanted = settings
         self._layers = seen
         self._rollout: Rollout | None = None
         self._seen = self._before = seen + self._models()
@@ -63,6 +71,9 @@ class Reloader:
         if self._rollout is None and self._asked:
             self._asked = False
             self._begin()
+        if self._rollout is None and not self._judged and self._fleet.settled:
+            self._judged = True
+            self._judge_start()
         if self._rollout is not None and self._rollout.step():
             self._end(self._rollout)
         if self._rollout is None and not self._saved:
@@ -79,6 +90,19 @@ class Reloader:
         except (ConfigError, ValueError) as error:
             self._refuse(str(error))
 
+    def _judge_start(self) -> None:
+        """All VMs have been started once: fall back where the model of one cannot be served."""
+        failed = unserved(self._fleet.vms)
+        if not failed or self._settings.config.on_invalid != last_good.NAME:
+            return
+        last = last_good.find(self._source)
+        if last is None or config_hash(last) == self.standing.config_hash:
+            return
+        log.error("config.refused", reason=failed)
+        with contextlib.suppress(ValueError):  # no room
+            self._rollout = Rollout(self._fleet, self._settings, last)
+            self._start_reason = failed
+
     def _read(self) -> Settings:
         """The configuration, whole; ConfigError where anything in it is wrong."""
         after = look(self._source)
@@ -88,7 +112,7 @@ class Reloader:
             after = look(self._source)
             if before == after:
                 break
-        self._layers = before
+        self._layers, self._wanted = before, settings
         self._seen = self._before = before + self._models()
         for error in errors or broker.examine_files(settings):
             raise error
@@ -97,18 +121,23 @@ class Reloader:
         return settings
 
     def _end(self, rollout: Rollout) -> None:
+        fallen, self._start_reason = self._start_reason, ""
+        self._rollout = None
         if rollout.failure:
             rollout.abandon()
-            self._refuse(rollout.failure)
+            if fallen:  # what was started stays, and its own reasons are told
+                log.error("last_good.unusable", reason=rollout.failure)
+            else:
+                self._refuse(rollout.failure)
             return
-        self._rollout = None
         rollout.commit()
         self._settings = rollout.settings
         self._seen = self._before = self._layers + self._models()
         log.hide(self._settings.secrets())
         self._saved = False
         planned = rollout.plan
-        self._finish(Standing(config_hash(self._settings)))
+        state = last_good.NAME if fallen else "current"
+        self._finish(Standing(config_hash(self._settings), state, fallen[:1000]))
         log.info(
             "config.reloaded",
             hash=self.standing.config_hash[:12],
@@ -120,7 +149,6 @@ class Reloader:
 
     def _refuse(self, reason: str) -> None:
         """Keep what runs."""
-        self._rollout = None
         log.error("config.refused", reason=reason)
         self._finish(Standing(self.standing.config_hash, last_good.NAME, reason[:1000]))
         self._told()
@@ -152,7 +180,15 @@ class Reloader:
         return self._look_at
 
     def _models(self) -> Fingerprint:
-        return layers.fingerprint((), [each.model for each in self._settings.deployments])
+        """The models of what is wanted, whether or not it serves."""
+        return layers.fingerprint((), [each.model for each in self._wanted.deployments])
+
+
+def unserved(vms: list[Vm]) -> str:
+    """Which VM has failed and never served, and why; empty where there is none."""
+    return next(
+        (f"{vm.name}: {vm.reason}" for vm in vms if vm.state == "failed" and not vm.served), ""
+    )
 
 
 def look(source: Source) -> Fingerprint:

@@ -21,11 +21,12 @@ from neurovmd.cgroup import Tree
 from neurovmd.config import Settings
 from neurovmd.control import RefusedError, Request
 from neurovmd.fleet import Fleet
+from neurovmd.identity import Standing
 from neurovmd.layers import Source
 from neurovmd.notify import Notifier
 from neurovmd.pacing import Pacing
 from neurovmd.reception import Reception
-from neurovmd.reload import Fingerprint, Reloader
+from neurovmd.reload import Fingerprint, Reloader, unserved
 from neurovmd.shared import SharedBlock
 from neurovmd.vm import Vm
 
@@ -108,9 +109,18 @@ class Supervisor:
         self._reception.follow(before, settings)
         self._announcer.follow(before, settings)
 
+    @property
+    def _standing(self) -> Standing:
+        """What serves, as it turned out: a tree of which a VM never served is there in part."""
+        standing = self._reloader.standing
+        failed = unserved(self._fleet.vms)
+        if standing.state == "current" and failed:
+            return Standing(standing.config_hash, "partial", failed)
+        return standing
+
     def _info(self) -> dict[str, Any]:
         return status.info(
-            self._settings, self._fleet.vms, self._reloader.standing, self._restart_required()
+            self._settings, self._fleet.vms, self._standing, self._restart_required()
         )
 
     def _restart_required(self) -> bool:
@@ -168,7 +178,7 @@ class Supervisor:
             self._pacing.look(now),
             time.monotonic_ns(),
             now - self._started,
-            self._reloader.standing,
+            self._standing,
             self._reloader.count,
             self._no_groups,
         )

@@ -43,7 +43,7 @@ def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
     file = tmp_path / "neurovmd.yaml"
     file.write_text("# nothing\n")
     loaded = config.load(file, where=places.SYSTEM, environ={}, host="box.example.org")
-    assert loaded.config == Config()
+    assert loaded.config == Config(vm_dir=str(tmp_path / "vm.d"))
     assert loaded.node == "box"
     assert loaded.config.mqtt.host == "127.0.0.1"
     assert loaded.config.mqtt.port == 1883

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -228,3 +229,19 @@ def test_show_says_where_every_value_comes_from(
     assert not any("max_streams" in line or line.endswith("default") for line in said)
     assert main([*arguments, "config", "--effective"]) == 0
     assert "prefix: plant" in capsys.readouterr().out
+
+
+def test_a_configuration_of_another_place_serves_what_stands_beside_it(tmp_path: Path) -> None:
+    """Not what the service of this box, or its user, serves."""
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    for folder, vm in ((mine, "pump"), (other, "mic")):
+        (folder / "vm.d").mkdir(parents=True)
+        (folder / "neurovmd.yaml").write_text("node: n\n")
+        (folder / "vm.d" / f"{vm}.yaml").write_text("model: m.nvm\ninputs: [{topic: a}]\n")
+    where = places.find({"XDG_CONFIG_HOME": str(tmp_path)}, 1000, tmp_path)
+    where = replace(where, config_file=other / "neurovmd.yaml", vm_dir=other / "vm.d")
+    found = config.load(mine / "neurovmd.yaml", where=where, environ={})
+    assert [each.name for each in found.deployments] == ["pump"]
+    assert found.config.vm_dir == str(mine / "vm.d")
+    usual = config.load(None, where=where, environ={})
+    assert [each.name for each in usual.deployments] == ["mic"]

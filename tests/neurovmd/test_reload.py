@@ -335,6 +335,55 @@ def test_a_start_takes_the_last_good_one_where_it_may(
     assert daemon.child.wait(20.0) == 78
 
 
+@pytest.mark.parametrize("damage", ["gone", "cut"])
+@pytest.mark.parametrize("word", ["last_good", "exit"])
+def test_a_start_with_a_model_that_does_not_load(
+    broker: Mosquitto,
+    make: Make,
+    text: Callable[..., str],
+    bundles: dict[str, Path],
+    damage: str,
+    word: str,
+) -> None:
+    """As after a refused reload and a power cut: what served is in service again, or what is not
+    is said.
+    """
+    main = f"on_invalid: {word}\nwatch_s: 1\n"
+    daemon = make(broker.port, main, a=text("a"), b=text("b", TOP, "b.nvm"))
+    model = daemon.folder / "vm.d/b.nvm"
+    shutil.copy(bundles["digits_mlp"], model)
+    daemon.start()
+    wait_for((daemon.folder / "state" / last_good.NAME).is_dir, "a copy")
+    was = daemon.status()["config"]["hash"]
+    daemon.stop()
+    whole = model.read_bytes()
+    model.unlink()
+    if damage == "cut":
+        model.write_bytes(whole[: len(whole) // 2])
+    daemon.start()
+
+    def config() -> dict[str, Any]:
+        return dict(daemon.status()["config"])
+
+    def states() -> dict[str, str]:
+        return {vm["name"]: vm["state"] for vm in daemon.status()["vms"]}
+
+    if word == "last_good":
+        wait_for(lambda: config()["state"] == "last_good", "the copy is in service")
+        wait_for(lambda: states() == {"a": "ready", "b": "ready"}, "all of it")
+        assert config()["hash"] == was
+    else:
+        assert config()["state"] == "partial"
+        assert states() == {"a": "ready", "b": "failed"}
+    assert "b: " in config()["reason"]
+    first = daemon.vm("a")["pid"]
+    model.write_bytes(whole)  # mended
+    wait_for(lambda: config()["state"] == "current", "what is wanted serves")
+    wait_for(lambda: states() == {"a": "ready", "b": "ready"}, "all of it")
+    assert config()["reason"] == ""
+    assert daemon.vm("a")["pid"] == first
+
+
 def test_the_copy_says_the_same_and_holds_no_secret(
     tmp_path: Path, text: Callable[..., str], bundles: dict[str, Path]
 ) -> None:
