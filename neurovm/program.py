@@ -34,6 +34,7 @@ from neurovm.description import (
 from neurovm.errors import ModelError, UnsupportedOperatorError
 from neurovm.fusion import Draft, fuse
 from neurovm.operators import Decode, Dequantize
+from neurovm.operators.base import check_runs
 from neurovm.operators.builder import Layer, Value, gather, signed_codes
 from neurovm.version import GENERATOR
 
@@ -147,6 +148,7 @@ class ProgramBuilder:
         self._operator = operator
         first = len(self.layers)
         try:
+            check_runs(operator, self.tensors, self.profile)
             operator.lower(self)
         except NoExactRuleError as error:
             raise UnsupportedOperatorError(

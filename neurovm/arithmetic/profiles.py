@@ -8,7 +8,7 @@ found and what is needed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from neurovm.arithmetic.binary import BinaryFunction
@@ -35,8 +35,15 @@ class Profile(Protocol):
     input_rounding: ClassVar[InputRounding]
     checks_bias_axis: ClassVar[bool]
     """Whether the runtime refuses a bias that is quantised along an axis it has not."""
+    needs_bias: ClassVar[frozenset[str]]
+    """Operators with weights that the runtime runs only with a bias."""
     refused: ClassVar[frozenset[str]]
     """Functions that the runtime does not run on int8, or whose rule is not known."""
+
+    def refusal(self, operator: str, dtypes: Collection[str]) -> str:
+        """Why the runtime does not run an operator (its name in TFLite) on tensors of these types;
+        empty where it does, or where the rules themselves say so.
+        """
 
     def linear(
         self,

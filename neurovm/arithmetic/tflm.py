@@ -6,7 +6,7 @@ gemmlowp's double rounding throughout. What TFLM itself refuses is refused here 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -70,12 +70,22 @@ def _relu6(x: Codes, _out: Codes, _: float) -> NDArray[np.int8]:
     return as_table(INT8_CODES, *range_half_away("RELU6", x.as_int8))
 
 
+def _logistic(x: Codes, out: Codes, _: float) -> NDArray[np.int8]:
+    """In fixed point, from the lowest code on."""
+    if out.as_int8.zero_point != -128:
+        raise NoExactRuleError(
+            f"output zero point {out.as_int8.zero_point} of a LOGISTIC; -128 is needed (TFLM runs "
+            f"no other)"
+        )
+    return as_table(fixed_logistic(x))
+
+
 TFLM_UNARY: dict[UnaryFunction, Rule] = {
     "abs": _abs,
     "elu": lambda x, out, _: unary_table_half_away(elu, x, out),
     "hard_swish": UNARY["hard_swish"],
     "leaky_relu": leaky_relu_double,
-    "logistic": _fixed(fixed_logistic),
+    "logistic": _logistic,
     "relu": _relu,
     "relu6": _relu6,
     "rsqrt": UNARY["rsqrt"],
@@ -89,7 +99,15 @@ class Tflm:
     name: ClassVar[str] = "tflm"
     input_rounding: ClassVar[InputRounding] = "away_divide"
     checks_bias_axis: ClassVar[bool] = False
+    needs_bias: ClassVar[frozenset[str]] = frozenset()
     refused: ClassVar[frozenset[str]] = frozenset({*UNARY, "log_softmax"}) - frozenset(TFLM_UNARY)
+
+    def refusal(self, operator: str, dtypes: Collection[str]) -> str:
+        """Codes of uint8 are only given another type, or shape."""
+        converts = operator == "QUANTIZE" and "int8" in dtypes
+        if "uint8" not in dtypes or operator in ("DEQUANTIZE", "RESHAPE") or converts:
+            return ""
+        return "TFLM does not run it on uint8"
 
     def linear(
         self,

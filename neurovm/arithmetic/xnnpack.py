@@ -9,7 +9,7 @@ goes where: tensorflow/lite/delegates/xnnpack/xnnpack_delegate.cc.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -59,7 +59,12 @@ class Xnnpack:
     name: ClassVar[str] = "xnnpack"
     input_rounding: ClassVar[InputRounding] = "even_reciprocal"
     checks_bias_axis: ClassVar[bool] = True
+    needs_bias: ClassVar[frozenset[str]] = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D"})
     refused: ClassVar[frozenset[str]] = frozenset()
+
+    def refusal(self, operator: str, dtypes: Collection[str]) -> str:
+        del operator, dtypes
+        return ""
 
     def linear(
         self,

@@ -11,7 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
+from neurovm.arithmetic import NoExactRuleError
+
 if TYPE_CHECKING:
+    from neurovm.arithmetic import Profile
     from neurovm.graph import Tensor
     from neurovm.operators.builder import Builder
 
@@ -45,6 +48,14 @@ class Operator:
         exists.
         """
         raise NotImplementedError  # each operator has its own
+
+
+def check_runs(operator: Operator, tensors: Sequence[Tensor], profile: Profile) -> None:
+    """NoExactRuleError where the profile's runtime does not run the operator on such tensors."""
+    used = [i for i in (*operator.inputs, *operator.outputs) if i != -1]
+    refusal = profile.refusal(operator.source_name, {tensors[i].dtype for i in used})
+    if refusal:
+        raise NoExactRuleError(refusal)
 
 
 REGISTRY: dict[str, type[Operator]] = {}

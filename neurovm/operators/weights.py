@@ -115,6 +115,11 @@ def requantizer_of(
 ) -> Requantizer:
     """The profile's requantiser of an operator with weights, to the codes `out`."""
     w = tensors[operator.inputs[1]]
+    if _absent(operator) and operator.rule in profile.needs_bias:
+        raise NoExactRuleError(
+            "it has no bias, without which LiteRT does not run it; a bias of zeros is needed (or "
+            "profile tflm)"
+        )
     return profile.linear(
         scale_in=tensors[operator.inputs[0]].scale,
         scale_weights=w.quantization.scale if w.quantization else (),

@@ -12,6 +12,7 @@ import numpy as np
 from neurovm.arithmetic import NoExactRuleError, Profile
 from neurovm.errors import ShapeError, UnsupportedOperatorError
 from neurovm.graph import Graph, State
+from neurovm.operators.base import check_runs
 from neurovm.reference.rules import RULES, Call
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ def _run_chunk(graph: Graph, profile: Profile, constants: Values, inputs: Values
             )
         call = Call(operator=operator, tensors=graph.tensors, profile=profile, values=values)
         try:
+            check_runs(operator, graph.tensors, profile)
             results = evaluate(call)
         except NoExactRuleError as e:
             raise UnsupportedOperatorError(
