@@ -53,6 +53,8 @@ class Reloader:
         state = last_good.NAME if reason else "current"
         self.standing = Standing(config_hash(settings), state, reason)
         self.count = 0
+        # What the last reload did to each VM; None before one, and where it was refused.
+        self.changes: dict[str, list[str]] | None = None
         self._asked = self._saved = False
         self._judged = bool(reason)
         self._start_reason = ""
@@ -136,6 +138,7 @@ class Reloader:
         log.hide(self._settings.secrets())
         self._saved = False
         planned = rollout.plan
+        self.changes = planned.changes()
         state = last_good.NAME if fallen else "current"
         self._finish(Standing(config_hash(self._settings), state, fallen[:1000]))
         log.info(
@@ -149,6 +152,7 @@ class Reloader:
 
     def _refuse(self, reason: str) -> None:
         """Keep what runs."""
+        self.changes = None
         log.error("config.refused", reason=reason)
         self._finish(Standing(self.standing.config_hash, last_good.NAME, reason[:1000]))
         self._told()

@@ -26,6 +26,17 @@ class Plan:
     keep: dict[str, Deployment]
     load: list[Deployment]
     stop: list[str]
+    before: frozenset[str] = frozenset()
+
+    def changes(self) -> dict[str, list[str]]:
+        """What becomes of each VM, by name."""
+        loaded = [each.name for each in self.load]
+        return {
+            "changed": [name for name in loaded if name in self.before],
+            "added": [name for name in loaded if name not in self.before],
+            "removed": self.stop,
+            "untouched": list(self.keep),
+        }
 
 
 def plan(vms: list[Vm], before: Settings, after: Settings) -> Plan:
@@ -41,7 +52,8 @@ def plan(vms: list[Vm], before: Settings, after: Settings) -> Plan:
         else:
             load.append(deployment)
     wanted = {deployment.name for deployment in after.deployments}
-    return Plan(keep, load, [name for name in running if name not in wanted])
+    stop = [name for name in running if name not in wanted]
+    return Plan(keep, load, stop, frozenset(running))
 
 
 def _place(settings: Settings) -> tuple[object, ...]:

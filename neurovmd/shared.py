@@ -5,8 +5,8 @@ One anonymous shared mapping made before the first fork: a header page, then one
 little 8-byte words for each worker. Every word has exactly one writer, which is why no lock is
 needed: an aligned 8-byte store is seen whole or not at all.
 
-Header: magic, version, number of slots, `awake`. Slot: words 0..31 are the worker's, 64..70 the
-supervisor's; the gap keeps the two writers on different cache lines. All times are
+Header: magic, version, number of slots, `awake`, `log_level`. Slot: words 0..31 are the worker's,
+64..70 the supervisor's; the gap keeps the two writers on different cache lines. All times are
 CLOCK_MONOTONIC nanoseconds, which every process of the machine reads alike.
 """
 
@@ -161,3 +161,12 @@ class SharedBlock:
     @awake.setter
     def awake(self, value: bool) -> None:
         self._header[3] = 1 if value else 0
+
+    @property
+    def log_level(self) -> int:
+        """Supervisor's word: how much is said, an index into `log.LEVELS`."""
+        return self._header[4]
+
+    @log_level.setter
+    def log_level(self, value: int) -> None:
+        self._header[4] = value

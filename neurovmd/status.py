@@ -101,9 +101,11 @@ def full(
     uptime_s: float,
     standing: Standing,
     reloads: int,
+    changes: dict[str, list[str]] | None,
     no_groups: str,
 ) -> dict[str, Any]:
-    """The answer to `{"op": "status"}`; times in seconds, power in watts. `no_groups`: why the
+    """The answer to `{"op": "status"}`; times in seconds, power in watts. `changes`: what the last
+    reload did to each VM (None: it was refused, or there was none). `no_groups`: why the
     kernel holds no limit of a worker (empty: it does).
     """
     return {
@@ -117,6 +119,7 @@ def full(
             "state": standing.state,
             "reason": standing.reason,
             "reloads": reloads,
+            "changes": changes,
         },
         "mqtt": {
             "server": _discreet(settings.config.mqtt.server, settings),

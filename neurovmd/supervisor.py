@@ -64,6 +64,7 @@ class Supervisor:
         self._started = time.monotonic()
         # Room for a second set of the VMs beside the first, and for some more.
         self._block = SharedBlock(min(MOST_SLOTS, 2 * len(settings.deployments) + SPARE_SLOTS))
+        self._block.log_level = log.LEVELS.index(settings.config.log_level)
         tree, self._no_groups = groups
         self._fleet = Fleet(
             settings, self._block, changed=self._vm_changed, in_child=self._forget, tree=tree
@@ -105,6 +106,7 @@ class Supervisor:
         """A new configuration is in service: what is the supervisor's own follows it."""
         before, self._settings = self._settings, settings
         log.set_level(settings.config.log_level)
+        self._block.log_level = log.LEVELS.index(settings.config.log_level)
         self._pacing.follow(before, settings, self._fleet.vms)
         self._reception.follow(before, settings)
         self._announcer.follow(before, settings)
@@ -180,6 +182,7 @@ class Supervisor:
             now - self._started,
             self._standing,
             self._reloader.count,
+            self._reloader.changes,
             self._no_groups,
         )
 

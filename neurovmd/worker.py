@@ -311,6 +311,7 @@ class Worker:
             self._connection.give_up(self._publisher.trouble)
         self._connection.writable()
         self._slot.connected = self._connection.connected and self._connection.settled
+        log.set_level(log.LEVELS[self._work.block.log_level])  # it may have been reloaded
         self._say()
 
     def _queued(self) -> int:

@@ -30,6 +30,7 @@ COMMANDS = {
     "start": "neurovm.cli.lifecycle",
     "restart": "neurovm.cli.lifecycle",
     "rm": "neurovm.cli.lifecycle",
+    "reload": "neurovm.cli.reload",
     "convert": "neurovm.cli.convert",
     "inspect": "neurovm.cli.inspect",
     "explain": "neurovm.cli.explain",

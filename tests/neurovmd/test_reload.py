@@ -226,7 +226,8 @@ def test_the_same_configuration_again_changes_nothing(make: Make, text: Callable
         control.sendall(b'{"op": "reload"}\n')
         assert json.loads(control.recv(4096)) == {"status": "ok", "data": None}
     wait_for(lambda: daemon.status()["config"]["reloads"] == 1, "a decision")
-    assert daemon.status()["config"] == {**was, "reloads": 1}
+    changes = {"changed": [], "added": [], "removed": [], "untouched": ["a"]}
+    assert daemon.status()["config"] == {**was, "reloads": 1, "changes": changes}
     assert pids(daemon) == before
 
 
@@ -257,6 +258,28 @@ def test_a_new_broker_is_taken_over(
         new.close()
     finally:
         other.kill()
+
+
+def test_a_running_worker_takes_the_new_level_of_the_log(
+    broker: Mosquitto, make: Make, text: Callable[..., str]
+) -> None:
+    daemon = make(broker.port, a=text("a"))
+    daemon.start()
+    connected(daemon)
+    before = pids(daemon)
+    client = Client(broker.port)
+    client.publish("a/p/sensor/1", "rubbish")
+    wait_for(lambda: "message.dropped" in daemon.said(), "a worker says what it refuses")
+    main = daemon.folder / "neurovmd.yaml"
+    main.write_text(main.read_text() + "log_level: error\n")
+    assert reload(daemon)["state"] == "current"
+    said = daemon.said().count("message.dropped")
+    for count in range(2, 40):  # the 2nd, 4th, 8th, ... would be said
+        client.publish("a/p/sensor/1", "rubbish")
+        wait_for(lambda count=count: daemon.vm("a")["dropped"]["payload"] == count, "it is refused")
+    assert pids(daemon) == before
+    assert daemon.said().count("message.dropped") <= said + 1  # before it had looked
+    client.close()
 
 
 def test_a_stopped_vm_stays_stopped(make: Make, text: Callable[..., str]) -> None:
