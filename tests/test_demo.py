@@ -220,12 +220,6 @@ def demo(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-needs_broker = pytest.mark.skipif(
-    importlib.util.find_spec("amqtt") is None, reason="amqtt, the embedded broker, is not installed"
-)
-
-
-@needs_broker
 def test_a_whole_run(tmp_path):
     ended = demo("--seconds", "6", "--plot", "run.png", cwd=tmp_path)
     text = ended.stdout
@@ -243,7 +237,6 @@ def test_a_whole_run(tmp_path):
     assert "unread" not in text
 
 
-@needs_broker
 def test_a_missing_model_is_named(tmp_path):
     ended = demo("--model", "gone.tflite", "--seconds", "1", cwd=tmp_path)
     assert ended.returncode == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
 import signal
 import subprocess
 import sys
@@ -100,8 +99,6 @@ def the_server(named: str | None, folder: Path) -> Iterator[Server]:
     if named is not None:
         yield server_of(named)
         return
-    if importlib.util.find_spec("amqtt") is None:
-        raise DemoError("amqtt is not installed: pip install 'neurovm[demo]', or use --broker HOST")
     with broker.embedded(folder / "broker.log") as port:
         yield Server(host="127.0.0.1", port=port, embedded=True)
 

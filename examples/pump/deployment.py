@@ -44,7 +44,7 @@ def socket_of(folder: Path) -> Path:
 
 
 def daemon_yaml(folder: Path, server: Server, limit: str) -> str:
-    """`neurovmd.yaml`. amqtt speaks MQTT 3.1.1 only, which is said here to save one attempt."""
+    """`neurovmd.yaml`. The embedded broker speaks MQTT 3.1.1 only: that saves one attempt."""
     return f"""\
 # What `python -m examples.pump` runs; the same keys as in /etc/neurovmd/neurovmd.yaml.
 node: {NODE}

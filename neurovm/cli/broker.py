@@ -1,24 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The broker that `neurovm run` brings when none is named: amqtt on loopback, in a child process.
-
-    python -m neurovm.cli.broker PORT READY     serves until its standard input ends
-
-READY is a file descriptor on which it says when it accepts connections.
-
-MQTT 3.1.1, nothing is kept, anybody on this machine may connect: for trying out, not for service.
-"""
+"""The broker that `neurovm run` brings when none is named: neurovm.broker in a child process."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import logging
 import os
 import select
 import socket
 import subprocess
 import sys
-from importlib.util import find_spec
 from typing import IO
 from urllib.parse import urlsplit
 
@@ -51,33 +41,6 @@ def check_url(url: str) -> None:
         raise ValueError(f"found {url!r}; accepted: {accepted}")
 
 
-async def serve(port: int, ready: int) -> None:
-    """Run amqtt on loopback until standard input ends; say on `ready` when it accepts."""
-    from amqtt.broker import Broker
-
-    anonymous = "amqtt.plugins.authentication.AnonymousAuthPlugin"
-    broker = Broker(
-        {
-            "listeners": {"default": {"type": "tcp", "bind": f"{HOST}:{port}"}},
-            "plugins": {anonymous: {"allow_anonymous": True}},
-        }
-    )
-    await broker.start()
-    os.write(ready, b"!")
-    os.close(ready)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    await broker.shutdown()
-
-
-def require() -> None:
-    """BackendError where amqtt is not installed."""
-    if find_spec("amqtt") is None:
-        raise BackendError(
-            "no broker was named and the embedded one is not installed; "
-            "--broker mqtt://HOST names one, pip install 'neurovm[demo]' installs it"
-        )
-
-
 def free_port() -> int:
     """A TCP port of loopback that nobody held a moment ago."""
     with socket.socket() as probe:
@@ -103,7 +66,7 @@ def _start(port: int, log: IO[bytes]) -> subprocess.Popen[bytes] | None:
     heard, ready = os.pipe()
     try:
         child = subprocess.Popen(
-            [sys.executable, "-m", "neurovm.cli.broker", str(port), str(ready)],
+            [sys.executable, "-m", "neurovm.broker", str(port), str(ready)],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
@@ -139,11 +102,3 @@ def _is_free(port: int) -> bool:
         probe.bind((HOST, port))
         return True
     return False
-
-
-if __name__ == "__main__":
-    logging.basicConfig(level=logging.ERROR)
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2])))
-    # amqtt's plugins may leave threads behind.
-    os._exit(0)

@@ -97,8 +97,8 @@ def run(
 ) -> None:
     """Serve a bundle here: sensor events in over MQTT, results out over MQTT.
 
-    Starts neurovmd with what the bundle's manifest says, and a broker where none is named (pip
-    install 'neurovm[demo]'). Runs until Ctrl-C, or in the background with --detach. Beside it
+    Starts neurovmd with what the bundle's manifest says, and a broker where none is named. Runs
+    until Ctrl-C, or in the background with --detach. Beside it
     `neurovm ps` shows it, `neurovm tap` its messages. A stopped box of the same name is replaced.
 
     \b
@@ -109,10 +109,8 @@ def run(
     start_s = time.monotonic()
     if models.is_tflite(model):
         raise ModelError(f"{model}: a .tflite; `neurovm build` or `neurovm convert` it first")
-    if server is None:
-        if username or password_file or ca_file:
-            raise click.UsageError("an account and a CA are for a broker that --broker names")
-        broker.require()
+    if server is None and (username or password_file or ca_file):
+        raise click.UsageError("an account and a CA are for a broker that --broker names")
     sealed = bundle.read(model).manifest
     box = boxes.box(name or _own_name(model))
     settings = boxes.Settings(

@@ -112,7 +112,7 @@ def _start_daemon(
     }
     daemon["mqtt"] |= {key: value for key, value in account.items() if value is not None}
     if settings.server is None:
-        daemon["mqtt"]["protocol"] = "3.1.1"  # all that amqtt speaks
+        daemon["mqtt"]["protocol"] = "3.1.1"  # all that it speaks
     if settings.node is not None:
         daemon["node"] = settings.node
     if settings.limit is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +19,6 @@ import neurovm
 from benchmarks.rig import Client, Daemon, wait_for
 from neurovm.cli import boxes, main
 from neurovm.cli.exits import Exit
-
-pytest.importorskip("amqtt", reason="the embedded broker is not installed (neurovm[demo])")
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -85,6 +84,21 @@ def test_a_message_in_a_result_out_as_the_bundle_answers(place: Path, box: boxes
         assert result["model"] == model.sha256[:12]
     assert (result["top"][0]["index"], result["top"][0]["code"]) == (index, code)
     assert (result["coding"], result["approx"]) == ("rate", True)
+    client.close()
+
+
+def test_the_readme_s_own_command_beside_a_subscriber(place: Path, box: boxes.Box) -> None:
+    """QoS 0 from a client without an id that is gone at once."""
+    if shutil.which("mosquitto_pub") is None:
+        pytest.skip("mosquitto_pub is not installed")
+    client = client_of(box)
+    lines = (place / "hello/README.md").read_text().splitlines()
+    (command,) = (line.strip() for line in lines if line.strip().startswith("mosquitto_pub"))
+    command = command.replace("PORT", box.port.read_text()).replace("NODE", "here")
+    for number in range(5):
+        text = command.replace("cam1", f"short{number}")
+        subprocess.run(["/bin/sh", "-c", text], cwd=place / "hello", check=True, timeout=20)
+        assert client.wait(f"neurovm/here/hello/result/short{number}", bool)["top"]
     client.close()
 
 
@@ -237,7 +251,7 @@ def test_a_broker_that_dies_is_revived_at_its_port(run, place: Path, box: boxes.
     (broker,) = (
         int(path.parent.name)
         for path in Path("/proc").glob("[0-9]*/cmdline")
-        if f"neurovm.cli.broker\0{box.port.read_text()}\0".encode() in path.read_bytes()
+        if f"neurovm.broker\0{box.port.read_text()}\0".encode() in path.read_bytes()
     )
     os.kill(broker, signal.SIGKILL)
     wait_for(lambda: not ps(run)["hello"]["connected"], "the broker is gone")
@@ -383,10 +397,3 @@ def test_what_is_wrong_is_said(run, args: list[str], code: Exit, said: str) -> N
     assert said in ran.err
     assert "secret" not in ran.err
     assert ran.err.count("\n") == 1
-
-
-def test_without_amqtt_a_broker_has_to_be_named(run, monkeypatch) -> None:
-    monkeypatch.setattr("neurovm.cli.broker.find_spec", lambda _name: None)
-    ran = run("run", "hello/hello.nvm")
-    assert ran.code == Exit.UNAVAILABLE
-    assert "neurovm[demo]" in ran.err
