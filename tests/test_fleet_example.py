@@ -162,6 +162,34 @@ def test_cloud_init_writes_that_script_and_a_right_file(tmp_path: Path) -> None:
     assert data["runcmd"][-1][0] == script
 
 
+def test_a_box_gets_through_the_steps_of_its_first_boot(tmp_path: Path) -> None:
+    """What user-data writes suffices for the tree as it is shipped."""
+    etc = tmp_path / "etc"
+    data = read(FLEET / "cloud-init/user-data.yaml")
+    for each in data["write_files"]:
+        if each["path"].startswith("/etc/neurovmd/"):
+            target = etc / Path(each["path"]).relative_to("/etc/neurovmd")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # Where no serial number is, as in a container, the host's name does.
+            target.write_text(each["content"].replace("pump-${serial}", "pump-1"))
+            target.chmod(int(each["permissions"], 8))
+    tree = tmp_path / "tree"
+    shutil.copytree(FLEET / "tree", tree)
+    main = tree / "neurovmd.yaml"
+    main.write_text(main.read_text().replace("/etc/neurovmd/", f"{etc}/"))
+    archive = tmp_path / "tree.tar"
+    done = switch(etc, archive, pack(tree, archive))
+    assert done.returncode == 0, done.stderr
+    loaded = config.load(Source(folders=(etc,)), environ={})
+    assert (loaded.node, loaded.config.mqtt.username) == ("pump-1", "pump-1")
+    assert [each.name for each in loaded.deployments] == ["pump"]
+    # Without the password the tree is refused, as the daemon would.
+    (etc / "broker.password").unlink()
+    (tree / "conf.d/20-more.yaml").write_text("watch_s: 10\n")
+    done = switch(etc, archive, pack(tree, archive))
+    assert (done.returncode, "mqtt.password_file" in done.stderr) == (78, True)
+
+
 def test_the_role_names_only_files_that_are_there() -> None:
     (play,) = read(FLEET / "ansible/site.yaml")
     assert play["roles"] == [ROLE.name]

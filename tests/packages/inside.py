@@ -124,6 +124,25 @@ def answers(client: Subscriber) -> None:
         assert client.of("digits", stream)[0]["values"] == codes, (CASE["judge"], codes)
 
 
+def does_what_its_first_page_says() -> None:
+    """create, build, run, ps: with nothing but the package."""
+    place = Path("/tmp/first")  # of a container
+    place.mkdir()
+    neurovm = ("env", f"NEUROVM_RUN_DIR={place}/boxes", "-C", str(place), "neurovm")
+    begun_s = time.monotonic()
+    run(*neurovm, "create", "hello-world")
+    run(*neurovm, "build", "hello-world")
+    built_s = time.monotonic()
+    run(*neurovm, "run", "--detach", "hello-world/hello-world.nvm")
+    running_s = time.monotonic()
+    vms = json.loads(run(*neurovm, "ps", "-o", "json"))["vms"]
+    (vm,) = (each for each in vms if each["name"] == "hello-world")
+    assert (vm["name"], vm["state"], vm["connected"]) == ("hello-world", "ready", True), vm
+    took_s = (built_s - begun_s, running_s - built_s, time.monotonic() - running_s)
+    say("     create and build {:.1f} s, run to READY {:.1f} s, ps {:.1f} s".format(*took_s))
+    run(*neurovm, "rm", "--force", "hello-world")
+
+
 class Flood:
     """QoS 1 messages at a steady pace; `acknowledged()` are those the broker has taken over."""
 
@@ -293,6 +312,7 @@ def main(arguments: Sequence[str]) -> int:
         remembers_what_was_there,
         installs_and_starts_nothing,
         serves_one_model_from_one_file,
+        does_what_its_first_page_says,
         is_upgraded_under_load_and_loses_nothing,
         has_a_configuration_that_hides_nothing,
         is_reinstalled_and_keeps_what_was_configured,
