@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from neurovmd import cgroup, log, worker
+from neurovmd.assignment import EXIT_SOFTWARE, Assignment
 from neurovmd.config import Settings
 from neurovmd.shared import SharedBlock
 from neurovmd.vm import Role, Vm
@@ -95,14 +96,14 @@ class Launcher:
 
     def _be_worker(self, vm: Vm, settings: Settings, bundle: Path, write_end: int) -> None:
         """In the child: become the worker and never return."""
-        code = worker.EXIT_SOFTWARE
+        code = EXIT_SOFTWARE
         try:
             self._in_child()
             for number in self._inherited(vm):
                 os.close(number)
             os.close(self._held)
             code = worker.run(
-                worker.Assignment(
+                Assignment(
                     settings=settings,
                     deployment=vm.deployment,
                     bundle=bundle,

@@ -1,78 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A worker: the process of one VM. Its main thread is the network, a second one computes.
+"""A worker: the process of one VM, from the fork to its exit code.
 
 It is forked by the supervisor and tells it what happens by lines of JSON on a pipe (`ready`,
-`failed` with a reason) and by its slot of the shared block. It ends when it is told to (SIGTERM)
-or when the supervisor is gone: no more messages are taken, those queued are answered, the answers
-reach the broker, then it says `offline` and leaves.
+`failed` with a reason) and by its slot of the shared block. What it does in between is
+`neurovmd.serving`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import resource
-import select
-import signal
-import threading
-import time
-from collections import deque
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from neurovm import certificate
 from neurovm.errors import BundleError, NeurovmError
 from neurovm.loading import load
-from neurovmd import log, sandbox, topics
-from neurovmd.broker import Broker
-from neurovmd.cgroup import Group
-from neurovmd.compute import Compute, Done, Streams
-from neurovmd.config import Deployment, Settings
-from neurovmd.mailbox import Mailbox, Message, Receipt
-from neurovmd.mapping import Inputs, MappingError
-from neurovmd.mqtt import Connection
-from neurovmd.pace import Pace
-from neurovmd.publisher import Publisher
-from neurovmd.result import ResultWriter
-from neurovmd.shared import DropReason, SharedBlock, Slot, WorkerState
-from neurovmd.subscriptions import Subscriptions
+from neurovmd import confinement, log
+from neurovmd.assignment import EXIT_CONFIG, EXIT_DATA, EXIT_SOFTWARE, Assignment, report
+from neurovmd.config import Deployment
+from neurovmd.mapping import MappingError
+from neurovmd.serving import Worker
+from neurovmd.shared import WorkerState
 
 if TYPE_CHECKING:
     from neurovm import Model
-
-EXIT_OK, EXIT_DATA, EXIT_SOFTWARE, EXIT_CONFIG = 0, 65, 70, 78
-
-DRAIN_S = 8.0
-FAREWELL_S = 1.5
-# An idle worker wakes this often, to keep its connection and to show that it lives.
-IDLE_TICK_S = 15.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
-    """What the supervisor gives a worker. The pipes and the eventfd are file descriptors:
-    `report` to write on, `lifeline` to see the supervisor end, `work` to wake it, `gate` (-1: none)
-    to wait for when all is loaded. `group`: the control group to be in (None: none of its own).
-    """
-
-    settings: Settings
-    deployment: Deployment
-    bundle: Path
-    block: SharedBlock
-    slot: Slot
-    report: int
-    lifeline: int
-    work: int
-    gate: int = -1
-    group: Group | None = None
-
-    @property
-    def held(self) -> tuple[str, ...]:
-        """The limits that the kernel holds."""
-        return () if self.group is None else self.group.held
 
 
 def run(work: Assignment) -> int:
@@ -81,56 +31,18 @@ def run(work: Assignment) -> int:
     work.slot.pid = os.getpid()
     work.slot.state = WorkerState.LOADING
     try:
-        if work.group is not None:
-            work.group.add(os.getpid())  # first: what is allocated here is counted here
-        remark = _give_up_privileges(work.deployment)
-        if "memory" not in work.held:
-            _limit_memory(work.deployment)
+        remark = confinement.enter(work)
         worker = Worker(work, _load(work), remark)
         return worker.serve()
     except (NeurovmError, MappingError, OSError, ValueError) as error:
         code = EXIT_CONFIG if isinstance(error, MappingError) else EXIT_DATA
         reason = str(error)
     except (MemoryError, RuntimeError) as error:  # RuntimeError: no memory for a thread
-        code, reason = EXIT_SOFTWARE, _out_of_memory(work.deployment, error)
+        code, reason = EXIT_SOFTWARE, confinement.out_of_memory(work.deployment, error)
     work.slot.state = WorkerState.FAILED
     report(work.report, "failed", reason)
     log.error("worker.failed", reason=reason)
     return code
-
-
-def report(pipe: int, state: str, reason: str = "") -> None:
-    """Tell the supervisor; it may be gone."""
-    with contextlib.suppress(OSError):
-        os.write(pipe, msgspec.json.encode({"state": state, "reason": reason[:1000]}) + b"\n")
-
-
-def _give_up_privileges(deployment: Deployment) -> str:
-    """Keep only the capabilities that the VM lists; what could not be kept, in words."""
-    if not deployment.vm.sandbox:
-        return ""
-    remark = str(sandbox.enter(deployment.vm.capabilities))
-    if remark:
-        log.warning("worker.capabilities", reason=remark)
-    return remark
-
-
-def _limit_memory(deployment: Deployment) -> None:
-    """Bound what this process may allocate of its own (mapped files do not count)."""
-    limit = deployment.vm.memory_bytes
-    if limit is not None:
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
-
-
-def _out_of_memory(deployment: Deployment, error: BaseException) -> str:
-    """Why a worker ends that got no memory; saying so needs some."""
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
-    reason = str(error) or "out of memory"
-    if deployment.vm.memory is None:
-        return reason
-    return f"{reason}; memory is limited to {deployment.vm.memory_text}"
 
 
 def _load(work: Assignment) -> Model:
@@ -157,274 +69,3 @@ def _check_certificate(deployment: Deployment, model: Model) -> None:
         profile=model.profile,
         certificate="none" if proof is None else str(proof),
     )
-
-
-class Worker:
-    """The network thread and what it shares with the compute thread."""
-
-    def __init__(self, work: Assignment, model: Model, remark: str = "") -> None:
-        settings, vm = work.settings, work.deployment.vm
-        self._work, self._vm, self._slot = work, vm, work.slot
-        name = work.deployment.name
-        names = settings.names(name)
-        self._base = f"{settings.config.prefix}/{settings.node}/{name}"
-        self._inputs = Inputs(vm, names, model)
-        self._mailbox = Mailbox()
-        self._publisher = Publisher(vm.output, work.slot)
-        broker = Broker.of(
-            settings,
-            role=name,
-            will_topic=f"{self._base}/availability",
-            persistent=True,
-            manual_ack=True,
-            max_message_bytes=vm.max_message_bytes,
-        )
-        self._connection = self._publisher.connection = Connection(broker, self)
-        self._subscriptions = Subscriptions(Path(settings.config.state_dir), name)
-        topic = topics.fill(vm.output.topic, names)
-        streams = Streams(
-            vm,
-            model,
-            self._inputs,
-            ResultWriter(name, model, vm.output.form),
-            lambda stream: topics.fill(topic, {"stream": stream}),
-            work.slot,
-        )
-        own_share = 1.0 if vm.cpu is None or "cpu" in work.held else vm.cpu
-        self._pace = Pace(work.slot, own_share)
-        self._compute = Compute(
-            streams,
-            self._mailbox,
-            work.slot,
-            self._pace,
-            self._hand_over,
-            self._wake_supervisor,
-            lambda: self._publisher.has_room,
-        )
-        self._batch: list[Message] = []
-        self._done: deque[list[Done]] = deque()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._computing = True
-        self._exit_code = EXIT_OK
-        self._remark = self._said = remark
-        self._stop_at: float | None = None
-
-    def serve(self) -> int:
-        """Serve until told to end; returns the exit code."""
-        signals, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stop("told to end"))
-        for number in (signal.SIGHUP, signal.SIGUSR1):  # these are the supervisor's
-            signal.signal(number, signal.SIG_IGN)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        threading.Thread(target=self._run_compute, name="compute", daemon=True).start()
-        self._slot.network_tick_ns = time.monotonic_ns()
-        self._slot.state = WorkerState.READY
-        if self._work.gate >= 0:
-            report(self._work.report, "loaded")
-            self._await_gate(signals)
-        report(self._work.report, "ready", self._remark)
-        while not self._finished():
-            self._turn(signals)
-        self._count_unanswered()
-        self._farewell(signals)
-        return self._exit_code
-
-    def _await_gate(self, signals: int) -> None:
-        """Wait, loaded, until it is this worker's turn to connect, or to end."""
-        poll = select.poll()
-        for pipe in (signals, self._work.gate, self._work.lifeline):
-            poll.register(pipe, select.POLLIN)
-        while self._stop_at is None:
-            ready = {pipe for pipe, _ in poll.poll(int(IDLE_TICK_S * 1000))}
-            self._slot.network_tick_ns = time.monotonic_ns()
-            if signals in ready:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(signals, 4096)
-            if self._work.lifeline in ready:
-                self._stop("the supervisor is gone")
-            if self._work.gate in ready:
-                os.close(self._work.gate)
-                return
-
-    def mqtt_up(self, session_present: bool) -> None:
-        self._connection.publish(f"{self._base}/availability", b"online", retain=True)
-        connection = self._connection
-        known = session_present and connection.settled and not connection.refused
-        if self._stop_at is not None or known:
-            return
-        filters = self._inputs.filters
-        if session_present:
-            self._connection.unsubscribe(self._subscriptions.obsolete(filters))
-        self._connection.subscribe(filters)
-        self._subscriptions.remember(filters)
-
-    def mqtt_down(self, reason: str) -> None:
-        del reason  # the connection has logged it
-        self._publisher.lost()
-
-    def mqtt_message(self, topic: str | None, payload: bytes, qos: int, mid: int) -> None:
-        if self._stop_at is not None:
-            return  # not acknowledged: the broker keeps it for the next worker
-        self._slot.messages_in += 1
-        self._slot.last_message_ns = time.monotonic_ns()
-        receipt = Receipt(mid) if qos else None
-        if receipt is not None:
-            self._publisher.received(receipt)
-        if len(payload) > self._vm.max_message_bytes:
-            self._dropped(DropReason.OVERSIZE, 1)
-            if receipt is not None:
-                receipt.done = True
-            return
-        self._batch.append(Message(topic, payload, receipt))
-
-    def mqtt_published(self, mid: int, refusal: str) -> None:
-        self._publisher.published(mid, refusal)
-
-    def _turn(self, signals: int) -> None:
-        """One round of the network thread: wait, read, hand over, publish, acknowledge, send."""
-        next_at = self._connection.tick()
-        network = self._connection.fileno()
-        poll = select.poll()
-        for pipe in (signals, self._wake, self._work.lifeline):
-            poll.register(pipe, select.POLLIN)
-        unread_s = self._pace.unread_ns(self._queued()) / 1e9 if self._stop_at is None else 0.0
-        if network is not None:
-            writing = select.POLLOUT if self._connection.wants_write() else 0
-            poll.register(network, writing if unread_s else select.POLLIN | writing)
-        if unread_s:
-            next_at = min(next_at, time.monotonic() + unread_s)
-        ready = dict(poll.poll(self._timeout_ms(next_at)))
-        self._slot.network_tick_ns = time.monotonic_ns()
-        for pipe in (signals, self._wake):
-            if pipe in ready:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(pipe, 4096)
-        if self._work.lifeline in ready:
-            self._stop("the supervisor is gone")
-        if network is not None and ready.get(network, 0) & ~select.POLLOUT:
-            self._connection.readable(self._pace.read(self._queued()))
-        self._pass_on()
-        if self._publisher.overdue():
-            self._connection.give_up(self._publisher.trouble)
-        self._connection.writable()
-        self._slot.connected = self._connection.connected and self._connection.settled
-        log.set_level(log.LEVELS[self._work.block.log_level])  # it may have been reloaded
-        self._say()
-
-    def _queued(self) -> int:
-        """What is to be computed before more needs to be read; acknowledgements have to be."""
-        return 0 if self._publisher.is_full else len(self._mailbox)
-
-    def _say(self) -> None:
-        """Tell the supervisor what troubles a VM that is ready, when it changes."""
-        refused = ", ".join(self._connection.refused)
-        deaf = f"the broker refused the subscription of {refused}" if refused else ""
-        said = "; ".join(part for part in (self._remark, deaf, self._publisher.trouble) if part)
-        if said != self._said and self._stop_at is None:
-            self._said = said
-            report(self._work.report, "ready", said)
-
-    def _pass_on(self) -> None:
-        """Messages to the compute thread, its results to the broker."""
-        if self._batch:
-            dropped = self._mailbox.put(self._batch)
-            self._batch = []
-            self._slot.queue_depth = len(self._mailbox)
-            if dropped:
-                self._dropped(DropReason.QUEUE_FULL, dropped)
-        while self._done:
-            self._publisher.take(self._done.popleft())
-        self._publisher.pump()
-
-    def _timeout_ms(self, next_at: float) -> int:
-        now = time.monotonic()
-        ends = [next_at, now + IDLE_TICK_S]
-        ends += [at for at in (self._stop_at, self._publisher.overdue_at_s) if at is not None]
-        return max(0, int((min(ends) - now) * 1000) + 1)
-
-    def _dropped(self, reason: DropReason, count: int) -> None:
-        before = self._slot.dropped[reason]
-        self._slot.dropped[reason] = total = before + count
-        if total.bit_length() != before.bit_length():  # at the 1st, 2nd, 4th, 8th, ...
-            log.warning("message.dropped", reason=reason.name.lower(), total=total)
-
-    def _stop(self, reason: str) -> None:
-        """Take no more messages; what is queued will still be answered."""
-        if self._stop_at is None:
-            log.info("worker.draining", reason=reason, queued=len(self._mailbox))
-            self._stop_at = time.monotonic() + DRAIN_S
-            self._slot.state = WorkerState.DRAINING
-            self._mailbox.close()
-            # A flood of QoS 0, which nobody keeps for us, would stand before the acknowledgements.
-            unkept = [name for name, qos in self._inputs.filters.items() if qos == 0]
-            self._connection.unsubscribe(unkept)
-
-    def _finished(self) -> bool:
-        if self._exit_code:
-            return True
-        if self._stop_at is None:
-            return False
-        answered = self._publisher.idle and not self._done
-        drained = not self._computing and (answered or not self._connection.connected)
-        return drained or time.monotonic() >= self._stop_at
-
-    def _count_unanswered(self) -> None:
-        """What the end leaves undone: QoS 1 inputs come again, the others are lost."""
-        while self._done:
-            self._publisher.take(self._done.popleft())
-        results = self._publisher.unanswered()
-        queued = self._mailbox.left()
-        if not results and not queued:
-            return
-        lost = [item for item in results if item.receipt is None and not item.covers]
-        lost_inputs = sum(message.receipt is None for message in queued)
-        self._slot.count_drop(DropReason.RESULT, len(lost))
-        self._slot.count_drop(DropReason.QUEUE_FULL, lost_inputs)
-        log.warning(
-            "worker.unanswered",
-            messages=len(queued),
-            results=len(results),
-            lost=len(lost) + lost_inputs,
-        )
-
-    def _farewell(self, signals: int) -> None:
-        """Say `offline`, see it arrive, and disconnect."""
-        if not self._connection.connected:
-            return
-        mid = self._connection.publish(f"{self._base}/availability", b"offline", retain=True)
-        self._publisher.watch(mid)
-        self._stop_at = time.monotonic() + FAREWELL_S
-        while self._publisher.watching and self._connection.connected:
-            if time.monotonic() >= self._stop_at:
-                break
-            self._turn(signals)
-        self._connection.leave()
-
-    def _run_compute(self) -> None:
-        try:
-            self._compute.run()
-        except MemoryError as error:
-            reason = _out_of_memory(self._work.deployment, error)
-            report(self._work.report, "failed", reason)
-            log.error("worker.failed", reason=reason)
-            self._exit_code = EXIT_SOFTWARE
-        except BaseException:  # noqa: BLE001  # the process must end, whatever it was
-            import traceback
-
-            log.error("worker.crashed", traceback=traceback.format_exc(limit=-6))
-            self._exit_code = EXIT_SOFTWARE
-        self._computing = False
-        os.eventfd_write(self._wake, 1)
-
-    def _hand_over(self, done: list[Done]) -> None:
-        """From the compute thread: results and finished messages, one wake for all."""
-        self._done.append(done)
-        os.eventfd_write(self._wake, 1)
-
-    def _wake_supervisor(self) -> None:
-        if not self._work.block.awake:
-            with contextlib.suppress(OSError):
-                os.eventfd_write(self._work.work, 1)

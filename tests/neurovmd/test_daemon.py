@@ -401,7 +401,7 @@ def test_acknowledgements_that_get_lost_do_not_stop_a_vm(broker: Mosquitto, star
 def test_what_a_drain_leaves_undone_is_counted(broker: Mosquitto, start: Start) -> None:
     proxy = Swallowing(broker.port)
     daemon = start(proxy.port, digits=VM.replace("    to:", "    qos: 0\n    to:"), run=False)
-    daemon.start(prelude="import neurovmd.worker as it; it.DRAIN_S = 0.5")
+    daemon.start(prelude="import neurovmd.serving as it; it.DRAIN_S = 0.5")
     connected(daemon)
     client = Client(broker.port)
     proxy.swallow = True
