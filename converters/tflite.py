@@ -24,10 +24,11 @@ from neurovm.converters.tflite_file import (
     type_name,
 )
 from neurovm.converters.tflite_operators import DECODERS, RawOperator
+from neurovm.converters.tflite_recurrent import owned_states
 from neurovm.converters.tflite_variables import CODES, Variables, check_handles
 from neurovm.errors import ModelError, UnsupportedOperatorError
-from neurovm.graph import Graph, Source, Tensor
-from neurovm.operators import Operator
+from neurovm.graph import Graph, Source, State, Tensor
+from neurovm.operators import Operator, Recurrent
 
 _HIGHEST_OLD_CODE = 127
 """Operator codes from here on stand in `builtin_code` alone."""
@@ -38,14 +39,7 @@ _MULTIPLYING = (
     tflite.BuiltinOperator.FULLY_CONNECTED,
 )
 _ACCEPTED = (("int8", "int8"), ("int8", "int4"), ("uint8", "uint8"), ("int16", "int8"))
-_CALIBRATE = (
-    "it is quantized to int8 here on representative rows of its inputs: "
-    "give them with --calibrate FILE (.npy, .csv, … or a folder of these), "
-    "or convert_tflite(…, calibrate=rows)"
-)
 _PTQ = "int8 post-training quantization (int8 activations and weights) is needed"
-_FLOATS = ("float32", "float16")
-_EDGES = (tflite.BuiltinOperator.QUANTIZE, tflite.BuiltinOperator.DEQUANTIZE)
 
 
 def read(source: str | PathLike[str] | bytes, *, name: str | None = None) -> Graph:
@@ -92,8 +86,9 @@ def _graph(file: TFLiteFile, name: str) -> Graph:
     tensors = list(_tensors(file, subgraph))
     check_handles(raw, tensors)
     variables = Variables(file, tensors, _raw_operators)
-    operators = tuple(_operators(file, raw, tensors, variables))
-    states = variables.states()
+    owned: list[State] = []
+    operators = tuple(_operators(file, raw, tensors, variables, owned))
+    states = (*variables.states(), *owned)
     for i in inputs:
         if tensors[i].data is not None:
             raise file.error(f"input tensor {i} is a constant")
@@ -143,6 +138,9 @@ def _raw_operators(file: TFLiteFile, subgraph: Any) -> list[RawOperator]:
                 name=f"CUSTOM {custom}" if code == tflite.BuiltinOperator.CUSTOM else known,
                 inputs=_indices(file, table.InputsAsNumpy(), subgraph.TensorsLength()),
                 outputs=_indices(file, table.OutputsAsNumpy(), subgraph.TensorsLength()),
+                intermediates=_indices(
+                    file, table.IntermediatesAsNumpy(), subgraph.TensorsLength()
+                ),
                 table=table,
             )
         )
@@ -169,13 +167,7 @@ def _check_number_format(subgraph: Any, raw: list[RawOperator]) -> None:
             ("float32", "int8"): "a hybrid model (int8 weights, float activations)",
             ("float32", "int4"): "a hybrid model (int4 weights, float activations)",
         }.get((DTYPES.get(x, ""), DTYPES.get(w, "")), "a model of other number formats")
-        needed = _CALIBRATE if DTYPES.get(x) == "float32" else _PTQ
-        raise r.error(f"{what}: input {type_name(x)}, weights {type_name(w)}; {needed}")
-    if not raw or any(r.code in _EDGES for r in raw):
-        return
-    values = [i for r in raw for i in (*r.inputs[:1], *r.outputs) if i >= 0]
-    if all(DTYPES.get(subgraph.Tensors(i).Type()) in _FLOATS for i in values):
-        raise raw[0].error(f"a float model: every operator gives float32; {_CALIBRATE}")
+        raise r.error(f"{what}: input {type_name(x)}, weights {type_name(w)}; {_PTQ}")
 
 
 def _check_supported(file: TFLiteFile, raw: list[RawOperator]) -> None:
@@ -209,8 +201,6 @@ def _tensors(file: TFLiteFile, subgraph: Any) -> tuple[Tensor, ...]:
 def _tensor(file: TFLiteFile, table: Any, index: int) -> Tensor:
     name = file.text(table.Name(), f"tensor_{index}")
     file.place = f"tensor {index} ({name[:80]})"
-    if table.IsVariable():
-        raise file.error("it is a variable; networks that keep state are not converted")
     if table.Sparsity() is not None:
         raise file.error("it is stored sparsely; dense constants are needed")
     dtype, shape = file.dtype(table), file.shape(table)
@@ -225,11 +215,22 @@ def _tensor(file: TFLiteFile, table: Any, index: int) -> Tensor:
 
 
 def _operators(
-    file: TFLiteFile, raw: list[RawOperator], tensors: list[Tensor], variables: Variables
+    file: TFLiteFile,
+    raw: list[RawOperator],
+    tensors: list[Tensor],
+    variables: Variables,
+    owned: list[State],
 ) -> Iterator[Operator]:
-    """The operators of the graph; those of variables leave it, but for READ_VARIABLE."""
+    """The operators of the graph; those of variables leave it, but for READ_VARIABLE.
+
+    `owned` takes the states that operators keep for themselves.
+    """
+    taken: set[int] = set()
     for r in raw:
         made = variables.take(r) if r.code in CODES else _operator(file, r, tensors)
+        if isinstance(made, Recurrent):
+            made, states = owned_states(file, made, tensors, taken)
+            owned.extend(states)
         if made is not None:
             yield made
 

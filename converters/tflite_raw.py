@@ -34,6 +34,7 @@ class RawOperator:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     table: Any
+    intermediates: tuple[int, ...] = ()
 
     @property
     def place(self) -> dict[str, Any]:

@@ -39,6 +39,7 @@ cdef extern from "nvm.h" nogil:
         NVM_ARGMAX
         NVM_STATE
         NVM_PAIR
+        NVM_LSTM
 
     ctypedef enum nvm_neuron:
         NVM_SD

@@ -414,7 +414,7 @@ def pack(
 def _record(layer: Layer, flags: int, offsets: Sequence[int]) -> bytes:
     w = layer.window
     if w is None:
-        shape = (0, 0, layer.in_c, layer.rows, 0, layer.out_c)
+        shape = (0, 0, layer.in_c, layer.rows, layer.columns, layer.out_c)
         window = (0, 0, 0, 0, 0, 0, 0, 0)
         groups = 0
     else:

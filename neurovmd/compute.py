@@ -5,11 +5,15 @@ Every accepted message gets the next `seq` of its stream. A result says the last
 and, where it covers several, the first (`seq_first`): the ranges of a stream's results touch, so a
 subscriber sees no gap. With `on: always` each seq is answered by itself once the stream is complete
 (`wait_for`); before that, and with `change` and `interval`, by the next result there is.
+
+For a network that keeps state (`Model.stateful`) every accepted message is one step of time, also
+one that changes nothing; a stream begins with its first message, and anew in a new worker.
 """
 
 from __future__ import annotations
 
 import time
+from array import array
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -67,6 +71,8 @@ def fingerprint(message: Message) -> int:
 class Stream:
     """One sensor key: its session and what its subscriber has not been told yet.
 
+    `first`: values of elements not heard yet, which a network that keeps state takes with the first
+    message, as setting them before would be a step of its own.
     `held` are the newest messages to be acknowledged with the result that covers them; the
     publisher acknowledges older ones before they fill the broker's window.
     """
@@ -79,6 +85,7 @@ class Stream:
     answered: int = 0
     due_s: float = 0.0
     published: bytes | None = None
+    first: tuple[array[int], bytes] | None = None
     cost: Cost = field(default_factory=Cost)
     held: deque[Receipt] = field(default_factory=lambda: deque(maxlen=HELD))
 
@@ -173,9 +180,11 @@ class Streams:
         if len(self._streams) >= limit:
             raise RefusedError(DropReason.STREAMS, f"stream {name!r} beyond max_streams {limit}")
         session = self._model.session(counters=self._slot.counters)
-        session.update(*self._initial)
+        first = self._initial if self._model.stateful else None
+        if first is None:
+            session.update(*self._initial)
         missing = set(self._inputs.expected) if self._output.wait_for == "all" else set()
-        stream = Stream(name, self._topic(name), session, missing)
+        stream = Stream(name, self._topic(name), session, missing, first=first)
         self._streams[name] = stream
         self._slot.streams = len(self._streams)
         return stream
@@ -183,8 +192,12 @@ class Streams:
     def _step(self, stream: Stream, update: Update) -> None:
         counters = self._slot.counters
         sops, macs = counters[_SOPS], counters[_DENSE_MACS]
+        indices, codes = update.indices, update.codes
+        if stream.first is not None:  # a later entry wins
+            indices, codes = stream.first[0] + indices, stream.first[1] + codes
         start_ns = self._work_ns()
-        stream.session.update(update.indices, update.codes)
+        stream.session.update(indices, codes)
+        stream.first = None
         cost = stream.cost
         cost.compute_ns += self._work_ns() - start_ns
         cost.sops += counters[_SOPS] - sops

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks that remember: variables in every order of reading and assigning.
+"""Networks that remember: variables in every order of reading and assigning, LSTMs.
 
 Their samples are consecutive steps of one stream.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 from case_net import Case, Net, scale_of
 from tflite_writer import ModelWriter
 
@@ -153,9 +154,74 @@ def _head(net: Remembering, window: int, rows: int) -> int:
     return y
 
 
+def lstm(
+    net: Net,
+    x: int,
+    shape: Sequence[int],
+    units: int,
+    *,
+    gain: float = 1.0,
+    time_major: bool = False,
+    clip: float = 0.0,
+    cell_power: int = -12,
+    zero_point: int = 0,
+) -> int:
+    """An LSTM on x, (batch, time, inputs) or with the first two exchanged; its output's index."""
+    w, inputs = net.writer, shape[2]
+    batches, times = (shape[1], shape[0]) if time_major else (shape[0], shape[1])
+    scale = float(np.float32(net.rng.uniform(0.004, 0.009)))
+    h = w.tensor("h", (batches, units), scale=scale, zero_point=zero_point, is_variable=True)
+    cell = w.tensor(
+        "c", (batches, units), dtype="int16", scale=2.0**cell_power, zero_point=0, is_variable=True
+    )
+    given, biases = [], []
+    for source, columns in ((x, inputs), (h, units)):
+        for _ in range(4):
+            reach = 2.5 * gain / (74 * 74 * columns**0.5 * scale_of(net, source))
+            data = net.rng.integers(-127, 128, (units, columns)).astype(np.int8)
+            s = float(np.float32(reach * net.rng.uniform(0.5, 1.5)))
+            given.append(w.constant("w", data, scale=s, zero_point=0))
+    for weights in given[:4]:
+        s = float(np.float32(scale_of(net, x)) * np.float32(scale_of(net, weights)))
+        spread = max(int(1 / s), 1)
+        data = net.rng.integers(-spread, spread + 1, units).astype(np.int32)
+        biases.append(w.constant("b", data, scale=s, zero_point=0))
+    between = [w.tensor(f"i{k}", (0,), dtype="float32") for k in range(4)]
+    between.append(w.tensor("hidden", (0,), scale=scale, zero_point=zero_point))
+    out = (times, batches, units) if time_major else (batches, times, units)
+    y = net.output(out, scale=scale, zero_point=zero_point)
+    places = [x, *given, -1, -1, -1, *biases, -1, -1, h, cell, -1, -1, -1, -1]
+    w.operator(
+        "UNIDIRECTIONAL_SEQUENCE_LSTM", places, [y], intermediates=between,
+        FusedActivationFunction="TANH", CellClip=clip, ProjClip=0.0, TimeMajor=time_major,
+    )  # fmt: skip
+    return y
+
+
+def _lstms() -> Iterator[Case]:
+    forms = [
+        ((1, 1, 7), 5, {}),
+        ((1, 6, 9), 8, {"gain": 0.3}),
+        ((1, 4, 3), 17, {"gain": 4.0}),
+        ((3, 4, 5), 6, {}),
+        ((4, 1, 5), 6, {"time_major": True}),
+        ((4, 3, 5), 6, {"time_major": True, "zero_point": -20}),
+        ((1, 5, 6), 4, {"clip": 0.75, "gain": 3.0}),
+        ((1, 5, 6), 4, {"clip": 10.0, "zero_point": 11, "gain": 2.0}),
+        ((1, 3, 6), 4, {"cell_power": -15}),
+        ((1, 3, 6), 4, {"cell_power": -9, "gain": 3.0}),
+        ((1, 3, 1), 1, {"cell_power": -11}),
+    ]
+    for shape, units, options in forms:
+        named = "-".join(f"{k}={v}" for k, v in options.items())
+        net = Net(f"UNIDIRECTIONAL_SEQUENCE_LSTM:{shape}-{units}-{named}")
+        yield net.case(lstm(net, net.input(shape), shape, units, **options))
+
+
 FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (
     _leaky_sum,
     _orders,
     _between_variables,
     _sliding_windows,
+    _lstms,
 )

@@ -21,7 +21,11 @@ MODELS = {
     "hello_world_int8": "tflm/hello_world_int8.tflite",
 }
 
-STATEFUL = ("microwakeword/okay_nabu.tflite", "microwakeword/vad.tflite")
+STATEFUL = (
+    "microwakeword/okay_nabu.tflite",
+    "microwakeword/vad.tflite",
+    "tflm/trained_lstm_int8.tflite",
+)
 """Those that keep state from step to step."""
 
 needed = pytest.mark.skipif(

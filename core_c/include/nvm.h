@@ -120,6 +120,17 @@ typedef enum nvm_kind {
                       or later, not spiking) held at its end, and table0 = codes[n] in the first step */
     NVM_PAIR,      /* wide only, both inputs n codes. aux[0] = 0: u = q0 * q1, requantised; 1, 2: y = clamp(the
                       smaller, the larger code, lo, hi), not requantised */
+    NVM_LSTM,      /* batches = out_h, time steps = out_w, units = out_c = u, inputs = in_c < 2^23; n = out_h out_w u. Of
+                      every batch at every time, one after the other, with gates k = 0 .. 3 (i, f, g, o) of u units:
+                        a_k = bias_k + sum_j w_jk (x_j - zero_in)      weights int8[in_c + u][4 u], bias int32[4 u]
+                        b_k = sum_j w_(in_c + j)k (h_j - zero_out)
+                        s_k = sat16(sat16(R_k(a_k)) + R_(4 + k)(b_k))  scale = int32 m[9], shift = int32 e[9] of RQ_DOUBLE
+                        c   = sat16(D(L(s_f) c, 15) + D(L(s_i) T(s_g), s)), |c| <= aux[1] where that is above 0
+                        h   = clamp(R_8(L(s_o) C(c)) + zero_out, lo, hi) = y
+                      D(x, r) = RDBPOT(x, r), s = aux[0] & 255 in [15, 21]. With aux[0] >> 8 = 1 (else 0) R_(4 + k)(b_k)
+                      saturates to int16 too and D(x, r) = RDBPOT((x + 1) >> 1, r - 1). L = table0 = int16[65536], T = table1
+                      = int16[65536], both of s + 2^15; C = T where s = 18, else it follows T. First h = zero_out, c = 0;
+                      both go on from step to step */
     NVM_KIND_COUNT
 } nvm_kind;
 

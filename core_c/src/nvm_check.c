@@ -74,7 +74,8 @@ enum {
     TABLE1 = 256,
     WEIGHTS = 512, /* off_weights, of something else */
     AUX = 1024,
-    FACTOR = 2048  /* zero_in, without weights */
+    FACTOR = 2048, /* zero_in, without weights */
+    COLUMNS = 4096 /* out_w */
 };
 
 static const uint16_t named[NVM_KIND_COUNT] = {
@@ -99,6 +100,7 @@ static const uint16_t named[NVM_KIND_COUNT] = {
     [NVM_ARGMAX] = ROWS | OUT_C | AUX,
     [NVM_STATE] = TABLE0 | AUX,
     [NVM_PAIR] = CODE | RULE,
+    [NVM_LSTM] = IN_C | ROWS | COLUMNS | OUT_C | SYNAPSES | CODE | RULE | TABLE0 | TABLE1 | AUX,
 };
 
 static int others_are_zero(const nvm_layer *layer)
@@ -108,8 +110,9 @@ static int others_are_zero(const nvm_layer *layer)
     bits |= has & (WINDOW | IN_C) ? 0 : layer->in_c;
     bits |= has & (WINDOW | OUT_C) ? 0 : layer->out_c;
     bits |= has & (WINDOW | ROWS) ? 0 : layer->out_h;
+    bits |= has & (WINDOW | COLUMNS) ? 0 : layer->out_w;
     if (!(has & WINDOW)) {
-        bits |= layer->in_h | layer->in_w | layer->out_w | layer->groups;
+        bits |= layer->in_h | layer->in_w | layer->groups;
         bits |= (unsigned)layer->k_h | layer->k_w | layer->stride_h | layer->stride_w |
                 layer->dil_h | layer->dil_w;
         bits |= layer->pad_t != 0 || layer->pad_l != 0;
@@ -161,6 +164,7 @@ static nvm_status check_common(const nvm_program *program, uint32_t index)
         [NVM_MEAN] = {1, 1},   [NVM_MAP] = {1, 2},   [NVM_TABLE] = {1, 1},   [NVM_SOFTMAX] = {1, 1},
         [NVM_TABLE2] = {2, 2}, [NVM_SOFTMAXQ] = {1, 1}, [NVM_LERP] = {1, 1}, [NVM_L2NORM] = {1, 1}, [NVM_LOGSOFTMAX] = {1, 1},
         [NVM_MATMUL] = {2, 2}, [NVM_ARGMAX] = {1, 1}, [NVM_STATE] = {0, 0}, [NVM_PAIR] = {2, 2},
+        [NVM_LSTM] = {1, 1},
     };
     const nvm_layer *layer = &program->layers[index];
     if (layer->kind >= NVM_KIND_COUNT || layer->requant >= NVM_RQ_COUNT) {
@@ -321,6 +325,27 @@ static int rule_fits(const nvm_layer *layer)
     }
 }
 
+static nvm_status check_lstm(const nvm_program *program, const nvm_layer *layer)
+{
+    const uint64_t curve = 65536 * sizeof(int16_t), width = 4 * (uint64_t)layer->out_c;
+    uint32_t shift = layer->aux[0] & 255;
+    REQUIRE(layer->in_c != 0 && layer->out_h != 0 && layer->out_w != 0 && layer->out_c != 0);
+    REQUIRE(product3(layer->out_h, layer->out_w, layer->in_c) == n_of(program, layer, 0));
+    REQUIRE(product3(layer->out_h, layer->out_w, layer->out_c) == layer->n);
+    REQUIRE(layer->requant == NVM_RQ_DOUBLE);
+    if (layer->aux[0] >> 8 > 1 || shift < 15 || shift > 21 || layer->aux[1] > INT16_MAX) {
+        return NVM_E_RANGE;
+    }
+    if (!nvm_arena_holds(program, layer->off_weights,
+                         product3((uint64_t)layer->in_c + layer->out_c, width, 1)) ||
+        !nvm_arena_holds(program, layer->off_bias, width * sizeof(int32_t)) ||
+        !nvm_arena_holds(program, layer->off_table0, curve) ||
+        !nvm_arena_holds(program, layer->off_table1, shift == 18 ? curve : 2 * curve)) {
+        return NVM_E_SIZE;
+    }
+    return nvm_check_requant(program, layer, 9);
+}
+
 static nvm_status check_kind(const nvm_program *program, const nvm_layer *layer)
 {
     switch (layer->kind) {
@@ -343,6 +368,8 @@ static nvm_status check_kind(const nvm_program *program, const nvm_layer *layer)
         return check_add(program, layer);
     case NVM_PAIR:
         return check_pair(program, layer);
+    case NVM_LSTM:
+        return check_lstm(program, layer);
     case NVM_AVGPOOL:
     case NVM_MAXPOOL:
         return check_pool(program, layer);
@@ -376,7 +403,7 @@ nvm_status nvm_check_layer(const nvm_program *program, uint32_t index)
     }
     int requantised = (has_weights(layer) && layer->neuron == NVM_SD) || layer->kind == NVM_ADD ||
                       layer->kind == NVM_MEAN || layer->kind == NVM_MATMUL ||
-                      (layer->kind == NVM_PAIR && layer->aux[0] == 0);
+                      layer->kind == NVM_LSTM || (layer->kind == NVM_PAIR && layer->aux[0] == 0);
     REQUIRE((layer->requant != NVM_RQ_NONE) == requantised);
     REQUIRE(!requantised || rule_fits(layer));
     return check_kind(program, layer);

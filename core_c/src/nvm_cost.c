@@ -63,6 +63,9 @@ void nvm_estimate_full(nvm_node *node)
     case NVM_MEAN:
         node->full_ns = n_in * 0.6f;
         break;
+    case NVM_LSTM: /* its input's part; gates follow either way */
+        node->full_ns = n_in * 4.0f * (float)layer->out_c * WEIGHT_NS;
+        break;
     case NVM_SOFTMAX:
     case NVM_SOFTMAXQ:
     case NVM_L2NORM:
@@ -167,6 +170,9 @@ int nvm_prefers_events(const nvm_node *node, size_t received)
         break;
     case NVM_MEAN:
         ns = events * 1.5f;
+        break;
+    case NVM_LSTM:
+        ns = events * (EVENT_TAP_NS + 4.0f * (float)layer->out_c * WEIGHT_NS);
         break;
     case NVM_SOFTMAX:
     case NVM_SOFTMAXQ:

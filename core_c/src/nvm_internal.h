@@ -50,6 +50,7 @@ struct nvm_node {
     void *codes;       /* int8_t, wide int16_t: what was sent so far; spikes of this step */
     void *wanted;      /* INPUT: what the caller asked for; STATE: what is held; NULL elsewhere */
     void *acc;         /* int32_t, LONG int64_t: A, u, S or window maximum; NULL where the kind keeps none */
+    void *memory;      /* what LSTM carries from step to step, and its accumulators; NULL elsewhere */
     void *sum;         /* where synapses add: acc, or scratch drive for IF and LIF */
     nvm_event *events; /* capacity n, shared with layers of other lifetimes */
     uint32_t n_events; /* sent in this sweep */
@@ -64,6 +65,7 @@ struct nvm_node {
     uint8_t behind;      /* unit: so it was after the last sweep; visit every neuron */
     uint8_t changed;     /* output port: some code differs from before the step */
     uint8_t types;       /* nvm_types */
+    uint8_t moved;       /* memory: the last step changed it, so that this one must run */
 };
 
 /* One entry a kind: bring the node up to date from the events of its inputs, or from their codes
@@ -110,6 +112,7 @@ nvm_axis nvm_layer_cols(const nvm_layer *layer);
 int nvm_layer_keeps_acc(const nvm_layer *layer);
 int nvm_layer_has_memory(const nvm_layer *layer);
 nvm_types nvm_types_of(const nvm_program *program, uint32_t index);
+size_t nvm_layer_memory_bytes(const nvm_layer *layer); /* of nvm_node.memory */
 
 /* Status of one layer given its predecessors (nvm_check.c). */
 nvm_status nvm_check_layer(const nvm_program *program, uint32_t index);
@@ -134,6 +137,11 @@ void nvm_memory_begin(nvm_session *session);
 
 /* At the end of a step: what the layers hold now is what the next step remembers. */
 void nvm_memory_commit(nvm_session *session);
+
+/* The same for one LSTM layer (nvm_lstm_s8__scalar.c); commit says whether anything moved. */
+size_t nvm_lstm_bytes(const nvm_layer *layer);
+void nvm_lstm_begin(nvm_node *node);
+int nvm_lstm_commit(nvm_node *node);
 
 /* Copies the ports that sent something (or all) to the output block and notes which of them changed. */
 void nvm_session_publish(nvm_session *session, int always);

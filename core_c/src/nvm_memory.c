@@ -14,6 +14,8 @@ void nvm_memory_begin(nvm_session *session)
         nvm_node *node = &session->nodes[i];
         if (node->layer->kind == NVM_STATE) {
             memcpy(node->wanted, node->table0, node->layer->n * nvm_code_bytes(node->layer));
+        } else if (node->layer->kind == NVM_LSTM) {
+            nvm_lstm_begin(node);
         }
     }
 }
@@ -25,6 +27,8 @@ void nvm_memory_commit(nvm_session *session)
         if (node->layer->kind == NVM_STATE) {
             memcpy(node->wanted, session->nodes[node->layer->aux[0]].codes,
                    node->layer->n * nvm_code_bytes(node->layer));
+        } else if (node->layer->kind == NVM_LSTM) {
+            node->moved = (uint8_t)nvm_lstm_commit(node);
         }
     }
 }

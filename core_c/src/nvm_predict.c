@@ -13,7 +13,7 @@ void nvm_session_pass(nvm_session *session)
         node->n_events = 0;
         node->last_events = 0;
         node->unit = 0; /* straight to the code at rest */
-        node->pending = node->behind = 0;
+        node->pending = node->behind = node->moved = 0;
         if (node->wanted != NULL) {
             memcpy(node->codes, node->wanted, layer->n * nvm_code_bytes(layer));
         } else if (layer->kind != NVM_CONST && layer->neuron == NVM_SD) {
@@ -50,6 +50,7 @@ nvm_status nvm_predict(const nvm_program *program, void *scratch, size_t len, co
         goto done;
     }
     for (size_t row = 0; row < rows; row++) {
+        /* Memory is as it begins: only the end of a step replaces it. */
         for (uint32_t i = 0; i < program->n_layers; i++) {
             nvm_node *node = &session->nodes[i];
             if (node->layer->kind == NVM_INPUT) {

@@ -42,7 +42,12 @@ int nvm_layer_keeps_acc(const nvm_layer *layer)
 
 int nvm_layer_has_memory(const nvm_layer *layer)
 {
-    return layer->kind == NVM_STATE;
+    return layer->kind == NVM_STATE || layer->kind == NVM_LSTM;
+}
+
+size_t nvm_layer_memory_bytes(const nvm_layer *layer)
+{
+    return layer->kind == NVM_LSTM ? nvm_lstm_bytes(layer) : 0;
 }
 
 nvm_types nvm_types_of(const nvm_program *program, uint32_t index)
@@ -93,6 +98,8 @@ uint64_t nvm_layer_macs(const nvm_layer *layer)
         return window_work(layer, layer->out_c);
     case NVM_MATMUL:
         return (uint64_t)layer->n * layer->in_c;
+    case NVM_LSTM: /* four gates of every unit, at every time of every batch */
+        return ((uint64_t)layer->in_c + layer->out_c) * 4 * layer->n;
     default:
         return 0;
     }

@@ -129,6 +129,8 @@ size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session
         void *codes = take(&mem, layer->n, width);
         void *wanted = holds ? take(&mem, layer->n, width) : NULL;
         void *acc = nvm_layer_keeps_acc(layer) ? take(&mem, layer->n, nvm_acc_bytes(layer)) : NULL;
+        size_t bytes = nvm_layer_memory_bytes(layer);
+        void *memory = bytes != 0 ? take(&mem, bytes, 1) : NULL;
         marks = marks > layer->n ? marks : layer->n;
         if (layer->neuron != NVM_SD) {
             drive = drive > layer->n ? drive : layer->n;
@@ -138,6 +140,7 @@ size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session
             nodes[i].codes = codes;
             nodes[i].wanted = wanted;
             nodes[i].acc = acc;
+            nodes[i].memory = memory;
         }
     }
     place_events(program, &mem, nodes);

@@ -89,9 +89,10 @@ static void run_node(nvm_session *session, nvm_node *node)
     node->way = (uint8_t)way;
     if (layer->neuron != NVM_SD) {
         memset(node->sum, 0, layer->n * sizeof(int32_t));
-    } else if (received == 0 && !node->behind && way == NVM_EVENTS) {
+    } else if (received == 0 && !node->behind && !node->moved && way == NVM_EVENTS) {
         return;
     }
+    node->moved = 0;
     if (way == NVM_EVENTS) {
         kernel->events(node, &session->scratch);
     } else {

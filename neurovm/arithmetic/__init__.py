@@ -8,7 +8,8 @@ uses. Nothing here knows graphs or the kernel.
 from neurovm.arithmetic.binary import BinaryFunction
 from neurovm.arithmetic.codes import Activation, Codes
 from neurovm.arithmetic.errors import NoExactRuleError
-from neurovm.arithmetic.fixed_point import Multipliers, multiplier, multipliers, wrap32
+from neurovm.arithmetic.fixed_point import Multipliers, double, multiplier, multipliers, wrap32
+from neurovm.arithmetic.gates import LstmRule
 from neurovm.arithmetic.interpolation import Interpolation
 from neurovm.arithmetic.profiles import InputRounding, LinearOperator, Profile
 from neurovm.arithmetic.real import Reals
@@ -35,6 +36,7 @@ __all__ = [
     "Interpolation",
     "Kind",
     "LinearOperator",
+    "LstmRule",
     "Multipliers",
     "NoExactRuleError",
     "Profile",
@@ -44,6 +46,7 @@ __all__ = [
     "Tflm",
     "UnaryFunction",
     "Xnnpack",
+    "double",
     "ladder",
     "multiplier",
     "multipliers",

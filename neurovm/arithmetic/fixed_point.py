@@ -91,6 +91,12 @@ def rdbpot(a: IntArray, bits: NDArray[np.int32] | int) -> IntArray:
     return result
 
 
+def double(rule: Multipliers, k: int, a: IntArray) -> IntArray:
+    """A times entry k: MultiplyByQuantizedMultiplier, rounded twice; a and its shift wrap."""
+    mantissa, exponent = int(rule.mantissa[k]), int(rule.exponent[k])
+    return rdbpot(srdhm(shift_left32(a, max(exponent, 0)), mantissa), max(-exponent, 0))
+
+
 def rounding_shift_right(a: IntArray, bits: NDArray[np.int32] | int) -> IntArray:
     """A / 2^bits rounded half up, bits ≥ 0."""
     bits = np.asarray(bits, np.int64)

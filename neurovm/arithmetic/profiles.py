@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from neurovm.arithmetic.binary import BinaryFunction
 from neurovm.arithmetic.codes import Activation, Codes
+from neurovm.arithmetic.gates import LstmRule
 from neurovm.arithmetic.interpolation import Interpolation
 from neurovm.arithmetic.requantizers import Requantizer
 from neurovm.arithmetic.row_rules import L2Rule, LogSoftmaxRule
@@ -105,6 +106,20 @@ class Profile(Protocol):
 
     def log_softmax(self, x: Codes, out: Codes) -> LogSoftmaxRule:
         """LOG_SOFTMAX."""
+
+    def lstm(
+        self,
+        *,
+        x: Codes,
+        hidden: Codes,
+        weights: Sequence[float],
+        cell_power: int,
+        cell_clip: float,
+    ) -> LstmRule:
+        """UNIDIRECTIONAL_SEQUENCE_LSTM from int8 to int8 with an int16 cell of 2^cell_power.
+
+        `weights`: the scales of W, then of R, in the order i, f, g, o; cell_power in [−15, −9].
+        """
 
     def requantize(self, x: Codes, out: Codes, size: int) -> CodeMap:
         """QUANTIZE from codes to codes, on a tensor of `size` elements."""

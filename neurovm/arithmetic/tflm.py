@@ -16,6 +16,7 @@ from neurovm.arithmetic.codes import Activation, Codes, range_half_away
 from neurovm.arithmetic.errors import NoExactRuleError
 from neurovm.arithmetic.exponential import fixed_exponentials, fixed_logistic, fixed_tanh
 from neurovm.arithmetic.fixed_point import Multipliers, multiplier, round_half_away
+from neurovm.arithmetic.gates import LstmRule, lstm_rule
 from neurovm.arithmetic.integer_rules import (
     MAX_EXPONENT,
     add_double,
@@ -192,6 +193,24 @@ class Tflm:
         raise NoExactRuleError(
             f"LOG_SOFTMAX from {x} to {out}; TFLM's fixed-point logarithm has no rule here, "
             f"profile xnnpack is needed"
+        )
+
+    def lstm(
+        self,
+        *,
+        x: Codes,
+        hidden: Codes,
+        weights: Sequence[float],
+        cell_power: int,
+        cell_clip: float,
+    ) -> LstmRule:
+        return lstm_rule(
+            micro=True,
+            x=x,
+            hidden=hidden,
+            weights=weights,
+            cell_power=cell_power,
+            cell_clip=cell_clip,
         )
 
     def requantize(self, x: Codes, out: Codes, size: int) -> CodeMap:

@@ -24,6 +24,7 @@ from neurovm.arithmetic.codes import (
     ratio32,
 )
 from neurovm.arithmetic.errors import NoExactRuleError
+from neurovm.arithmetic.gates import LstmRule, lstm_rule
 from neurovm.arithmetic.integer_rules import (
     add_double,
     integer_requantizer,
@@ -191,6 +192,24 @@ class Xnnpack:
 
     def log_softmax(self, x: Codes, out: Codes) -> LogSoftmaxRule:
         return log_softmax_rule(x, out)
+
+    def lstm(
+        self,
+        *,
+        x: Codes,
+        hidden: Codes,
+        weights: Sequence[float],
+        cell_power: int,
+        cell_clip: float,
+    ) -> LstmRule:
+        return lstm_rule(
+            micro=False,
+            x=x,
+            hidden=hidden,
+            weights=weights,
+            cell_power=cell_power,
+            cell_clip=cell_clip,
+        )
 
     def requantize(self, x: Codes, out: Codes, size: int) -> CodeMap:
         """Within one type an 8-bit multiplier; between int8 and uint8 `halfup`, the last size mod

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neurovm.cli import approx
 from neurovm.errors import ModelError, UnsupportedOperatorError
 
 if TYPE_CHECKING:
@@ -59,7 +58,6 @@ def facts(model: Model) -> dict[str, Any]:
             for layer in layers
             if layer.state_bytes
         ],
-        "quantized_from": approx.as_dict(manifest.approx),
         "notes": list(manifest.notes),
     }
 
@@ -121,7 +119,6 @@ def refused(path: Path, error: ModelError, profile: str) -> dict[str, Any] | Non
         "input_bytes": 0,
         "state_bytes": sum(op["state_bytes"] for op in operators),
         "states": [],
-        "quantized_from": None,
         "notes": [],
     }
 

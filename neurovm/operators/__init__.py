@@ -65,6 +65,7 @@ from neurovm.operators.real import (
     Sin,
     Square,
 )
+from neurovm.operators.recurrent import Recurrent, UnidirectionalSequenceLstm
 from neurovm.operators.reduction import Mean, ReduceMax, ReduceMin, ReduceProd, Reduction, Sum
 from neurovm.operators.repetition import BroadcastTo, Fill, MirrorPad, Range, Reverse, Tile
 from neurovm.operators.softmax import L2Normalization, LogSoftmax, Softmax
@@ -158,6 +159,7 @@ __all__ = [
     "ReadVariable",
     "RealBinary",
     "RealUnary",
+    "Recurrent",
     "ReduceMax",
     "ReduceMin",
     "ReduceProd",
@@ -193,5 +195,6 @@ __all__ = [
     "Transpose",
     "TransposeConv",
     "Unary",
+    "UnidirectionalSequenceLstm",
     "Unpack",
 ]

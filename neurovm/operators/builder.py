@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Kind = Literal[
     "INPUT", "CONST", "DENSE", "CONV", "DWCONV", "ADD", "AVGPOOL", "MAXPOOL", "MEAN", "MAP",
     "TABLE", "SOFTMAX", "TABLE2", "SOFTMAXQ", "LERP", "L2NORM", "LOGSOFTMAX", "MATMUL",
-    "ARGMAX", "STATE", "PAIR",
+    "ARGMAX", "STATE", "PAIR", "LSTM",
 ]
 # fmt: on
 Requant = Literal[
@@ -63,6 +63,7 @@ class Layer:
     window: Window | None = None
     in_c: int = 0
     rows: int = 0
+    columns: int = 0
     out_c: int = 0
     neuron: Neuron = "SD"
     requant: Requant = "NONE"

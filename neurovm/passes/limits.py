@@ -20,7 +20,9 @@ from neurovm.operators import (
     MaxPool2D,
     Operator,
     TransposeConv,
+    UnidirectionalSequenceLstm,
 )
+from neurovm.operators.recurrent import GATES
 
 MAX_CODES = 1 << 25
 """Elements of all activations together."""
@@ -57,6 +59,9 @@ def _taps(graph: Graph, operator: Operator) -> int:
         return out * math.prod(graph.tensors[operator.inputs[1]].shape[1:])
     if isinstance(operator, BatchMatMul):
         return out * operator.matrices(graph.tensors)[2]
+    if isinstance(operator, UnidirectionalSequenceLstm):
+        batches, times, inputs, units = operator.sizes(graph.tensors)
+        return batches * times * GATES * units * (inputs + units)
     if isinstance(operator, DepthwiseConv2D):
         return out * math.prod(graph.tensors[operator.inputs[1]].shape[1:3])
     return out

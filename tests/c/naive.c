@@ -463,7 +463,90 @@ static void naive_table(const network *net, const nvm_layer *layer, const int16_
 /* Bytes that a layer remembers. */
 static size_t memory_bytes(const nvm_layer *layer)
 {
-    return layer->kind == NVM_STATE ? layer->n * sizeof(int16_t) : 0;
+    size_t units = (size_t)layer->out_h * layer->out_c;
+    return layer->kind == NVM_STATE  ? layer->n * sizeof(int16_t)
+           : layer->kind == NVM_LSTM ? 3 * units
+                                     : 0;
+}
+
+static int64_t naive_double(int64_t a, int32_t m, int32_t e)
+{
+    int64_t x = srdhm((int32_t)a, m, e), right = e < 0 ? -e : 0, half = right ? 1LL << (right - 1) : 0;
+    return x < 0 ? -((-x + half) >> right) : (x + half) >> right;
+}
+
+static int64_t short_of(int64_t x)
+{
+    return x > 32767 ? 32767 : x < -32768 ? -32768 : x;
+}
+
+/* x / 2^bits: rounded at once, or by half and by the rest. */
+static int64_t naive_scaled(int64_t x, int bits, int stepwise)
+{
+    if (stepwise) {
+        x = floor_div(x + 1, 2);
+        bits--;
+    }
+    return x < 0 ? -((-x + (1LL << (bits - 1))) >> bits) : (x + (1LL << (bits - 1))) >> bits;
+}
+
+/* Gate k of unit u from codes x and h. */
+static int64_t naive_gate(const network *net, const nvm_layer *layer, const int16_t *x,
+                          const int8_t *h, uint32_t k, uint32_t u)
+{
+    const int8_t *w = (const int8_t *)(net->arena + layer->off_weights);
+    const int32_t *bias = (const int32_t *)(const void *)(net->arena + layer->off_bias);
+    const int32_t *m = (const int32_t *)(const void *)(net->arena + layer->off_scale);
+    const int32_t *e = (const int32_t *)(const void *)(net->arena + layer->off_shift);
+    size_t at = (size_t)k * layer->out_c + u, width = 4 * (size_t)layer->out_c;
+    int64_t a = bias[at], b = 0;
+    for (uint32_t j = 0; j < layer->in_c; j++) {
+        a += w[j * width + at] * (x[j] - layer->zero_in);
+    }
+    for (uint32_t j = 0; j < layer->out_c; j++) {
+        b += w[(layer->in_c + j) * width + at] * (h[j] - layer->zero_out);
+    }
+    b = naive_double(wrap(b), m[4 + k], e[4 + k]);
+    b = layer->aux[0] >> 8 ? short_of(b) : b;
+    return short_of(short_of(naive_double(wrap(a), m[k], e[k])) + b);
+}
+
+/* memory: int16 cells, then int8 hidden codes, of every batch. */
+static void naive_lstm(const network *net, const nvm_layer *layer, const int16_t *q,
+                       const uint8_t *now, uint8_t *next, int16_t *out)
+{
+    const int16_t *curve = (const int16_t *)(const void *)(net->arena + layer->off_table0) + 32768;
+    const int16_t *tanh_of = (const int16_t *)(const void *)(net->arena + layer->off_table1) + 32768;
+    const int32_t *m = (const int32_t *)(const void *)(net->arena + layer->off_scale);
+    const int32_t *e = (const int32_t *)(const void *)(net->arena + layer->off_shift);
+    uint32_t units = layer->out_c, all = layer->out_h * units;
+    int shift = (int)(layer->aux[0] & 255), stepwise = layer->aux[0] >> 8 != 0;
+    const int16_t *cell_of = shift == 18 ? tanh_of : tanh_of + 65536;
+    int64_t clip = layer->aux[1];
+    int8_t *fresh = malloc(units);
+    memcpy(next, now, 3 * (size_t)all);
+    for (uint32_t i = 0; i < layer->out_h * layer->out_w; i++, q += layer->in_c, out += units) {
+        int16_t *cell = (int16_t *)(void *)next + i / layer->out_w * units;
+        int8_t *h = (int8_t *)next + 2 * all + i / layer->out_w * units;
+        for (uint32_t u = 0; u < units; u++) {
+            int64_t gate[4];
+            for (uint32_t k = 0; k < 4; k++) {
+                gate[k] = naive_gate(net, layer, q, h, k, u);
+            }
+            int64_t c = naive_scaled((int64_t)curve[gate[1]] * cell[u], 15, stepwise);
+            c += naive_scaled((int64_t)curve[gate[0]] * tanh_of[gate[2]], shift, stepwise);
+            c = short_of(c);
+            c = clip == 0 ? c : c > clip ? clip : c < -clip ? -clip : c;
+            cell[u] = (int16_t)c;
+            int64_t y = naive_double((int64_t)curve[gate[3]] * cell_of[c], m[8], e[8]);
+            fresh[u] = (int8_t)clamp((double)(y + layer->zero_out), layer->lo, layer->hi);
+        }
+        memcpy(h, fresh, units);
+        for (uint32_t u = 0; u < units; u++) {
+            out[u] = fresh[u];
+        }
+    }
+    free(fresh);
 }
 
 void naive_memory_new(const network *net, naive_memory *memory)
@@ -480,6 +563,8 @@ void naive_memory_new(const network *net, naive_memory *memory)
             for (uint32_t k = 0; k < layer->n; k++) {
                 ((int16_t *)(void *)memory->now[i])[k] = entry(net, layer, k);
             }
+        } else if (bytes != 0) {
+            memset(memory->now[i] + bytes / 3 * 2, layer->zero_out, bytes / 3);
         }
     }
 }
@@ -575,6 +660,9 @@ void naive_codes(const network *net, uint32_t index, int16_t *const *codes,
         break;
     case NVM_STATE:
         memcpy(out, memory->now[index], memory_bytes(layer));
+        break;
+    case NVM_LSTM:
+        naive_lstm(net, layer, q0, memory->now[index], memory->next[index], out);
         break;
     default:
         break;

@@ -452,6 +452,50 @@ static void add_argmax(network *net, uint32_t in)
     layer->hi = 127;
 }
 
+/* The tables are one pair a network, because they are large. */
+static void put_curves(network *net, nvm_layer *layer)
+{
+    for (uint32_t i = 0; i + 1 < net->n; i++) {
+        if (net->layers[i].kind == NVM_LSTM) {
+            layer->off_table0 = net->layers[i].off_table0;
+            layer->off_table1 = net->layers[i].off_table1;
+            return;
+        }
+    }
+    size_t n = 65536 * sizeof(int16_t);
+    layer->off_table0 = network_put_codes(net, n);
+    layer->off_table1 = network_put_codes(net, 2 * n);
+}
+
+static void add_lstm(network *net, uint32_t in)
+{
+    shape from = net->shapes[in];
+    uint32_t units = random_channels(net), width, m[9], e[9];
+    units = units > 9 ? 9 : units;
+    nvm_layer *layer = add_unary(net, NVM_LSTM, (shape){from.h, from.w, units}, in);
+    width = 4 * units;
+    layer->in_c = from.c;
+    layer->out_h = from.h;
+    layer->out_w = from.w;
+    layer->out_c = units;
+    layer->zero_in = (int8_t)random_in(&net->seed, -128, 127);
+    layer->zero_out = (int8_t)random_in(&net->seed, -128, 127);
+    layer->off_weights = network_put_codes(net, (size_t)(from.c + units) * width);
+    layer->off_bias = network_put_words(net, width, -5000, 5000);
+    layer->requant = NVM_RQ_DOUBLE;
+    for (int k = 0; k < 9; k++) {
+        m[k] = (uint32_t)random_in(&net->seed, 1 << 30, INT32_MAX);
+        e[k] = (uint32_t)(k == 8 ? -random_in(&net->seed, 20, 24) : random_in(&net->seed, -3, 4));
+    }
+    layer->off_scale = network_put(net, m, sizeof m);
+    layer->off_shift = network_put(net, e, sizeof e);
+    put_curves(net, layer);
+    layer->aux[0] = (uint32_t)random_in(&net->seed, 15, 21);
+    layer->aux[0] += random_in(&net->seed, 0, 1) ? 256 : 0;
+    layer->aux[1] = random_in(&net->seed, 0, 1) ? (uint32_t)random_in(&net->seed, 1, 30000) : 0;
+    random_clamp(net, layer);
+}
+
 static void add_state(network *net, uint32_t in)
 {
     nvm_layer *layer = network_add(net, NVM_STATE, net->shapes[in]);
@@ -475,7 +519,7 @@ static uint32_t of_width(network *net, nvm_kind kind, uint32_t in)
 {
     int only_narrow = kind == NVM_TABLE2 || kind == NVM_SOFTMAX || kind == NVM_SOFTMAXQ ||
                       kind == NVM_L2NORM || kind == NVM_LOGSOFTMAX || kind == NVM_MATMUL ||
-                      kind == NVM_ARGMAX;
+                      kind == NVM_ARGMAX || kind == NVM_LSTM;
     if (is_wide_layer(net, in) ? only_narrow : kind == NVM_PAIR) {
         add_table_to(net, in, kind == NVM_PAIR);
         return net->n - 1;
@@ -537,6 +581,9 @@ uint32_t add_random(network *net, nvm_kind kind, uint32_t in)
         break;
     case NVM_PAIR:
         add_pair(net, in);
+        break;
+    case NVM_LSTM:
+        add_lstm(net, in);
         break;
     default:
         abort();

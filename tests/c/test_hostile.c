@@ -135,6 +135,15 @@ static void shapes(void)
     REFUSED(NVM_TABLE, NVM_E_RANGE, layer->aux[0] = 0);
     REFUSED(NVM_TABLE, NVM_E_RANGE, layer->aux[1] = 0);
     REFUSED(NVM_TABLE, NVM_E_SIZE, layer->aux[0] = UINT32_MAX);
+    REFUSED(NVM_LSTM, NVM_E_FORMAT, layer->in_c++);
+    REFUSED(NVM_LSTM, NVM_E_FORMAT, layer->out_c++);
+    REFUSED(NVM_LSTM, NVM_E_FORMAT, layer->out_h = 0);
+    REFUSED(NVM_LSTM, NVM_E_FORMAT, layer->out_w++);
+    REFUSED(NVM_LSTM, NVM_E_FORMAT, layer->requant = NVM_RQ_SINGLE);
+    REFUSED(NVM_LSTM, NVM_E_RANGE, layer->aux[0] = 14);
+    REFUSED(NVM_LSTM, NVM_E_RANGE, layer->aux[0] = 22);
+    REFUSED(NVM_LSTM, NVM_E_RANGE, layer->aux[0] += 512);
+    REFUSED(NVM_LSTM, NVM_E_RANGE, layer->aux[1] = 32768);
     REFUSED(NVM_STATE, NVM_E_FORMAT, layer->aux[0] = 2); /* no such layer */
     REFUSED(NVM_STATE, NVM_E_FORMAT, layer->aux[1] = 1);
     REFUSED(NVM_STATE, NVM_E_FORMAT, layer->n--); /* its source has another number of codes */
@@ -155,6 +164,11 @@ static void offsets(void)
     REFUSED(NVM_SOFTMAXQ, NVM_E_SIZE, layer->off_table0 = (uint32_t)net->len - 64);
     REFUSED(NVM_SOFTMAX, NVM_E_SIZE, layer->off_table0 = (uint32_t)net->len - 64);
     REFUSED(NVM_MAP, NVM_E_SIZE, layer->off_table1 = (uint32_t)net->len - 64);
+    REFUSED(NVM_LSTM, NVM_E_SIZE, layer->off_table0 = (uint32_t)net->len - 64);
+    REFUSED(NVM_LSTM, NVM_E_SIZE, layer->off_table1 = (uint32_t)net->len - 65536);
+    REFUSED(NVM_LSTM, NVM_E_SIZE, layer->off_weights = (uint32_t)net->len);
+    REFUSED(NVM_LSTM, NVM_E_SIZE, layer->off_bias = (uint32_t)net->len);
+    REFUSED(NVM_LSTM, NVM_E_SIZE, layer->off_scale = (uint32_t)net->len);
     REFUSED(NVM_STATE, NVM_E_SIZE, layer->off_table0 = (uint32_t)net->len - 64);
 }
 

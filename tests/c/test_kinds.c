@@ -11,7 +11,8 @@
 static const char *const kind_names[] = {"input", "const",   "dense",   "conv", "dwconv",
                                          "add",   "avgpool", "maxpool", "mean", "map",
                                          "table", "softmax", "table2", "softmaxq", "lerp",
-                                         "l2norm", "logsoftmax", "matmul", "argmax", "state", "pair"};
+                                         "l2norm", "logsoftmax", "matmul", "argmax", "state", "pair",
+                                         "lstm"};
 
 typedef struct trial {
     network *net;

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from operator_cases import CASES
 
 import neurovm
 from neurovmd.compute import MOST_REST_NS, Compute, Done, Streams
@@ -330,3 +331,27 @@ def test_a_paused_worker_still_drains(bundles: dict[str, Path]) -> None:
     mailbox.close()
     (done,) = run(rig, mailbox)
     assert json.loads(done.payload)["seq"] == 1
+
+
+WINDOW = next(c.model for c in CASES if c.name == "READ_VARIABLE:window-1-4-int8")
+
+
+def test_every_message_is_one_step_of_a_network_that_keeps_state(tmp_path: Path) -> None:
+    """Equal messages too, and no step before the first one."""
+    neurovm.convert_tflite(WINDOW, name="window").save(tmp_path / "window.nvm")
+    rig = Rig(tmp_path / "window.nvm", output=ALWAYS)
+    rig.send(0, 0.0, stream="other")
+    session = rig.model.session()
+    info = rig.model.inputs[0]
+    codes = np.full(info.size, max(-128, min(127, info.zero_point)), np.int8)
+    source = random.Random(4)
+    answers = set()
+    for k in range(40):
+        element, value = (source.randrange(info.size), source.uniform(-9, 9)) if k % 3 else (0, 1.5)
+        codes[element] = np.clip(np.rint(value / info.scale) + info.zero_point, -128, 127)
+        result = rig.send(element, value)
+        assert result is not None
+        assert result["values"] == session.step(codes.copy()).tolist()
+        answers.add(tuple(result["values"]))
+    assert session.counters.steps == 40
+    assert len(answers) > 5
