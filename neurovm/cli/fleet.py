@@ -3,16 +3,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurovm.cli import boxes, control
 from neurovm.cli.boxes import Box
 from neurovm.errors import BackendError
 
+if TYPE_CHECKING:
+    import click
+
 STOPPED = "stopped"
+# Who presses TAB waits no longer for each daemon.
+COMPLETE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,15 +43,15 @@ class Seen:
         return "paused" if self.status["paused"] else str(self.status["state"])
 
 
-def look() -> tuple[list[Seen], list[str]]:
-    """All VMs, and what kept a daemon from answering."""
+def look(timeout_s: float = control.TIMEOUT_S) -> tuple[list[Seen], list[str]]:
+    """All VMs, and what kept a daemon from answering; each is waited for so long."""
     found: list[Seen] = []
     trouble: list[str] = []
     places: list[tuple[Path, Box | None]] = [(box.socket, box) for box in boxes.every()]
     places += [(socket, None) for socket in boxes.service_sockets()]
     for socket, box in places:
         try:
-            daemon = control.ask(socket, "status")
+            daemon = control.ask(socket, "status", timeout_s=timeout_s)
         except control.AbsentError:
             daemon = None
         except (BackendError, OSError) as error:
@@ -62,6 +68,16 @@ def look() -> tuple[list[Seen], list[str]]:
                 Seen(name=box.name, socket=socket, box=box, status=None, daemon=None, at_s=now_s)
             )
     return found, trouble
+
+
+def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The names of VMs that a shell may complete; none where they cannot be had at once."""
+    given = ctx.params.get(param.name or "") or ()
+    taken = (given,) if isinstance(given, str) else tuple(given)
+    names: set[str] = set()
+    with contextlib.suppress(Exception):
+        names = {seen.name for seen in look(COMPLETE_S)[0]}
+    return sorted(name for name in names - set(taken) if name.startswith(incomplete))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

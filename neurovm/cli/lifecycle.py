@@ -13,7 +13,7 @@ import click
 
 from neurovm.cli import boxes, control, fleet, options, runner, show
 from neurovm.cli.boxes import Box
-from neurovm.cli.fleet import Seen
+from neurovm.cli.fleet import Seen, complete
 from neurovm.cli.ps import one
 from neurovm.cli.run import spawn
 from neurovm.errors import BackendError
@@ -21,7 +21,7 @@ from neurovm.errors import BackendError
 END_S = 20.0
 LOOK_S = 0.02
 
-NAMES = click.argument("names", metavar="NAME...", nargs=-1, required=True)
+NAMES = click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete)
 
 
 @click.command()

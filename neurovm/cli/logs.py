@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import click
 
-from neurovm.cli import boxes
+from neurovm.cli import boxes, fleet
 from neurovm.errors import BackendError
 
 LOOK_S = 0.1
@@ -21,7 +21,7 @@ UNIT = "neurovmd.service"
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=fleet.complete)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is said from now on.")
 @click.option(
     "-n",

@@ -24,7 +24,7 @@ MOST_CHARACTERS = 160
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=fleet.complete)
 @click.option("-n", "--count", type=click.IntRange(min=1), help="End after so many messages.")
 @click.option(
     "-o",

@@ -397,3 +397,23 @@ def test_what_is_wrong_is_said(run, args: list[str], code: Exit, said: str) -> N
     assert said in ran.err
     assert "secret" not in ran.err
     assert ran.err.count("\n") == 1
+
+
+def test_a_shell_completes_names(box: boxes.Box) -> None:
+    """As bash asks: the words, and which one is being written."""
+
+    def completed(words: str) -> list[str]:
+        environ = {
+            **os.environ,
+            "_NEUROVM_COMPLETE": "bash_complete",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(words.count(" ")),
+        }
+        command = [sys.executable, "-c", "from neurovm.cli import main; main([])"]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+        return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
+
+    for command in ("stop", "start", "restart", "rm", "tap", "logs"):
+        assert completed(f"neurovm {command} h") == [box.name]
+    assert completed("neurovm stop hello h") == []  # it is named already
+    assert completed("neurovm stop x") == []
