@@ -538,6 +538,33 @@ def quantize_f32(values, float scale, int zero, str rounding, out):
         raise _error(status, "quantize")
 
 
+def quantize_steps(values, thresholds, out):
+    cdef Py_buffer x, steps, codes
+    cdef nvm_status status
+    _get(values, &x, b"f", 4, False, "values")
+    try:
+        _get(thresholds, &steps, b"f", 4, False, "thresholds")
+        try:
+            _expect(steps.len // 4, 255, "thresholds")
+            _get_codes(out, &codes, True, False, "out")
+            try:
+                _expect(codes.len, x.len // 4, "out (one a value)")
+                with nogil:
+                    status = nvm_quantize_steps_f32(
+                        <const float *>x.buf, <size_t>x.len // 4, <const float *>steps.buf,
+                        <int8_t *>codes.buf)
+            finally:
+                PyBuffer_Release(&codes)
+        finally:
+            PyBuffer_Release(&steps)
+    finally:
+        PyBuffer_Release(&x)
+    if status == NVM_E_RANGE:
+        raise ValueError("values: found a NaN; accepted: numbers")
+    if status != NVM_OK:
+        raise _error(status, "quantize")
+
+
 def dequantize(codes, float scale, int zero, out):
     cdef Py_buffer source, x
     cdef nvm_status status

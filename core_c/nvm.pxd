@@ -143,6 +143,8 @@ cdef extern from "nvm.h" nogil:
         size_t rows)
     nvm_status nvm_quantize_f32(
         const float *x, size_t n, float scale, int32_t zero, nvm_rounding rounding, int8_t *codes)
+    nvm_status nvm_quantize_steps_f32(
+        const float *x, size_t n, const float *thresholds, int8_t *codes)
     nvm_status nvm_quantize_f32s16(
         const float *x, size_t n, float scale, int32_t zero, nvm_rounding rounding, int16_t *codes)
     nvm_status nvm_dequantize_s8(

@@ -129,6 +129,12 @@ class Session:
         The views show the session's memory as it changes.
         """
 
+def quantize_steps(values: Buffer, thresholds: Buffer, out: Buffer) -> None:
+    """float32 → int8 codes: −128 plus how many of the 255 ascending float32 thresholds are reached.
+
+    ValueError for a NaN among the values or for buffers that do not fit each other.
+    """
+
 def quantize_f32(values: Buffer, scale: float, zero: int, rounding: str, out: Buffer) -> None:
     """Codes of real values by a rounding rule (a key of `ROUNDINGS`) into `out`.
 

@@ -21,12 +21,14 @@ import mmap
 import os
 import tempfile
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET
 
-from neurovm.description import Manifest, Way, decode
+from neurovm.description import Manifest, TensorInfo, Way, decode
 from neurovm.errors import BundleError
 from neurovm.regular import open_regular
 
@@ -170,6 +172,11 @@ def _check_manifest(manifest: Manifest, tensors: dict[str, memoryview], where: s
             f"{where}: tensors {sorted(tensors)} do not match the manifest's {sorted(wanted)}"
         )
     for info in (*manifest.inputs, *manifest.outputs):
+        if not _tables_fit(info):
+            raise BundleError(
+                f"{where}: {info.name!r} has values or thresholds that its codes do not fit; 256 "
+                f"finite values, 255 thresholds of 32 bits, are accepted"
+            )
         if min(info.shape, default=1) < 1 or not 0 < info.scale < float("inf"):
             raise BundleError(
                 f"{where}: {info.name!r} has shape {info.shape} and scale {info.scale}"
@@ -184,6 +191,8 @@ def _check_manifest(manifest: Manifest, tensors: dict[str, memoryview], where: s
             raise BundleError(
                 f"{where}: {info.name!r} has {len(info.labels)} labels for {info.size} elements"
             )
+    if any(t.dtype in ("int32", "int64", "bool") and t.values is UNSET for t in manifest.outputs):
+        raise BundleError(f"{where}: an output of integers or truth values has no values")
     for pair in manifest.golden:
         for name, ports in ((pair.input, manifest.inputs), (pair.output, manifest.outputs)):
             if len(tensors[name]) < sum(t.bytes for t in ports):
@@ -230,3 +239,13 @@ def write(path: str | os.PathLike[str], data: bytes) -> Path:
     finally:
         os.close(folder)
     return target
+
+
+def _tables_fit(info: TensorInfo) -> bool:
+    """Whether what codes stand for, and where they begin, are as many as there are codes."""
+    values, steps = info.values, info.thresholds
+    fits = values is UNSET or (len(values) == 256 and all(map(isfinite, values)) and not info.wide)
+    if steps is not UNSET:
+        bits = all(0 <= n < 1 << 32 for n in steps)
+        fits = fits and len(steps) == 255 and bits and info.dtype == "float32" and not info.wide
+    return fits

@@ -43,7 +43,11 @@ def quantize(info: TensorInfo, profile: str, values: Values, count: int | None =
         codes = bytearray(wanted * (2 if info.wide else 1))
         into = memoryview(codes).cast(_code_format(info))
         try:
-            _kernel.quantize_f32(view, info.scale, info.zero_point, _ROUNDING[profile], into)
+            if info.thresholds is not UNSET:
+                steps = memoryview(array.array("I", info.thresholds)).cast("B").cast("f")
+                _kernel.quantize_steps(view, steps, into)
+            else:
+                _kernel.quantize_f32(view, info.scale, info.zero_point, _ROUNDING[profile], into)
         except ValueError as error:  # scale and zero point were checked with the manifest
             raise ShapeError(f"input {info.name!r} takes numbers; NaN was found") from error
         return bytes(codes)

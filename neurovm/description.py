@@ -34,6 +34,8 @@ class TensorInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     Codes are int8, or with `codes` int16. A uint8 tensor runs as q − 128, and `zero_point` is that
     of the codes. `values`, where an output has them, are what its codes −128 … 127 stand for,
     whatever scale and zero point say; the codes of an int32 or int64 input are its lowest bytes.
+    `thresholds`, where a float32 input has them, are the bits of 255 ascending float32: the code of
+    a value is −128 and one for each that it reaches.
     """
 
     name: str
@@ -43,6 +45,7 @@ class TensorInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     zero_point: int
     labels: tuple[str, ...] | None = None
     values: tuple[float, ...] | msgspec.UnsetType = msgspec.UNSET
+    thresholds: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
     codes: Literal["int16"] | msgspec.UnsetType = msgspec.UNSET
 
     @property

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from msgspec import UNSET
 
 from neurovm import packing, reference
 from neurovm.arithmetic import Codes
@@ -92,12 +93,34 @@ def _values(
 ) -> NDArray[np.generic]:
     """Codes as values of the input's own dtype, (N, *shape)."""
     shaped = np.ascontiguousarray(codes).reshape(len(codes), *info.shape)
+    if info.thresholds is not UNSET:
+        return starts(info)[shaped.astype(np.int16) + 128]
     if info.dtype == "float32":
         meaning = Codes(info.scale, info.zero_point, "int16" if info.wide else "int8")
         return profile.dequantize(shaped, meaning)
     if info.dtype == "uint8":
         return shaped.view(np.uint8) ^ 0x80
     return shaped.astype(info.dtype)
+
+
+def starts(info: TensorInfo) -> NDArray[np.float32]:
+    """float32[256]: a value of each code of an input with thresholds, the lowest but for −128.
+
+    A code that no value has takes the value of the next one below.
+    """
+    steps = np.array(info.thresholds, np.uint32).view(np.float32)
+    known = steps[~np.isnan(steps)]
+    below = np.nextafter(known[:1], np.float32(-np.inf)) if known.size else np.zeros(1, np.float32)
+    return np.concatenate([below, known, np.repeat(known[-1:], 255 - known.size)])
+
+
+def _reached(info: TensorInfo) -> NDArray[np.int64]:
+    """int64[256]: the code that the value of each code has."""
+    if info.thresholds is UNSET:
+        return np.arange(-128, 128)
+    steps = np.array(info.thresholds, np.uint32).view(np.float32)
+    reached: NDArray[np.int64] = (starts(info)[:, None] >= steps[None, :]).sum(axis=1) - 128
+    return reached
 
 
 def stream(inputs: Sequence[TensorInfo], macs: int) -> NDArray[np.int8]:
@@ -125,7 +148,12 @@ def stream(inputs: Sequence[TensorInfo], macs: int) -> NDArray[np.int8]:
         row[touched] = drawn(touched)
         rows.append(row)
     ends = np.cumsum([t.size for t in inputs])[:-1]
-    return packing.pack(inputs, np.split(np.stack(rows[:count]), ends, axis=1))
+    parts = np.split(np.stack(rows[:count]), ends, axis=1)
+    parts = [
+        part if t.thresholds is UNSET else _reached(t)[part + 128]
+        for t, part in zip(inputs, parts, strict=True)
+    ]
+    return packing.pack(inputs, parts)
 
 
 def tensors(pairs: Sequence[Pair]) -> dict[str, memoryview]:

@@ -33,7 +33,7 @@ from neurovm.description import (
 )
 from neurovm.errors import ModelError, UnsupportedOperatorError
 from neurovm.fusion import Draft, fuse
-from neurovm.operators import Decode, Dequantize
+from neurovm.operators import Decode, Dequantize, EncodeReal
 from neurovm.operators.base import check_runs
 from neurovm.operators.builder import Layer, Value, gather, signed_codes
 from neurovm.version import GENERATOR
@@ -283,6 +283,7 @@ def open_inputs(builder: ProgramBuilder) -> tuple[TensorInfo, ...]:
     for index in builder.graph.inputs:
         tensor = builder.tensors[index]
         info = _port_info(tensor, _edge_quantization(builder, index), None)
+        info = _with_thresholds(builder, index, info)
         builder.input(index, info)
         infos.append(info)
     return tuple(infos)
@@ -292,7 +293,7 @@ def _edge_quantization(builder: ProgramBuilder, index: int) -> Tensor:
     """The tensor in whose codes a network input arrives: itself, or what QUANTIZE makes of it."""
     tensor = builder.tensors[index]
     readers = [op for op in builder.graph.operators if index in op.inputs]
-    if readers and readers[0].name == "Encode":
+    if len(readers) == 1 and readers[0].name in ("Encode", "EncodeReal"):
         return builder.tensors[readers[0].outputs[0]]
     if tensor.dtype != "float32":
         return tensor
@@ -311,6 +312,23 @@ def _edge_quantization(builder: ProgramBuilder, index: int) -> Tensor:
             + (f"operator {other.index} ({other.source_name})" if other else f"{len(made)} of them")
         )
     return next(iter(made.values()))
+
+
+def _with_thresholds(builder: ProgramBuilder, index: int, info: TensorInfo) -> TensorInfo:
+    """Where the codes of a real input begin that the network computes with before it quantizes.
+
+    Its zero point is then the code of 0.0.
+    """
+    for operator in builder.graph.operators:
+        if isinstance(operator, EncodeReal) and index in operator.inputs:
+            out = builder.tensors[operator.outputs[0]].codes
+            steps = operator.thresholds(builder.profile, out)
+            return msgspec.structs.replace(
+                info,
+                zero_point=int((steps <= 0).sum()) - 128,
+                thresholds=tuple(steps.view(np.uint32).tolist()),
+            )
+    return info
 
 
 def _port_info(

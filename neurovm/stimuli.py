@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import UNSET
 
 from neurovm.errors import ShapeError
+from neurovm.golden import starts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -111,5 +113,8 @@ def _values(
         return np.asarray(codes.view(np.uint8) ^ np.uint8(0x80), np.uint8)
     if info.dtype != "float32":
         return codes.astype(info.dtype)
+    if info.thresholds is not UNSET:
+        low = starts(info)[codes.astype(np.int16) + 128]
+        return np.asarray(low + np.abs(low) * rng.uniform(0, 0.01, codes.shape), np.float32)
     steps = codes.astype(np.float64) - info.zero_point + rng.uniform(-0.75, 0.75, codes.shape)
     return np.asarray(steps * info.scale, np.float32)

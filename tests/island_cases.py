@@ -205,6 +205,31 @@ def indices() -> Iterator[Case]:
     )
 
 
+def real_inputs() -> Iterator[Case]:
+    """What a network does with a real input before it quantizes it."""
+    forms = {
+        "pixels": [("MUL", 1 / 127.5), ("SUB", 1.0)],
+        "standard": [("SUB", 0.37), ("DIV", 1.9)],
+        "clamp": [("ADD", 2.5), ("RELU6", None), ("MUL", 0.1)],
+        "steps": [("MUL", 0.7), ("FLOOR", None), ("MAXIMUM", -3.0), ("LEAKY_RELU", 0.25)],
+    }
+    for form, steps in forms.items():
+        island = Island(f"{steps[0][0]}:input-{form}")
+        value = island.net.input(SHAPE, dtype="float32")
+        if form == "pixels":
+            island.net.samples[-1] = island.net.rng.uniform(-9, 270, (6, *SHAPE)).astype(np.float32)
+        for operator, constant in steps:
+            unary = constant is None or operator == "LEAKY_RELU"
+            inputs = [value] if unary else [value, island.constant(constant)]
+            options: dict[str, object] = {}
+            if operator in ("ADD", "SUB", "MUL", "DIV"):
+                options = {"FusedActivationFunction": "NONE"}
+            if operator == "LEAKY_RELU":
+                options = {"Alpha": constant}
+            value = island.operator(operator, inputs, SHAPE, **options)
+        yield island.quantized(value, scale=0.0078 if form == "pixels" else 0.05)
+
+
 def numbers() -> Iterator[Case]:
     """Sizes that a network computes from sizes, in integers."""
     net = Net("FLOOR_DIV:sizes")
@@ -229,5 +254,6 @@ FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (
     casts,
     truths,
     indices,
+    real_inputs,
     numbers,
 )

@@ -8,9 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import UNSET, structs
 from operator_cases import CASES, Case
 
 import neurovm
+from neurovm import bundle, reference
+from neurovm.arithmetic import PROFILES
+from neurovm.converters import tflite
+from neurovm.passes import prepare
 from neurovmd.result import finder
 from neurovmd.schema import Form
 
@@ -94,3 +99,57 @@ def test_values_near_half_a_step_are_refused_by_name() -> None:
     case = island.quantized(y, scale=2.0 / 3, zero_point=0)  # exp(0) = 1.5 steps
     with pytest.raises(neurovm.UnsupportedOperatorError, match="near to half a step"):
         neurovm.convert_tflite(case.model)
+
+
+@pytest.mark.parametrize("form", ["pixels", "standard", "clamp", "steps"])
+def test_a_code_begins_at_its_threshold(form: str) -> None:
+    """Just at, above and below each threshold the kernel's edge answers as the oracle does."""
+    case = next(c for c in CASES if c.name.endswith(f":input-{form}"))
+    graph = prepare(tflite.read(case.model))
+    for profile in PROFILES.values():
+        with neurovm.convert_tflite(case.model, profile=profile.name) as model:
+            info = model.inputs[0]
+            steps = np.array(info.thresholds, np.uint32).view(np.float32)
+            steps = steps[np.isfinite(steps)]
+            assert (np.diff(steps) >= 0).all()
+            assert steps.size > 10
+            x = np.concatenate(
+                [steps, np.nextafter(steps, -np.inf), np.nextafter(steps, np.inf), [0, 1e30, -1e30]]
+            ).astype(np.float32)
+            x = np.resize(x, (-(-x.size // 12), 1, 3, 4))
+            wanted = reference.run(graph, profile, [x])[graph.outputs[0]]
+            assert np.array_equal(model.predict(x.reshape(-1, 3, 4)).reshape(wanted.shape), wanted)
+            assert model.to_codes(np.zeros(info.shape, np.float32)) == bytes(
+                [info.zero_point & 0xFF] * info.size
+            )
+
+
+def test_a_falling_function_of_an_input_is_refused_by_name() -> None:
+    from island_cases import SHAPE, Island
+
+    island = Island("MUL:falling")
+    x = island.net.input(SHAPE, dtype="float32")
+    y = island.operator("MUL", [x, island.constant(-1.0)], SHAPE, FusedActivationFunction="NONE")
+    with pytest.raises(neurovm.UnsupportedOperatorError, match="quantize the input first"):
+        neurovm.convert_tflite(island.quantized(y).model)
+
+
+@pytest.mark.parametrize(
+    ("name", "port", "change", "words"),
+    [
+        ("ARG_MAX:cast", "outputs", {"values": (1.0,) * 255}, "do not fit"),
+        ("ARG_MAX:(2, 3, 5)-1-int64", "outputs", {"values": UNSET}, "has no values"),
+        ("MUL:input-pixels", "inputs", {"thresholds": (1 << 32,) * 255}, "do not fit"),
+        ("MUL:input-pixels", "inputs", {"thresholds": (0,) * 254}, "do not fit"),
+    ],
+)
+def test_a_bundle_whose_tables_do_not_fit_is_refused(
+    name: str, port: str, change: dict[str, object], words: str, tmp_path: Path
+) -> None:
+    with neurovm.convert_tflite(case_of(name).model) as model:
+        content = bundle.read(model.save(tmp_path / "x.nvm"))
+        info = structs.replace(getattr(content.manifest, port)[0], **change)
+        manifest = structs.replace(content.manifest, **{port: (info,)})
+        path = bundle.write(tmp_path / "y.nvm", bundle.serialize(manifest, content.tensors))
+    with pytest.raises(neurovm.BundleError, match=words):
+        neurovm.load(path)

@@ -303,7 +303,11 @@ nvm_status nvm_predict(const nvm_program *program, void *scratch, size_t len, co
 nvm_status nvm_quantize_f32(const float *x, size_t n, float scale, int32_t zero,
                             nvm_rounding rounding, int8_t *codes);
 
-/* The same to int16 codes; zero in [-32768, 32767]. */
+/* codes[i] = -128 + how many of the 255 thresholds are <= x[i] (none that is NaN); ascending ones are meant,
+ * and any are safe. NaN among x: NVM_E_RANGE. */
+nvm_status nvm_quantize_steps_f32(const float *x, size_t n, const float *thresholds, int8_t *codes);
+
+/* As nvm_quantize_f32 to int16 codes; zero in [-32768, 32767]. */
 nvm_status nvm_quantize_f32s16(const float *x, size_t n, float scale, int32_t zero,
                                nvm_rounding rounding, int16_t *codes);
 

@@ -198,3 +198,25 @@ nvm_status nvm_top_k_s16(const int16_t *codes, size_t n, size_t k, uint32_t *ind
 done:
     return status;
 }
+
+nvm_status nvm_quantize_steps_f32(const float *x, size_t n, const float *thresholds, int8_t *codes)
+{
+    nvm_status status = NVM_OK;
+    if (n != 0 && (x == NULL || thresholds == NULL || codes == NULL)) {
+        status = NVM_E_ARG;
+        goto done;
+    }
+    for (size_t i = 0; i < n; i++) {
+        int32_t reached = 0;
+        if (isnan(x[i])) {
+            status = NVM_E_RANGE;
+            goto done;
+        }
+        for (int32_t step = 128; step > 0; step /= 2) {
+            reached += x[i] >= thresholds[reached + step - 1] ? step : 0; /* 255 at most */
+        }
+        codes[i] = (int8_t)(reached - 128);
+    }
+done:
+    return status;
+}

@@ -26,7 +26,7 @@ from neurovm.operators.extreme import ArgMax
 from neurovm.operators.interpolation import ResizeBilinear
 from neurovm.operators.layout import ExpandDims, Reshape, ShapeOf, Squeeze
 from neurovm.operators.linear import Conv2D, DepthwiseConv2D, FullyConnected
-from neurovm.operators.lookup import Decode, Encode, Lookup, LookupPair
+from neurovm.operators.lookup import Decode, Encode, EncodeReal, Lookup, LookupPair
 from neurovm.operators.matmul import BatchMatMul
 from neurovm.operators.movement import (
     Concatenation,
@@ -114,6 +114,7 @@ __all__ = [
     "Elementwise",
     "Elu",
     "Encode",
+    "EncodeReal",
     "Equal",
     "Exp",
     "ExpandDims",

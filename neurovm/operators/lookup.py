@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -130,3 +130,48 @@ class Encode(Operator):
     def lower(self, builder: Builder) -> None:
         """From integers at the edge, as values arrive."""
         builder.alias(self.outputs[0], builder.value(self.inputs[0]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EncodeReal(Operator):
+    """y = a function of the real x, quantized. Only where x is a float32 input of the network.
+
+    Input: x. `function` maps float32 to float32 and does not decrease, so that each code begins at
+    one value of x.
+    """
+
+    name: ClassVar[str] = "EncodeReal"
+    function: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+    def infer_shapes(self, tensors: Sequence[Tensor]) -> tuple[Shape, ...]:
+        return (tensors[self.inputs[0]].shape,)
+
+    def codes(self, x: NDArray[np.float32], profile: Profile, out: Codes) -> NDArray[np.int8]:
+        """Codes in int8 form."""
+        with np.errstate(all="ignore"):
+            return quantized(Reals.exactly(self.function(x)), profile, out)
+
+    def thresholds(self, profile: Profile, out: Codes) -> NDArray[np.float32]:
+        """The lowest x of each code but −128; NaN where no x has it or a higher one."""
+        wanted = np.arange(-127, 128)
+        low, high = (np.full(255, end, np.int64) for end in (-_INFINITY - 1, _INFINITY))
+        while (high - low > 1).any():  # Ordinals: low never reaches the code, high does or is ∞.
+            middle = (low + high) // 2
+            reached = self.codes(_ordinal(middle), profile, out) >= wanted
+            low, high = np.where(reached, low, middle), np.where(reached, middle, high)
+        found = _ordinal(high)
+        return np.where(self.codes(found, profile, out) >= wanted, found, np.float32(np.nan))
+
+    def lower(self, builder: Builder) -> None:
+        """From float32 at the edge, as values arrive."""
+        builder.alias(self.outputs[0], builder.value(self.inputs[0]))
+
+
+_INFINITY = 0x7F800000
+"""The bits of the largest float32."""
+
+
+def _ordinal(n: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The float32 of the n-th place above 0 (below, where n < 0)."""
+    size = np.minimum(np.abs(n), _INFINITY).astype(np.uint32).view(np.float32)
+    return np.where(n < 0, -size, size)

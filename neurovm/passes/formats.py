@@ -17,6 +17,7 @@ from neurovm.operators import (
     Dequantize,
     Elementwise,
     Encode,
+    EncodeReal,
     ExpandDims,
     FullyConnected,
     Lookup,
@@ -106,8 +107,9 @@ def _check(
         _check_dequantize(graph, out, readers.get(operator.outputs[0]))
     elif isinstance(operator, Decode):
         _check_codes(x, ("int8", "uint8"))
-    elif isinstance(operator, ArgMax | Encode | Lookup | LookupPair):
-        for i in (*operator.inputs, *operator.outputs)[isinstance(operator, Encode) :]:
+    elif isinstance(operator, ArgMax | Encode | EncodeReal | Lookup | LookupPair):
+        edge = isinstance(operator, Encode | EncodeReal)
+        for i in (*operator.inputs, *operator.outputs)[edge:]:
             _check_codes(tensors[i], ("int8", "uint8"))
     else:
         _check_codes(x, _CODES if isinstance(operator, _WIDE) else _NARROW)

@@ -29,6 +29,7 @@ from neurovm.operators import (
     Decode,
     Dequantize,
     Encode,
+    EncodeReal,
     ExpandDims,
     Lookup,
     LookupPair,
@@ -40,6 +41,7 @@ from neurovm.operators import (
     Select,
     Squeeze,
 )
+from neurovm.passes.chains import Chain, identity, prolonged
 from neurovm.passes.meanings import CODES, Meaning, as_tables, as_values, constant_of, merge
 from neurovm.passes.values import evaluate, has_rule
 
@@ -67,6 +69,7 @@ class _Walk:
         self.graph = graph
         self.tensors = list(graph.tensors)
         self.meanings: dict[int, Meaning] = {}
+        self.chains: dict[int, Chain] = {}
         self.kept: list[Operator] = []
         self.made: list[str] = []
         """Operators that became part of a table."""
@@ -101,6 +104,8 @@ class _Walk:
         """Codes without a scale are numbers; integers that are cast to 8 bits their lowest byte."""
         tensor = self.tensors[index]
         readers = [op for op in self.graph.operators if index in op.inputs]
+        if tensor.dtype == "float32":
+            self.chains[index] = identity(index)
         if not readers or not all(isinstance(op, Cast) for op in readers):
             return
         if tensor.dtype in CODES and tensor.quantization is None:
@@ -144,7 +149,10 @@ class _Walk:
         """Keep an operator on codes; make any other a part of what its outputs mean."""
         foreign = [i for i in operator.inputs if i in self.meanings]
         narrow = all(self.tensors[i].dtype in CODES for i in operator.outputs)
-        if isinstance(operator, Cast):
+        real = [k for k, i in enumerate(operator.inputs) if i in self.chains]
+        if real:
+            self._prolong(operator, real)
+        elif isinstance(operator, Cast):
             self._cast(operator)
         elif isinstance(operator, Select) and narrow:
             self._select(operator)
@@ -168,6 +176,26 @@ class _Walk:
             raise NoExactRuleError(
                 f"it computes with {self.tensors[foreign[0]].dtype} values within the network; the "
                 f"operator in int8 is needed"
+            )
+
+    def _prolong(self, operator: Operator, ports: Sequence[int]) -> None:
+        """Follow what is computed of a real input up to its quantization."""
+        chain, out = self.chains[operator.inputs[ports[0]]], operator.outputs[0]
+        if isinstance(operator, Quantize):
+            if operator.inputs[0] == chain.source:
+                self._keep(operator)
+            else:
+                encode = EncodeReal(
+                    **_place(operator), inputs=(chain.source,), outputs=(out,),
+                    function=chain.function,
+                )  # fmt: skip
+                self._keep(encode)
+        elif len(ports) == 1 and has_rule(operator):
+            self.chains[out] = prolonged(chain, ports[0], operator, self.tensors)
+            self.made.append(f"{operator.source_name} {operator.index}")
+        else:
+            raise NoExactRuleError(
+                "it computes with a real input; only one that is quantized first can be used so"
             )
 
     def _dequantize(self, operator: Dequantize) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neurovm.operators import ArgMax, Decode, Encode, Lookup, LookupPair
+from neurovm.operators import ArgMax, Decode, Encode, EncodeReal, Lookup, LookupPair
 from neurovm.reference.rules import Call, rule
 
 if TYPE_CHECKING:
@@ -43,6 +43,12 @@ def decode(call: Call[Decode]) -> NDArray[np.generic]:
 def encode(call: Call[Encode]) -> NDArray[np.generic]:
     """The lowest byte as int8."""
     return call.codes(0).astype(np.int8)
+
+
+@rule(EncodeReal)
+def encode_real(call: Call[EncodeReal]) -> NDArray[np.generic]:
+    x = call.value(0).astype(np.float32)
+    return call.out_codes(call.operator.codes(x, call.profile, call.out.codes))
 
 
 @rule(ArgMax)

@@ -45,6 +45,30 @@ static void quantising_edges(void)
     CHECK(nvm_quantize_f32(NULL, 0, 1.0f, 0, NVM_ROUND_AWAY_DIVIDE, NULL) == NVM_OK);
 }
 
+static void counts_thresholds(void)
+{
+    float steps[255], x[] = {-INFINITY, -1.0f, -0.0f, 0.5f, 126.9f, INFINITY}, nan = NAN;
+    const int8_t wanted[] = {-128, -128, -127, -127, -1, 126};
+    int8_t codes[6];
+    for (int k = 0; k < 255; k++) {
+        steps[k] = k < 254 ? (float)k : NAN; /* no value has the highest code */
+    }
+    CHECK(nvm_quantize_steps_f32(x, 6, steps, codes) == NVM_OK);
+    CHECK(memcmp(codes, wanted, 6) == 0);
+    uint64_t seed = 3;
+    for (int k = 0; k < 2000; k++) {
+        float v = (float)random_in(&seed, -10, 3000) / 10.0f;
+        int reached = 0;
+        for (int i = 0; i < 255; i++) {
+            reached += v >= steps[i];
+        }
+        CHECK(nvm_quantize_steps_f32(&v, 1, steps, codes) == NVM_OK && codes[0] == reached - 128);
+    }
+    CHECK(nvm_quantize_steps_f32(&nan, 1, steps, codes) == NVM_E_RANGE);
+    CHECK(nvm_quantize_steps_f32(x, 1, NULL, codes) == NVM_E_ARG);
+    CHECK(nvm_quantize_steps_f32(NULL, 0, NULL, NULL) == NVM_OK);
+}
+
 static void dequantises(void)
 {
     int8_t code = -128;
@@ -191,6 +215,7 @@ int main(void)
 {
     RUN(quantises_like_the_equation);
     RUN(quantising_edges);
+    RUN(counts_thresholds);
     RUN(dequantises);
     RUN(top_k_sorts);
     RUN(ports_and_updates);

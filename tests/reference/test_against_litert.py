@@ -16,7 +16,15 @@ from streams import Values, every_tensor
 from neurovm import reference
 from neurovm.arithmetic import PROFILES
 from neurovm.converters import tflite
-from neurovm.operators import REGISTRY, Decode, Encode, Lookup, LookupPair, Operator
+from neurovm.operators import (
+    REGISTRY,
+    Decode,
+    Encode,
+    EncodeReal,
+    Lookup,
+    LookupPair,
+    Operator,
+)
 from neurovm.passes import prepare
 
 pytestmark = pytest.mark.skipif(not litert.INSTALLED, reason=litert.MISSING)
@@ -66,7 +74,7 @@ def test_every_operator_has_cases_and_a_rule() -> None:
     for case in CASES:
         seen |= {type(o) for o in tflite.read(case.model).operators}
     assert seen == set(REGISTRY.values())
-    seen |= {Decode, Encode, Lookup, LookupPair}  # Passes write these, no source does.
+    seen |= {Decode, Encode, EncodeReal, Lookup, LookupPair}  # Passes write these, no source does.
     assert set(reference.RULES) == {o for o in seen if o.lower is not Operator.lower}
 
 
