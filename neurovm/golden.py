@@ -17,6 +17,7 @@ from neurovm import packing, reference
 from neurovm.arithmetic import Codes
 from neurovm.description import GoldenInfo, Way
 from neurovm.operators.builder import signed_codes
+from neurovm.stimuli import starts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,17 +102,6 @@ def _values(
     if info.dtype == "uint8":
         return shaped.view(np.uint8) ^ 0x80
     return shaped.astype(info.dtype)
-
-
-def starts(info: TensorInfo) -> NDArray[np.float32]:
-    """float32[256]: a value of each code of an input with thresholds, the lowest but for −128.
-
-    A code that no value has takes the value of the next one below.
-    """
-    steps = np.array(info.thresholds, np.uint32).view(np.float32)
-    known = steps[~np.isnan(steps)]
-    below = np.nextafter(known[:1], np.float32(-np.inf)) if known.size else np.zeros(1, np.float32)
-    return np.concatenate([below, known, np.repeat(known[-1:], 255 - known.size)])
 
 
 def _reached(info: TensorInfo) -> NDArray[np.int64]:

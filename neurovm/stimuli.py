@@ -14,7 +14,6 @@ import numpy as np
 from msgspec import UNSET
 
 from neurovm.errors import ShapeError
-from neurovm.golden import starts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,6 +29,17 @@ CALM_SHARE = 0.25
 def row_shape(info: TensorInfo) -> tuple[int, ...]:
     """The shape of one row: without the batch axis of 1."""
     return info.shape[1:] if info.shape[:1] == (1,) else info.shape
+
+
+def starts(info: TensorInfo) -> NDArray[np.float32]:
+    """float32[256]: a value of each code of an input with thresholds, the lowest but for −128.
+
+    A code that no value has takes the value of the next one below.
+    """
+    steps = np.array(info.thresholds, np.uint32).view(np.float32)
+    known = steps[~np.isnan(steps)]
+    below = np.nextafter(known[:1], np.float32(-np.inf)) if known.size else np.zeros(1, np.float32)
+    return np.concatenate([below, known, np.repeat(known[-1:], 255 - known.size)])
 
 
 def given(inputs: Sequence[Any], infos: Sequence[TensorInfo], batch: int) -> Iterator[Rows]:
