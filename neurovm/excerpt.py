@@ -22,8 +22,12 @@ Session = _kernel.Session
 
 _HEAD = struct.Struct("<4BI2II")
 """Kind, neuron, requantizer, flags; number of inputs, inputs; neurons."""
-_RANGE_AT, _RANGE = 66, struct.pack("<2b", -128, 127)
-_OUTPUT, _UNIT = _kernel.FLAGS["OUTPUT"], _kernel.FLAGS["UNIT"]
+_RANGE = {
+    False: (66, struct.pack("<2b", -128, 127)),
+    True: (118, struct.pack("<2h", -32768, 32767)),
+}
+"""Where the range of codes stands in a record, and the whole of it; of wide layers elsewhere."""
+_OUTPUT, _UNIT, _WIDE = (_kernel.FLAGS[name] for name in ("OUTPUT", "UNIT", "WIDE"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,11 +108,13 @@ def _reach(
 
 
 def _input(record: bytes, unit: int) -> bytes:
-    """An input as wide as a layer, at code 0 until it is heard."""
-    *_, n = _HEAD.unpack_from(record)
+    """An input of as many codes of the same width as a layer's, at code 0 until it is heard."""
+    _, _, _, flags, *_, n = _HEAD.unpack_from(record)
+    wide = flags & _WIDE
     made = bytearray(_kernel.LAYER_BYTES)
-    _HEAD.pack_into(made, 0, _kernel.KINDS["INPUT"], 0, 0, unit, 0, 0, 0, n)
-    made[_RANGE_AT : _RANGE_AT + 2] = _RANGE
+    _HEAD.pack_into(made, 0, _kernel.KINDS["INPUT"], 0, 0, unit | wide, 0, 0, 0, n)
+    at, limits = _RANGE[bool(wide)]
+    made[at : at + len(limits)] = limits
     return bytes(made)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from neurovm.description import TensorInfo
 
     Rows = list[NDArray[np.generic]]
+    Codes = NDArray[np.signedinteger[Any]]
 
 CALM_SHARE = 0.25
 """Share of random rows near the zero point; the others use the whole range of codes."""
@@ -77,14 +78,19 @@ def random(
         yield [_values(r, t, rng) for r, t in zip(rows, infos, strict=True)]
 
 
-def _random_row(info: TensorInfo, number: int, rng: np.random.Generator) -> NDArray[np.int8]:
+def _random_row(info: TensorInfo, number: int, rng: np.random.Generator) -> Codes:
     shape = row_shape(info)
+    low, high = info.limits
     if number < 3:
-        return np.full(shape, (info.zero_point, -128, 127)[number], np.int8)
+        return np.full(shape, (info.zero_point, low, high)[number], _code_type(info))
     if rng.random() < CALM_SHARE:
-        codes = info.zero_point + rng.normal(0, 12, shape)
-        return np.clip(np.rint(codes), -128, 127).astype(np.int8)
-    return rng.integers(-128, 128, shape).astype(np.int8)
+        near = info.zero_point + rng.normal(0, (high - low) / 21, shape)
+        return np.clip(np.rint(near), low, high).astype(_code_type(info))
+    return rng.integers(low, high + 1, shape).astype(_code_type(info))
+
+
+def _code_type(info: TensorInfo) -> np.dtype[np.signedinteger[Any]]:
+    return np.dtype(np.int16 if info.wide else np.int8)
 
 
 def walk(
@@ -108,16 +114,15 @@ def _changed(
     most = (0, 1, max(1, info.size // 50), max(1, info.size // 10))[rng.integers(0, 4)]
     row = row.copy()
     places = rng.integers(0, info.size, most)
-    codes = rng.integers(-128, 128, most).astype(np.int8)
+    low, high = info.limits
+    codes = rng.integers(low, high + 1, most).astype(_code_type(info))
     row.reshape(-1)[places] = _values(codes, info, rng)
     return row
 
 
-def _values(
-    codes: NDArray[np.int8], info: TensorInfo, rng: np.random.Generator
-) -> NDArray[np.generic]:
+def _values(codes: Codes, info: TensorInfo, rng: np.random.Generator) -> NDArray[np.generic]:
     """Codes in the source's dtype; float32 anywhere in a code's step, a few beyond the range."""
-    if info.dtype == "int8":
+    if info.dtype in ("int8", "int16"):
         return codes
     if info.dtype == "uint8":
         return np.asarray(codes.view(np.uint8) ^ np.uint8(0x80), np.uint8)

@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
     Values = Mapping[int, NDArray[np.generic]]
 
-CODES = ("int8", "uint8")
+CODES = ("int8", "uint8", "int16")
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Unit:
     """`graph` and `excerpt` both compute `tensor`, from `known` tensors and `sources` of ours.
 
-    `info` says what the codes mean where the tensor is a float32 output.
+    `info` says what the codes mean where the tensor is an output of values that are none.
     """
 
     tensor: int
@@ -55,39 +55,44 @@ class Unit:
     def __post_init__(self) -> None:
         self._stream = reference.Stream(self.graph, PROFILES[self.profile])
 
-    def compare(self, values: Values, codes: Mapping[int, NDArray[np.int8]], way: str) -> None:
+    def compare(self, values: Values, codes: Mapping[int, NDArray[np.uint8]], way: str) -> None:
         """One step a row of what is known, in `way`; tally what differs.
 
         A unit that keeps state goes one way, whatever it is asked: its rows are one stream.
-        values: the runtime's, by tensor; codes: int8, (n, elements), of what `sources` name.
+        values: the runtime's, by tensor; codes: (n, bytes), of what `sources` name.
         """
         theirs = values[self.tensor]
         way = "events" if self.graph.states else way
         ours = self._kernel(np.hstack([codes[i] for i in self.sources]), way)
         if self.info is None:
-            self.result.kernel.add(ours, int8(theirs))
+            self.result.kernel.add(ours.reshape(-1).view(plain(theirs).dtype), plain(theirs))
         else:
-            real = np.frombuffer(codec.dequantize(self.info, ours.tobytes()), np.float32)
-            self.result.kernel.add(real, theirs, self.info.scale)
+            real = np.frombuffer(codec.dequantize(self.info, ours.tobytes()), theirs.dtype)
+            self.result.kernel.add(real, theirs, self._scale)
         known = {i: values[i] for i in self.graph.inputs}
         self._oracle(known, theirs)
 
     def _oracle(self, known: Values, theirs: NDArray[np.generic]) -> None:
         found = self._stream.run(known)[self.tensor]
         if self.info is None:
-            self.result.oracle.add(int8(found), int8(theirs))
+            self.result.oracle.add(plain(found), plain(theirs))
         else:
-            self.result.oracle.add(found, theirs, self.info.scale)
+            self.result.oracle.add(found, theirs, self._scale)
 
-    def _kernel(self, rows: NDArray[np.int8], way: str) -> NDArray[np.int8]:
-        """The codes after every step."""
+    @property
+    def _scale(self) -> float:
+        """The value of one code of a float32 output."""
+        return self.info.scale if self.info is not None and self.info.dtype == "float32" else 1.0
+
+    def _kernel(self, rows: NDArray[np.uint8], way: str) -> NDArray[np.uint8]:
+        """The codes after every step, as bytes."""
         if way not in self._sessions:
             self._sessions[way] = self.excerpt.session(way)
         session = self._sessions[way]
         if session is None:
             return rows
         step = session.step
-        return np.frombuffer(b"".join([bytes(step(row.data)) for row in rows]), np.int8)
+        return np.frombuffer(b"".join([bytes(step(row.data)) for row in rows]), np.uint8)
 
 
 def units(content: Bundle, source: Graph, graph: Graph, readable: Mapping[int, Port]) -> list[Unit]:
@@ -124,7 +129,7 @@ def units(content: Bundle, source: Graph, graph: Graph, readable: Mapping[int, P
                 sources=tuple(holds[layer] for layer in cut.sources),
                 excerpt=cut,
                 profile=content.manifest.profile,
-                info=_float_output(content.manifest, graph, tensor),
+                info=_valued_output(content.manifest, graph, tensor),
             )
             if graph.tensors[tensor].dtype in CODES or unit.info is not None:
                 found.append(unit)
@@ -166,9 +171,9 @@ def _fits(graph: Graph, tensor: int, readable: Mapping[int, Port]) -> bool:
     return port is not None and port.size == ours.size and port.dtype == ours.dtype
 
 
-def _float_output(manifest: Manifest, graph: Graph, tensor: int) -> TensorInfo | None:
-    """What the codes of a float32 output mean."""
-    if graph.tensors[tensor].dtype != "float32" or tensor not in graph.outputs:
+def _valued_output(manifest: Manifest, graph: Graph, tensor: int) -> TensorInfo | None:
+    """What the codes of an output mean that are no codes in the source: reals, indices, truth."""
+    if graph.tensors[tensor].dtype in CODES or tensor not in graph.outputs:
         return None
     return manifest.outputs[graph.outputs.index(tensor)]
 
@@ -212,13 +217,14 @@ def aligned(data: memoryview) -> memoryview:
     return memoryview(room.data)[start : start + len(data)]
 
 
-def int8(values: NDArray[np.generic]) -> NDArray[np.int8]:
-    """Codes as the kernel holds them: int8, uint8 as code − 128."""
+def plain(values: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Codes as the kernel holds them: int8 and int16 as they are, uint8 as code − 128."""
     if values.dtype == np.uint8:
-        values = values ^ np.uint8(0x80)
-    return np.asarray(values).view(np.int8)
+        flipped: NDArray[np.uint8] = np.bitwise_xor(values.view(np.uint8), np.uint8(0x80))
+        return flipped.view(np.int8)
+    return np.asarray(values)
 
 
-def flat(values: NDArray[np.generic]) -> NDArray[np.int8]:
-    """Codes of n rows as (n, elements)."""
-    return int8(np.ascontiguousarray(values)).reshape(len(values), -1)
+def flat(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Codes of n rows as (n, bytes)."""
+    return np.ascontiguousarray(plain(values)).reshape(len(values), -1).view(np.uint8)

@@ -31,7 +31,7 @@ import numpy as np
 import neurovm
 from neurovm import reference, stimuli
 from neurovm.arithmetic import PROFILES
-from neurovm.backends.runtime import ARENA_BYTES, TFLITE_RUNTIME_REF, Runtime
+from neurovm.backends.runtime import ARENA_BYTES, TFLITE_RUNTIME_REF, Answer, Runtime
 from neurovm.certificate import JUDGES, Certificate, LayerResult, Tally
 from neurovm.converters import tflite
 from neurovm.converters.tflite_outputs import with_outputs
@@ -134,10 +134,12 @@ class _Comparison:
         )
         self._session = model.session()
         self._event_session = model.session(way="events")
-        self._heard: NDArray[np.int8] | None = None
+        self._heard: NDArray[np.generic] | None = None
         self._oracle = reference.Stream(self.graph, PROFILES[model.profile])
         self._held = {state.read: state.initial[np.newaxis] for state in self.graph.states}
         self._begun = False
+        self._refused = (0, "")
+        """Rows on which the runtime ended with an error, and its words at one of them."""
         if model.stateful:
             self.certificate.remarks.append(
                 "the network keeps state: all rows are consecutive steps of one stream; predict "
@@ -149,7 +151,8 @@ class _Comparison:
         tensors = self.source_graph.tensors
         added = {state.next for state in self.source_graph.states if state.owner is not None}
         made = [i for op in self.source_graph.operators for i in op.outputs if i not in added]
-        return [i for i in made if tensors[i].dtype in (*CODES, "float32")]
+        outputs = self.source_graph.outputs
+        return [i for i in made if tensors[i].dtype in (*CODES, "float32") or i in outputs]
 
     def meet(self, runtime: Runtime) -> None:
         """Pair the runtime's tensors with operators, layers and the oracle's tensors."""
@@ -222,9 +225,9 @@ class _Comparison:
             self.certificate.rows[name] = 0
             for rows in stream:
                 # What a session remembers depends on every row, so it has to hear them all.
-                self._batch(rows, by_events=name == "walk" or stateful)
+                answered = self._batch(rows, by_events=name == "walk" or stateful)
                 done += len(rows[0])
-                self.certificate.rows[name] += len(rows[0])
+                self.certificate.rows[name] += answered
                 progress(done, total)
         return self._conclude()
 
@@ -234,12 +237,17 @@ class _Comparison:
         macs = max(1, self.model.manifest.macs)
         return max(1, min(BATCH_ROWS, BATCH_BYTES // row_bytes, BATCH_MACS // macs))
 
-    def _batch(self, rows: stimuli.Rows, *, by_events: bool) -> None:
-        """Run one batch everywhere and tally what differs."""
+    def _batch(self, rows: stimuli.Rows, *, by_events: bool) -> int:
+        """Run one batch everywhere and tally what differs; the rows that the runtime answered."""
         given = [rows[i] for i in self.inputs]
         stateful = self.model.stateful
         answer = self.runtime.run(given, anew=stateful and not self._begun)
         self._begun = True
+        if answer.refused:
+            rows = self._answered(rows, answer)
+            given = [rows[i] for i in self.inputs]
+            if not len(rows[0]):
+                return 0
         theirs = [answer.outputs[i] for i in self.outputs]
         codes = self._codes(rows)
         if self.judged:
@@ -251,17 +259,28 @@ class _Comparison:
                 self._tally_outputs(self.certificate.events, self._walk(codes), theirs)
             self._ask_oracle(rows, theirs)
         self._compare_units(rows, codes, answer.kept, "events" if by_events else "auto")
+        return len(rows[0])
+
+    def _answered(self, rows: stimuli.Rows, answer: Answer) -> stimuli.Rows:
+        """Without the rows on which the runtime ended with an error: nothing is to be equal there.
+
+        BackendError where the network keeps state, whose further steps depend on them.
+        """
+        if self.model.stateful:
+            raise BackendError(f"{self.runtime.name} failed in a stream: {answer.words}")
+        self._refused = (self._refused[0] + len(answer.refused), answer.words)
+        return [np.delete(block, answer.refused, axis=0) for block in rows]
 
     def _compare_units(
         self,
         rows: stimuli.Rows,
-        codes: NDArray[np.int8],
+        codes: NDArray[np.uint8],
         kept: dict[int, NDArray[Any]],
         way: str,
     ) -> None:
         """Every unit on the runtime's own values."""
         values = kept | dict(zip(self.graph.inputs, rows, strict=True))
-        ends = np.cumsum([info.size for info in self.model.inputs])[:-1]
+        ends = np.cumsum([info.bytes for info in self.model.inputs])[:-1]
         known = dict(zip(self.graph.inputs, np.split(codes, ends, axis=1), strict=True))
         for state in followed(self.graph, kept):
             values[state.read] = self._shifted(state, values)
@@ -296,26 +315,39 @@ class _Comparison:
         infos = self.model.outputs
         return [answer] if len(infos) == 1 else [answer[info.name] for info in infos]
 
-    def _codes(self, rows: stimuli.Rows) -> NDArray[np.int8]:
-        """(n, codes of all inputs), by the model's own quantisation."""
+    def _codes(self, rows: stimuli.Rows) -> NDArray[np.uint8]:
+        """(n, bytes of all inputs' codes), by the model's own quantisation."""
         infos = self.model.inputs
         made = [
             self.model.to_codes({t.name: r[i] for t, r in zip(infos, rows, strict=True)})
             for i in range(len(rows[0]))
         ]
-        return np.frombuffer(b"".join(made), np.int8).reshape(len(made), -1)
+        return np.frombuffer(b"".join(made), np.uint8).reshape(len(made), -1)
 
-    def _steps(self, codes: NDArray[np.int8]) -> list[NDArray[Any]]:
+    def _elements(self, codes: NDArray[np.uint8]) -> NDArray[np.generic]:
+        """One code an element: int8, or int16 where an input has such."""
+        infos = self.model.inputs
+        if not any(info.wide for info in infos):
+            return codes.view(np.int8)
+        ends = np.cumsum([info.bytes for info in infos])[:-1]
+        parts = np.split(codes, ends, axis=1)
+        typed = [
+            np.ascontiguousarray(part).view(np.int16 if info.wide else np.int8)
+            for part, info in zip(parts, infos, strict=True)
+        ]
+        return np.hstack([part.astype(np.int16) for part in typed])
+
+    def _steps(self, codes: NDArray[np.uint8]) -> list[NDArray[Any]]:
         """One step a row: the outputs."""
         step, values = self._session.step, self.model.from_codes
         return _stacked([self._by_port(values(bytes(step(row.data)))) for row in codes])
 
-    def _walk(self, codes: NDArray[np.int8]) -> list[NDArray[Any]]:
+    def _walk(self, codes: NDArray[np.uint8]) -> list[NDArray[Any]]:
         """The rows as updates of what changed, on a session that never runs densely."""
         outputs = []
-        for row in codes:
+        for raw, row in zip(codes, self._elements(codes), strict=True):
             if self._heard is None:
-                out = self._event_session.step(row.data)
+                out = self._event_session.step(raw.data)
             else:
                 places = np.flatnonzero(row != self._heard).astype(np.uint32)
                 out = self._event_session.update(places.data, row[places].data)
@@ -332,6 +364,13 @@ class _Comparison:
     def _conclude(self) -> Certificate:
         """Add up, and name the first operator that differs."""
         proof = self.certificate
+        count, words = self._refused
+        if count and not sum(proof.rows.values()):
+            raise BackendError(f"{self.runtime.name} answers no row: {words}")
+        if count:
+            proof.remarks.append(
+                f"{self.runtime.name} ended {count} rows with an error, which are left out: {words}"
+            )
         counters = self._session.counters
         proof.sops, proof.dense_macs = counters.sops, counters.dense_macs
         for result in proof.layers:

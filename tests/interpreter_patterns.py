@@ -66,7 +66,7 @@ def classify_pictures(api: Any, path: str) -> dict[str, Any]:
             data = np.clip(codes, limits.min, limits.max).astype(given["dtype"])
         interpreter.set_tensor(given["index"], data)
         interpreter.invoke()
-        scores = np.squeeze(interpreter.get_tensor(made["index"]))
+        scores = interpreter.get_tensor(made["index"]).reshape(-1)
         if made["dtype"] != np.float32:
             scale, zero_point = made["quantization"]
             scores = scale * (scores.astype(np.float32) - zero_point)
@@ -127,6 +127,8 @@ def constants(api: Any, path: str) -> dict[str, Any]:
     found = {}
     made = {d["index"] for d in interpreter.get_input_details() + interpreter.get_output_details()}
     for detail in interpreter.get_tensor_details():
+        if detail["dtype"] == np.object_:
+            continue  # a variable: reading one crashes LiteRT
         with contextlib.suppress(ValueError):
             if detail["index"] not in made:
                 found[f"constant_{detail['index']}"] = interpreter.get_tensor(detail["index"])

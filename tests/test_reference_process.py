@@ -147,11 +147,16 @@ def test_a_hang_is_ended(path: Path) -> None:
 
 
 def test_an_exception_is_an_answer_and_no_end(path: Path) -> None:
-    stand_in(path, invoke="exec('raise RuntimeError(\"no more memory\")')")
+    """Rows on which the runtime raises are left out; the others are answered."""
+    stand_in(path, invoke="exec('if self.x[0, 0] == 3: raise RuntimeError(\"no more memory\")')")
     with Runtime(MODEL) as lite:
         for _ in range(2):
-            with pytest.raises(BackendError, match="no more memory"):
-                lite.run(ROWS)
+            answer = lite.run(ROWS)
+            assert answer.refused == (1,)
+            assert answer.words == "no more memory"
+            assert np.array_equal(answer.outputs[0], ROWS[0][:1])
+        with pytest.raises(BackendError, match="no more memory"):
+            lite.time_s(ROWS, 2)
 
 
 def test_chatter_does_not_disturb_the_answers(path: Path) -> None:

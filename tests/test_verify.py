@@ -21,7 +21,7 @@ from neurovm.backends.runtime import Runtime
 from neurovm.certificate import Certificate, Tally
 from neurovm.converters import tflite
 from neurovm.description import TensorInfo
-from neurovm.errors import ModelError, ShapeError
+from neurovm.errors import BackendError, ModelError, ShapeError
 from neurovm.model import Model
 from neurovm.passes import prepare
 from neurovm.verify import verify
@@ -254,6 +254,43 @@ def test_several_inputs_and_outputs(tmp_path: Path) -> None:
     assert proof.predict.elements == 80 * 12
     rows = {name: np.zeros((3, 6), np.int8) for name in ("x", "y")}
     assert verify(path, inputs=[rows], count=0, walk=0).rows["given"] == 3
+
+
+@needs_litert
+def test_rows_that_litert_ends_with_an_error_are_left_out_and_counted(tmp_path: Path) -> None:
+    """A division by the code of zero: nothing is to be equal there."""
+    w = ModelWriter()
+    x, y = w.tensor("x", (1, 2), scale=0.1), w.tensor("y", (1, 2), scale=0.1)
+    z = w.tensor("z", (1, 2), scale=0.2)
+    w.operator("DIV", [x, y], [z])
+    path = tmp_path / "div.tflite"
+    path.write_bytes(w.model(inputs=[x, y], outputs=[z]))
+    ones, zeros = np.ones((3, 2), np.int8), np.zeros((3, 2), np.int8)
+    proof = verify(path, inputs=[{"x": ones, "y": ones}], count=20, walk=20)
+    assert proof.identical, proof.first_difference
+    assert proof.rows["given"] == 3
+    assert 0 < proof.rows["random"] < 20
+    assert "with an error, which are left out" in proof.remarks[0]
+    assert proof.predict.elements == 2 * sum(proof.rows.values())
+    with pytest.raises(BackendError, match="answers no row"):
+        verify(path, inputs=[{"x": ones, "y": zeros}], count=0, walk=0)
+
+
+@needs_litert
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_int16_codes(tmp_path: Path, dtype: str) -> None:
+    w = ModelWriter()
+    quantized = {"scale": 0.003} if dtype == "int8" else {}
+    x = w.tensor("x", (1, 9), dtype=dtype, **quantized)
+    y = w.tensor("y", (1, 9), dtype="int16", scale=0.001)
+    z = w.tensor("z", (1, 9), scale=0.004, zero_point=3)
+    w.operator("QUANTIZE", [x], [y])
+    w.operator("QUANTIZE", [y], [z])
+    path = tmp_path / "wide.tflite"
+    path.write_bytes(w.model(inputs=[x], outputs=[z, y]))
+    proof = verify(path, **FEW)
+    assert proof.identical, proof.first_difference
+    assert [layer.kernel.elements for layer in proof.layers] == [720, 720]
 
 
 def test_another_models_source() -> None:

@@ -62,10 +62,15 @@ class Port:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What came out of `rows` runs: one array an output, one a kept tensor, rows first."""
+    """What came out of `rows` runs: one array an output, one a kept tensor, rows first.
+
+    `refused` rows, on which the runtime ended with an error (its `words`), are left out.
+    """
 
     outputs: tuple[NDArray[np.generic], ...]
     kept: dict[int, NDArray[np.generic]]
+    refused: tuple[int, ...] = ()
+    words: str = ""
 
 
 class Runtime:
@@ -160,10 +165,11 @@ class Runtime:
                 )
             self._keep_by_copies([[port.index] for port in self.kept], "one at a time")
             return self.run(rows, anew=anew)
-        arrays = _split(data, (*self.outputs, *self.kept), count)
+        refused = tuple(reply["refused"])
+        arrays = _split(data, (*self.outputs, *self.kept), count - len(refused))
         n = len(self.outputs)
         kept = {port.index: a for port, a in zip(self.kept, arrays[n:], strict=True)}
-        return Answer(tuple(arrays[:n]), kept)
+        return Answer(tuple(arrays[:n]), kept, refused, reply["words"])
 
     def alone(self, rows: Sequence[NDArray[np.generic]]) -> tuple[NDArray[np.generic], ...]:
         """The outputs of each row as the first step of a network that was just opened.

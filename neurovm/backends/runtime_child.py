@@ -10,6 +10,7 @@ It may run in an older Python (3.9 or newer) with the runtime and numpy alone.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -18,6 +19,9 @@ import sys
 import time
 from pathlib import Path
 from typing import Any, BinaryIO
+
+MOST_WORDS = 300
+"""Of an error; LiteRT adds each to those before."""
 
 _KINDS = runpy.run_path(str(Path(__file__).with_name("runtime_kinds.py")))
 
@@ -36,6 +40,8 @@ class Network:
                 port["index"] = index
         self.kept: list[dict[str, Any]] = []
         self.delegated: list[int] | None = None
+        self.refused: list[int] = []
+        self.words = ""
         self._keepers: list[tuple[Any, list[dict[str, Any]], Any]] = []
         keeping = self.runtime.open_keeping(self._path) if request["wanted"] else None
         if keeping is not None:
@@ -60,7 +66,8 @@ class Network:
 
     def _readable(self, keeping: Any, wanted: list[int]) -> list[dict[str, Any]]:
         """Those of the wanted tensors that hold data after a run, in the order asked for."""
-        keeping.invoke()
+        with contextlib.suppress(RuntimeError):  # on zeros; other rows may be answered
+            keeping.invoke()
         details = {d["index"]: d for d in keeping.get_tensor_details()}
         kept = []
         for index in wanted:
@@ -90,14 +97,23 @@ class Network:
     def run(
         self, rows: list[list[Any]], anew: bool
     ) -> tuple[list[list[Any]], list[list[Any]], bool]:
-        """rows[input][i] -> (outputs[output][i], kept[tensor][i], whether both ways agree)."""
+        """rows[input][i] -> (outputs[output][i], kept[tensor][i], whether both ways agree).
+
+        Rows that end in an error are left out; `refused` has them, and `words` the first error.
+        """
         outputs: list[list[Any]] = [[] for _ in self.outputs]
         kept: list[list[Any]] = [[] for _ in self.kept]
         same = True
+        self.refused, self.words = [], ""
         if anew:
             self.reset()
-        for values in zip(*rows):  # noqa: B905 - as above
-            found = self._invoke(self._plain, values, self.outputs)
+        for number, values in enumerate(zip(*rows)):  # noqa: B905 - as above
+            try:
+                found = self._invoke(self._plain, values, self.outputs)
+            except RuntimeError as error:
+                self.refused.append(number)
+                self.words = self.words or str(error)[:MOST_WORDS]
+                continue
             own = {port["index"]: value for port, value in zip(self.outputs, found)}  # noqa: B905
             for column, value in zip(outputs, found):  # noqa: B905
                 column.append(value)
@@ -173,7 +189,8 @@ def _answer(network: Network | None, request: dict[str, Any], payload: bytes) ->
     else:
         outputs, kept, same = network.run(rows, request["anew"])
         columns = [*outputs, *kept]
-    return network, {"same": same}, [value.tobytes() for column in columns for value in column]
+    reply = {"same": same, "refused": network.refused, "words": network.words}
+    return network, reply, [value.tobytes() for column in columns for value in column]
 
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neurovm.graph import Tensor
 
-_NUMPY = {"int4": "int8", "bool": "bool_"}
+_NUMPY = {"int4": "int8", "bool": "bool_", "resource": "object_"}
 
 
 def details(index: int, tensor: Tensor) -> dict[str, Any]:

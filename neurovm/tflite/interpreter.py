@@ -209,7 +209,22 @@ class Interpreter:
             )
 
     def reset_all_variables(self) -> None:
-        """Back to the start: what the network remembers of earlier steps is forgotten."""
+        """What operators keep for themselves (LSTM, SVDF) is forgotten.
+
+        As in TFLite, variables of the network (VAR_HANDLE) stay as they are: `reset_state` forgets
+        them too. ValueError for a network that has both.
+        """
+        owned = {state.owner is not None for state in self._source.states}
+        if owned == {True, False}:
+            raise ValueError(
+                "the network has variables and operators that keep state, which cannot be told "
+                "apart here; accepted: reset_state(), which forgets both"
+            )
+        if owned == {True}:
+            self.reset_state()
+
+    def reset_state(self) -> None:
+        """Back to the start: all that the network remembers is forgotten. Not in TFLite."""
         if self._session is not None:
             self._session.reset()
             self._invoked = False
