@@ -3,82 +3,37 @@
 
 The owner watches `fileno`, calls `readable`, `writable` and `tick`, and hears about it through
 `Events`; every call is made on the owner's one thread, as paho writes to its socket from whichever
-thread calls it. A broker that is away is a state: the connection retries for ever after 1 s, then
-twice as long each time up to 30 s, with jitter. MQTT 5 is tried first and 3.1.1 where the broker
-does not speak it (CONNACK reason 132, two closes before any CONNACK, or silence), then either in
-turn; a connection that is lost is taken up again with MQTT 5.
+thread calls it. A broker that is away is a state: the connection retries for ever
+(`neurovmd.reconnect`), in the other version of MQTT after CONNACK reason 132, two closes before any
+CONNACK, or silence.
 """
 
 from __future__ import annotations
 
 import contextlib
-import random
 import select
 import socket
 import ssl
 from typing import Any
 
 from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from neurovm.regular import read_regular
+from neurovmd import client as clients
 from neurovmd import log
 from neurovmd.broker import Broker, Events
+from neurovmd.client import Client
+from neurovmd.reconnect import QUICK_CLOSES, RETRY_LAST_S, Attempts
 
-RETRY_FIRST_S = 1.0
-RETRY_LAST_S = 30.0
-MAX_PASSWORD_FILE_BYTES = 65536
-CONNECT_TIMEOUT_S = 5.0
 CONNACK_TIMEOUT_S = 5.0
-# A connection that lived this long was a good one: the next retry starts at 1 s again.
-STABLE_S = 10.0
 READ_BATCH = 64
-# A session outlives its connection by a day; an older backlog is not worth replaying.
-SESSION_EXPIRY_S = 24 * 3600
 # QoS 1 messages of ours that may be unacknowledged.
 IN_FLIGHT = 20
-# QoS 1 messages a broker may send ahead of our acknowledgements.
-RECEIVE_MAXIMUM = 256
-PACKET_OVERHEAD = 66_000  # a topic of 65,535 bytes and the fixed part of a PUBLISH
-CHUNK_BYTES = 65536
-# So many closes before a CONNACK mean another protocol; a broker that spoke it may be restarting.
-CLOSES_UNKNOWN, CLOSES_KNOWN = 2, 6
+MAX_PASSWORD_FILE_BYTES = 65536
 
 _UNSUPPORTED_VERSION = 132
 _TAKEN_OVER = 142
-_PUBLISH = 3
-
-
-class _Client(paho.Client):
-    """paho without its appetite: of a PUBLISH beyond `most_bytes` only the beginning is kept.
-
-    MQTT 3.1.1 has no way to tell a broker what is too long, and paho holds a whole packet before
-    anybody sees it. The rest is read and let go; the message arrives cut, still longer than its
-    limit, and is refused and acknowledged like any other that is too long.
-
-    And of what has arrived it takes no more than `left` packets: `loop_read` alone would take one
-    for each message in flight.
-    """
-
-    most_bytes: int
-    left: int = 0
-
-    def _sock_recv(self, bufsize: int) -> bytes:
-        packet = self._in_packet
-        if not packet["command"]:  # the next packet begins
-            if not self.left:
-                raise BlockingIOError
-            self.left -= 1
-        data = super()._sock_recv(min(bufsize, CHUNK_BYTES))
-        # Whoever sends is alive: the answer to a ping may stand behind much else.
-        self._ping_t = 0.0
-        if packet["command"] >> 4 == _PUBLISH and len(packet["packet"]) > self.most_bytes and data:
-            packet["to_process"] -= len(data) - 1
-            return data[:1]
-        return data
 
 
 class Connection:
@@ -87,14 +42,9 @@ class Connection:
     def __init__(self, broker: Broker, events: Events) -> None:
         self._broker = broker
         self._events = events
-        self._five = broker.protocol in ("auto", "5")
-        self._client: _Client | None = None
+        self._attempts = Attempts(broker.protocol, broker.clock())
+        self._client: Client | None = None
         self._poll = select.poll()
-        self._failures = 0
-        self._closes_before_connack = 0
-        self._spoken: set[str] = set()
-        self._quick_closes = 0
-        self._retry_at = broker.clock()
         self._opened_at: float | None = None
         self._up_at: float | None = None
         self._leaving = False
@@ -112,7 +62,7 @@ class Connection:
 
     @property
     def protocol(self) -> str:
-        return "5" if self._five else "3.1.1"
+        return self._attempts.protocol
 
     def fileno(self) -> int | None:
         sock = self._client.socket() if self._client else None
@@ -145,21 +95,20 @@ class Connection:
         now = self._broker.clock()
         if self._opened_at is not None:
             if now >= self._opened_at + CONNACK_TIMEOUT_S:
-                # A 3.1.1 broker may wait for the rest of a CONNECT that it misreads.
-                self._closes_before_connack += CLOSES_UNKNOWN
+                self._attempts.unanswered()
                 self._drop("the broker took the connection but never answered")
             else:
                 return self._opened_at + CONNACK_TIMEOUT_S
         if self._up_at is None:
             if self._leaving:
                 return now + RETRY_LAST_S
-            if now >= self._retry_at:
+            if now >= self._attempts.at:
                 self._open()
-            return self._retry_at if self._opened_at is None else now + CONNACK_TIMEOUT_S
+            return self._attempts.at if self._opened_at is None else now + CONNACK_TIMEOUT_S
         if self._client is not None:
             self._client.loop_misc()
             return now + min(15.0, self._client.keepalive / 4)
-        return self._retry_at
+        return self._attempts.at
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
         """Queue one message and return its id; 0 when there is no connection to queue it on."""
@@ -172,7 +121,7 @@ class Connection:
         if self._client is None or not filters:
             return
         self.settled = False
-        if self._five:
+        if self._attempts.five:
             options = [
                 (name, SubscribeOptions(qos=qos, noLocal=True)) for name, qos in filters.items()
             ]
@@ -225,63 +174,24 @@ class Connection:
             client = self._client = self._client or self._new_client()
             if broker.username is not None:
                 client.username_pw_set(broker.username, _password(broker.password_file))
-            if self._five:
-                clean = not broker.persistent
-                client.connect(
-                    broker.host,
-                    broker.port,
-                    broker.keepalive_s,
-                    clean_start=clean,
-                    properties=self._connect_properties(),
-                )
-            else:
-                client.connect(broker.host, broker.port, broker.keepalive_s)
+            clients.connect(client, broker, five=self._attempts.five)
         except (OSError, ValueError) as error:
             self._failed(f"{broker.host}:{broker.port}: {error}")
             return
         self._opened_at = broker.clock()
         self.writable()
 
-    def _new_client(self) -> _Client:
-        broker = self._broker
-        version = MQTTProtocolVersion.MQTTv5 if self._five else MQTTProtocolVersion.MQTTv311
-        client = _Client(
-            CallbackAPIVersion.VERSION2,
-            broker.client_id,
-            clean_session=None if self._five else not broker.persistent,
-            protocol=version,
-            reconnect_on_failure=False,
-            manual_ack=broker.manual_ack,
-        )
-        client.most_bytes = self._most_bytes
-        client.connect_timeout = CONNECT_TIMEOUT_S
-        client.max_inflight_messages = self._in_flight
-        if broker.tls:
-            client.tls_set(ca_certs=broker.ca_file)
-        if broker.will_topic:
-            client.will_set(broker.will_topic, b"offline", 1, retain=True)
+    def _new_client(self) -> Client:
+        five = self._attempts.five
+        client = clients.make(self._broker, five=five, in_flight=self._in_flight)
         client.on_socket_open = self._on_socket_open
         client.on_socket_close = self._on_socket_close
-        # Set, it keeps paho from writing inside publish(): we flush once a batch.
-        client.on_socket_register_write = lambda *_: None
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
         return client
-
-    def _connect_properties(self) -> Properties:
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho
-        if self._broker.persistent:
-            properties.SessionExpiryInterval = SESSION_EXPIRY_S
-            properties.ReceiveMaximum = RECEIVE_MAXIMUM
-        properties.MaximumPacketSize = self._most_bytes
-        return properties
-
-    @property
-    def _most_bytes(self) -> int:
-        return PACKET_OVERHEAD + 2 * self._broker.max_message_bytes
 
     def _on_socket_open(self, _client: paho.Client, _data: Any, sock: Any) -> None:
         # Without it every QoS 1 answer waits for a delayed ACK (20 ms and more).
@@ -300,7 +210,7 @@ class Connection:
         self._opened_at = None
         if reason.is_failure:
             if reason.value == _UNSUPPORTED_VERSION:
-                self._closes_before_connack = CLOSES_KNOWN
+                self._attempts.wrong_version()
             self._failed(f"the broker refused: {reason.getName()}")
             return
         most = getattr(properties, "ReceiveMaximum", IN_FLIGHT)
@@ -308,8 +218,7 @@ class Connection:
             self._in_flight = most  # acted on when paho has left its callback
             return
         self._up_at = self._broker.clock()
-        self._spoken.add(self.protocol)
-        self._closes_before_connack = 0
+        self._attempts.accepted()
         self.state = "connected"
         log.info("mqtt.connected", protocol=self.protocol, session_present=flags.session_present)
         self._events.mqtt_up(flags.session_present)
@@ -319,7 +228,7 @@ class Connection:
     ) -> None:
         if self._opened_at is not None:
             self._opened_at = None
-            self._closes_before_connack += 1
+            self._attempts.closed_unanswered()
             self._failed("the connection was closed before the broker answered")
         elif self._leaving:
             self._up_at = None
@@ -363,7 +272,7 @@ class Connection:
         """
         log.info("mqtt.receive_maximum", messages=self._in_flight)
         self._client = None
-        self._retry_at = self._broker.clock()
+        self._attempts.at = self._broker.clock()
         client.disconnect()
         client.loop_write()
 
@@ -378,18 +287,13 @@ class Connection:
         self._up_at = None
         self.subscribed = False
         who = f"another client uses the id {self._broker.client_id}"
-        if alive_s >= STABLE_S:
-            self._failures = self._quick_closes = 0
-        else:
-            self._quick_closes += 1
-        if self._broker.protocol == "auto":
-            self._five = True
+        taken_over = code == _TAKEN_OVER
+        quick = self._attempts.lost(alive_s, taken_over=taken_over)
         reason = f"the broker ended the connection: {name}" if name else "the connection was lost"
-        if code == _TAKEN_OVER:
+        if taken_over:
             reason = f"{who} and took this session over: give each node its own name"
-            self._failures = max(self._failures, 3)
-        elif self._quick_closes >= 3:
-            reason = f"{reason} soon after connecting, {self._quick_closes} times; perhaps {who}"
+        elif quick >= QUICK_CLOSES:
+            reason = f"{reason} soon after connecting, {quick} times; perhaps {who}"
         self._failed(reason)
 
     def _drop(self, reason: str) -> None:
@@ -404,23 +308,13 @@ class Connection:
 
     def _failed(self, reason: str) -> None:
         """Plan the next attempt, in the other protocol where that is the likely remedy."""
-        now = self._broker.clock()
         self.state = reason
-        patience = CLOSES_KNOWN if self.protocol in self._spoken else CLOSES_UNKNOWN
-        changes = self._broker.protocol == "auto" and self._closes_before_connack >= patience
+        changes, delay_s = self._attempts.plan(self._broker.clock())
         if changes:
-            self._five = not self._five
             self._client = None
-            self._closes_before_connack = 0
             log.info("mqtt.fallback", protocol=self.protocol, reason=reason)
-        if changes and not self._five:
-            self._retry_at = now
-        else:
-            delay = min(RETRY_LAST_S, RETRY_FIRST_S * 2 ** min(self._failures, 10))
-            delay *= random.uniform(0.8, 1.2)  # noqa: S311  # jitter, no secret
-            self._failures += 1
-            self._retry_at = now + delay
-            log.warning("mqtt.down", reason=reason, retry_s=round(delay, 1))
+        if delay_s:
+            log.warning("mqtt.down", reason=reason, retry_s=round(delay_s, 1))
         self._events.mqtt_down(reason)
 
 

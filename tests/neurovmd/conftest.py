@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from scripted_broker import Make, Scripted
 
 import neurovm
 from benchmarks.rig import ROOT, Mosquitto, find_mosquitto
@@ -42,3 +43,16 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture
+def scripted() -> Iterator[Make]:
+    made: list[Scripted] = []
+
+    def make(*scripts: bytes) -> Scripted:
+        made.append(Scripted(*scripts))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
