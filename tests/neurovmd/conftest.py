@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from one_vm import MODEL, VM, Start
 from scripted_broker import Make, Scripted
 
 import neurovm
-from benchmarks.rig import ROOT, Mosquitto, find_mosquitto
+from benchmarks.rig import ROOT, Client, Daemon, Mosquitto, find_mosquitto
 from neurovmd import log
 
 FIXTURES = ROOT / "tests/fixtures"
@@ -56,3 +57,31 @@ def scripted() -> Iterator[Make]:
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def start(tmp_path: Path, bundles: dict[str, Path]) -> Iterator[Start]:
+    """Starts daemons that are ended with the test; VMs run the converted model."""
+    started: list[Daemon] = []
+
+    def start_one(port: int, *, main: str = "", run: bool = True, **vms: str) -> Daemon:
+        text = VM.replace(str(MODEL), str(bundles["digits_mlp"]))
+        folder = tmp_path / f"daemon{len(started)}"
+        server = f'node: box\nmqtt: {{server: "mqtt://127.0.0.1:{port}"}}\n'
+        daemon = Daemon(folder, server + main, **(vms or {"digits": text}))
+        started.append(daemon)
+        if run:
+            daemon.start()
+        return daemon
+
+    yield start_one
+    for daemon in started:
+        daemon.stop()
+
+
+@pytest.fixture
+def client(broker: Mosquitto) -> Iterator[Client]:
+    one = Client(broker.port)
+    one.subscribe("neurovm/#")
+    yield one
+    one.close()
