@@ -17,6 +17,13 @@ class Signature:
     outputs: dict[str, int]
 
 
+def tensor_count(name: str, data: bytes) -> int:
+    """Tensors of the main subgraph as the file has them; reading adds some for states."""
+    file = TFLiteFile(name, data)
+    with file.guarded():
+        return int(file.model.Subgraphs(0).TensorsLength())
+
+
 def signatures(name: str, data: bytes) -> dict[str, Signature]:
     """The signatures of the main subgraph by key; ModelError where the file is damaged."""
     file = TFLiteFile(name, data)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How programs use TFLite's interpreter, each pattern run with any package that has that API.
 
-    python tests/interpreter_patterns.py MODULE MODEL OUT.npz
+    python tests/interpreter_patterns.py MODULE MODEL OUT.npz [PATTERN…]
 
 Every pattern takes the module and the path of a model and returns arrays; all land in OUT. An
 exception becomes the name of its class. Programs of their own, because a runtime may crash.
@@ -179,6 +179,24 @@ def from_bytes(api: Any, path: str) -> dict[str, Any]:
     return {"answer": interpreter.get_tensor(interpreter.get_output_details()[0]["index"])}
 
 
+@pattern
+def forgetting(api: Any, path: str) -> dict[str, Any]:
+    """A stream, the same after its variables were reset, and in a new interpreter."""
+    interpreter = opened(api, path)
+    given, made = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    answers = []
+    for again in (None, interpreter.reset_all_variables, None):
+        if again is not None:
+            again()
+        elif answers:
+            interpreter = opened(api, path)
+        for row in samples(given, 25):
+            interpreter.set_tensor(given["index"], row)
+            interpreter.invoke()
+            answers.append(interpreter.get_tensor(made["index"]))
+    return {"answers": np.stack(answers)}
+
+
 def kind(call: Callable[[], object]) -> str:
     try:
         call()
@@ -221,11 +239,11 @@ def mistakes(api: Any, path: str) -> dict[str, Any]:
     return {"kinds": json.dumps({what: kind(call) for what, call in calls.items()})}
 
 
-def main(module: str, path: str, out: str) -> None:
+def main(module: str, path: str, out: str, *names: str) -> None:
     api = importlib.import_module(module)
     found: dict[str, Any] = {}
-    for name, function in PATTERNS.items():
-        for key, value in function(api, path).items():
+    for name in names or PATTERNS:
+        for key, value in PATTERNS[name](api, path).items():
             found[f"{name}.{key}"] = value
     np.savez(out, **found)
 

@@ -7,9 +7,10 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import interpreter_patterns
+import memory_cases
 import numpy as np
 import pytest
 from tflite_writer import ModelWriter
@@ -19,9 +20,13 @@ from neurovm.backends.runtime import Runtime
 from neurovm.converters import tflite as reader
 from neurovm.tflite import Interpreter, OpResolverType, load_delegate
 
+if TYPE_CHECKING:
+    from case_net import Case
+
 ROOT = Path(__file__).resolve().parents[1]
 FIXTURES = ROOT / "tests/fixtures"
 MLP = FIXTURES / "digits_mlp.tflite"
+REMEMBERING = [next(memory_cases._leaky_sum()), next(memory_cases._lstms())]
 NETWORKS = ("digits_mlp", "digits_dscnn", "digits_resnet")
 PROGRAM = Path(interpreter_patterns.__file__)
 needs_litert = pytest.mark.skipif(
@@ -30,10 +35,10 @@ needs_litert = pytest.mark.skipif(
 )
 
 
-def ran(module: str, model: Path, folder: Path) -> dict[str, Any]:
+def ran(module: str, model: Path, folder: Path, *patterns: str) -> dict[str, Any]:
     out = folder / f"{module}.npz"
     done = subprocess.run(
-        [sys.executable, str(PROGRAM), module, str(model), str(out)],
+        [sys.executable, str(PROGRAM), module, str(model), str(out), *patterns],
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -88,6 +93,34 @@ def test_inner_tensors_are_those_that_litert_keeps(name: str) -> None:
                 np.testing.assert_array_equal(found.reshape(-1), values.reshape(-1))
                 compared += 1
     assert compared >= 8 * len(graph.operators) // 2
+
+
+@needs_litert
+@pytest.mark.parametrize("case", REMEMBERING, ids=lambda case: case.name)
+def test_networks_that_remember_forget_what_litert_s_forget(case: Case, tmp_path: Path) -> None:
+    path = tmp_path / "remembers.tflite"
+    path.write_bytes(case.model)
+    patterns = ("a_stream", "forgetting", "in_place")
+    ours = ran("neurovm.tflite", path, tmp_path, *patterns)
+    theirs = ran("ai_edge_litert.interpreter", path, tmp_path, *patterns)
+    assert sorted(ours) == sorted(theirs)
+    for key, value in theirs.items():
+        np.testing.assert_array_equal(ours[key], value, err_msg=key)
+
+
+def test_all_state_can_be_forgotten() -> None:
+    interpreter = Interpreter(model_content=REMEMBERING[0].model)
+    interpreter.allocate_tensors()
+    assert len(interpreter.get_tensor_details()) == interpreter._count
+    given, made = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    first = []
+    for _ in range(2):
+        interpreter.set_tensor(given["index"], np.full(given["shape"], 9, np.int8))
+        interpreter.invoke()
+        first.append(interpreter.get_tensor(made["index"]))
+        interpreter.invoke()
+        interpreter.reset_state()
+    np.testing.assert_array_equal(*first)
 
 
 def test_work_follows_change() -> None:

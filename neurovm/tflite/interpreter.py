@@ -35,6 +35,7 @@ class OpResolverType(Enum):
     BUILTIN_WITHOUT_DEFAULT_DELEGATES = 3
 
 
+_CODES = ("int8", "uint8", "int16")
 _PROFILES = {"AUTO": "xnnpack", "BUILTIN": "xnnpack", "BUILTIN_REF": "tflm"}
 _UNUSED = frozenset(
     {
@@ -96,7 +97,7 @@ class Interpreter:
     ) -> None:
         import neurovm
         from neurovm.converters import tflite
-        from neurovm.converters.tflite_signatures import signatures
+        from neurovm.converters.tflite_signatures import signatures, tensor_count
 
         for name in options:
             if name not in _UNUSED:
@@ -108,6 +109,7 @@ class Interpreter:
         name, data = _content(model_path, model_content)
         self._source = tflite.read(data, name=name)
         self._signatures = signatures(name, data)
+        self._count = tensor_count(name, data)
         self._model = neurovm.convert_tflite(data, profile=profile, name=name)
         self._session: Session | None = None
         self._invoked = False
@@ -144,7 +146,7 @@ class Interpreter:
         """As `get_input_details`, of every tensor of the main subgraph, the only one there is."""
         if subgraph_index != 0:
             raise ValueError(f"subgraph {subgraph_index}; accepted: 0")
-        return [details(i, tensor) for i, tensor in enumerate(self._source.tensors)]
+        return [details(i, self._source.tensors[i]) for i in range(self._count)]
 
     def set_tensor(self, tensor_index: int, value: Any) -> None:
         """Copy a value into an input. ValueError for another tensor, type or shape."""
@@ -179,7 +181,7 @@ class Interpreter:
 
     def get_tensor(self, tensor_index: int, subgraph_index: int = 0) -> NDArray[Any]:
         """A copy of a tensor: input, output, constant, or (after `invoke`) any whose codes a layer
-        holds, all 8-bit ones but those that conversion made into a part of another.
+        holds, all of int8, uint8 and int16 but those that conversion made into a part of another.
         """
         if subgraph_index != 0:
             raise ValueError(f"subgraph {subgraph_index}; accepted: 0")
@@ -258,14 +260,14 @@ class Interpreter:
 
         raw, at = output.cast("B"), 0
         for i, info in zip(self._source.outputs, self._model.outputs, strict=True):
-            values = codec.dequantize(info, raw[at : at + info.size])
+            values = codec.dequantize(info, raw[at : at + info.bytes])
             self._arrays[i][...] = np.frombuffer(values, info.dtype).reshape(info.shape)
-            at += info.size
+            at += info.bytes
 
     def _index(self, index: int) -> int:
         found = int(index)
-        if not 0 <= found < len(self._source.tensors):
-            raise ValueError(f"tensor {found}; accepted: 0 to {len(self._source.tensors) - 1}")
+        if not 0 <= found < self._count:
+            raise ValueError(f"tensor {found}; accepted: 0 to {self._count - 1}")
         return found
 
     def _value(self, index: int) -> NDArray[Any]:
@@ -282,12 +284,13 @@ class Interpreter:
         import numpy as np
 
         tensor = self._source.tensors[index]
-        held = self._layers().get(index) if tensor.dtype in ("int8", "uint8") else None
+        held = self._layers().get(index) if tensor.dtype in _CODES else None
         if held is None or not self._invoked or self._session is None:
             why = "no layer holds its values" if held is None else "invoke() comes first"
             raise ValueError(f"tensor {index} ({tensor.name}) has no value: {why}")
         layer, shape = held
-        codes: NDArray[Any] = np.frombuffer(self._session.layer(layer).codes, np.int8)
+        wide = np.int16 if tensor.dtype == "int16" else np.int8
+        codes: NDArray[Any] = np.frombuffer(self._session.layer(layer).codes, wide)
         if tensor.dtype == "uint8":
             codes = np.bitwise_xor(codes.view(np.uint8), np.uint8(0x80))
         return codes.reshape(shape)
