@@ -23,6 +23,7 @@ from neurovm.converters.tflite_file import (
     operator_name,
     type_name,
 )
+from neurovm.converters.tflite_nearest import nearest
 from neurovm.converters.tflite_operators import DECODERS, RawOperator
 from neurovm.converters.tflite_recurrent import owned_states
 from neurovm.converters.tflite_variables import CODES, Variables, check_handles
@@ -184,9 +185,10 @@ def _check_supported(file: TFLiteFile, raw: list[RawOperator]) -> None:
         f"{', '.join(map(str, at[:8]))}{', …' if len(at) > 8 else ''})"
         for operator, at in places.items()
     )
+    near = nearest(list(places))
     raise UnsupportedOperatorError(
         file.name, first.name, first.index,
-        f"an exact rule and an event rule are needed for: {listed}",
+        f"an exact rule and an event rule are needed for: {listed}{near and f'; {near}'}",
     )  # fmt: skip
 
 

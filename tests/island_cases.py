@@ -12,8 +12,8 @@ import numpy as np
 from case_net import Case, Net, scale_of
 
 UNARY = (
-    "ABS", "CEIL", "COS", "ELU", "EXP", "FLOOR", "GELU", "LEAKY_RELU", "LOGISTIC", "NEG", "RELU",
-    "RELU6", "RELU_N1_TO_1", "ROUND", "SIGN", "SIN", "SQUARE", "TANH",
+    "ABS", "CEIL", "COS", "ELU", "EXP", "FLOOR", "GELU", "HARD_SWISH", "LEAKY_RELU",
+    "LOGISTIC", "NEG", "RELU", "RELU6", "RELU_N1_TO_1", "ROUND", "SIGN", "SIN", "SQUARE", "TANH",
 )  # fmt: skip
 BINARY = ("ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE")
 COMPARISONS = ("EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "NOT_EQUAL")
@@ -58,6 +58,11 @@ def unary() -> Iterator[Case]:
         x = island.real(scale=scale)
         options = {"Alpha": 0.3} if operator == "LEAKY_RELU" else {}
         yield island.quantized(island.operator(operator, [x], SHAPE, **options))
+
+    for operator in ("LOG", "RSQRT", "SQRT"):  # Of values that are not negative.
+        island = Island(f"{operator}:float")
+        x = island.real(scale=0.05, zero_point=-128)
+        yield island.quantized(island.operator(operator, [x], SHAPE))
 
 
 def binary() -> Iterator[Case]:
@@ -228,6 +233,15 @@ def real_inputs() -> Iterator[Case]:
                 options = {"Alpha": constant}
             value = island.operator(operator, inputs, SHAPE, **options)
         yield island.quantized(value, scale=0.0078 if form == "pixels" else 0.05)
+
+
+def wide() -> Iterator[Case]:
+    """int8 to int32, which TFLM knows and LiteRT does not: see `test_value_edges`."""
+    island = Island("QUANTIZE:int32")
+    x = island.net.input(SHAPE, scale=0.05)
+    y = island.net.output(SHAPE, dtype="int32", scale=0.0007, zero_point=11)
+    island.net.writer.operator("QUANTIZE", [x], [y])
+    yield island.net.case(y)
 
 
 def numbers() -> Iterator[Case]:

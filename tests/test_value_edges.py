@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import island_cases
+import micro
 import numpy as np
 import pytest
 from msgspec import UNSET, structs
@@ -153,3 +155,19 @@ def test_a_bundle_whose_tables_do_not_fit_is_refused(
         path = bundle.write(tmp_path / "y.nvm", bundle.serialize(manifest, content.tensors))
     with pytest.raises(neurovm.BundleError, match=words):
         neurovm.load(path)
+
+
+def test_int32_of_codes_is_for_tflm_alone() -> None:
+    (case,) = island_cases.wide()
+    with pytest.raises(neurovm.UnsupportedOperatorError, match="does not quantize to int32"):
+        neurovm.convert_tflite(case.model)
+    with neurovm.convert_tflite(case.model, profile="tflm") as model:
+        x = np.arange(-128, 128).astype(np.int8)[:240].reshape(-1, 3, 4)
+        ours = model.predict(x)
+        info = model.inputs[0]
+        steps = (x.astype(np.float64) - info.zero_point) * (np.float32(0.05) / np.float32(0.0007))
+        assert np.abs(ours - 11 - steps).max() < 1
+    if micro.INSTALLED:
+        (theirs,) = micro.run_all([micro.Job(case.model, [x[:, None]], 1)])
+        assert not isinstance(theirs, str), theirs
+        assert np.array_equal(ours.reshape(-1), theirs[0].reshape(-1))

@@ -47,6 +47,8 @@ class Reals:
     value: Any
     low: Any
     high: Any
+    own: dict[str, Any] | None = None
+    """The very values of each profile, by its name, where the rule is known but not the same."""
 
     @classmethod
     def exactly(cls, value: Array) -> Reals:
@@ -59,7 +61,16 @@ class Reals:
 
     def map(self, function: Callable[[Any], Any]) -> Reals:
         """The same function of all three: reshaping, indexing, widening of axes."""
-        return Reals(value=function(self.value), low=function(self.low), high=function(self.high))
+        own = self.own and {name: function(v) for name, v in self.own.items()}
+        return Reals(
+            value=function(self.value), low=function(self.low), high=function(self.high), own=own
+        )
+
+    def of(self, profile: str) -> Any:
+        """The very values of a profile; None where they are not known to the last bit."""
+        if self.own is not None:
+            return self.own[profile]
+        return self.value if self.exact else None
 
 
 def apply(function: Callable[..., Any], operands: Sequence[Reals]) -> Reals:
@@ -74,7 +85,16 @@ def apply(function: Callable[..., Any], operands: Sequence[Reals]) -> Reals:
         low, high = corners[0], corners[0]
         for corner in (value, *corners):
             low, high = np.minimum(low, corner), np.maximum(high, corner)
-        return Reals(value=value, low=low, high=high)
+        return Reals(value=value, low=low, high=high, own=_own(function, operands))
+
+
+def _own(function: Callable[..., Any], operands: Sequence[Reals]) -> dict[str, Any] | None:
+    """What each profile makes of operands whose values it knows."""
+    names = next((list(o.own) for o in operands if o.own is not None), [])
+    known = {name: [o.of(name) for o in operands] for name in names}
+    if not names or any(v is None for values in known.values() for v in values):
+        return None
+    return {name: function(*values) for name, values in known.items()}
 
 
 def widened(reals: Reals, argument: Reals, absolute: float = 0.0) -> Reals:
@@ -128,10 +148,6 @@ _ROUNDED: dict[str, tuple[Callable[[Any], Any], float]] = {
     "exp": (lambda x: np.exp(x.astype(np.float64)), 0.0),
     "gelu": (_gelu, 2.0**-22),
     "gelu_tanh": (_gelu_tanh, 2.0**-22),
-    "hard_swish": (
-        lambda x: x * np.clip(x.astype(np.float64) + 3, 0, 6) / 6,
-        2.0**-22,
-    ),
     "log": (lambda x: np.log(x.astype(np.float64)), 2.0**-24),
     "logistic": (_logistic, 0.0),
     "rsqrt": (lambda x: 1 / np.sqrt(x.astype(np.float64)), 0.0),
@@ -142,11 +158,37 @@ _ROUNDED: dict[str, tuple[Callable[[Any], Any], float]] = {
 """In double, then rounded; with the part of |x| that a library's own method may be off by."""
 
 
+def _hard_swish(x: Reals) -> Reals:
+    """XNNPACK: clamp(x + 3, 0, 6) · (x · f32(1/6)); TFLM: x · clamp(x + 3, 0, 6) / 6; in float32.
+
+    Source: XNNPACK, f32-vhswish; tensorflow/lite/kernels/internal/reference/hard_swish.h.
+    """
+
+    def gate(v: Any) -> Any:
+        return np.clip(v + np.float32(3), np.float32(0), np.float32(6))
+
+    rules: dict[str, Callable[[Any], Any]] = {
+        "xnnpack": lambda v: gate(v) * (v * np.float32(1 / 6)),
+        "tflm": lambda v: v * gate(v) / np.float32(6),
+    }
+    results = {name: apply(rule, [x]) for name, rule in rules.items()}
+    own = {name: (r.own or {}).get(name, r.value) for name, r in results.items()}
+    ends = [end for r in results.values() for end in (r.low, r.high)]
+    return Reals(
+        value=results["xnnpack"].value,
+        low=np.minimum.reduce(ends),
+        high=np.maximum.reduce(ends),
+        own=own if x.exact or x.own is not None else None,
+    )
+
+
 def real_unary(function: str, x: Reals, parameter: float = 0.0) -> Reals:
     """A function of one variable on float32; `parameter` is the α of a leaky RELU."""
     if function == "leaky_relu":
         alpha = np.float32(parameter)
         return apply(lambda v: np.where(v < 0, v * alpha, v), [x])
+    if function == "hard_swish":
+        return _hard_swish(x)
     if function in _EXACT:
         return apply(_EXACT[function], [x])
     if function not in _ROUNDED:
@@ -242,3 +284,13 @@ def comparable(x: Codes) -> NDArray[np.int64]:
     if x.scale >= 1:
         raise NoExactRuleError(f"it compares codes of scale {x.scale!r}; one below 1 is needed")
     return scaled(steps(x) << 8, x.scale)
+
+
+def requantized_wide(x: Codes, scale: float, zero_point: int) -> NDArray[np.int32]:
+    """QUANTIZE of every 8-bit code to int32: `double` of code − zero point, + zero point.
+
+    Source: tensorflow/lite/kernels/internal/reference/requantize.h.
+    """
+    wide = scaled(steps(x), x.scale / scale) + zero_point
+    lowest, highest = _INTEGERS["int32"]
+    return np.clip(wide, lowest, highest).astype(np.int32)

@@ -64,7 +64,8 @@ class Xnnpack:
     refused: ClassVar[frozenset[str]] = frozenset()
 
     def refusal(self, operator: str, dtypes: Collection[str]) -> str:
-        del operator, dtypes
+        if operator == "QUANTIZE" and "int32" in dtypes:
+            return "LiteRT does not quantize to int32; int8, uint8 or int16 is needed"
         return ""
 
     def linear(

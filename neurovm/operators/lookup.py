@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 def quantized(reals: Reals, profile: Profile, out: Codes) -> NDArray[np.int8]:
     """Codes in int8 form of float32 values; NoExactRuleError where a range holds two codes."""
+    known = reals.of(profile.name)
+    ends = (reals.low, reals.high) if known is None else (known, known)
     try:
-        low, high = (profile.quantize(part, out) for part in (reals.low, reals.high))
+        low, high = (profile.quantize(part, out) for part in ends)
     except ValueError as error:
         raise NoExactRuleError("some code makes a value that is not a number") from error
     unsure = int((low != high).sum())

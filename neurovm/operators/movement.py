@@ -304,7 +304,10 @@ class Gather(Movement):
         shape, found = tensors[self.inputs[0]].shape, tensors[self.inputs[1]].data
         axis = self.axis_of(self.axis, len(shape))
         if found is None:
-            raise self.refused("indices are computed at run time; constants are needed")
+            raise self.refused(
+                "indices are computed at run time; constants are needed (for words: look them up "
+                "outside and feed their vectors)"
+            )
         index = found.astype(np.int64)
         if index.size and not 0 <= index.min() <= index.max() < shape[axis]:
             raise self.refused(

@@ -19,7 +19,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurovm.arithmetic import NoExactRuleError, Reals
-from neurovm.arithmetic.real import choose, comparable, real_binary, real_of
+from neurovm.arithmetic.real import (
+    choose,
+    comparable,
+    real_binary,
+    real_of,
+    requantized_wide,
+)
 from neurovm.errors import UnsupportedOperatorError
 from neurovm.graph import Graph, Quantization, Tensor
 from neurovm.operators import (
@@ -162,6 +168,8 @@ class _Walk:
             self._extreme(operator)
         elif isinstance(operator, Dequantize) and not foreign:
             self._dequantize(operator)
+        elif isinstance(operator, Quantize) and self.tensors[operator.outputs[0]].dtype == "int32":
+            self._quantize_wide(operator)
         elif not foreign:
             self._keep(operator)
         elif isinstance(operator, Quantize):
@@ -205,6 +213,15 @@ class _Walk:
             self._keep(operator)
         if x.dtype in CODES:
             self.meanings[out] = as_values(index, x.shape, Reals.exactly(real_of(x.codes)))
+
+    def _quantize_wide(self, operator: Quantize) -> None:
+        """Codes of 8 bits as int32, which TFLM makes of them."""
+        index, out = operator.inputs[0], self.tensors[operator.outputs[0]]
+        x = self.tensors[index]
+        if x.dtype not in CODES or index in self.meanings:
+            raise NoExactRuleError(f"it makes int32 of {x.dtype}; int8 is needed")
+        values = requantized_wide(x.codes, out.scale, out.zero_point)
+        self._mean(operator, as_values(index, x.shape, Reals.exactly(values)))
 
     def _extreme(self, operator: ArgMax) -> None:
         """The index as a code, which stands for it in the source's own type."""
