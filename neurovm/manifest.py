@@ -209,6 +209,16 @@ def check_level(name: str) -> None:
         raise ValueError(f"found the name {name!r}; accepted: {NAME}")
 
 
+def level_of(text: str) -> str:
+    """`text` as one level of a topic: what no name may hold becomes a hyphen; 64 characters."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", text)[:64].lstrip("_.-") or "node"
+
+
+def host_level(host: str) -> str:
+    """The node that a host is where nothing else names it: the first part of its name."""
+    return level_of(host.split(".", maxsplit=1)[0])
+
+
 def check_name(name: str) -> None:
     """ValueError unless `name` may be a VM's."""
     if not _NAME.match(name) or name in RESERVED_NAMES:

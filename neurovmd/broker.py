@@ -11,6 +11,7 @@ from typing import Protocol
 from neurovm.errors import ConfigError
 from neurovm.regular import open_regular
 from neurovmd.config import Settings
+from neurovmd.schema import Mqtt
 
 
 class Events(Protocol):
@@ -60,11 +61,33 @@ class Broker:
         max_message_bytes: int = 1 << 16,
     ) -> Broker:
         """How this node connects as `role`: `main` or a VM's name."""
-        mqtt = settings.config.mqtt
+        return cls.at(
+            settings.config.mqtt,
+            settings.node,
+            role=role,
+            will_topic=will_topic,
+            persistent=persistent,
+            manual_ack=manual_ack,
+            max_message_bytes=max_message_bytes,
+        )
+
+    @classmethod
+    def at(
+        cls,
+        mqtt: Mqtt,
+        node: str,
+        *,
+        role: str,
+        will_topic: str,
+        persistent: bool = False,
+        manual_ack: bool = False,
+        max_message_bytes: int = 1 << 16,
+    ) -> Broker:
+        """As `of`, for a node whose other settings are not known."""
         return cls(
             host=mqtt.host,
             port=mqtt.port,
-            client_id=f"neurovmd-{settings.node}-{role}",
+            client_id=f"neurovmd-{node}-{role}",
             protocol=str(mqtt.protocol),
             tls=mqtt.tls,
             ca_file=mqtt.ca_file,
@@ -83,7 +106,7 @@ def examine_files(settings: Settings) -> list[ConfigError]:
     mqtt = settings.config.mqtt
     layered = settings.origins.layered
     errors: list[ConfigError] = []
-    if mqtt.password_file is not None and not _readable(mqtt.password_file):
+    if mqtt.password_file is not None and not is_readable(mqtt.password_file):
         found = mqtt.password_file
         errors.append(layered.error("mqtt.password_file", found, "a readable file"))
     if mqtt.ca_file is not None and not _holds_certificates(mqtt.ca_file):
@@ -92,7 +115,8 @@ def examine_files(settings: Settings) -> list[ConfigError]:
     return errors
 
 
-def _readable(file: str) -> bool:
+def is_readable(file: str) -> bool:
+    """Whether `file` is a regular file that this process may read."""
     try:
         with open_regular(file):
             return True
@@ -103,7 +127,7 @@ def _readable(file: str) -> bool:
 def _holds_certificates(file: str) -> bool:
     import ssl
 
-    if not _readable(file):
+    if not is_readable(file):
         return False
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)

@@ -25,6 +25,7 @@ from neurovm import document
 from neurovm.decode import Layered, convert
 from neurovm.document import plain_scalar
 from neurovm.errors import ConfigError
+from neurovm.manifest import host_level
 from neurovmd import layers, models, places, topics
 from neurovmd.layers import Layer, Source
 from neurovmd.payload import DEFAULT_FORMAT
@@ -164,7 +165,7 @@ def _node(stack: tuple[Layer, ...], reader: Reader) -> str:
     layered = _merged([path for _, path in layers.common_files(stack)], reader)
     given = layered.value.get("node")
     if given is None:
-        return _host_level(reader.host)
+        return host_level(reader.host)
     try:
         text = str(given)
         name, _ = expand(text, reader.variables, layered.resolve("node", "x").parent)
@@ -271,12 +272,6 @@ def _with_paths(
     if mqtt:
         changes["mqtt"] = msgspec.structs.replace(config.mqtt, **mqtt)
     return msgspec.structs.replace(config, **changes)
-
-
-def _host_level(host: str) -> str:
-    """The host's name as one topic level."""
-    level = re.sub(r"[^A-Za-z0-9_.-]", "-", host.split(".", maxsplit=1)[0])[:64].lstrip("_.-")
-    return level or "node"
 
 
 def _deployment(

@@ -15,7 +15,7 @@ import signal
 import time
 from typing import Any
 
-from neurovmd import log, status
+from neurovmd import log, status, tap
 from neurovmd.announcer import FAREWELL_S, Announcer
 from neurovmd.cgroup import Tree
 from neurovmd.config import Settings
@@ -87,6 +87,7 @@ class Supervisor:
                 "reload": lambda _: self._reloader.ask(),
                 "stop": lambda request: self._fleet.hold(self._named(request)),
                 "start": lambda request: self._fleet.release(self._named(request)),
+                "tap": self._tap,
             },
             {
                 "live": lambda: status.live(self._fleet.vms, time.monotonic_ns()),
@@ -169,6 +170,13 @@ class Supervisor:
                 return vm
         names = ", ".join(vm.name for vm in self._fleet.vms) or "none"
         raise RefusedError(f"vm: found {name!r}; accepted: {names}")
+
+    def _tap(self, request: Request) -> tap.Plan:
+        vm = self._named(request)
+        try:
+            return tap.plan(self._settings, vm.name)
+        except LookupError:
+            raise RefusedError(f"vm: {vm.name!r} is just being removed") from None
 
     def _status(self, request: Request) -> dict[str, Any]:
         del request

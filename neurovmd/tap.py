@@ -1,48 +1,66 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes into a VM and what comes out of it, as a JSON line a message.
 
-    python -m neurovmd.tap --config FILE VM      until SIGTERM, SIGINT or a closed output
+    python -m neurovmd.tap < plan      until SIGTERM, SIGINT or a closed output
 
-A client of its own at QoS 0 that subscribes what the VM subscribes, and the VM's results: the VM
-notices nothing of it. `{"kind": "input" | "result" | "connection", "t_us": …, "topic": …}` and
-`payload` (JSON as it is), `text` (other UTF-8) or `hex`; long ones are cut, with `bytes` their
-length.
+The plan is what the daemon answers to `{"op": "tap", "vm": …}`. A client of its own at QoS 0 that
+subscribes what the VM subscribes, and the VM's results: the VM notices nothing of it. `{"kind":
+"input" | "result" | "connection", "t_us": …, "topic": …}` and `payload` (JSON as it is), `text`
+(other UTF-8) or `hex`; long ones are cut, with `bytes` their length.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import select
 import signal
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from neurovm.errors import ConfigError
-from neurovmd import config, log, topics
-from neurovmd.broker import Broker
-from neurovmd.config import Deployment, Settings
+from neurovmd import log, topics
+from neurovmd.broker import Broker, is_readable
+from neurovmd.config import Settings
 from neurovmd.mqtt import Connection
+from neurovmd.schema import Mqtt
 
-EXIT_OK, EXIT_CONFIG = 0, 78
+EXIT_OK, EXIT_PERMISSION = 0, 77
 MOST_BYTES = 4096
 # So long without anything to do before the next look at the connection.
 IDLE_S = 15.0
 
 
+class Plan(msgspec.Struct, frozen=True):
+    """What a tap has to know: the broker as the daemon knows it, and topics with `{stream}` and
+    `{element}` open. No secret is in it: of a password the file alone.
+    """
+
+    node: str
+    mqtt: Mqtt
+    inputs: list[str]
+    result: str
+
+
+def plan(settings: Settings, vm: str) -> Plan:
+    """How to tap one VM of a daemon; LookupError where it is not in its configuration."""
+    found = next((each for each in settings.deployments if each.name == vm), None)
+    if found is None:
+        raise LookupError(vm)
+    names = settings.names(vm)
+    inputs = [topics.fill(source.topic, names) for source in found.vm.inputs]
+    result = topics.fill(found.vm.output.topic, names)
+    return Plan(settings.node, settings.config.mqtt, inputs, result)
+
+
 class Tap:
     """Subscribes and prints; the `Events` of its connection."""
 
-    def __init__(self, settings: Settings, deployment: Deployment) -> None:
-        names = settings.names(deployment.name)
-        self._inputs = [topics.parse_input(source.topic, names) for source in deployment.vm.inputs]
-        result = topics.fill(deployment.vm.output.topic, names)
-        self._result = topics.fill(result, {"stream": "+"})
-        broker = Broker.of(settings, role=f"tap-{os.getpid()}", will_topic="")
+    def __init__(self, plan: Plan) -> None:
+        self._inputs = [topics.parse_input(topic) for topic in plan.inputs]
+        self._result = topics.fill(plan.result, {"stream": "+"})
+        broker = Broker.at(plan.mqtt, plan.node, role=f"tap-{os.getpid()}", will_topic="")
         self.connection = Connection(broker, self)
 
     def mqtt_up(self, session_present: bool) -> None:
@@ -104,29 +122,20 @@ def shown(payload: bytes) -> dict[str, Any]:
         return {"bytes": len(payload), "hex": payload[: MOST_BYTES // 2].hex()}
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Tap one VM of a configuration."""
-    parser = argparse.ArgumentParser(prog="neurovmd.tap", description=__doc__.splitlines()[0])
-    parser.add_argument("--config", type=Path, help="the daemon's configuration")
-    parser.add_argument("vm", help="the VM's name")
-    options = parser.parse_args(arguments)
+def main() -> int:
+    """Tap by the plan on standard input."""
     log.set_level("error")
-    try:
-        settings, _ = config.examine(options.config)
-    except ConfigError as error:
-        print(f"neurovmd: {error}", file=sys.stderr)
-        return EXIT_CONFIG
-    found = [each for each in settings.deployments if each.name == options.vm]
-    if not found:
-        names = ", ".join(each.name for each in settings.deployments) or "none"
-        print(f"neurovmd: no VM {options.vm!r}; there are: {names}", file=sys.stderr)
-        return EXIT_CONFIG
+    plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)
+    for file in (plan.mqtt.password_file, plan.mqtt.ca_file):
+        if file is not None and not is_readable(file):
+            print(f"{file}: the tap needs it for the broker, and may not read it", file=sys.stderr)
+            return EXIT_PERMISSION
     told, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     try:
-        Tap(settings, found[0]).run(told)
+        Tap(plan).run(told)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return EXIT_OK

@@ -27,6 +27,8 @@ SOCKET_PATH_BYTES = 107  # what Linux takes
 # Somebody who only asks who holds the lock may have it for a moment.
 CLAIM_S = 0.5
 LOOK_S = 0.02
+RUN = "run"
+"""`run/NAME` is the box of that name, where the service has a VM that is called so too."""
 SYSTEM_SOCKET = Path("/run/neurovmd/neurovmd.sock")
 
 
@@ -201,7 +203,7 @@ def every() -> list[Box]:
 
 def find(name: str) -> Box:
     """The box of that name; UsageError names those there are."""
-    found = box(name)
+    found = box(name.removeprefix(f"{RUN}/"))
     if not (found.folder / "run.json").is_file():
         names = ", ".join(other.name for other in every()) or "none"
         raise click.UsageError(f"no box {name!r} was started by `neurovm run`; there are: {names}")

@@ -3,22 +3,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
 
 from neurovm.cli import boxes, control
 from neurovm.cli.boxes import Box
 from neurovm.errors import BackendError
 
-if TYPE_CHECKING:
-    import click
-
 STOPPED = "stopped"
-# Who presses TAB waits no longer for each daemon.
-COMPLETE_S = 0.5
+SERVICE = "service"
+_LOOPBACK = "127.0.0.1"
+_LOCAL = ("localhost", "::1", _LOOPBACK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,11 @@ class Seen:
     status: dict[str, Any] | None
     daemon: dict[str, Any] | None
     at_s: float
+
+    @property
+    def by(self) -> str:
+        """Who serves it: `run` (a box of `neurovm run`) or `service`."""
+        return SERVICE if self.box is None else boxes.RUN
 
     @property
     def state(self) -> str:
@@ -70,14 +75,40 @@ def look(timeout_s: float = control.TIMEOUT_S) -> tuple[list[Seen], list[str]]:
     return found, trouble
 
 
-def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """The names of VMs that a shell may complete; none where they cannot be had at once."""
-    given = ctx.params.get(param.name or "") or ()
-    taken = (given,) if isinstance(given, str) else tuple(given)
-    names: set[str] = set()
-    with contextlib.suppress(Exception):
-        names = {seen.name for seen in look(COMPLETE_S)[0]}
-    return sorted(name for name in names - set(taken) if name.startswith(incomplete))
+def one(name: str) -> Seen:
+    """The VM called NAME, run/NAME (a box) or service/NAME; UsageError names those there are, and
+    those that NAME alone may mean.
+    """
+    found, trouble = look()
+    named = [seen for seen in found if name in (seen.name, f"{seen.by}/{seen.name}")]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        which = " and ".join(f"{seen.by}/{seen.name}" for seen in named)
+        if len({seen.by for seen in named}) < len(named):
+            which += "; NEUROVM_SOCKET names the daemon"
+        raise click.UsageError(f"{name!r} may be {which}")
+    if trouble:
+        raise BackendError("; ".join(trouble))
+    names = ", ".join(sorted({seen.name for seen in found})) or "none"
+    raise click.UsageError(f"no VM {name!r}; there are: {names}")
+
+
+def occupant(server: str, node: str) -> Seen | None:
+    """A VM whose daemon is that node at that broker; None where no daemon of this machine is."""
+    for seen in look()[0]:
+        daemon = seen.daemon
+        if daemon and (daemon["node"], place(daemon["mqtt"]["server"])) == (node, place(server)):
+            return seen
+    return None
+
+
+def place(server: str) -> tuple[str, int]:
+    """Host and port of a broker's URL, names of this machine as one."""
+    parts = urlsplit(server)
+    host = (parts.hostname or "").lower()
+    ports = {"mqtt": 1883, "mqtts": 8883}
+    return _LOOPBACK if host in _LOCAL else host, parts.port or ports.get(parts.scheme, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,17 +11,21 @@ import time
 
 import click
 
-from neurovm.cli import boxes, control, fleet, options, runner, show
+from neurovm.cli import boxes, completion, control, fleet, options, runner, show
 from neurovm.cli.boxes import Box
-from neurovm.cli.fleet import Seen, complete
-from neurovm.cli.ps import one
-from neurovm.cli.run import spawn
+from neurovm.cli.fleet import Seen, one
+from neurovm.cli.run import check_node, spawn
 from neurovm.errors import BackendError
 
 END_S = 20.0
 LOOK_S = 0.02
 
-NAMES = click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete)
+NAMES = click.argument(
+    "names", metavar="NAME...", nargs=-1, required=True, shell_complete=completion.vms
+)
+BOXES = click.argument(
+    "names", metavar="NAME...", nargs=-1, required=True, shell_complete=completion.boxes_of_run
+)
 
 
 @click.command()
@@ -73,7 +77,7 @@ def restart(names: tuple[str, ...], quiet: bool) -> None:
 
 
 @click.command()
-@NAMES
+@BOXES
 @click.option("-f", "--force", is_flag=True, help="Stop it first where it runs.")
 @options.quiet
 def rm(names: tuple[str, ...], force: bool, quiet: bool) -> None:
@@ -112,6 +116,7 @@ def _start(seen: Seen) -> None:
         return
     if seen.box is not None:
         with seen.box.claim() as lock:
+            check_node(seen.box.name, seen.box.settings())
             spawn(seen.box, lock)
     else:
         control.ask(seen.socket, "start", vm=seen.name)
@@ -121,10 +126,10 @@ def _start(seen: Seen) -> None:
 
 
 def _await(name: str, states: tuple[str, ...]) -> Seen:
-    """The VM once it is in one of the states; TimeoutError where it does not get there."""
+    """The service's VM once it is in one of the states; TimeoutError where it stays in another."""
     deadline_s = time.monotonic() + END_S
     while time.monotonic() < deadline_s:
-        seen = one(name)
+        seen = one(f"{fleet.SERVICE}/{name}")
         if seen.state in states:
             return seen
         time.sleep(LOOK_S)

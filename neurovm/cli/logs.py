@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import click
 
-from neurovm.cli import boxes, fleet
+from neurovm.cli import boxes, completion
 from neurovm.errors import BackendError
 
 LOOK_S = 0.1
@@ -21,7 +21,7 @@ UNIT = "neurovmd.service"
 
 
 @click.command()
-@click.argument("name", required=False, shell_complete=fleet.complete)
+@click.argument("name", required=False, shell_complete=completion.boxes_of_run)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is said from now on.")
 @click.option(
     "-n",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Any
@@ -11,9 +12,15 @@ import click
 
 from neurovm.cli import fleet, options, show
 from neurovm.cli.fleet import Seen
-from neurovm.errors import BackendError
 
 INTERVAL_S = 0.5
+FACTS = (
+    *("name", "state", "by", "reason", "pid", "restarts", "connected", "streams"),
+    *("messages_per_s", "results_per_s", "spikes_per_s", "sops_per_s", "cpu"),
+    *("watts", "watts_source", "box_watts", "box_watts_source", "limits", "control_groups"),
+    *("sops", "dropped", "model", "broker", "socket", "uptime_s"),
+)
+"""The keys of one VM, null where they cannot be said of it."""
 COLUMNS = ("name", "state", "broker", "in/s", "results/s", "spikes/s", "SOPs/s", "CPU", "W")
 
 
@@ -76,7 +83,7 @@ def top(interval_s: float, count: int | None) -> None:
     while count is None or shown < count:
         time.sleep(interval_s)
         after, trouble = fleet.look()
-        if sys.stdout.isatty():
+        if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
             click.clear()
         _print(facts(before, after, trouble))
         for text in trouble:
@@ -98,11 +105,7 @@ def facts(before: list[Seen], after: list[Seen], trouble: list[str]) -> dict[str
 def vm_facts(before: Seen | None, seen: Seen) -> dict[str, Any]:
     """One VM: its state, the rates between two looks, its draw with source, its limits."""
     status, daemon = seen.status, seen.daemon
-    found: dict[str, Any] = {
-        "name": seen.name,
-        "state": seen.state,
-        "by": "service" if seen.box is None else "run",
-    }
+    found = dict.fromkeys(FACTS) | {"name": seen.name, "state": seen.state, "by": seen.by}
     if status is None or daemon is None:
         return found
     each = fleet.rates(before, seen)
@@ -138,15 +141,41 @@ def _print(result: dict[str, Any]) -> None:
     if not result["vms"]:
         click.echo("no VM; `neurovm run NAME.nvm` starts one")
         return
-    show.table(COLUMNS, [_row(vm) for vm in result["vms"]], left=["name", "state", "broker"])
-    lines = [f"{vm['name']}: {text}" for vm in result["vms"] for text in _remarks(vm)]
-    sources = {
-        f"the whole box draws {vm['box_watts']:.3g} W ({vm['box_watts_source']})"
-        for vm in result["vms"]
-        if vm.get("box_watts") is not None
-    }
-    for line in (*lines, *sorted(_no_groups(result["vms"])), *sorted(sources)):
+    names = [vm["name"] for vm in result["vms"]]
+    # Of two VMs of one name each is called as the commands take it.
+    called = [
+        name if names.count(name) == 1 else f"{vm['by']}/{name}"
+        for name, vm in zip(names, result["vms"], strict=True)
+    ]
+    show.table(
+        COLUMNS,
+        [[name, *_row(vm)] for name, vm in zip(called, result["vms"], strict=True)],
+        left=["name", "state", "broker"],
+        whole=["name", "state", "broker"],
+        fit=True,
+    )
+    for line in (*_notes(called, result["vms"]), *sorted(_no_groups(result["vms"]))):
         click.echo(line)
+    power = _whole_box(result["vms"])
+    if power is not None:
+        click.echo(f"the whole box draws {power['box_watts']:.3g} W ({power['box_watts_source']})")
+
+
+def _notes(called: list[str], vms: list[dict[str, Any]]) -> list[str]:
+    """What does not fit a column, each text once with the VMs that it is true of."""
+    of: dict[str, list[str]] = {}
+    for name, vm in zip(called, vms, strict=True):
+        for text in _remarks(vm):
+            of.setdefault(text, []).append(name)
+    return [f"{', '.join(names)}: {text}" for text, names in of.items()]
+
+
+def _whole_box(vms: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The VM whose daemon says what the box draws. Each daemon looks at a time of its own: the
+    service's word counts before that of a box of `run`.
+    """
+    known = [vm for vm in vms if vm["box_watts"] is not None]
+    return min(known, key=lambda vm: vm["by"] != fleet.SERVICE, default=None)
 
 
 def _no_groups(vms: list[dict[str, Any]]) -> set[str]:
@@ -162,10 +191,9 @@ def _no_groups(vms: list[dict[str, Any]]) -> set[str]:
 
 def _row(vm: dict[str, Any]) -> list[object]:
     if vm["state"] == fleet.STOPPED:
-        return [vm["name"], vm["state"], *["-"] * (len(COLUMNS) - 2)]
+        return [vm["state"], *["-"] * (len(COLUMNS) - 2)]
     cpu = vm["cpu"]
     return [
-        vm["name"],
         vm["state"],
         "connected" if vm["connected"] else "down",
         *(_rounded(vm[key]) for key in ("messages_per_s", "results_per_s", "spikes_per_s")),
@@ -201,17 +229,3 @@ def _limit(what: str, limit: dict[str, Any]) -> str:
     if isinstance(value, float):
         value = f"{value:g}"
     return f"{what} {value}{f' {unit}' if unit else ''} ({limit['by']})"
-
-
-def one(name: str) -> Seen:
-    """The VM of that name; UsageError names those there are."""
-    found, trouble = fleet.look()
-    named = [seen for seen in found if seen.name == name]
-    if len(named) > 1:
-        named = [seen for seen in named if seen.status is not None] or named
-    if named:
-        return named[0]
-    if trouble:
-        raise BackendError("; ".join(trouble))
-    names = ", ".join(sorted({seen.name for seen in found})) or "none"
-    raise click.UsageError(f"no VM {name!r}; there are: {names}")

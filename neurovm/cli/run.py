@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from neurovm import bundle, manifest, quantity
-from neurovm.cli import boxes, broker, deployment, models, options, runner
+from neurovm.cli import boxes, broker, deployment, fleet, models, options, runner
 from neurovm.errors import BackendError, ModelError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def _watts(value: str) -> float:
     "--node",
     callback=_judged(manifest.check_level),
     metavar="NAME",
-    help="Name of this box in topics. [default: the host's]",
+    help="Name of this box in topics. [default: HOST, and HOST-NAME at a broker that is named]",
 )
 @click.option(
     "--limit",
@@ -113,6 +114,8 @@ def run(
         raise click.UsageError("an account and a CA are for a broker that --broker names")
     sealed = bundle.read(model).manifest
     box = boxes.box(name or _own_name(model))
+    if node is None and server is not None:
+        node = manifest.level_of(f"{manifest.host_level(socket.gethostname())}-{box.name}")
     settings = boxes.Settings(
         name=box.name,
         source=str(model.absolute()),
@@ -127,6 +130,7 @@ def run(
         ca_file=str(ca_file.absolute()) if ca_file else None,
     )
     with _claimed(box) as lock:
+        check_node(box.name, settings)
         prepare(box, model, settings)
         if detach:
             status = spawn(box, lock)
@@ -147,6 +151,21 @@ def _claimed(box: Box) -> Iterator[IO[str]]:
         if boxes.daemon_of(box) is not None:  # its runner has died
             raise click.UsageError(f"{box.name} is running already; neurovm stop {box.name}")
         yield lock
+
+
+def check_node(name: str, settings: boxes.Settings) -> None:
+    """UsageError where a daemon of this machine is the same node at the same broker: they would
+    take each other's connection.
+    """
+    if settings.server is None:
+        return  # a broker of its own
+    node = settings.node or manifest.host_level(socket.gethostname())
+    other = fleet.occupant(settings.server, node)
+    if other is not None:
+        raise click.UsageError(
+            f"{other.by}/{other.name} is the node {node} at {settings.server}; "
+            f"--node gives {name} another"
+        )
 
 
 def prepare(box: Box, model: Path, settings: boxes.Settings) -> None:

@@ -53,18 +53,22 @@ def table(
     *,
     left: Sequence[str] = (),
     whole: Sequence[str] = (),
+    fit: bool = False,
 ) -> None:
     """A table with numbers to the right.
 
-    `left` names the columns of text, `whole` those among them that never break a line.
+    `left` names the columns of text, `whole` those among them that never break a line. With `fit`
+    a narrow terminal gets fewer columns, from the left, and is told so.
     """
     from rich.table import Table
     from rich.text import Text
 
+    out = console()
+    kept = _fitting(columns, rows, out.width) if fit and out.is_terminal else len(columns)
     grid = Table(
         box=None, pad_edge=False, padding=(0, 1), collapse_padding=True, header_style="bold"
     )
-    for column in columns:
+    for column in columns[:kept]:
         text = column in left
         grid.add_column(
             column,
@@ -73,8 +77,20 @@ def table(
             overflow="fold",
         )
     for row in rows:
-        grid.add_row(*(Text(cell(value)) for value in row))
+        grid.add_row(*(Text(cell(value)) for value in row[:kept]))
     _print(grid)
+    if kept < len(columns):
+        click.echo(f"not shown here: {', '.join(columns[kept:])}")
+
+
+def _fitting(columns: Sequence[str], rows: Sequence[Sequence[object]], width: int) -> int:
+    """How many columns, one blank apart, fit a line; at least one."""
+    used = -1
+    for position, column in enumerate(columns):
+        used += 1 + max(len(column), *(len(cell(row[position])) for row in rows), 0)
+        if used > width:
+            return max(1, position)
+    return len(columns)
 
 
 def facts(pairs: Sequence[tuple[str, object]]) -> None:

@@ -10,22 +10,39 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import click
 
-from neurovm.cli import deployment, fleet
-from neurovm.cli.fleet import Seen
-from neurovm.cli.ps import one
+from neurovm import quantity
+from neurovm.cli import completion, control, deployment, fleet
+from neurovm.cli.exits import Exit
+from neurovm.cli.fleet import Seen, one
 from neurovm.errors import BackendError
 
 SPIKES_EVERY_S = 1.0
 MOST_CHARACTERS = 160
 
 
+class _Child(NamedTuple):
+    process: subprocess.Popen[bytes]
+    stdout: IO[bytes]
+    stderr: IO[bytes]
+
+
+def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    try:
+        return quantity.parse(value, quantity.SECONDS)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
 @click.command()
-@click.argument("name", shell_complete=fleet.complete)
+@click.argument("name", shell_complete=completion.vms)
 @click.option("-n", "--count", type=click.IntRange(min=1), help="End after so many messages.")
+@click.option("--for", "duration", callback=_duration, metavar="TIME", help="End after so long.")
 @click.option(
     "-o",
     "--output",
@@ -35,7 +52,7 @@ MOST_CHARACTERS = 160
     show_default=True,
     help="Lines for people, or one JSON object a line.",
 )
-def tap(name: str, count: int | None, form: str) -> None:
+def tap(name: str, count: int | None, duration: float | None, form: str) -> None:
     """Show the messages of VM NAME as they come, and its spikes once a second, until Ctrl-C.
 
     Reads with a client of its own that the VM does not notice: -> is an input, <- a result, ~ the
@@ -45,53 +62,69 @@ def tap(name: str, count: int | None, form: str) -> None:
     Examples:
       neurovm tap hello-world
       neurovm tap pump -n 100 -o jsonl > seen.jsonl
+      neurovm tap pump --for 1min
     """
     seen = one(name)
     if seen.daemon is None:
         raise click.UsageError(f"{name} is not running; neurovm start {name}")
     left = count
-    with _child(seen) as lines:
-        for line in _with_spikes(name, seen, lines):
+    end_s = None if duration is None else time.monotonic() + duration
+    with _child(seen) as child:
+        for line in _with_spikes(seen, child.stdout, end_s):
             click.echo(json.dumps(line, ensure_ascii=False) if form == "jsonl" else _text(line))
             sys.stdout.flush()
             if left is not None and line["kind"] in ("input", "result"):
                 left -= 1
                 if left == 0:
                     return
+        if end_s is None or time.monotonic() < end_s:
+            raise _ended(child)
 
 
 @contextlib.contextmanager
-def _child(seen: Seen) -> Iterator[IO[bytes]]:
-    """The lines of `python -m neurovmd.tap` for the VM's daemon."""
-    files = (seen.daemon or {}).get("files") or []
-    config = next((file for file in files if file.endswith("neurovmd.yaml")), None)
-    arguments = [seen.name] if config is None else ["--config", config, seen.name]
+def _child(seen: Seen) -> Iterator[_Child]:
+    """A `python -m neurovmd.tap`, told by the VM's daemon what it has to know; its end."""
     deployment.daemon_command()  # says it where there is no daemon
-    child = subprocess.Popen(
-        [sys.executable, "-m", "neurovmd.tap", *arguments],
-        stdin=subprocess.DEVNULL,
+    plan = control.ask(seen.socket, "tap", vm=seen.name)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "neurovmd.tap"],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         env=deployment.daemon_environment(),
         bufsize=0,
     )
-    if child.stdout is None:
-        raise BackendError("the tap has no output")
+    if process.stdin is None or process.stdout is None or process.stderr is None:
+        raise BackendError("the tap has no input or output")
     try:
-        yield child.stdout
-        if child.poll():
-            raise BackendError(f"the tap ended with exit code {child.returncode}")
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(plan).encode())
+        process.stdin.close()
+        yield _Child(process, process.stdout, process.stderr)
     finally:
-        child.terminate()
-        child.wait()
-        child.stdout.close()
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
 
 
-def _with_spikes(name: str, seen: Seen, lines: IO[bytes]) -> Iterator[dict[str, Any]]:
-    """The tap's lines, and once a second the spikes since the last time, where there were any."""
+def _ended(child: _Child) -> Exception:
+    """Why the tap ended before anybody told it to."""
+    said = child.stderr.read().decode(errors="replace").strip().splitlines()[-1:]
+    if child.process.wait() == Exit.PERMISSION:
+        return PermissionError(" ".join(said))
+    return BackendError(f"the tap ended with exit code {child.process.returncode} {' '.join(said)}")
+
+
+def _with_spikes(seen: Seen, lines: IO[bytes], end_s: float | None) -> Iterator[dict[str, Any]]:
+    """The tap's lines, and once a second the spikes since the last time, where there were any;
+    until its output or the time ends.
+    """
     before, at_s = seen, time.monotonic() + SPIKES_EVERY_S
     pending = bytearray()
-    while True:
-        if select.select([lines], [], [], max(0.0, at_s - time.monotonic()))[0]:
+    while end_s is None or time.monotonic() < end_s:
+        next_s = at_s if end_s is None else min(at_s, end_s)
+        if select.select([lines], [], [], max(0.0, next_s - time.monotonic()))[0]:
             block = lines.read(65536)
             if not block:
                 return
@@ -101,7 +134,7 @@ def _with_spikes(name: str, seen: Seen, lines: IO[bytes]) -> Iterator[dict[str, 
             yield from (json.loads(line) for line in whole)
         if time.monotonic() >= at_s:
             at_s = time.monotonic() + SPIKES_EVERY_S
-            after = one(name)
+            after = one(f"{seen.by}/{seen.name}")
             rates = fleet.rates(before, after)
             before = after
             if rates.spikes:

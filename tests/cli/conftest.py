@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import neurovm
-from neurovm.cli import main
+from neurovm.cli import boxes, main
+from neurovm.cli.exits import Exit
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests" / "fixtures"
@@ -76,3 +77,19 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         FIXTURES / "digits_mlp.tflite", labels=[f"digit {i}" for i in range(10)]
     ) as model:
         return model.save(tmp_path_factory.mktemp("bundle") / "mlp.nvm")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a built box `hello`, and a place for boxes of its own."""
+    folder = tmp_path_factory.mktemp("r")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEUROVM_RUN_DIR", str(folder / "run"))
+        patch.setenv("NEUROVM_SOCKET", str(folder / "none.sock"))
+        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.chdir(folder)
+        assert main(["create", "hello", "-q"]) == Exit.OK
+        assert main(["build", "hello", "-q", "--no-calibration"]) == Exit.OK
+        yield folder
+        for box in boxes.every():
+            main(["rm", "--force", "-q", box.name])
