@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -12,10 +13,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 import neurovm
 from neurovm import certificate, manifest
+from neurovm.cli import calibration
 from neurovm.cli.create import NAMES, SCHEMA, TEMPLATES
 from neurovm.cli.exits import Exit
 
@@ -223,3 +226,35 @@ def test_an_approximation_has_no_certificate(run, here: Path) -> None:
     ran = run("build", "hello-world")
     assert ran.code == Exit.CONFIG
     assert "encoding: rate" in ran.err
+
+
+def test_times_are_those_of_the_model_alone() -> None:
+    """Where the machine has other things to do, the table stays as it is."""
+    with neurovm.convert_tflite(TOP / "tests/fixtures/digits_mlp.tflite") as model:
+        codes = np.zeros((4, 64), np.int8)
+        quick = calibration.measure(model, codes, None, None, None)[1]
+        waiting = calibration.measure(_Waiting(model), codes, None, None, None)[1]
+    assert waiting.us < WAIT_S * 1e6 / 2
+    assert (waiting.sops, waiting.spikes) == (quick.sops, quick.spikes)
+
+
+WAIT_S = 0.05
+
+
+class _Waiting:
+    """A model whose every answer waits for the processor, which others have."""
+
+    def __init__(self, model: neurovm.Model) -> None:
+        self._session = model.session()
+        self.outputs = model.outputs
+
+    def session(self) -> _Waiting:
+        return self
+
+    @property
+    def counters(self) -> object:
+        return self._session.counters
+
+    def step(self, row: bytes) -> bytes:
+        select.select([], [], [], WAIT_S)
+        return self._session.step(row)

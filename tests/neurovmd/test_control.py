@@ -114,13 +114,21 @@ def test_random_bytes_are_answered_or_closed(daemon: Daemon) -> None:
     assert daemon.status()["pid"] == pid
 
 
+def test_what_a_tap_is_told(daemon: Daemon) -> None:
+    told = ask(daemon, op="tap", vm="a")["data"]
+    assert (told["node"], told["inputs"]) == ("box", ["plant/{stream}/x"])
+    assert told["result"] == "neurovm/box/a/result/{stream}"
+    assert told["mqtt"]["server"] == daemon.status()["mqtt"]["server"]
+    assert "accepted: a, b" in ask(daemon, op="tap", vm="c")["error"]
+
+
 def test_wrong_requests_are_answered(daemon: Daemon) -> None:
     unknown = ask(daemon, op="stop", vm="c")
     assert unknown == {"status": "error", "error": "vm: found 'c'; accepted: a, b"}
     assert "found None" in ask(daemon, op="start")["error"]
     version = ask(daemon, op="version")["data"]
     assert version["protocol"] == PROTOCOL == daemon.status()["protocol"]
-    assert set(version["operations"]) == {"reload", "status", "start", "stop", "version"}
+    assert set(version["operations"]) == {"reload", "status", "start", "stop", "tap", "version"}
 
 
 def test_limits_are_told_with_what_enforces_them(daemon: Daemon) -> None:
