@@ -62,12 +62,13 @@ class Tap:
         self._result = topics.fill(plan.result, {"stream": "+"})
         broker = Broker.at(plan.mqtt, plan.node, role=f"tap-{os.getpid()}", will_topic="")
         self.connection = Connection(broker, self)
+        self._announced = False
 
     def mqtt_up(self, session_present: bool) -> None:
         del session_present
         wanted = {pattern.filter: 0 for pattern in self._inputs}
         self.connection.subscribe({**wanted, self._result: 0})
-        self._put({"kind": "connection", "state": "connected"})
+        self._announced = False
 
     def mqtt_down(self, reason: str) -> None:
         self._put({"kind": "connection", "state": reason})
@@ -100,6 +101,9 @@ class Tap:
                 return
             if network in ready:
                 self.connection.readable()
+            if self.connection.subscribed and not self._announced:
+                self._announced = True
+                self._put({"kind": "connection", "state": "connected"})
             self.connection.writable()
 
     def _put(self, line: dict[str, Any]) -> None:
