@@ -40,7 +40,14 @@ _MULTIPLYING = (
     tflite.BuiltinOperator.FULLY_CONNECTED,
 )
 _ACCEPTED = (("int8", "int8"), ("int8", "int4"), ("uint8", "uint8"), ("int16", "int8"))
+_CALIBRATE = (
+    "it is quantized to int8 here on representative rows of its inputs: "
+    "give them with --calibrate FILE (.npy, .csv, … or a folder of these), "
+    "or convert_tflite(…, calibrate=rows)"
+)
 _PTQ = "int8 post-training quantization (int8 activations and weights) is needed"
+_FLOATS = ("float32", "float16")
+_EDGES = (tflite.BuiltinOperator.QUANTIZE, tflite.BuiltinOperator.DEQUANTIZE)
 
 
 def read(source: str | PathLike[str] | bytes, *, name: str | None = None) -> Graph:
@@ -168,7 +175,13 @@ def _check_number_format(subgraph: Any, raw: list[RawOperator]) -> None:
             ("float32", "int8"): "a hybrid model (int8 weights, float activations)",
             ("float32", "int4"): "a hybrid model (int4 weights, float activations)",
         }.get((DTYPES.get(x, ""), DTYPES.get(w, "")), "a model of other number formats")
-        raise r.error(f"{what}: input {type_name(x)}, weights {type_name(w)}; {_PTQ}")
+        needed = _CALIBRATE if DTYPES.get(x) == "float32" else _PTQ
+        raise r.error(f"{what}: input {type_name(x)}, weights {type_name(w)}; {needed}")
+    if not raw or any(r.code in _EDGES for r in raw):
+        return
+    values = [i for r in raw for i in (*r.inputs[:1], *r.outputs) if i >= 0]
+    if all(DTYPES.get(subgraph.Tensors(i).Type()) in _FLOATS for i in values):
+        raise raw[0].error(f"a float model: every operator gives float32; {_CALIBRATE}")
 
 
 def _check_supported(file: TFLiteFile, raw: list[RawOperator]) -> None:

@@ -67,5 +67,5 @@ def _needed(file: TFLiteFile, subgraph: Any, table: Any, code: int) -> str | Non
     types = [subgraph.Tensors(i).Type() for i in read if 0 <= i < subgraph.TensorsLength()]
     wrong = [type_name(t) for t in types if DTYPES.get(t) not in _FINE]
     if wrong:
-        return f"int8 post-training quantization; it reads {wrong[0]}"
+        return f"int8 (neurovm convert --calibrate ROWS makes it so); it reads {wrong[0]}"
     return None

@@ -63,20 +63,34 @@ def convert_tflite(
     labels: Sequence[str] | None = None,
     name: str | None = None,
     steps: int = 64,
+    calibrate: Any = None,
 ) -> Model:
-    """Convert an int8 .tflite (a path, or the file's bytes) into a spiking network ready to run.
+    """Convert a .tflite (a path, or the file's bytes) into a spiking network ready to run.
 
     profile: the rounding rules the answer is exact to (`xnnpack`: LiteRT as everybody runs it).
     coding: `graded` (events carry any delta) or `unit` (+1 and −1 only, drained to rest each step);
     both give the same codes. `rate` approximates them in `steps` time steps of IF neurons.
     labels: names of the first output's elements.
+    calibrate: for a float network (float32, float16-stored or hybrid): rows of real values as it
+    takes them in use, (n, *shape[1:]) or a mapping by input name. It is quantized to int8 over
+    their range (`neurovm.quantization`), an approximation that `manifest.approx` names and
+    measures; what follows is exact to that int8 network. Needs LiteRT.
 
     Raises ModelError for a file that cannot be read, UnsupportedOperatorError (naming file,
-    operator, index and what would be needed) for what has no exact rule here. Imports numpy.
+    operator, index and what would be needed) for what has no exact rule here, ShapeError for rows
+    that do not fit. Imports numpy.
     """
     from neurovm.convert import convert_tflite as convert
 
-    return convert(source, profile=profile, coding=coding, labels=labels, name=name, steps=steps)
+    return convert(
+        source,
+        profile=profile,
+        coding=coding,
+        labels=labels,
+        name=name,
+        steps=steps,
+        calibrate=calibrate,
+    )
 
 
 # What needs the extension is loaded when it is first asked for, so that the arithmetic and the

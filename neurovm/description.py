@@ -157,6 +157,39 @@ class RateInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     tail: bool
 
 
+class ApproxLayer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How far one operator's values are from the float source's, on the rows of the calibration.
+
+    `snr_db` is 10 log10(signal / noise), None where either is 0; `max_error` in real units; `bits`
+    of its activations.
+    """
+
+    operator: int
+    source_op: str
+    tensor: str
+    bits: int
+    snr_db: float | None
+    max_error: float
+
+
+class ApproxInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where an int8 network came from that was quantised here, and what that cost.
+
+    `source` is the float file; `sha256` that of the int8 .tflite made of it, to which the program
+    is exact; `rows_sha256` that of the calibration rows (float32, little-endian). `accuracy` is the
+    share of right answers among those rows, of the float network and of this one, where the answers
+    were known.
+    """
+
+    source: SourceInfo
+    number_format: Literal["float32", "float16", "hybrid"]
+    sha256: str
+    rows: int
+    rows_sha256: str
+    layers: tuple[ApproxLayer, ...]
+    accuracy: tuple[float, float] | None = None
+
+
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Bytes that one session, and one `predict`, need."""
 
@@ -199,6 +232,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     sha256: Digests
     notes: tuple[str, ...] = ()
     rate: RateInfo | msgspec.UnsetType = msgspec.UNSET
+    approx: ApproxInfo | msgspec.UnsetType = msgspec.UNSET
     certificate: dict[str, Any] | None = None
     deploy: dict[str, Any] | None = None
 

@@ -144,7 +144,8 @@ class Security(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Calibration(Struct, frozen=True, forbid_unknown_fields=True):
     """Rows that `build` runs the model on: `samples` as `neurovm predict` reads them, `answers` the
-    right class of each, one number a line; the first `rows` are used.
+    right class of each, one number a line; `rows` of them are used, spread over
+    all.
     """
 
     samples: FileName

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import UNSET
 
 import neurovm
 from neurovm import reference, stimuli
@@ -105,6 +106,11 @@ def check_source(model: Model, data: bytes, path: Path) -> None:
     """ModelError unless `data`, read from `path`, is what the model was converted from."""
     found = hashlib.sha256(data).hexdigest()
     if found != model.manifest.source.sha256:
+        if model.manifest.approx is not UNSET and found == model.manifest.approx.source.sha256:
+            raise ModelError(
+                f"{path}: a float network; the model is exact to the int8 network made of it "
+                f"({model.manifest.source.name}): convert with --keep-quantized and verify that"
+            )
         raise ModelError(
             f"{path}: sha256 {found[:12]}…, but the model was converted from "
             f"{model.manifest.source.name} with {model.manifest.source.sha256[:12]}…"

@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from neurovm import manifest
-from neurovm.cli import models, options, show
+from neurovm.cli import approx, models, options, show
 from neurovm.errors import ConfigError
 
 if TYPE_CHECKING:
     from neurovm.cli.calibration import Calibrated
     from neurovm.manifest import Manifest
     from neurovm.model import Model
+    from neurovm.quantization import Quantized
 
 
 @click.command()
@@ -24,14 +26,28 @@ if TYPE_CHECKING:
     "--to", "target", type=options.FILE, metavar="FILE", help="The bundle. [default: NAME.nvm]"
 )
 @click.option("--no-calibration", is_flag=True, help="Do not run the calibration samples.")
+@click.option(
+    "--keep-quantized",
+    type=options.FILE,
+    metavar="FILE",
+    help="Of a float model: write the int8 .tflite made of it.",
+)
 @options.output()
 @options.quiet
-def build(folder: Path, target: Path | None, no_calibration: bool, form: str, quiet: bool) -> None:
+def build(
+    folder: Path,
+    target: Path | None,
+    no_calibration: bool,
+    keep_quantized: Path | None,
+    form: str,
+    quiet: bool,
+) -> None:
     """Build the VM in FOLDER (default: here): check neurovm.yaml, convert, write NAME.nvm.
 
     A model beyond the manifest's budgets of neurons and synapses is refused with figures. Where the
     manifest names calibration samples they are run: with `encoding: rate` that shows how far the
-    approximation agrees with the exact network, by the number of steps. With
+    approximation agrees with the exact network, by the number of steps. A float model is quantized
+    to int8 on these samples, and a table shows what each operator lost. With
     `require_certificate: true` the bundle is verified first, as `neurovm verify` does.
 
     \b
@@ -42,27 +58,62 @@ def build(folder: Path, target: Path | None, no_calibration: bool, form: str, qu
     """
     found = manifest.read(folder)
     vm = found.vm
-    with _convert(found, quiet=quiet) as model:
+    made = _quantized(found, quiet=quiet)
+    if made is not None and keep_quantized is not None:
+        made = approx.keep(made, keep_quantized)
+    with _convert(found, made, quiet=quiet) as model:
         check_budgets(found, model)
         _check_deployment(found, model)
         measured = None
         if vm.calibration is not None and not no_calibration:
             from neurovm.cli import calibration
 
-            measured = calibration.run(found, model, quiet=quiet)
+            measured = calibration.run(found, model, made, quiet=quiet)
         goal = found.folder / f"{vm.name}.nvm" if target is None else target
         goal = models.destination(found.source(), goal, force=False)
         with model.with_deploy(manifest.as_deploy(vm)) as deployable:
-            models.save(_certified(found, deployable, quiet=quiet), goal)
+            models.save(_certified(found, deployable, made, quiet=quiet), goal)
         result = _result(model, goal, measured)
     if not show.data(form, result) and not quiet:
         _print(result, measured)
 
 
-def _convert(found: Manifest, *, quiet: bool) -> Model:
+def _quantized(found: Manifest, *, quiet: bool) -> Quantized | None:
+    """A float model in int8; None for one that is int8 already."""
+    from neurovm import quantization
+
+    source, wanted = found.source(), found.vm.calibration
+    if not quantization.is_float(source):
+        return None
+    if wanted is None:
+        raise found.error(
+            "calibration",
+            f"none, and {source.name} is a float model",
+            "samples: a file of representative rows, on which it is quantized to int8",
+        )
+    from neurovm.cli.calibration import samples_of
+
+    samples = samples_of(found, wanted)
+    answers = None
+    if wanted.answers is not None:
+        answers = found.file("calibration.answers", wanted.answers)
+    return approx.of(source, samples, answers, wanted.rows, quiet=quiet)
+
+
+def _convert(found: Manifest, made: Quantized | None, *, quiet: bool) -> Model:
     import neurovm
 
     vm, source = found.vm, found.source()
+    if made is not None:
+        return models.open_quantized(
+            made,
+            quiet=quiet,
+            profile=vm.profile,
+            coding=vm.coding,
+            labels=None if vm.labels is None else found.file("labels", vm.labels),
+            name=vm.name,
+            steps=vm.steps,
+        )
     labels = None if vm.labels is None else models.read_labels(found.file("labels", vm.labels))
     with show.waiting(f"converting {source.name}", quiet=quiet):
         return neurovm.convert_tflite(
@@ -88,15 +139,19 @@ def check_budgets(found: Manifest, model: Model) -> None:
             )
 
 
-def _certified(found: Manifest, model: Model, *, quiet: bool) -> Model:
+def _certified(found: Manifest, model: Model, made: Quantized | None, *, quiet: bool) -> Model:
     """The model with the certificate that the manifest requires, if it does."""
     if not found.vm.require_certificate:
         return model
     from neurovm.verify import verify
 
     source = found.source()
-    with show.progress(f"verifying {source.name}", quiet=quiet) as advance:
-        proof = verify(source, model=model, progress=advance)
+    with tempfile.TemporaryDirectory(prefix="neurovm-") as folder:
+        if made is not None:
+            source = Path(folder) / made.name
+            source.write_bytes(made.data)
+        with show.progress(f"verifying {source.name}", quiet=quiet) as advance:
+            proof = verify(source, model=model, progress=advance)
     if not proof.identical:
         raise found.error(
             "require_certificate", f"true, but {proof.first_difference}", "an identical model"
@@ -131,14 +186,16 @@ def _result(model: Model, target: Path, measured: Calibrated | None) -> dict[str
         "macs": model.manifest.macs,
         "session_bytes": model.manifest.limits.session_bytes,
     }
+    facts["quantized_from"] = approx.as_dict(model.manifest.approx)
     if measured is not None:
         facts["calibration"] = measured.as_dict()
     return facts
 
 
 def _print(result: dict[str, Any], measured: Calibrated | None) -> None:
-    pairs = [(k.replace("_", " "), v) for k, v in result.items() if k != "calibration"]
-    show.facts(pairs)
+    tables = ("calibration", "quantized_from")
+    show.facts([(k.replace("_", " "), v) for k, v in result.items() if k not in tables])
+    approx.print_table(result["quantized_from"])
     if measured is not None:
         click.echo("")
         measured.show()

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from neurovm.cli import models, show
-from neurovm.cli.samples import open_samples
+from neurovm.cli import show
+from neurovm.cli.representative import Representative, answers_of, read_rows
 from neurovm.cli.typed_rows import quantize
-from neurovm.errors import ShapeError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from neurovm.manifest import Manifest
+    from neurovm.manifest import Calibration, Manifest
     from neurovm.model import Model
+    from neurovm.quantization import Quantized
 
     Codes = NDArray[np.int8]
 
@@ -80,30 +80,42 @@ class Calibrated:
         show.table(columns, rows)
 
 
-def run(found: Manifest, model: Model, *, quiet: bool) -> Calibrated:
-    """Run the samples of the manifest, on the model and (rate) on its exact form."""
+def run(found: Manifest, model: Model, made: Quantized | None, *, quiet: bool) -> Calibrated:
+    """Run the samples of the manifest, on the model and (rate) on its exact form.
+
+    made: the int8 network that was made of a float model.
+    """
     wanted = found.vm.calibration
     if wanted is None:
         raise ValueError("the manifest names no calibration")
-    source = found.file("calibration.samples", wanted.samples)
-    codes = read_codes(source, model, wanted.rows)
+    samples = read_rows(samples_of(found, wanted), model.inputs, wanted.rows)
+    codes = codes_of(samples, model)
     answers = None
     if wanted.answers is not None:
-        file = found.file("calibration.answers", wanted.answers)
-        answers = read_answers(file, len(codes))
+        answers = answers_of(found.file("calibration.answers", wanted.answers), samples)
     chosen = found.vm.steps if model.approximate else None
     result = Calibrated(wanted.samples, len(codes), chosen, model.manifest.macs)
     with show.progress("running the samples", quiet=quiet) as advance:
-        for line in sweep(model, _exact(found, model), codes, answers, chosen, advance):
+        for line in sweep(model, _exact(found, model, made), codes, answers, chosen, advance):
             result.lines.append(line)
     return result
 
 
-def _exact(found: Manifest, model: Model) -> Model:
+def samples_of(found: Manifest, wanted: Calibration) -> Path:
+    """The file of the samples, or the folder that holds them."""
+    path = found.path(wanted.samples)
+    return path if path.is_dir() else found.file("calibration.samples", wanted.samples)
+
+
+def _exact(found: Manifest, model: Model, made: Quantized | None) -> Model:
     if not model.approximate:
         return model
     import neurovm
 
+    if made is not None:
+        from neurovm.convert import convert_quantized
+
+        return convert_quantized(made, profile=found.vm.profile, name=model.name)
     return neurovm.convert_tflite(found.source(), profile=found.vm.profile, name=model.name)
 
 
@@ -160,23 +172,13 @@ def measure(
     )
 
 
-def read_codes(path: Path, model: Model, most: int) -> Codes:
-    """The first `most` rows as codes of all inputs, (n, codes); they are real values."""
-    blocks: list[Codes] = []
-    count = 0
-    with open_samples(path, model.inputs, form=None, real=True) as batches:
-        for batch in batches:
-            parts = [
-                quantize(x, info, model.profile).reshape(len(x), info.size)
-                for x, info in zip(batch, model.inputs, strict=True)
-            ]
-            blocks.append(_int8(parts, model))
-            count += len(batch[0])
-            if count >= most:
-                break
-    if not blocks:
-        raise ShapeError(f"{path}: no rows; calibration needs one at least")
-    return np.concatenate(blocks)[:most]
+def codes_of(found: Representative, model: Model) -> Codes:
+    """The rows as codes of all inputs, (n, codes)."""
+    parts = [
+        quantize(found.rows[info.name], info, model.profile).reshape(-1, info.size)
+        for info in model.inputs
+    ]
+    return _int8(parts, model)
 
 
 def _int8(parts: list[NDArray[Any]], model: Model) -> Codes:
@@ -189,15 +191,3 @@ def _int8(parts: list[NDArray[Any]], model: Model) -> Codes:
         )
         rows.append(np.frombuffer(row, np.int8))
     return np.stack(rows)
-
-
-def read_answers(path: Path, count: int) -> NDArray[np.int64]:
-    """The class of each row: one whole number a line."""
-    lines = (models.read_labels(path) or [])[:count]
-    try:
-        values = [int(line) for line in lines]
-    except ValueError as error:
-        raise ShapeError(f"{path}: a whole number a line is needed: {error}") from None
-    if len(values) < count:
-        raise ShapeError(f"{path}: {len(values)} answers for {count} rows")
-    return np.array(values, np.int64)

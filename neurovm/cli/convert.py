@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from neurovm.cli import models, options, show
+from neurovm.cli import approx, models, options, show
 from neurovm.errors import ModelError
 
 if TYPE_CHECKING:
@@ -23,6 +23,31 @@ if TYPE_CHECKING:
 @options.labels
 @click.option("--name", metavar="NAME", help="Name of the model. [default: the file's]")
 @click.option("--force", is_flag=True, help="Overwrite DEST even if it is not a bundle.")
+@click.option(
+    "--calibrate",
+    type=options.FILE,
+    metavar="ROWS",
+    help="Representative rows for a float SOURCE, a file as for predict or a folder of them.",
+)
+@click.option(
+    "--rows",
+    type=click.IntRange(min=1, max=100_000),
+    default=256,
+    show_default=True,
+    help="How many rows to calibrate on, spread over all there are.",
+)
+@click.option(
+    "--answers",
+    type=options.FILE,
+    metavar="FILE",
+    help="The right class of each row, a number a line: counts how many answers stay right.",
+)
+@click.option(
+    "--keep-quantized",
+    type=options.FILE,
+    metavar="FILE",
+    help="Write the int8 .tflite too; `neurovm verify FILE` proves the bundle exact to it.",
+)
 @options.output()
 @options.quiet
 def convert(
@@ -33,6 +58,10 @@ def convert(
     labels: Path | None,
     name: str | None,
     force: bool,
+    calibrate: Path | None,
+    rows: int,
+    answers: Path | None,
+    keep_quantized: Path | None,
     form: str,
     quiet: bool,
 ) -> None:
@@ -42,22 +71,41 @@ def convert(
     no exact rule is refused by name, and nothing is written. Without DEST the bundle is written
     beside SOURCE with the ending .nvm. It is written whole or not at all.
 
+    A float SOURCE (float32, float16-stored, hybrid) is quantized to int8 first, on the
+    representative rows of --calibrate. That approximates; a table shows what each operator lost,
+    and the bundle carries it.
+
     \b
     Examples:
       neurovm convert pump.tflite
       neurovm convert kws.tflite /etc/neurovmd/vm.d/kws.nvm --labels words.txt
       neurovm convert kws.tflite kws.nvm -o json
+      neurovm convert har_float.tflite --calibrate windows.npy --answers classes.txt
     """
     if not models.is_tflite(source):
         raise ModelError(f"{source}: not a TFLite model: no identifier TFL3 at byte 4")
     target = models.destination(source, dest, force=force)
-    with models.open_model(
-        source, quiet=quiet, profile=profile, coding=coding, labels=labels, name=name
-    ) as model:
+    if calibrate is None:
+        if answers is not None or keep_quantized is not None:
+            raise click.UsageError("--answers and --keep-quantized go with --calibrate")
+        opened = models.open_model(
+            source, quiet=quiet, profile=profile, coding=coding, labels=labels, name=name
+        )
+    else:
+        made = approx.of(source, calibrate, answers, rows, quiet=quiet)
+        if keep_quantized is not None:
+            made = approx.keep(made, keep_quantized)
+        opened = models.open_quantized(
+            made, quiet=quiet, profile=profile, coding=coding, labels=labels, name=name
+        )
+    with opened as model:
         models.save(model, target)
         result = summary(model, target)
     if not show.data(form, result) and not quiet:
-        show.facts([(key.replace("_", " "), value) for key, value in result.items()])
+        show.facts(
+            [(key.replace("_", " "), value) for key, value in result.items() if key != "approx"]
+        )
+        approx.print_table(result["approx"])
 
 
 def summary(model: Model, target: Path) -> dict[str, Any]:
@@ -78,4 +126,5 @@ def summary(model: Model, target: Path) -> dict[str, Any]:
         "synapses": manifest.synapses,
         "macs": manifest.macs,
         "session_bytes": manifest.limits.session_bytes,
+        "approx": approx.as_dict(manifest.approx),
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from neurovm.cli import drawing, explanation, models, options, show
+from neurovm.cli import approx, drawing, explanation, models, options, show
 from neurovm.errors import ModelError
 
 FATES = {
@@ -91,6 +91,7 @@ def _print(result: dict[str, Any]) -> None:
         click.echo(f"state: {state['name']}, {state['bytes']:,} bytes from step to step")
     for note in result["notes"]:
         click.echo(f"note: {note}")
+    approx.print_table(result["quantized_from"])
 
 
 def _grouped(operators: list[dict[str, Any]], what: str) -> dict[tuple[str, str, str], list[int]]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neurovm.cli import approx
 from neurovm.errors import ModelError, UnsupportedOperatorError
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def facts(model: Model) -> dict[str, Any]:
             for layer in layers
             if layer.state_bytes
         ],
+        "quantized_from": approx.as_dict(manifest.approx),
         "notes": list(manifest.notes),
     }
 
@@ -119,6 +121,7 @@ def refused(path: Path, error: ModelError, profile: str) -> dict[str, Any] | Non
         "input_bytes": 0,
         "state_bytes": sum(op["state_bytes"] for op in operators),
         "states": [],
+        "quantized_from": None,
         "notes": [],
     }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neurovm import certificate
-from neurovm.cli import models, options, show
+from neurovm.cli import approx, models, options, show
 
 if TYPE_CHECKING:
     from neurovm.description import TensorInfo
@@ -71,6 +71,7 @@ def facts(model: Model, path: Path) -> dict[str, Any]:
         "golden": len(manifest.golden),
         "approx": model.approximate,
         "certificate": manifest.certificate,
+        "quantized_from": approx.as_dict(manifest.approx),
         "notes": list(manifest.notes),
     }
 
@@ -121,6 +122,7 @@ def _print(result: dict[str, Any]) -> None:
         [_row("in", t) for t in result["inputs"]] + [_row("out", t) for t in result["outputs"]],
         left=["", "tensor", "shape", "type", "labels"],
     )
+    approx.print_table(result["quantized_from"])
 
 
 def _state(state_bytes: int) -> str:

@@ -14,6 +14,7 @@ from neurovm.regular import read_regular
 
 if TYPE_CHECKING:
     from neurovm.model import Model
+    from neurovm.quantization import Quantized
 
 TFLITE_MARK = b"TFL3"
 """Bytes 4 to 8 of a TFLite flatbuffer."""
@@ -54,6 +55,26 @@ def open_model(
     names = read_labels(labels)
     with show.waiting(f"converting {path.name}", quiet=quiet):
         return neurovm.convert_tflite(path, profile=profile, coding=coding, labels=names, name=name)
+
+
+def open_quantized(
+    made: Quantized,
+    *,
+    quiet: bool,
+    profile: str,
+    coding: str,
+    labels: Path | None,
+    name: str | None,
+    steps: int = 64,
+) -> Model:
+    """Convert an int8 network that was quantised here, as `open_model` does a file."""
+    from neurovm.convert import convert_quantized
+
+    names = read_labels(labels)
+    with show.waiting(f"converting {made.name}", quiet=quiet):
+        return convert_quantized(
+            made, profile=profile, coding=coding, labels=names, name=name, steps=steps
+        )
 
 
 def destination(source: Path, wanted: Path | None, *, force: bool) -> Path:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("npy", "npz", "csv", "jsonl", "bin")
 BATCH_ROWS = 256
-_SUFFIXES = {
+SUFFIXES = {
     ".npy": "npy",
     ".npz": "npz",
     ".csv": "csv",
@@ -234,7 +234,7 @@ def open_samples(
     if str(path) == "-":
         stream, kind = _stdin(form)
         return Samples(inputs, where="standard input", stream=stream, form=kind, real=real)
-    by_name = form or _SUFFIXES.get(path.suffix.lower())
+    by_name = form or SUFFIXES.get(path.suffix.lower())
     if by_name is None:
         raise ShapeError(
             f"{path}: the ending {path.suffix!r} names no format; "
