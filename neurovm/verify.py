@@ -38,6 +38,7 @@ from neurovm.converters import tflite
 from neurovm.converters.tflite_outputs import with_outputs
 from neurovm.disputed import is_disputed
 from neurovm.errors import BackendError, ModelError
+from neurovm.operators import Div
 from neurovm.passes import prepare
 from neurovm.units import CODES, Unit, flat, followed, units
 
@@ -144,8 +145,8 @@ class _Comparison:
         self._oracle = reference.Stream(self.graph, PROFILES[model.profile])
         self._held = {state.read: state.initial[np.newaxis] for state in self.graph.states}
         self._begun = False
-        self._refused = (0, "")
-        """Rows on which the runtime ended with an error, and its words at one of them."""
+        self._dropped = (0, "")
+        """Rows for which there is no answer to be equal to, and why."""
         if model.stateful:
             self.certificate.remarks.append(
                 "the network keeps state: all rows are consecutive steps of one stream; predict "
@@ -250,10 +251,14 @@ class _Comparison:
         answer = self.runtime.run(given, anew=stateful and not self._begun)
         self._begun = True
         if answer.refused:
-            rows = self._answered(rows, answer)
-            given = [rows[i] for i in self.inputs]
-            if not len(rows[0]):
-                return 0
+            rows = self._without(rows, answer.refused, answer.words)
+        undefined = self._undefined(rows, answer)
+        if undefined:
+            rows = self._without(rows, undefined, "a division by zero, which has no answer")
+            answer = answer.without(undefined)
+        given = [rows[i] for i in self.inputs]
+        if not len(rows[0]):
+            return 0
         theirs = [answer.outputs[i] for i in self.outputs]
         codes = self._codes(rows)
         if self.judged:
@@ -267,15 +272,26 @@ class _Comparison:
         self._compare_units(rows, codes, answer.kept, "events" if by_events else "auto")
         return len(rows[0])
 
-    def _answered(self, rows: stimuli.Rows, answer: Answer) -> stimuli.Rows:
-        """Without the rows on which the runtime ended with an error: nothing is to be equal there.
+    def _without(self, rows: stimuli.Rows, dropped: Sequence[int], words: str) -> stimuli.Rows:
+        """The rows without those for which there is no answer to be equal to.
 
         BackendError where the network keeps state, whose further steps depend on them.
         """
         if self.model.stateful:
-            raise BackendError(f"{self.runtime.name} failed in a stream: {answer.words}")
-        self._refused = (self._refused[0] + len(answer.refused), answer.words)
-        return [np.delete(block, answer.refused, axis=0) for block in rows]
+            raise BackendError(f"{self.runtime.name} has no answer within a stream: {words}")
+        self._dropped = (self._dropped[0] + len(dropped), words)
+        return [np.delete(block, dropped, axis=0) for block in rows]
+
+    def _undefined(self, rows: stimuli.Rows, answer: Answer) -> list[int]:
+        """Rows that divide by the code of zero: LiteRT ends them, others answer anything."""
+        values = answer.kept | dict(zip(self.graph.inputs, rows, strict=True))
+        found: set[int] = set()
+        for operator in self.graph.operators:
+            divisor = operator.inputs[1] if isinstance(operator, Div) else -1
+            if divisor in values:
+                zero = values[divisor] == self.graph.tensors[divisor].zero_point
+                found.update(i for i, row in enumerate(zero) if row.any())
+        return sorted(found)
 
     def _compare_units(
         self,
@@ -370,13 +386,11 @@ class _Comparison:
     def _conclude(self) -> Certificate:
         """Add up, and name the first operator that differs."""
         proof = self.certificate
-        count, words = self._refused
+        count, words = self._dropped
         if count and not sum(proof.rows.values()):
             raise BackendError(f"{self.runtime.name} answers no row: {words}")
         if count:
-            proof.remarks.append(
-                f"{self.runtime.name} ended {count} rows with an error, which are left out: {words}"
-            )
+            proof.remarks.append(f"{count} rows without an answer are left out: {words}")
         counters = self._session.counters
         proof.sops, proof.dense_macs = counters.sops, counters.dense_macs
         for result in proof.layers:

@@ -16,7 +16,7 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -71,6 +71,15 @@ class Answer:
     kept: dict[int, NDArray[np.generic]]
     refused: tuple[int, ...] = ()
     words: str = ""
+
+    def without(self, rows: Sequence[int]) -> Answer:
+        """The same without some of the rows that were answered."""
+        import numpy as np
+
+        kept = {i: np.delete(values, rows, axis=0) for i, values in self.kept.items()}
+        return replace(
+            self, outputs=tuple(np.delete(x, rows, axis=0) for x in self.outputs), kept=kept
+        )
 
 
 class Runtime:
