@@ -83,6 +83,13 @@ def connect(client: Client, broker: Broker, *, five: bool) -> None:
         client.connect(*where)
 
 
+def end_of_session() -> Properties:
+    """What a DISCONNECT says where the broker is to keep nothing."""
+    properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]  # paho
+    properties.SessionExpiryInterval = 0
+    return properties
+
+
 def _connect_properties(broker: Broker) -> Properties:
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho
     if broker.persistent:

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
+from pathlib import Path
 
-from neurovmd import log, sandbox
+from neurovmd import landlock, log, sandbox
 from neurovmd.assignment import Assignment
 from neurovmd.config import Deployment
 
@@ -19,6 +21,8 @@ def enter(work: Assignment) -> str:
     if work.group is not None:
         work.group.add(os.getpid())  # first: what is allocated from here on is counted there
     remark = _give_up_privileges(work.deployment)
+    if work.deployment.vm.sandbox:
+        _confine_writes(work)
     if "memory" not in work.held:
         _limit_memory(work.deployment)
     return remark
@@ -32,6 +36,17 @@ def _give_up_privileges(deployment: Deployment) -> str:
     if remark:
         log.warning("worker.capabilities", reason=remark)
     return remark
+
+
+def _confine_writes(work: Assignment) -> None:
+    """Write to nothing but the daemon's own folders, whoever this process runs as."""
+    config = work.settings.config
+    with contextlib.suppress(OSError):  # what is not there cannot be allowed
+        Path(config.state_dir).mkdir(parents=True, exist_ok=True)
+    reason = landlock.confine_writes((Path(config.state_dir), Path(config.cache_dir)))
+    if reason:
+        # Not told as the VM's trouble: an older kernel is nobody's fault, and nothing fails.
+        log.info("worker.not_confined", reason=reason)
 
 
 def _limit_memory(deployment: Deployment) -> None:

@@ -172,7 +172,9 @@ class Fleet:
         leaving = {vm.name: vm for vm in self.vms if vm not in vms}
         self.others = [vm for vm in self.others if vm not in vms] + list(leaving.values())
         self.vms = vms
+        names = {vm.name for vm in vms}
         for vm in leaving.values():
+            vm.slot.for_good = vm.name not in names or _session(vm.settings) != _session(settings)
             self.leave(vm)
         for vm in vms:
             vm.settings = settings
@@ -215,6 +217,11 @@ class Fleet:
         for vm in self._all():
             if vm.pid:
                 os.kill(vm.pid, signal.SIGKILL)
+
+
+def _session(settings: Settings) -> tuple[str, str]:
+    """What a VM's session at the broker depends on, apart from its name."""
+    return settings.node, settings.config.mqtt.server
 
 
 def _ended(pid: int) -> int | None:

@@ -51,6 +51,7 @@ class Launcher:
         vm.slot.generation += 1
         vm.slot.max_streams = vm.deployment.vm.max_streams
         vm.slot.deadly = vm.deadly
+        vm.slot.for_good = 0
         read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         vm.group = self._group(vm)
         if vm.role is Role.COMES or vm.before is not None:

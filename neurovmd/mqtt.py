@@ -145,12 +145,17 @@ class Connection:
             self._up_at, self.subscribed = None, False
             self._drop(reason)
 
-    def leave(self) -> None:
-        """Send DISCONNECT and never come back; the will is not published then."""
+    def leave(self, *, for_good: bool = False) -> None:
+        """Send DISCONNECT and never come back; the will is not published then.
+
+        `for_good`: nor will anybody else take the session up, so the broker may end it (MQTT 5;
+        before that it can only be emptied, by `unsubscribe`).
+        """
         self._leaving = True
         if self._client is not None:
+            ends = clients.end_of_session() if for_good and self._attempts.five else None
             with contextlib.suppress(OSError):
-                self._client.disconnect()
+                self._client.disconnect(properties=ends)
                 self._client.loop_write()
 
     def forget(self) -> None:

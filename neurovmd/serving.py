@@ -282,7 +282,11 @@ class Worker:
             if time.monotonic() >= self._stop_at:
                 break
             self._turn(signals)
-        self._connection.leave()
+        for_good = bool(self._slot.for_good)
+        if for_good:
+            self._connection.unsubscribe(list(self._inputs.filters))
+            self._subscriptions.forget()
+        self._connection.leave(for_good=for_good)
 
     def _run_compute(self) -> None:
         try:

@@ -6,7 +6,7 @@ little 8-byte words for each worker. Every word has exactly one writer, which is
 needed: an aligned 8-byte store is seen whole or not at all.
 
 Header: magic, version, number of slots, `awake`, `log_level`. Slot: words 0..31 are the worker's,
-64..70 the supervisor's; the gap keeps the two writers on different cache lines. All times are
+64..71 the supervisor's; the gap keeps the two writers on different cache lines. All times are
 CLOCK_MONOTONIC nanoseconds, which every process of the machine reads alike.
 """
 
@@ -76,7 +76,8 @@ class Slot:
     being processed, 0 = none), `counters`.
     Written by the supervisor: `generation` (forks so far), `paused` (0 or 1), `duty_q16`
     (0..65536, the share of time the worker may compute), `coalesce_us`, `dead_band` (codes),
-    `max_streams`, `deadly` (fingerprint of a message to be refused, 0 = none).
+    `max_streams`, `deadly` (fingerprint of a message to be refused, 0 = none), `for_good` (0 or 1:
+    the worker's end is its VM's; nobody will take its session up).
     """
 
     __slots__ = ("counters", "dropped", "words")
@@ -102,6 +103,7 @@ class Slot:
     dead_band = Word(68)
     max_streams = Word(69)
     deadly = Word(70)
+    for_good = Word(71)
 
     def __init__(self, words: memoryview) -> None:
         self.words = words

@@ -38,6 +38,11 @@ class Subscriptions:
             log.warning("subscriptions.unreadable", file=self._file, error=error)
             return None
 
+    def forget(self) -> None:
+        """The session is gone, and what it subscribed to."""
+        with contextlib.suppress(OSError):
+            self._file.unlink(missing_ok=True)
+
     def remember(self, filters: Iterable[str]) -> None:
         """Write the filters, whole or not at all, unless they are what is written there."""
         wanted = sorted(filters)

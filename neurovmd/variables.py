@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,21 +52,29 @@ class Unresolved(ValueError):  # noqa: N818  # the owner of the key makes the er
 def read_serial(root: Path = Path("/")) -> str:
     """The box' own number: of the device tree or DMI, else made from the machine id.
 
-    The machine id itself must not leave the box (machine-id(5)): 16 hex digits of its HMAC do.
-    Unresolved where there is none of them.
+    A number that only root may read (DMI's, as Linux shows it) does not count: the daemon and
+    `check` say the same, whoever runs them. The machine id itself must not leave the box
+    (machine-id(5)): 16 hex digits of its HMAC do. Unresolved where there is none of them.
     """
     for name in (
         "sys/firmware/devicetree/base/serial-number",
         "proc/device-tree/serial-number",
         "sys/class/dmi/id/product_serial",
     ):
-        serial = _first_line(root / name).lower()
+        serial = _first_line(root / name).lower() if _for_all(root / name) else ""
         if not _NO_SERIAL.match(serial):
             return re.sub(r"[^a-z0-9_.-]", "-", serial)[:64]
     machine = _first_line(root / "etc/machine-id")
     if re.match(r"[0-9a-f]{32}\Z", machine):
         return hmac.new(bytes.fromhex(machine), b"neurovmd", hashlib.sha256).hexdigest()[:16]
     raise Unresolved("no serial number", "a device tree, DMI or /etc/machine-id that has one")
+
+
+def _for_all(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False
 
 
 def _first_line(path: Path) -> str:

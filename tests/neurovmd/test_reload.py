@@ -12,7 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from benchmarks.daemon_footprint import switches
 from benchmarks.rig import Client, Daemon, Mosquitto, free_port, wait_for
@@ -280,6 +284,38 @@ def test_a_running_worker_takes_the_new_level_of_the_log(
     assert pids(daemon) == before
     assert daemon.said().count("message.dropped") <= said + 1  # before it had looked
     client.close()
+
+
+def session_present(port: int, client_id: str) -> bool:
+    """Whether a broker keeps a session for this client; it is taken up, and kept."""
+    found: list[bool] = []
+    one = paho.Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5)
+    one.on_connect = lambda _client, _data, flags, *_: found.append(flags.session_present)
+    kept = Properties(PacketTypes.CONNECT)
+    kept.SessionExpiryInterval = 600
+    one.connect("127.0.0.1", port, clean_start=False, properties=kept)
+    wait_for(lambda: one.loop(0.05) or found, "the broker answers")
+    one.disconnect()
+    one.loop(0.05)
+    return found[0]
+
+
+def test_the_session_of_a_removed_vm_ends_and_others_are_kept(
+    broker: Mosquitto, make: Make, text: Callable[..., str]
+) -> None:
+    daemon = make(broker.port, a=text("a"), b=text("b"), c=text("c"))
+    daemon.start()
+    connected(daemon)
+    remembered = daemon.folder / "state/a.subscriptions.json"
+    wait_for(remembered.exists, "its filters are remembered")
+    (daemon.folder / "vm.d/a.yaml").unlink()
+    write(daemon, "b", text("b", CODES))
+    assert reload(daemon)["state"] == "current"
+    connected(daemon)
+    wait_for(lambda: not remembered.exists(), "a has said farewell")
+    assert daemon.stop() == 0
+    kept = {name: session_present(broker.port, f"neurovmd-box-{name}") for name in "abc"}
+    assert kept == {"a": False, "b": True, "c": True}
 
 
 def test_a_stopped_vm_stays_stopped(make: Make, text: Callable[..., str]) -> None:

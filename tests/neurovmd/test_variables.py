@@ -137,6 +137,8 @@ def test_the_serial_is_the_boards_else_made_from_the_machine_id(tmp_path: Path) 
         assert read_serial(tmp_path) == made
     dmi.write_text("PF3-ABC/1\n")
     assert read_serial(tmp_path) == "pf3-abc-1"
+    dmi.chmod(0o400)
+    assert read_serial(tmp_path) == made  # for root too, as for the daemon
     board = tmp_path / "sys/firmware/devicetree/base/serial-number"
     board.parent.mkdir(parents=True)
     board.write_bytes(b"10000000abcdef01\0")
