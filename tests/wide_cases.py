@@ -143,4 +143,98 @@ def movements() -> Iterator[Case]:
     yield net.case(y)
 
 
-FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (weights, long_sums, quantizations, movements)
+def pairs() -> Iterator[Case]:
+    """Two inputs: whole vectors of 16 elements and a rest, broadcast, and scales of all kinds."""
+    scales = ((3e-4, 2e-4, 4e-4), (1e-4, 9e-4, 5e-4), (2.0**-12, 2.0**-12, 2.0**-11))
+    shapes = (((1, 2011), (1, 2011)), ((1, 4, 300), (300,)), ((1, 7), (1, 7)))
+    for operator, (left, right) in itertools.product(("ADD", "SUB", "MUL"), shapes):
+        for scale, activation in itertools.product(scales, ("NONE", "RELU6")):
+            net = Net(f"{operator}:i16-{left}-{right}-{scale}-{activation}")
+            a = net.input(left, dtype="int16", scale=float(np.float32(scale[0])), zero_point=0)
+            b = net.input(right, dtype="int16", scale=float(np.float32(scale[1])), zero_point=0)
+            out = scale[2] if operator != "MUL" else scale[0] * scale[1] * 20000
+            y = net.output(left, dtype="int16", scale=float(np.float32(out)), zero_point=0)
+            options = {} if operator == "MUL" else {"PotScaleInt16": False}
+            net.writer.operator(
+                operator, [a, b], [y], FusedActivationFunction=activation, **options
+            )
+            yield net.case(y)
+    for operator in ("MAXIMUM", "MINIMUM"):
+        net = Net(f"{operator}:i16")
+        a, b = (net.input((1, 5, 40), dtype="int16", scale=3e-4, zero_point=0) for _ in range(2))
+        y = net.like(a, (1, 5, 40))
+        net.writer.operator(operator, [a, b], [y])
+        yield net.case(y)
+
+
+def functions() -> Iterator[Case]:
+    """Every function of one variable on every code."""
+    everything = np.arange(-32768, 32768).astype(np.int16)
+    forms: dict[str, tuple[float | None, dict[str, float]]] = {
+        "LOGISTIC": (2.0**-15, {}), "TANH": (2.0**-15, {}), "RELU": (None, {}),
+        "RELU6": (None, {}), "ABS": (None, {}), "LEAKY_RELU": (None, {"Alpha": 0.3}),
+    }  # fmt: skip
+    for operator, (out, options) in forms.items():
+        for scale in (2.0**-12, 2.0**-11, 3e-4):
+            net = Net(f"{operator}:i16-{scale}")
+            scale_in = float(np.float32(scale))
+            x = net.input((1, 65536), dtype="int16", scale=scale_in, zero_point=0)
+            net.samples[0] = np.stack(
+                [np.roll(everything, i)[None] for i in range(len(net.samples[0]))]
+            )
+            scale_out = float(np.float32(scale * 0.7)) if out is None else out
+            y = net.output((1, 65536), dtype="int16", scale=scale_out, zero_point=0)
+            net.writer.operator(operator, [x], [y], **options)
+            yield net.case(y)
+
+
+def softmaxes() -> Iterator[Case]:
+    for source, length, beta in itertools.product(("int8", "int16"), (2, 10, 300), (1.0, 0.5)):
+        for scale in (1e-4, 2e-3) if source == "int16" else (0.02, 0.1):
+            net = Net(f"SOFTMAX:{source}-i16-{length}-{beta}-{scale}")
+            zero = 0 if source == "int16" else net.zero()
+            x = net.input(
+                (3, length), dtype=source, scale=float(np.float32(scale)), zero_point=zero
+            )
+            ends = (2.0**-15, 0) if source == "int16" else (2.0**-16, -32768)
+            y = net.output((3, length), dtype="int16", scale=ends[0], zero_point=ends[1])
+            net.writer.operator("SOFTMAX", [x], [y], Beta=beta)
+            yield net.case(y)
+
+
+def reductions() -> Iterator[Case]:
+    shape = (1, 7, 6, 5)
+    for operator, padding in itertools.product(
+        ("AVERAGE_POOL_2D", "MAX_POOL_2D"), ("SAME", "VALID")
+    ):
+        for activation in ("NONE", "RELU6"):
+            net = Net(f"{operator}:i16-{padding}-{activation}")
+            x = net.input(shape, dtype="int16", scale=3e-4, zero_point=0)
+            y = net.like(x, image_shape(shape, (3, 2), (2, 1), (1, 1), padding, 5))
+            net.writer.operator(
+                operator, [x], [y], Padding=padding, StrideH=2, StrideW=1, FilterHeight=3,
+                FilterWidth=2, FusedActivationFunction=activation,
+            )  # fmt: skip
+            yield net.case(y)
+    for operator, axes, out in itertools.product(
+        ("MEAN", "SUM"), ([1, 2], [3], [1, 3]), (1e-4, 7e-4)
+    ):
+        net = Net(f"{operator}:i16-{axes}-{out}")
+        x = net.input(shape, dtype="int16", scale=3e-4, zero_point=0)
+        kept = tuple(n for i, n in enumerate(shape) if i not in axes)
+        scale = out * (1 if operator == "MEAN" else 12)
+        y = net.output(kept, dtype="int16", scale=float(np.float32(scale)), zero_point=0)
+        net.writer.operator(operator, [x, net.integers("a", axes)], [y], KeepDims=False)
+        yield net.case(y)
+
+
+FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (
+    weights,
+    long_sums,
+    quantizations,
+    movements,
+    pairs,
+    functions,
+    softmaxes,
+    reductions,
+)

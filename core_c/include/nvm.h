@@ -77,8 +77,9 @@ typedef enum nvm_kind {
     NVM_DWCONV,    /* weights int8[k_h][k_w][out_c]; out_c = in_c * multiplier, output c reads input
                       c / multiplier */
     NVM_ADD,       /* u = table0[q0 + 128] + table1[q1 + 128] (int32[256] each), both inputs n codes. Wide:
-                      u = D(q0, table0) + D(q1, table1), each table int32[4] = {b, m, e, sign}, b in [0, 15],
-                      sign 1 or -1: D(q) = sign * RDBPOT(SRDHM(q 2^b 2^l, m), r), m and e as in the requantisers */
+                      u = D(q0, table0) + D(q1, table1); a table is int32[2][4] of {b, m, e, sign}, b in [0, 15],
+                      sign 1 or -1, the first for elements below aux[1], the second for the others:
+                      D(q) = sign * RDBPOT(SRDHM(q 2^b 2^l, m), r), m and e as in the requantisers */
     NVM_AVGPOOL,   /* S = sum of the valid codes of the window, m their number;
                       y = clamp(S > 0 ? (S + m/2) / m : (S - m/2) / m, lo, hi), C division; with
                       aux[0] = 1 (else 0) floor((S + m/2) / m), as for codes of uint8
@@ -95,7 +96,11 @@ typedef enum nvm_kind {
     NVM_SOFTMAX,   /* rows = out_h, length = out_c, n = rows * length; table0 = float t[256]: t[d] >= 0 for
                       d = row maximum - q, t[0] > 0. Sigma = ((t[d_0] + t[d_1]) + ...) in float, in order;
                       inv = 1.0f / (Sigma * scale[0]);
-                      y = clamp(round_half_away(t[d] * inv) + zero_out, lo, hi) */
+                      y = clamp(round_half_away(t[d] * inv) + zero_out, lo, hi). From wide to wide instead:
+                      length < 2^16, table0 = int16 t[65536], t[d] >= 0, t[0] >= 2^14, table1 = int16 r[513], r >= 0.
+                      With Sigma the sum of t[d], z its leading zeros, v = ((Sigma 2^(z - 1) + 2^13) >> 14) - 2^16 in
+                      [0, 2^16), clamped, k = v >> 7, s = r[k] + (((r[k + 1] - r[k]) (v & 127) + 64) >> 7):
+                      y = clamp((t[d] s + 2^(30 - z)) >> (31 - z), lo, hi) */
     NVM_TABLE2,    /* y[i] = table0[q0[i] + 128][q1[i] + 128]; table0 = int8[256][256], both inputs n codes */
     NVM_SOFTMAXQ,  /* rows = out_h, length = out_c < 4096, n = rows * length; table0 = int32 t[256], exp in Q0.31:
                       t[d] >= 0 for d = row maximum - q, t[0] >= 2^30. Sigma = sum of (t[d] + 2^11) >> 12 in

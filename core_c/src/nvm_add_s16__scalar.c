@@ -16,9 +16,11 @@ static int32_t term(const int32_t *table, int16_t q)
     return (int32_t)(table[3] < 0 ? -x : x);
 }
 
-static int32_t combine(const nvm_node *node, int16_t a, int16_t b)
+static int32_t combine(const nvm_node *node, size_t i, int16_t a, int16_t b)
 {
-    return nvm_add_wrap(term(node->table0, a), term(node->table1, b));
+    const int32_t *table0 = node->table0, *table1 = node->table1;
+    size_t half = i < node->layer->aux[1] ? 0 : 4;
+    return nvm_add_wrap(term(table0 + half, a), term(table1 + half, b));
 }
 
 void nvm_add_events_s16__scalar(nvm_node *node, nvm_scratch *scratch)

@@ -84,13 +84,13 @@ static const uint16_t named[NVM_KIND_COUNT] = {
     [NVM_DENSE] = IN_C | OUT_C | SYNAPSES | CODE | RULE,
     [NVM_CONV] = WINDOW | SYNAPSES | CODE | RULE,
     [NVM_DWCONV] = WINDOW | SYNAPSES | CODE | RULE,
-    [NVM_ADD] = CODE | RULE | TABLE0 | TABLE1,
+    [NVM_ADD] = CODE | RULE | TABLE0 | TABLE1 | AUX,
     [NVM_AVGPOOL] = WINDOW | AUX,
     [NVM_MAXPOOL] = WINDOW,
     [NVM_MEAN] = CODE | RULE | TABLE0,
     [NVM_MAP] = CODE | TABLE0 | TABLE1 | WEIGHTS,
     [NVM_TABLE] = TABLE0 | AUX,
-    [NVM_SOFTMAX] = ROWS | OUT_C | CODE | RULE | TABLE0,
+    [NVM_SOFTMAX] = ROWS | OUT_C | CODE | RULE | TABLE0 | TABLE1,
     [NVM_TABLE2] = TABLE0,
     [NVM_SOFTMAXQ] = ROWS | OUT_C | CODE | TABLE0,
     [NVM_LERP] = RULE | TABLE0 | TABLE1 | WEIGHTS | AUX,
@@ -273,15 +273,20 @@ static nvm_status check_dwconv(const nvm_program *program, const nvm_layer *laye
     return check_weights(program, layer, product3(layer->k_h, layer->k_w, layer->out_c));
 }
 
-/* One input of a wide ADD: {b, m, e, sign}. */
+/* One input of a wide ADD: {b, m, e, sign} of the first elements, and of the others. */
 static nvm_status check_term(const nvm_program *program, uint32_t offset)
 {
-    if (!nvm_arena_holds(program, offset, 4 * sizeof(int32_t))) {
+    if (!nvm_arena_holds(program, offset, 8 * sizeof(int32_t))) {
         return NVM_E_SIZE;
     }
     const int32_t *t = nvm_arena_at(program, offset);
-    int fits = t[0] >= 0 && t[0] <= 15 && t[1] >= 0 && t[2] >= -31 && t[2] <= 30;
-    return fits && (t[3] == 1 || t[3] == -1) ? NVM_OK : NVM_E_RANGE;
+    for (int half = 0; half < 2; half++, t += 4) {
+        int fits = t[0] >= 0 && t[0] <= 15 && t[1] >= 0 && t[2] >= -31 && t[2] <= 30;
+        if (!fits || (t[3] != 1 && t[3] != -1)) {
+            return NVM_E_RANGE;
+        }
+    }
+    return NVM_OK;
 }
 
 static nvm_status check_pair(const nvm_program *program, const nvm_layer *layer)
@@ -303,6 +308,7 @@ static nvm_status check_add(const nvm_program *program, const nvm_layer *layer)
         status = status != NVM_OK ? status : check_term(program, layer->off_table1);
         return status != NVM_OK ? status : nvm_check_requant(program, layer, 1);
     }
+    REQUIRE(layer->aux[1] == 0);
     if (!nvm_arena_holds(program, layer->off_table0, 256 * sizeof(int32_t)) ||
         !nvm_arena_holds(program, layer->off_table1, 256 * sizeof(int32_t))) {
         return NVM_E_SIZE;

@@ -145,10 +145,40 @@ static nvm_status check_table2(const nvm_program *program, const nvm_layer *laye
     return nvm_arena_holds(program, layer->off_table0, 256 * 256) ? NVM_OK : NVM_E_SIZE;
 }
 
+/* From wide to wide: two tables that the kernel indexes with what it computed from the first. */
+static nvm_status check_wide_softmax(const nvm_program *program, const nvm_layer *layer)
+{
+    if (!nvm_arena_holds(program, layer->off_table0, 65536 * sizeof(int16_t)) ||
+        !nvm_arena_holds(program, layer->off_table1, 513 * sizeof(int16_t))) {
+        return NVM_E_SIZE;
+    }
+    const int16_t *t = nvm_arena_at(program, layer->off_table0),
+                  *r = nvm_arena_at(program, layer->off_table1);
+    for (uint32_t d = 0; d < 65536; d++) {
+        if (t[d] < 0) {
+            return NVM_E_RANGE;
+        }
+    }
+    for (uint32_t k = 0; k < 513; k++) {
+        if (r[k] < 0) {
+            return NVM_E_RANGE;
+        }
+    }
+    int plain = layer->zero_out_s16 == 0 && layer->off_scale == 0 && layer->off_shift == 0 &&
+                layer->aux[0] == 0 && layer->out_c < 1u << 16;
+    return plain && t[0] >= 1 << 14 ? NVM_OK : NVM_E_RANGE;
+}
+
 static nvm_status check_softmax(const nvm_program *program, const nvm_layer *layer)
 {
     if (program->layers[layer->in[0]].n != layer->n || layer->out_h == 0 || layer->out_c == 0 ||
         (uint64_t)layer->out_h * layer->out_c != layer->n) {
+        return NVM_E_FORMAT;
+    }
+    if (nvm_is_wide(&program->layers[layer->in[0]])) {
+        return check_wide_softmax(program, layer);
+    }
+    if (layer->off_table1 != 0) {
         return NVM_E_FORMAT;
     }
     if (!nvm_arena_holds(program, layer->off_table0, 256 * 4) ||

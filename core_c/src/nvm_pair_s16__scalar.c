@@ -4,8 +4,9 @@
  */
 #include "nvm_pairs_s16__scalar.h"
 
-static int32_t combine(const nvm_node *node, int16_t a, int16_t b)
+static int32_t combine(const nvm_node *node, size_t i, int16_t a, int16_t b)
 {
+    (void)i;
     switch (node->layer->aux[0]) {
     case 0:
         return a * b; /* <= 2^30 */

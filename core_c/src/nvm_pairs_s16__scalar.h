@@ -10,8 +10,8 @@
 
 #define NVM_PAIRS_CHUNK 64
 
-/* The value of two codes before it is requantised. */
-typedef int32_t nvm_combine_fn(const nvm_node *node, int16_t a, int16_t b);
+/* The value of two codes, of element i, before it is requantised. */
+typedef int32_t nvm_combine_fn(const nvm_node *node, size_t i, int16_t a, int16_t b);
 
 static inline void nvm_pairs_codes(const nvm_node *node, const int32_t *acc, size_t n,
                                    int16_t *wanted)
@@ -36,7 +36,7 @@ static inline void nvm_pairs_full(nvm_node *node, nvm_combine_fn *combine)
     for (size_t first = 0; first < n; first += NVM_PAIRS_CHUNK) {
         size_t part = n - first < NVM_PAIRS_CHUNK ? n - first : NVM_PAIRS_CHUNK;
         for (size_t i = 0; i < part; i++) {
-            acc[i] = combine(node, a[first + i], b[first + i]);
+            acc[i] = combine(node, first + i, a[first + i], b[first + i]);
         }
         nvm_pairs_codes(node, acc, part, wanted);
         nvm_neuron_sd_s16__scalar(node, first, wanted, part);
@@ -54,7 +54,7 @@ static inline void nvm_pairs_events(nvm_node *node, nvm_combine_fn *combine)
         i = b < b_end && b->index < i ? b->index : i;
         a += a < a_end && a->index == i;
         b += b < b_end && b->index == i;
-        int32_t acc = combine(node, first[i], second[i]);
+        int32_t acc = combine(node, i, first[i], second[i]);
         nvm_pairs_codes(node, &acc, 1, &wanted);
         nvm_send_s16(node, i, wanted);
     }

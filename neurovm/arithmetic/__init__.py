@@ -18,6 +18,7 @@ from neurovm.arithmetic.rules import AddRule, CodeMap, FixedSoftmaxRule, Softmax
 from neurovm.arithmetic.tflm import Tflm
 from neurovm.arithmetic.thresholds import NEVER, ladder, sum_range, thresholds
 from neurovm.arithmetic.unary import UnaryFunction
+from neurovm.arithmetic.wide_pairs import WideAddRule, WideSoftmaxRule
 from neurovm.arithmetic.xnnpack import Xnnpack
 
 PROFILES: dict[str, Profile] = {Xnnpack.name: Xnnpack(), Tflm.name: Tflm()}
@@ -45,6 +46,8 @@ __all__ = [
     "SoftmaxRule",
     "Tflm",
     "UnaryFunction",
+    "WideAddRule",
+    "WideSoftmaxRule",
     "Xnnpack",
     "double",
     "ladder",

@@ -10,8 +10,13 @@ import numpy as np
 
 from neurovm.arithmetic.codes import Activation, Codes, range_half_away
 from neurovm.arithmetic.errors import NoExactRuleError
-from neurovm.arithmetic.fixed_point import INT32_MAX, INT32_MIN, multipliers
-from neurovm.arithmetic.profiles import LinearOperator
+from neurovm.arithmetic.fixed_point import (
+    INT32_MAX,
+    INT32_MIN,
+    Multipliers,
+    multiplier,
+    multipliers,
+)
 from neurovm.arithmetic.requantizers import Kind, Requantizer
 from neurovm.arithmetic.rules import AddRule
 from neurovm.arithmetic.tables import requantizing_table
@@ -19,6 +24,8 @@ from neurovm.arithmetic.unary import steps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from neurovm.arithmetic.profiles import LinearOperator
 
 MAX_EXPONENT = 30
 """Bits by which a sum can be shifted left."""
@@ -66,6 +73,29 @@ def matmul_double(a: Codes, b: Codes, out: Codes) -> Requantizer:
     """
     real = float(np.float32(a.scale) * np.float32(b.scale)) / float(out.scale)
     return integer_requantizer("double", [real], out, "NONE")
+
+
+def mean_double(x: Codes, out: Codes, count: int) -> Requantizer:
+    """double(S − n z) with the multiplier of s / s_out divided by n in integers.
+
+    Source: tensorflow/lite/kernels/internal/reference/reduce.h (QuantizedMeanOrSum).
+    """
+    mantissa, exponent = multiplier(float(x.scale) / float(out.scale))
+    shift = min(count.bit_length() - 1, 32, 31 + exponent)
+    return _by_pair(((mantissa << shift) // count, exponent - shift), out)
+
+
+def sum_double(x: Codes, out: Codes) -> Requantizer:
+    """double(S − n z) with the multiplier of s / s_out."""
+    return _by_pair(multiplier(float(x.scale) / float(out.scale)), out)
+
+
+def _by_pair(pair: tuple[int, int], out: Codes) -> Requantizer:
+    lo, hi = out.limits
+    if pair[1] > MAX_EXPONENT:
+        raise NoExactRuleError(f"its scales make a factor of 2^{pair[1]}; a smaller one is needed")
+    pairs = Multipliers(np.array([pair[0]], np.int32), np.array([pair[1]], np.int32))
+    return Requantizer(kind="double", zero_out=out.zero_point, lo=lo, hi=hi, multipliers=pairs)
 
 
 def requantizing(x: Codes, out: Codes, kind: Kind) -> NDArray[np.signedinteger]:

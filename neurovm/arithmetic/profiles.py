@@ -19,6 +19,7 @@ from neurovm.arithmetic.requantizers import Requantizer
 from neurovm.arithmetic.row_rules import L2Rule, LogSoftmaxRule
 from neurovm.arithmetic.rules import AddRule, CodeMap, FixedSoftmaxRule, SoftmaxRule
 from neurovm.arithmetic.unary import UnaryFunction
+from neurovm.arithmetic.wide_pairs import WideAddRule, WideSoftmaxRule
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,6 +77,26 @@ class Profile(Protocol):
     def matmul(self, a: Codes, b: Codes, out: Codes) -> Requantizer:
         """BATCH_MATMUL of a and b, whether b is constant or not."""
 
+    def wide_add(
+        self,
+        a: Codes,
+        b: Codes,
+        out: Codes,
+        activation: Activation,
+        *,
+        subtract: bool = False,
+        size: int = 0,
+        powers: bool = False,
+    ) -> WideAddRule:
+        """ADD or SUB of int16 codes.
+
+        `size`: elements of the output where neither input is broadcast, else 0; `powers`: the model
+        asks for the rule of scales that are powers of two.
+        """
+
+    def product(self, a: Codes, b: Codes, out: Codes, activation: Activation) -> Requantizer:
+        """MUL of int16 codes: what requantises their product."""
+
     def mean(self, x: Codes, out: Codes, count: int) -> Requantizer:
         """MEAN over `count` codes. `affine` requantises their raw sum, any other kind the sum of
         code − zero point.
@@ -98,8 +119,10 @@ class Profile(Protocol):
     def max_pool_range(self, out: Codes, activation: Activation) -> tuple[int, int]:
         """Lowest and highest code of MAX_POOL_2D."""
 
-    def softmax(self, x: Codes, out: Codes, beta: float) -> SoftmaxRule | FixedSoftmaxRule:
-        """SOFTMAX from 8 to 8 bits."""
+    def softmax(
+        self, x: Codes, out: Codes, beta: float
+    ) -> SoftmaxRule | FixedSoftmaxRule | WideSoftmaxRule:
+        """SOFTMAX from 8 to 8 or 16 bits, and from 16 to 16 (`WideSoftmaxRule`)."""
 
     def l2_normalization(self, x: Codes, out: Codes) -> L2Rule:
         """L2_NORMALIZATION."""
@@ -126,8 +149,11 @@ class Profile(Protocol):
 
     def unary(
         self, function: UnaryFunction, x: Codes, out: Codes, parameter: float = 0.0
-    ) -> NDArray[np.int8]:
-        """int8[256] of a function of one variable; `parameter` is the α of those that have one."""
+    ) -> NDArray[np.signedinteger]:
+        """int8[256] of a function of one variable, of int16 codes int16[65536].
+
+        `parameter` is the α of those that have one.
+        """
 
     def binary(
         self, function: BinaryFunction, a: Codes, b: Codes, out: Codes, activation: Activation

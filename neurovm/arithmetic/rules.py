@@ -44,24 +44,27 @@ class SoftmaxRule:
     table: NDArray[np.float32]
     scale_out: float
     zero_out: int
+    limits: tuple[int, int] = (-128, 127)
 
     def codes(self, q: NDArray[np.int64]) -> NDArray[np.int64]:
         """Codes of the softmax along the last axis."""
         t = self.table[q.max(axis=-1, keepdims=True) - q]
         total = np.add.accumulate(t, axis=-1, dtype=np.float32)[..., -1:]
         inverse = np.float32(1) / (total * np.float32(self.scale_out))
-        return np.clip(round_half_away(t * inverse) + self.zero_out, -128, 127)
+        return np.clip(round_half_away(t * inverse) + self.zero_out, *self.limits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FixedSoftmaxRule:
-    """y_i = clamp(RDBPOT(r · t_i, k + 23) + zero_out), r and k the reciprocal of Σ in Q12.19.
+    """y_i = clamp(RDBPOT(r · t_i, k + 31 − bits) + zero_out), r, k the reciprocal of Σ in Q12.19.
 
     t_i = table[row maximum − q_i], table int32[256] in Q0.31; Σ adds (t_i + 2^11) >> 12.
     """
 
     table: NDArray[np.int32]
     zero_out: int
+    bits: int = 8
+    """Of an output code."""
 
     def codes(self, q: NDArray[np.int64]) -> NDArray[np.int64]:
         """Codes of the softmax along the last axis."""
@@ -69,9 +72,11 @@ class FixedSoftmaxRule:
         total = ((t + (1 << 11)) >> 12).sum(axis=-1)
         pairs = [reciprocal(int(n)) for n in total.reshape(-1)]
         inverse = np.array([m for m, _ in pairs], np.int64).reshape(*total.shape, 1)
-        bits = np.array([k for _, k in pairs], np.int64).reshape(*total.shape, 1) - 19 + 23
+        shift = 31 - self.bits - 19
+        bits = np.array([k for _, k in pairs], np.int64).reshape(*total.shape, 1) + shift
         y = np.where(bits > 31, 0, rdbpot(srdhm(t, inverse.astype(np.int32)), np.minimum(bits, 31)))
-        codes: NDArray[np.int64] = np.clip(y + self.zero_out, -128, 127)
+        half = 1 << self.bits - 1
+        codes: NDArray[np.int64] = np.clip(y + self.zero_out, -half, half - 1)
         return codes
 
 

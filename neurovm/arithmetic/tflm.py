@@ -15,14 +15,15 @@ from neurovm.arithmetic.binary import BINARY, BinaryFunction, mul_double
 from neurovm.arithmetic.codes import Activation, Codes, range_half_away
 from neurovm.arithmetic.errors import NoExactRuleError
 from neurovm.arithmetic.exponential import fixed_exponentials, fixed_logistic, fixed_tanh
-from neurovm.arithmetic.fixed_point import Multipliers, multiplier, round_half_away
+from neurovm.arithmetic.fixed_point import round_half_away
 from neurovm.arithmetic.gates import LstmRule, lstm_rule
 from neurovm.arithmetic.integer_rules import (
-    MAX_EXPONENT,
     add_double,
     integer_requantizer,
     matmul_double,
+    mean_double,
     requantizing,
+    sum_double,
     weight_multipliers,
 )
 from neurovm.arithmetic.interpolation import Interpolation, interpolation_integer
@@ -41,6 +42,14 @@ from neurovm.arithmetic.unary import (
     steps,
 )
 from neurovm.arithmetic.wide import TFLM_RULES, wide_requantizer
+from neurovm.arithmetic.wide_pairs import (
+    WideAddRule,
+    WideSoftmaxRule,
+    product,
+    wide_add,
+    wide_softmax,
+)
+from neurovm.arithmetic.wide_unary import TFLM_WIDE_UNARY, wide_rule
 from neurovm.arithmetic.xnnpack_unary import elu
 
 if TYPE_CHECKING:
@@ -144,20 +153,29 @@ class Tflm:
     def matmul(self, a: Codes, b: Codes, out: Codes) -> Requantizer:
         return matmul_double(a, b, out)
 
-    def mean(self, x: Codes, out: Codes, count: int) -> Requantizer:
-        """double(S − n z) with the multiplier of s / s_out divided by n in integers.
+    def wide_add(
+        self,
+        a: Codes,
+        b: Codes,
+        out: Codes,
+        activation: Activation,
+        *,
+        subtract: bool = False,
+        size: int = 0,
+        powers: bool = False,
+    ) -> WideAddRule:
+        del size, powers
+        return wide_add(a, b, out, activation, sign=-1 if subtract else 1)
 
-        Source: tensorflow/lite/kernels/internal/reference/reduce.h (QuantizedMeanOrSum).
-        """
-        mantissa, exponent = multiplier(float(x.scale) / float(out.scale))
-        shift = min(count.bit_length() - 1, 32, 31 + exponent)
-        pair = (mantissa << shift) // count, exponent - shift
-        return _by_pair(pair, out)
+    def product(self, a: Codes, b: Codes, out: Codes, activation: Activation) -> Requantizer:
+        return product(a, b, out, activation, exact=True)
+
+    def mean(self, x: Codes, out: Codes, count: int) -> Requantizer:
+        return mean_double(x, out, count)
 
     def sum(self, x: Codes, out: Codes, count: int) -> Requantizer:
-        """double(S − n z) with the multiplier of s / s_out."""
         del count
-        return _by_pair(multiplier(float(x.scale) / float(out.scale)), out)
+        return sum_double(x, out)
 
     def batch_fill(self, x: Codes) -> int:
         """The code 0, whatever the zero point."""
@@ -177,14 +195,21 @@ class Tflm:
     def max_pool_range(self, out: Codes, activation: Activation) -> tuple[int, int]:
         return range_half_away(activation, out)
 
-    def softmax(self, x: Codes, out: Codes, beta: float) -> FixedSoftmaxRule:
-        """gemmlowp's: exponentials in Q5.26, their sum in Q12.19, a reciprocal by Newton."""
-        if out.scale != 1 / 256 or out.as_int8.zero_point != -128:
+    def softmax(self, x: Codes, out: Codes, beta: float) -> FixedSoftmaxRule | WideSoftmaxRule:
+        """gemmlowp's: exponentials in Q5.26, their sum in Q12.19, a reciprocal by Newton.
+
+        From int16 codes another kernel runs.
+        """
+        if x.dtype == "int16":
+            return wide_softmax(x, out, beta, single=True)
+        bits, lowest = (16 if out.dtype == "int16" else 8), out.as_int8.limits[0]
+        if out.scale != 2.0**-bits or out.as_int8.zero_point != lowest:
             raise NoExactRuleError(
                 f"output scale {out.scale!r}, zero point {out.as_int8.zero_point} of a SOFTMAX; "
-                f"1/256 and -128 are needed"
+                f"1/{1 << bits} and {lowest} are needed"
             )
-        return FixedSoftmaxRule(table=fixed_exponentials(x.scale, beta), zero_out=-128)
+        table = fixed_exponentials(x.scale, beta)
+        return FixedSoftmaxRule(table=table, zero_out=lowest, bits=bits)
 
     def l2_normalization(self, x: Codes, out: Codes) -> L2Rule:
         return l2_rule(x, out)
@@ -221,7 +246,9 @@ class Tflm:
 
     def unary(
         self, function: UnaryFunction, x: Codes, out: Codes, parameter: float = 0.0
-    ) -> NDArray[np.int8]:
+    ) -> NDArray[np.signedinteger]:
+        if x.dtype == "int16":
+            return wide_rule(TFLM_WIDE_UNARY, function)(x, out, parameter)
         rule = TFLM_UNARY.get(function)
         if rule is None:
             raise NoExactRuleError("TFLM does not run it on int8")
@@ -250,11 +277,3 @@ class Tflm:
         steps = codes.astype(np.int64) - x.zero_point
         result: NDArray[np.float32] = steps.astype(np.float32) * np.float32(x.scale)
         return result
-
-
-def _by_pair(pair: tuple[int, int], out: Codes) -> Requantizer:
-    lo, hi = out.limits
-    if pair[1] > MAX_EXPONENT:
-        raise NoExactRuleError(f"its scales make a factor of 2^{pair[1]}; a smaller one is needed")
-    pairs = Multipliers(np.array([pair[0]], np.int32), np.array([pair[1]], np.int32))
-    return Requantizer(kind="double", zero_out=out.zero_point, lo=lo, hi=hi, multipliers=pairs)

@@ -11,13 +11,15 @@ answers from memory that is not its own. Sources: tensorflow/lite/kernels/intern
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from neurovm.arithmetic.codes import Activation, Codes
 from neurovm.arithmetic.errors import NoExactRuleError
 from neurovm.arithmetic.integer_rules import integer_requantizer
-from neurovm.arithmetic.profiles import LinearOperator
 from neurovm.arithmetic.requantizers import Kind, Requantizer
+
+if TYPE_CHECKING:
+    from neurovm.arithmetic.profiles import LinearOperator
 
 
 class WideRule(NamedTuple):
@@ -27,7 +29,7 @@ class WideRule(NamedTuple):
     long: bool
 
 
-WideRules = Mapping[tuple[LinearOperator, str], WideRule]
+WideRules = Mapping[tuple["LinearOperator", str], WideRule]
 """Operator and element type of its bias ("": none) → rule."""
 
 _HALF16, _AWAY64 = WideRule("half16", long=True), WideRule("away64", long=True)

@@ -29,7 +29,9 @@ from neurovm.arithmetic.integer_rules import (
     add_double,
     integer_requantizer,
     matmul_double,
+    mean_double,
     requantizing,
+    sum_double,
     weight_multipliers,
 )
 from neurovm.arithmetic.interpolation import Interpolation, interpolation_float
@@ -44,6 +46,16 @@ from neurovm.arithmetic.tables import (
 )
 from neurovm.arithmetic.unary import UNARY, UnaryFunction, as_table, steps
 from neurovm.arithmetic.wide import LITERT_RULES, wide_requantizer
+from neurovm.arithmetic.wide_pairs import (
+    AT_ONCE,
+    WideAddRule,
+    WideSoftmaxRule,
+    power_add,
+    product,
+    wide_add,
+    wide_softmax,
+)
+from neurovm.arithmetic.wide_unary import LITERT_UNARY, wide_rule
 from neurovm.arithmetic.xnnpack_binary import takes_mul, xnnpack_mul
 from neurovm.arithmetic.xnnpack_unary import XNNPACK_UNARY
 
@@ -144,15 +156,43 @@ class Xnnpack:
             kind="fp32", zero_out=out.zero_point, lo=lo, hi=hi, scale=np.array([scale])
         )
 
+    def wide_add(
+        self,
+        a: Codes,
+        b: Codes,
+        out: Codes,
+        activation: Activation,
+        *,
+        subtract: bool = False,
+        size: int = 0,
+        powers: bool = False,
+    ) -> WideAddRule:
+        """ADD takes 16 elements at once where nothing is broadcast, and those are rounded less."""
+        sign = -1 if subtract else 1
+        if powers:
+            lo, hi = range_half_away(activation, out)
+            found = power_add(a, b, out, lo, hi, sign=sign)
+            if found is not None:
+                return found
+        vectors = 0 if subtract else size // AT_ONCE * AT_ONCE
+        return wide_add(a, b, out, activation, sign=sign, vectors=vectors)
+
+    def product(self, a: Codes, b: Codes, out: Codes, activation: Activation) -> Requantizer:
+        return product(a, b, out, activation, exact=False)
+
     def mean(self, x: Codes, out: Codes, count: int) -> Requantizer:
         """rint(f32(f32(f32(S) · c) + b)), c = f32(f32(s / s_out) · f32(1 / n)), b = f32(z_out −
         f32(f32(n z) c)).
         """
+        if x.dtype == "int16":
+            return mean_double(x, out, count)
         scale = np.float32(ratio32(x.scale, out.scale)) * (np.float32(1) / np.float32(count))
         return _affine(x, out, count, scale)
 
     def sum(self, x: Codes, out: Codes, count: int) -> Requantizer:
-        """As `mean` with c = f32(s / s_out)."""
+        """As `mean` with c = f32(s / s_out); of int16 codes `away64`."""
+        if x.dtype == "int16":
+            return replace(sum_double(x, out), kind="away64", long=True)
         return _affine(x, out, count, np.float32(ratio32(x.scale, out.scale)))
 
     def batch_fill(self, x: Codes) -> int:
@@ -173,12 +213,18 @@ class Xnnpack:
         """XNNPACK: bounds round half to even."""
         return range_half_even(activation, out)
 
-    def softmax(self, x: Codes, out: Codes, beta: float) -> SoftmaxRule:
-        """Built-in kernel of x86: a float32 table of exp; the output must be 1/256, −128."""
-        if abs(out.scale * 256 - 1) > 0.001 or out.as_int8.zero_point != -128:
+    def softmax(self, x: Codes, out: Codes, beta: float) -> SoftmaxRule | WideSoftmaxRule:
+        """Built-in kernel of x86: a float32 table of exp; the output must be 1/256, −128.
+
+        Of 16 bits it must be 2^−16, −32768. From int16 codes another kernel runs.
+        """
+        if x.dtype == "int16":
+            return wide_softmax(x, out, beta, single=False)
+        steps, lowest = 1 << (16 if out.dtype == "int16" else 8), out.as_int8.limits[0]
+        if abs(out.scale * steps - 1) > 0.001 or out.as_int8.zero_point != lowest:
             raise NoExactRuleError(
                 f"output scale {out.scale!r}, zero point {out.as_int8.zero_point} of a SOFTMAX; "
-                f"1/256 and -128 are needed (LiteRT runs no other)"
+                f"1/{steps} and {lowest} are needed (LiteRT runs no other)"
             )
         if not 0 < np.float32(x.scale) * np.float32(beta) < math.inf:
             raise NoExactRuleError(f"beta {beta!r} of a SOFTMAX; above 0 and finite is needed")
@@ -186,6 +232,7 @@ class Xnnpack:
             table=exp_table(x.scale, beta),
             scale_out=out.scale,
             zero_out=out.as_int8.zero_point,
+            limits=out.as_int8.limits,
         )
 
     def l2_normalization(self, x: Codes, out: Codes) -> L2Rule:
@@ -233,7 +280,9 @@ class Xnnpack:
 
     def unary(
         self, function: UnaryFunction, x: Codes, out: Codes, parameter: float = 0.0
-    ) -> NDArray[np.int8]:
+    ) -> NDArray[np.signedinteger]:
+        if x.dtype == "int16":
+            return wide_rule(LITERT_UNARY, function)(x, out, parameter)
         rule = XNNPACK_UNARY.get(function) or UNARY[function]
         return rule(x, out, parameter)
 

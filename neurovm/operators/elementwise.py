@@ -6,10 +6,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from neurovm.arithmetic import BinaryFunction
 from neurovm.errors import ModelError
 from neurovm.operators.base import Activation, Operator, Shape, register
 from neurovm.operators.builder import (
@@ -24,10 +25,12 @@ from neurovm.operators.builder import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from neurovm.arithmetic import BinaryFunction, Profile
+    from neurovm.arithmetic import Profile, Requantizer, WideAddRule
     from neurovm.graph import Tensor
     from neurovm.operators.builder import Builder, Value
 
+PAIRS: dict[BinaryFunction, int] = {"mul": 0, "minimum": 1, "maximum": 2}
+"""The kernel's number of each function of two int16 codes."""
 MAX_TABLES = 256
 """Tables of one layer; beyond, one table of pairs takes less memory."""
 
@@ -72,6 +75,39 @@ class Elementwise(Operator):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sum(Elementwise):
     subtract: ClassVar[bool] = False
+    powers: bool = False
+    """Whether int16 codes take the rule of scales that are powers of two."""
+
+    def wide_rule(self, profile: Profile, tensors: Sequence[Tensor]) -> WideAddRule:
+        """The profile's rule of int16 codes."""
+        y = tensors[self.outputs[0]]
+        a, b = (tensors[i] for i in self.inputs)
+        return profile.wide_add(
+            a.codes,
+            b.codes,
+            y.codes,
+            self.activation,
+            subtract=self.subtract,
+            size=y.size if a.shape == b.shape else 0,
+            powers=self.powers,
+        )
+
+    def _wide(self, builder: Builder) -> None:
+        rule = self.wide_rule(builder.profile, builder.tensors)
+        tables = [
+            np.array([first, rest], np.int32)
+            for first, rest in zip(rule.head, rule.tail, strict=True)
+        ]
+        fields = requantizer_fields(rule.requantizer, 1)
+        layer = Layer(
+            kind="ADD",
+            inputs=(self.spread(builder, 0), self.spread(builder, 1)),
+            n=builder.tensors[self.outputs[0]].size,
+            table0=tables[0],
+            table1=tables[1],
+            **fields | {"aux": (0, rule.head_count)},
+        )
+        builder.emit(self.outputs[0], layer)
 
     def lower(self, builder: Builder) -> None:
         """An element is computed again when one of its inputs changed, from two tables.
@@ -80,6 +116,9 @@ class _Sum(Elementwise):
         """
         y = builder.tensors[self.outputs[0]]
         a, b = (builder.tensors[i] for i in self.inputs)
+        if y.dtype == "int16":
+            self._wide(builder)
+            return
         rule = builder.profile.add(
             a.codes, b.codes, y.codes.as_int8, self.activation, subtract=self.subtract
         )
@@ -136,6 +175,9 @@ class Binary(Elementwise):
         itself is a function of one variable. A broadcast input is spread by a MAP layer first.
         """
         y = builder.tensors[self.outputs[0]]
+        if y.dtype == "int16":
+            self._wide(builder)
+            return
         table = self.table(builder.profile, builder.tensors)
         if table.ndim == 1:
             layer = table_layer(builder.value(self.inputs[0]), y.size, table[None])
@@ -143,6 +185,25 @@ class Binary(Elementwise):
             layer = self._with_constant(builder, table) or table2_layer(
                 self.spread(builder, 0), self.spread(builder, 1), y.size, table
             )
+        builder.emit(self.outputs[0], layer)
+
+    def product(self, profile: Profile, tensors: Sequence[Tensor]) -> Requantizer:
+        """What requantises the product of int16 codes."""
+        a, b, y = (tensors[i].codes for i in (*self.inputs, self.outputs[0]))
+        return profile.product(a, b, y, self.activation)
+
+    def _wide(self, builder: Builder) -> None:
+        """int16 codes have no table of all pairs: the function is computed."""
+        fields: dict[str, Any] = {}
+        if self.function == "mul":
+            rule = self.product(builder.profile, builder.tensors)
+            fields = requantizer_fields(rule, 1)
+        layer = Layer(
+            kind="PAIR",
+            inputs=(self.spread(builder, 0), self.spread(builder, 1)),
+            n=builder.tensors[self.outputs[0]].size,
+            **fields | {"aux": (PAIRS[self.function], 0)},
+        )
         builder.emit(self.outputs[0], layer)
 
     def _with_constant(self, builder: Builder, table: NDArray[np.int8]) -> Layer | None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from neurovm.arithmetic import NoExactRuleError
 from neurovm.errors import ModelError
 from neurovm.operators.base import Activation, Operator, Padding, Shape, register
 from neurovm.operators.builder import Layer
@@ -16,6 +17,10 @@ from neurovm.operators.window import emit_each_sample, output_size, window_of
 if TYPE_CHECKING:
     from neurovm.graph import Tensor
     from neurovm.operators.builder import Builder
+
+
+MAX_SUM = 1 << 30
+"""Of the codes of one window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +66,12 @@ class AveragePool2D(_Pool2D):
         lo, hi = builder.profile.average_pool_range(codes.as_int8, self.activation)
         taps = self.window[0] * self.window[1]
         rule = (int(codes.dtype == "uint8"), 0)
-        self._layer(builder, kind="AVGPOOL", lo=lo, hi=hi, acc_bound=128 * taps, aux=rule)
+        bound = -codes.as_int8.limits[0] * taps
+        if bound > MAX_SUM:
+            raise NoExactRuleError(
+                f"windows of {taps} codes; sums of {MAX_SUM} at most fit without overflow"
+            )
+        self._layer(builder, kind="AVGPOOL", lo=lo, hi=hi, acc_bound=bound, aux=rule)
 
 
 @register

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from neurovm.arithmetic import NoExactRuleError
+from neurovm.arithmetic.tables import all_codes
 from neurovm.errors import ModelError
 from neurovm.operators.base import Operator, Shape, register
 from neurovm.operators.builder import Layer, Window, gather, requantizer_fields, table_layer
@@ -107,7 +108,7 @@ class Summation(Reduction):
             weights=np.ones((count, 1, y.size), np.int8),
             bias=np.zeros(y.size, np.int32),
             zero_in=x.codes.as_int8.zero_point,
-            acc_bound=255 * count,
+            acc_bound=(32768 if x.dtype == "int16" else 255) * count,
             macs=x.size,
             **requantizer_fields(rule, y.size),
         )
@@ -181,9 +182,11 @@ class ReduceMin(ReduceMax):
     def lower(self, builder: Builder) -> None:
         """As ReduceMax, between two tables that turn the order of the codes round."""
         x, y = builder.tensors[self.inputs[0]], builder.tensors[self.outputs[0]]
-        turned = table_layer(builder.value(self.inputs[0]), x.size, REVERSED[None])
+        codes = all_codes(x.codes)
+        turn = codes[::-1].astype(x.codes.as_int8.dtype)[None]
+        turned = table_layer(builder.value(self.inputs[0]), x.size, turn)
         largest = self.largest(builder, builder.emit(self.outputs[0], turned), x)
-        builder.emit(self.outputs[0], table_layer(largest, y.size, REVERSED[None]))
+        builder.emit(self.outputs[0], table_layer(largest, y.size, turn))
 
 
 @register

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from neurovm.arithmetic import NoExactRuleError, SoftmaxRule
+from neurovm.arithmetic import NoExactRuleError, SoftmaxRule, WideSoftmaxRule
 from neurovm.errors import ModelError
 from neurovm.operators.base import Operator, Shape, register
 from neurovm.operators.builder import Layer
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_SQUARES = 1 << 15
 """Codes of a row whose squares, each up to 255², fit int32."""
+MAX_WIDE_LENGTH = 65535
+"""Codes of a row whose exponentials, each below 2^15, fit int32."""
 MAX_FIXED_LENGTH = 4095
 """Codes of a row whose exponentials, each up to 1, fit Q12.19."""
 
@@ -45,13 +47,23 @@ class Softmax(Operator):
         """A row is computed again when any of its codes changed."""
         x, y = builder.tensors[self.inputs[0]], builder.tensors[self.outputs[0]]
         rule = builder.profile.softmax(x.codes, y.codes.as_int8, self.beta)
-        fields: dict[str, Any] = {"kind": "SOFTMAXQ"}
-        if isinstance(rule, SoftmaxRule):
-            fields = {"kind": "SOFTMAX", "scale": np.array([rule.scale_out], np.float32)}
+        fields: dict[str, Any] = {"kind": "SOFTMAX", "wide": y.dtype == "int16"}
+        if isinstance(rule, WideSoftmaxRule):
+            fields |= {"table0": rule.exponentials, "table1": rule.reciprocals}
+            fields |= {"lo": 0}
+            if x.shape[-1] > MAX_WIDE_LENGTH:
+                raise NoExactRuleError(
+                    f"rows of {x.shape[-1]}; {MAX_WIDE_LENGTH} at most are summed without overflow"
+                )
+        elif isinstance(rule, SoftmaxRule):
+            fields["scale"] = np.array([rule.scale_out], np.float32)
+            fields |= {"zero_out": rule.zero_out, "table0": rule.table}
         elif x.shape[-1] > MAX_FIXED_LENGTH:
             raise NoExactRuleError(
                 f"rows of {x.shape[-1]}; {MAX_FIXED_LENGTH} at most are summed without overflow"
             )
+        else:
+            fields |= {"kind": "SOFTMAXQ", "zero_out": rule.zero_out, "table0": rule.table}
         builder.emit(
             self.outputs[0],
             Layer(
@@ -59,8 +71,6 @@ class Softmax(Operator):
                 n=x.size,
                 rows=x.size // x.shape[-1],
                 out_c=x.shape[-1],
-                zero_out=rule.zero_out,
-                table0=rule.table,
                 **fields,
             ),
         )

@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from neurovm.errors import ModelError, UnsupportedOperatorError
 from neurovm.graph import Graph, Tensor
 from neurovm.operators import (
+    Abs,
+    Add,
     ArgMax,
+    AveragePool2D,
     BatchMatMul,
     Concatenation,
     Conv2D,
@@ -20,18 +23,31 @@ from neurovm.operators import (
     EncodeReal,
     ExpandDims,
     FullyConnected,
+    LeakyRelu,
+    Logistic,
     Lookup,
     LookupPair,
+    Maximum,
     MaxPool2D,
+    Mean,
+    Minimum,
     Movement,
+    Mul,
+    Neg,
     Operator,
     Pack,
     Pad,
     Quantize,
     ReduceMax,
+    Relu,
+    Relu6,
     Reshape,
     ResizeBilinear,
+    Softmax,
     Squeeze,
+    Sub,
+    Sum,
+    Tanh,
     TransposeConv,
 )
 
@@ -43,9 +59,13 @@ _NARROW = ("int8", "uint8")
 _CODES = ("int8", "uint8", "int16")
 
 _WIDE: tuple[type[Operator], ...] = (
-    Conv2D, DepthwiseConv2D, FullyConnected, Movement, TransposeConv, Reshape, Squeeze, ExpandDims,
+    Abs, Add, AveragePool2D, Conv2D, DepthwiseConv2D, ExpandDims, FullyConnected, LeakyRelu,
+    Logistic, MaxPool2D, Maximum, Mean, Minimum, Movement, Mul, Neg, ReduceMax, Relu, Relu6,
+    Reshape, Softmax, Squeeze, Sub, Sum, Tanh, TransposeConv,
 )  # fmt: skip
 """Operators whose rule on int16 codes is known."""
+_ANY_ZERO: tuple[type[Operator], ...] = (Movement, Reshape, Squeeze, ExpandDims, Softmax)
+"""Those that do not ask the zero point of their int16 codes to be 0."""
 
 _CHANNEL_AXIS: dict[type[Operator], int] = {
     Conv2D: 0,
@@ -113,7 +133,10 @@ def _check(
             _check_codes(tensors[i], ("int8", "uint8"))
     else:
         _check_codes(x, _CODES if isinstance(operator, _WIDE) else _NARROW)
-        _check_codes(out, (x.dtype,))
+        widened = isinstance(operator, Softmax) and x.dtype == "int8"
+        _check_codes(out, (x.dtype, "int16") if widened else (x.dtype,))
+        if not isinstance(operator, _ANY_ZERO):
+            _check_zeros(tensors, operator)
         if isinstance(operator, Elementwise):
             _check_codes(tensors[operator.inputs[1]], (x.dtype,))
         if isinstance(operator, BatchMatMul):
@@ -132,15 +155,22 @@ def _check_codes(tensor: Tensor, dtypes: tuple[str, ...]) -> None:
             f"tensor {tensor.name!r} is {tensor.dtype}; {' or '.join(dtypes)} is needed here "
             f"(int8 post-training quantization; float32 at inputs and outputs only)"
         )
-    if tensor.dtype == "int16" and tensor.zero_point != 0:
-        raise ModelError(
-            f"tensor {tensor.name!r} is int16 with zero point {tensor.zero_point}; 0 is needed"
-        )
     if not _SMALLEST_SCALE <= tensor.scale <= _LARGEST_SCALE:
         raise ModelError(
             f"tensor {tensor.name!r} has scale {tensor.scale!r}; above 0 is needed, from "
             f"{_SMALLEST_SCALE:.1g} to {_LARGEST_SCALE:.1g}"
         )
+
+
+def _check_zeros(tensors: Sequence[Tensor], operator: Operator) -> None:
+    for i in (*operator.inputs, *operator.outputs):
+        if i == -1 or tensors[i].dtype != "int16" or tensors[i].quantization is None:
+            continue
+        if tensors[i].zero_point != 0:
+            raise ModelError(
+                f"tensor {tensors[i].name!r} is int16 with zero point {tensors[i].zero_point}; "
+                f"0 is needed"
+            )
 
 
 def _check_equal(x: Tensor, out: Tensor) -> None:

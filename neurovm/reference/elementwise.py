@@ -5,17 +5,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from neurovm.operators import Add, Sub
 from neurovm.operators.base import REGISTRY
 from neurovm.operators.elementwise import Binary
 from neurovm.reference.rules import Call, rule
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
 def total(call: Call[Add] | Call[Sub]) -> NDArray[np.generic]:
+    if call.out.dtype == "int16":
+        wide = call.operator.wide_rule(call.profile, call.tensors)
+        return wide.codes(*_aligned(call))
     addition = call.profile.add(
         call.meaning(0),
         call.meaning(1),
@@ -27,9 +31,19 @@ def total(call: Call[Add] | Call[Sub]) -> NDArray[np.generic]:
 
 
 def look_up(call: Call[Binary]) -> NDArray[np.generic]:
+    if call.out.dtype == "int16":
+        return _of_pairs(call)
     table = call.operator.table(call.profile, call.tensors)
     a, b = _aligned(call)
     return call.out_codes(table[a + 128] if table.ndim == 1 else table[a + 128, b + 128])
+
+
+def _of_pairs(call: Call[Binary]) -> NDArray[np.generic]:
+    """Functions of two int16 codes."""
+    a, b = _aligned(call)
+    if call.operator.function == "mul":
+        return call.operator.product(call.profile, call.tensors).codes(a * b)
+    return np.maximum(a, b) if call.operator.function == "maximum" else np.minimum(a, b)
 
 
 def _aligned(

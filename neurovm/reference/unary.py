@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def unary(call: Call[Unary]) -> NDArray[np.generic]:
     function, parameter = call.operator.rule
     table = call.profile.unary(function, call.meaning(0), call.out.codes, parameter)
-    return call.out_codes(table[call.int8(0) + 128])
+    return call.out_codes(table[call.int8(0) + len(table) // 2])
 
 
 for kind in REGISTRY.values():

@@ -368,6 +368,33 @@ static void naive_softmax(const network *net, const nvm_layer *layer, const int1
     }
 }
 
+static void naive_wide_softmax(const network *net, const nvm_layer *layer, const int16_t *q,
+                               int16_t *out)
+{
+    const int16_t *t = (const int16_t *)(const void *)(net->arena + layer->off_table0);
+    const int16_t *r = (const int16_t *)(const void *)(net->arena + layer->off_table1);
+    for (uint32_t row = 0; row < layer->out_h; row++, q += layer->out_c, out += layer->out_c) {
+        int max = -32768, zeros = 0;
+        int64_t sum = 0;
+        for (uint32_t i = 0; i < layer->out_c; i++) {
+            max = q[i] > max ? q[i] : max;
+        }
+        for (uint32_t i = 0; i < layer->out_c; i++) {
+            sum += t[max - q[i]];
+        }
+        while (sum << zeros < 1LL << 31) {
+            zeros++;
+        }
+        int64_t v = floor_div((wide)sum * power(zeros - 1) + power(13), power(14)) - 65536;
+        v = v < 0 ? 0 : v > 65535 ? 65535 : v;
+        int64_t k = v / 128, s = r[k] + floor_div((wide)(r[k + 1] - r[k]) * (v % 128) + 64, 128);
+        for (uint32_t i = 0; i < layer->out_c; i++) {
+            wide y = (wide)t[max - q[i]] * s + power(30 - zeros);
+            out[i] = clamp((double)floor_div(y, power(31 - zeros)), lowest(layer), highest(layer));
+        }
+    }
+}
+
 static void naive_mean(const network *net, const nvm_layer *layer, const int16_t *q, uint32_t n_in,
                        int16_t *out)
 {
@@ -408,8 +435,9 @@ static void naive_argmax(const nvm_layer *layer, const int16_t *q, int16_t *out)
 }
 
 /* One input of a wide ADD. */
-static int32_t naive_term(const int32_t *table, int16_t q)
+static int32_t naive_term(const nvm_layer *layer, uint32_t i, const int32_t *tables, int16_t q)
 {
+    const int32_t *table = i < layer->aux[1] ? tables : tables + 4;
     int32_t right = table[2] < 0 ? -table[2] : 0;
     int64_t x = srdhm(q * (1 << table[0]), table[1], table[2]);
     int64_t y = x < 0 ? -floor_div(-(wide)x * 2 + power(right), power(right + 1))
@@ -437,7 +465,8 @@ static void naive_add(const network *net, const nvm_layer *layer, const int16_t 
     const int32_t *table1 = (const int32_t *)(const void *)(net->arena + layer->off_table1);
     for (uint32_t i = 0; i < layer->n; i++) {
         int64_t sum = is_wide(layer)
-                          ? (int64_t)naive_term(table0, q0[i]) + naive_term(table1, q1[i])
+                          ? (int64_t)naive_term(layer, i, table0, q0[i]) +
+                                naive_term(layer, i, table1, q1[i])
                           : (int64_t)table0[q0[i] + 128] + table1[q1[i] + 128];
         out[i] = requantise(net, layer, sum, 0);
     }
@@ -656,6 +685,10 @@ void naive_codes(const network *net, uint32_t index, int16_t *const *codes,
         naive_softmaxq(net, layer, q0, out);
         break;
     case NVM_SOFTMAX:
+        if (is_wide(&net->layers[layer->in[0]])) {
+            naive_wide_softmax(net, layer, q0, out);
+            break;
+        }
         naive_softmax(net, layer, q0, out);
         break;
     case NVM_STATE:

@@ -21,6 +21,7 @@ typedef struct network {
     size_t len;
     uint64_t seed;
     int wide; /* more channels than any buffer on the kernel's stack has room for */
+    uint32_t exponentials; /* offset of those of a wide softmax; 0: none yet */
     uint32_t large; /* offset of a table of all int16 codes, which all layers share; 0: none yet */
     _Alignas(64) uint8_t arena[ARENA_BYTES];
 } network;

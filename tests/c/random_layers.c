@@ -179,6 +179,30 @@ static void add_softmax(network *net, uint32_t in)
     random_clamp(net, layer);
 }
 
+/* From int16 to int16 codes; the exponentials are one a network, because they are large. */
+static void add_wide_softmax(network *net, uint32_t in)
+{
+    shape from = net->shapes[in];
+    nvm_layer *layer = add_unary(net, NVM_SOFTMAX, from, in);
+    int16_t r[513];
+    if (net->exponentials == 0) {
+        int16_t *t = malloc(65536 * sizeof *t);
+        for (int d = 0; d < 65536; d++) {
+            t[d] = (int16_t)(32767.0 * exp(-d / 9000.0));
+        }
+        net->exponentials = network_put(net, t, 65536 * sizeof *t);
+        free(t);
+    }
+    for (int k = 0; k < 513; k++) {
+        r[k] = (int16_t)fmin(32767.0, 32768.0 / (1 + k / 512.0));
+    }
+    layer->out_h = from.h * from.w;
+    layer->out_c = from.c;
+    layer->off_table0 = net->exponentials;
+    layer->off_table1 = network_put(net, r, sizeof r);
+    random_clamp(net, layer);
+}
+
 static void add_softmaxq(network *net, uint32_t in)
 {
     shape from = net->shapes[in];
@@ -314,9 +338,14 @@ static void add_weighted(network *net, nvm_kind kind, uint32_t in)
 /* How a wide ADD takes one input: sizes and signs of all kinds, left shifts rarely. */
 static uint32_t put_term(network *net)
 {
-    int32_t term[4] = {random_in(&net->seed, 0, 15), random_in(&net->seed, 0, INT32_MAX - 1),
-                       random_in(&net->seed, -4, 1), random_in(&net->seed, 0, 1) ? 1 : -1};
-    return network_put(net, term, sizeof term);
+    int32_t terms[2][4];
+    for (int half = 0; half < 2; half++) {
+        terms[half][0] = random_in(&net->seed, 0, 15);
+        terms[half][1] = random_in(&net->seed, 0, INT32_MAX - 1);
+        terms[half][2] = random_in(&net->seed, -4, 1);
+        terms[half][3] = random_in(&net->seed, 0, 1) ? 1 : -1;
+    }
+    return network_put(net, terms, sizeof terms);
 }
 
 /* Tables, rule and bounds of an ADD whose second input is `other`. */
@@ -327,6 +356,7 @@ static void finish_sum(network *net, nvm_layer *layer, uint32_t other)
     if (layer->flags & NVM_FLAG_WIDE) {
         layer->off_table0 = put_term(net);
         layer->off_table1 = put_term(net);
+        layer->aux[1] = (uint32_t)random_in(&net->seed, 0, (int32_t)layer->n);
     } else {
         layer->off_table0 = network_put_words(net, 256, -1048576, 1048576);
         layer->off_table1 = network_put_words(net, 256, -1048576, 1048576);
@@ -517,7 +547,7 @@ uint32_t add_feedback(network *net, uint32_t in)
 /* The layer itself, or a table that turns its codes into those of the width a kind reads. */
 static uint32_t of_width(network *net, nvm_kind kind, uint32_t in)
 {
-    int only_narrow = kind == NVM_TABLE2 || kind == NVM_SOFTMAX || kind == NVM_SOFTMAXQ ||
+    int only_narrow = kind == NVM_TABLE2 || kind == NVM_SOFTMAXQ ||
                       kind == NVM_L2NORM || kind == NVM_LOGSOFTMAX || kind == NVM_MATMUL ||
                       kind == NVM_ARGMAX || kind == NVM_LSTM;
     if (is_wide_layer(net, in) ? only_narrow : kind == NVM_PAIR) {
@@ -553,7 +583,11 @@ uint32_t add_random(network *net, nvm_kind kind, uint32_t in)
         add_table(net, in);
         break;
     case NVM_SOFTMAX:
-        add_softmax(net, in);
+        if (is_wide_layer(net, in)) {
+            add_wide_softmax(net, in);
+        } else {
+            add_softmax(net, in);
+        }
         break;
     case NVM_TABLE2:
         add_table2(net, in);

@@ -287,6 +287,14 @@ static void wide_layers(void)
     WIDE_REFUSED(NVM_ADD, NVM_E_RANGE, set_word(net, layer->off_table0 + 8, 31));
     WIDE_REFUSED(NVM_ADD, NVM_E_RANGE, set_word(net, layer->off_table1 + 12, 0));
     WIDE_REFUSED(NVM_ADD, NVM_E_SIZE, layer->off_table1 = (uint32_t)net->len);
+    WIDE_REFUSED(NVM_ADD, NVM_E_RANGE, set_word(net, layer->off_table0 + 16, 16));
+    WIDE_REFUSED(NVM_SOFTMAX, NVM_E_RANGE, set_word(net, layer->off_table0, 0x3FFF));
+    WIDE_REFUSED(NVM_SOFTMAX, NVM_E_RANGE, set_word(net, layer->off_table0 + 4, 0x8000));
+    WIDE_REFUSED(NVM_SOFTMAX, NVM_E_RANGE, set_word(net, layer->off_table1 + 1024, 0xFFFF));
+    WIDE_REFUSED(NVM_SOFTMAX, NVM_E_RANGE, layer->zero_out_s16 = 1);
+    WIDE_REFUSED(NVM_SOFTMAX, NVM_E_SIZE, layer->off_table1 = (uint32_t)net->len);
+    REFUSED(NVM_SOFTMAX, NVM_E_FORMAT, layer->off_table1 = 64);
+    REFUSED(NVM_ADD, NVM_E_FORMAT, layer->aux[1] = 1);
     WIDE_REFUSED(NVM_PAIR, NVM_E_FORMAT, layer->aux[0] = 3);
     WIDE_REFUSED(NVM_PAIR, NVM_E_FORMAT, (layer->aux[0] = 1, layer->requant = NVM_RQ_DOUBLE));
     WIDE_REFUSED(NVM_PAIR, NVM_E_FORMAT, layer->n--);
