@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 WATTS: Mapping[str, float] = {"W": 1.0, "mW": 1e-3, "kW": 1e3}
 SECONDS: Mapping[str, float] = {"s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
+DURATIONS: Mapping[str, float] = {**SECONDS, "m": 60.0, "d": 86400.0}
 BYTES: Mapping[str, float] = {
     "B": 1.0,
     "kB": 1e3,

@@ -10,8 +10,6 @@ from typing import Any
 
 from neurovm import quantity
 
-DURATIONS: Mapping[str, float] = {**quantity.SECONDS, "m": 60.0, "d": 86400.0}
-
 ONCE = """\
 Pushes recorded messages through the configured VMs without a broker, and writes the results as they
 would be published, one JSON object a line. A message is a line:
@@ -103,7 +101,7 @@ def _listen(commands: Any) -> argparse.ArgumentParser:
     listen.add_argument(
         "--for",
         dest="for_s",
-        type=quantity_of(DURATIONS),
+        type=quantity_of(quantity.DURATIONS),
         default=30.0,
         metavar="TIME",
         help="for so long (default: 30s)",
@@ -124,7 +122,7 @@ def _listen(commands: Any) -> argparse.ArgumentParser:
     listen.add_argument(
         "--expire",
         dest="expire_s",
-        type=quantity_of(DURATIONS),
+        type=quantity_of(quantity.DURATIONS),
         default=7 * 86400.0,
         metavar="TIME",
         help="nobody reads it after so long (default: 7d)",

@@ -18,7 +18,8 @@ from neurovmd.broker import Broker
 from neurovmd.config import Settings
 from neurovmd.mqtt import Connection
 
-CONNECT_S = 10.0
+# The broker is waited for as long as it would be listened to, but within these bounds.
+CONNECT_S, LEAST_CONNECT_S = 10.0, 2.0
 # So long without anything to do before the next look at the connection.
 IDLE_S = 5.0
 
@@ -89,7 +90,8 @@ class Listener:
 
         BackendError where the broker cannot be reached or grants nothing.
         """
-        until_s = time.monotonic() + CONNECT_S
+        connect_s = min(CONNECT_S, max(for_s, LEAST_CONNECT_S))
+        until_s = time.monotonic() + connect_s
         while not wait(self._connection, told, until_s):
             flush()
             if self._connection.subscribed and not self._ever_up:
@@ -103,7 +105,7 @@ class Listener:
                 return self._end("the most bytes are reached")
             if time.monotonic() >= until_s:
                 if not self._ever_up:
-                    raise BackendError(self._why_not())
+                    raise BackendError(self._why_not(connect_s))
                 return self._end("its time is over")
         return self._end("told to end")
 
@@ -111,7 +113,7 @@ class Listener:
         self._connection.leave()
         return why
 
-    def _why_not(self) -> str:
+    def _why_not(self, connect_s: float) -> str:
         if self._connection.connected:
             return f"the broker grants none of {', '.join(self._filters)}"
-        return f"no connection within {CONNECT_S:g} s: {self._connection.state}"
+        return f"no connection within {connect_s:g} s: {self._connection.state}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neurovm import recording
-from neurovm.cli import child, deployment, draft, models, options, patterns, show
+from neurovm.cli import broker, child, deployment, draft, models, options, patterns, show
 from neurovm.cli.exits import CannotCreateError, Exit
 from neurovm.cli.record import broker_arguments, broker_options
 from neurovm.cli.survey import Field, Survey, Topic
@@ -25,18 +25,31 @@ if TYPE_CHECKING:
 
 MAX_BYTES = "256MB"
 MOST_ROWS = 40
+MOST_NODES = 8
 CHECK_S = 60.0
 
 
 @click.command()
-@click.option("--listen", "server", metavar="URL", help="The broker: mqtt://HOST[:PORT] or mqtts.")
+@click.option(
+    "--listen",
+    "server",
+    callback=options.judged(broker.check_url),
+    metavar="URL",
+    help="The broker: mqtt://HOST[:PORT] or mqtts.",
+)
 @click.option("--from", "file", type=options.FILE, metavar="FILE", help="Or a recording.")
 @broker_options
 @click.option(
     "--topic", "topics", multiple=True, metavar="FILTER", help="Only this MQTT filter. [default: #]"
 )
 @click.option(
-    "--for", "duration", default="30s", show_default=True, metavar="TIME", help="Listen so long."
+    "--for",
+    "duration",
+    callback=options.duration,
+    default="30s",
+    show_default=True,
+    metavar="TIME",
+    help="Listen so long.",
 )
 @click.option("--model", type=options.FILE, metavar="FILE", help="A .nvm or .tflite to fit.")
 @click.option(
@@ -152,10 +165,12 @@ def _prepare(target: Path) -> None:
 
 
 def _show(form: str, survey: Survey, found: Sequence[Pattern], drafted: Draft | None) -> None:
-    topics = survey.by_messages()
+    topics, own = survey.by_messages(), survey.own()
+    own_messages = sum(topic.messages for topic in own)
     data: dict[str, Any] = {
         "messages": survey.messages,
         "beyond": survey.beyond,
+        "own": {"nodes": sorted(survey.nodes), "topics": len(own), "messages": own_messages},
         "topics": [topic.as_json() for topic in topics],
         "patterns": [
             {
@@ -173,18 +188,49 @@ def _show(form: str, survey: Survey, found: Sequence[Pattern], drafted: Draft | 
     }
     if show.data(form, data):
         return
-    show.table(
-        ["topic", "messages", "per s", "bytes", "payload", "numbers"],
-        [_row(topic) for topic in topics[:MOST_ROWS]],
-        left=["topic", "bytes", "payload", "numbers"],
-        whole=["bytes", "payload"],
-    )
-    if len(topics) > MOST_ROWS:
-        click.echo(f"and {len(topics) - MOST_ROWS:,} more topics (-o json lists them)")
+    if len(topics) <= MOST_ROWS:
+        _show_topics(topics)
+    else:
+        _show_patterns(found)
+        click.echo(f"{len(topics):,} topics in all (-o json lists them)")
+    if own:
+        click.echo(
+            f"not shown: {own_messages:,} messages on {len(own):,} topics of neurovm itself "
+            f"({', '.join(map(draft.clean, sorted(survey.nodes)[:MOST_NODES]))})"
+        )
     if survey.beyond:
         click.echo(f"{survey.beyond:,} messages on further topics were not looked at")
     if drafted is not None:
         click.echo(f"\n{drafted.text}", nl=False)
+
+
+def _show_topics(topics: Sequence[Topic]) -> None:
+    show.table(
+        ["topic", "messages", "per s", "bytes", "payload", "numbers"],
+        [_row(topic) for topic in topics],
+        left=["topic", "bytes", "payload", "numbers"],
+        whole=["bytes", "payload"],
+    )
+
+
+def _show_patterns(found: Sequence[Pattern]) -> None:
+    """What many topics have in common, the commonest first."""
+    rows = []
+    for each in sorted(found, key=lambda each: -each.messages)[:MOST_ROWS]:
+        numbers = [each.reading.path] if each.reading.path else []
+        if each.low is not None and each.high is not None:
+            numbers.append(f"{each.low:.4g}…{each.high:.4g}")
+        topic = draft.clean(each.topic(draft.roles(each, None)))
+        shown = draft.clean(" ".join(numbers)) or "-"
+        rows.append([topic, each.topics, each.messages, each.reading.form, shown])
+    show.table(
+        ["topic", "topics", "messages", "payload", "numbers"],
+        rows,
+        left=["topic", "payload", "numbers"],
+        whole=["payload"],
+    )
+    if len(found) > MOST_ROWS:
+        click.echo(f"and {len(found) - MOST_ROWS:,} more patterns")
 
 
 def _row(topic: Topic) -> list[object]:
@@ -203,7 +249,17 @@ def _row(topic: Topic) -> list[object]:
 
 def _numbers(found: Field) -> str:
     many = f"[{found.most}]" if found.is_list else ""
-    return f"{found.path or 'all'}{many} {found.low:.4g}…{found.high:.4g}"
+    name = f"{found.path or 'all'}{many}"
+    clock = _clock(found)
+    return f"{name} ({clock})" if clock else f"{name} {found.low:.4g}…{found.high:.4g}"
+
+
+def _clock(found: Field) -> str:
+    """The unit in which numbers seem to count from 1970 on (2001 to 2100); empty: they do not."""
+    for unit, scale in (("s", 1.0), ("ms", 1e3), ("µs", 1e6), ("ns", 1e9)):
+        if 1e9 * scale <= found.low <= found.high <= 4.2e9 * scale:
+            return f"time in {unit}"
+    return ""
 
 
 def _write(target: Path, text: str) -> None:

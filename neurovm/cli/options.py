@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from neurovm import quantity
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -15,6 +17,29 @@ DEFAULT_PROFILE = "xnnpack"
 
 FILE = click.Path(path_type=Path)
 """A path; what is wrong with it is said by the one who opens it, with the right exit code."""
+
+
+def judged(check: Callable[[str], object]) -> Callable[..., str | None]:
+    """A callback of an option whose value `check` raises ValueError for where it is wrong."""
+
+    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                check(value)
+            except ValueError as error:
+                raise click.BadParameter(str(error), ctx, param) from None
+        return value
+
+    return callback
+
+
+def quantity_of(units: Mapping[str, float]) -> Callable[[str], float]:
+    """A number with one of these units, in the first of them; ValueError for another."""
+    return lambda text: quantity.parse(text, units)
+
+
+duration = judged(quantity_of(quantity.DURATIONS))
+"""The callback of an option that takes a time."""
 
 
 def output(*more: str) -> Callable[[F], F]:

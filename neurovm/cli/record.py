@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-from neurovm.cli import child, options
+from neurovm import quantity
+from neurovm.cli import broker, child, options
 from neurovm.errors import RecordingError
 from neurovm.recording import ExpiredError
 from neurovm.recording import read as read_recording
@@ -54,18 +55,36 @@ def broker_arguments(
 
 @click.command()
 @click.option("--config", metavar="FILE", help="Record what the VMs of this configuration hear.")
-@click.option("--listen", "server", metavar="URL", help="Or all of a broker: mqtt://HOST[:PORT].")
+@click.option(
+    "--listen",
+    "server",
+    callback=options.judged(broker.check_url),
+    metavar="URL",
+    help="Or all of a broker: mqtt://HOST[:PORT].",
+)
 @broker_options
 @click.option("--topic", "topics", multiple=True, metavar="FILTER", help="Only this MQTT filter.")
 @click.option("--vm", metavar="NAME", help="Only what this VM of the configuration hears.")
 @click.option(
-    "--for", "duration", default="30s", show_default=True, metavar="TIME", help="For so long."
+    "--for",
+    "duration",
+    callback=options.duration,
+    default="30s",
+    show_default=True,
+    metavar="TIME",
+    help="For so long.",
 )
 @click.option(
-    "--max-bytes", default="10MB", show_default=True, metavar="SIZE", help="At most so much."
+    "--max-bytes",
+    callback=options.judged(options.quantity_of(quantity.BYTES)),
+    default="10MB",
+    show_default=True,
+    metavar="SIZE",
+    help="At most so much.",
 )
 @click.option(
     "--expire",
+    callback=options.duration,
     default="7d",
     show_default=True,
     metavar="TIME",
@@ -119,7 +138,13 @@ def record(
 @click.argument("file", metavar="FILE", type=options.FILE)
 @click.option("--config", metavar="FILE", help="Replay through the VMs of this configuration.")
 @click.option("--vm", metavar="NAME", help="Through this VM alone.")
-@click.option("--to", "server", metavar="URL", help="Publish to mqtt://HOST[:PORT] instead.")
+@click.option(
+    "--to",
+    "server",
+    callback=options.judged(broker.check_url),
+    metavar="URL",
+    help="Publish to mqtt://HOST[:PORT] instead.",
+)
 @broker_options
 @click.option(
     "--speed",

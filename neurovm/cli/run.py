@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -24,31 +24,13 @@ if TYPE_CHECKING:
     from neurovm.cli.boxes import Box
 
 
-def _judged(check: Callable[[str], object]) -> Callable[..., str | None]:
-    """A callback of an option whose value `check` raises ValueError for where it is wrong."""
-
-    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                check(value)
-            except ValueError as error:
-                raise click.BadParameter(str(error), ctx, param) from None
-        return value
-
-    return callback
-
-
-def _watts(value: str) -> float:
-    return quantity.parse(value, quantity.WATTS)
-
-
 @click.command()
 @click.argument("model", metavar="NAME.nvm", type=options.FILE)
 @click.option(
     "--broker",
     "server",
     metavar="URL",
-    callback=_judged(broker.check_url),
+    callback=options.judged(broker.check_url),
     help="mqtt://HOST[:PORT] or mqtts://HOST[:PORT]. [default: a broker of its own, on loopback]",
 )
 @click.option("--username", metavar="NAME", help="Its account there.")
@@ -56,19 +38,19 @@ def _watts(value: str) -> float:
 @click.option("--ca-file", type=options.FILE, help="What a mqtts:// broker is checked against.")
 @click.option(
     "--name",
-    callback=_judged(manifest.check_name),
+    callback=options.judged(manifest.check_name),
     metavar="NAME",
     help="Name of the VM. [default: its own]",
 )
 @click.option(
     "--node",
-    callback=_judged(manifest.check_level),
+    callback=options.judged(manifest.check_level),
     metavar="NAME",
     help="Name of this box in topics. [default: HOST, and HOST-NAME at a broker that is named]",
 )
 @click.option(
     "--limit",
-    callback=_judged(_watts),
+    callback=options.judged(options.quantity_of(quantity.WATTS)),
     metavar="WATTS",
     help="Most that this machine may draw, such as 5W.",
 )

@@ -21,6 +21,7 @@ MAX_TOPIC_CHARACTERS = 512
 MAX_FIELDS = 16
 MAX_ALL_FIELDS = 40_000
 MAX_DEPTH = 4
+INFO = "/info"
 MAX_PATH_CHARACTERS = 128
 MAX_ENTRIES = 256  # of one object, or of a list of objects, that are looked at
 
@@ -110,6 +111,7 @@ class Survey:
     messages: int = 0
     beyond: int = 0
     fields: int = 0
+    nodes: set[str] = field(default_factory=set)
 
     def hear(self, message: Recorded) -> None:
         self.messages += 1
@@ -122,10 +124,34 @@ class Survey:
             topic = Topic(message.topic, t_us, t_us, message.size, message.size)
             self.topics[message.topic] = topic
         self.fields += topic.hear(message, t_us, MAX_ALL_FIELDS - self.fields)
+        if message.topic.endswith(INFO) and _is_info(message.payload):
+            self.nodes.add(message.topic.removesuffix(INFO))
 
     def by_messages(self) -> list[Topic]:
-        """The busiest first."""
-        return sorted(self.topics.values(), key=lambda topic: (-topic.messages, topic.name))
+        """The busiest first; what nodes of neurovm say themselves is left out."""
+        others = (topic for topic in self.topics.values() if not self._is_own(topic.name))
+        return sorted(others, key=lambda topic: (-topic.messages, topic.name))
+
+    def own(self) -> list[Topic]:
+        """Results, states and the like of neurovm's nodes, that are nothing to draft from."""
+        return [topic for topic in self.topics.values() if self._is_own(topic.name)]
+
+    def _is_own(self, name: str) -> bool:
+        """Whether a topic stands below a node's, and is not an input of a VM of its."""
+        levels = name.split("/")
+        return any(
+            "/".join(levels[:depth]) in self.nodes and levels[depth + 1 : depth + 2] != ["in"]
+            for depth in range(1, len(levels))
+        )
+
+
+def _is_info(payload: bytes | None) -> bool:
+    """Whether this is the retained word of a daemon about itself."""
+    try:
+        found = _decode(payload or b"")
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and {"node", "config_hash", "vms"} <= set(found)
 
 
 def look(payload: bytes | None) -> tuple[str, list[Field]]:

@@ -15,7 +15,7 @@ from typing import IO, Any, NamedTuple
 import click
 
 from neurovm import quantity
-from neurovm.cli import completion, control, deployment, fleet
+from neurovm.cli import completion, control, deployment, fleet, options
 from neurovm.cli.exits import Exit
 from neurovm.cli.fleet import Seen, one
 from neurovm.errors import BackendError
@@ -30,19 +30,12 @@ class _Child(NamedTuple):
     stderr: IO[bytes]
 
 
-def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    if value is None:
-        return None
-    try:
-        return quantity.parse(value, quantity.SECONDS)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, param) from None
-
-
 @click.command()
 @click.argument("name", shell_complete=completion.vms)
 @click.option("-n", "--count", type=click.IntRange(min=1), help="End after so many messages.")
-@click.option("--for", "duration", callback=_duration, metavar="TIME", help="End after so long.")
+@click.option(
+    "--for", "duration", callback=options.duration, metavar="TIME", help="End after so long."
+)
 @click.option(
     "-o",
     "--output",
@@ -52,7 +45,7 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     show_default=True,
     help="Lines for people, or one JSON object a line.",
 )
-def tap(name: str, count: int | None, duration: float | None, form: str) -> None:
+def tap(name: str, count: int | None, duration: str | None, form: str) -> None:
     """Show the messages of VM NAME as they come, and its spikes once a second, until Ctrl-C.
 
     Reads with a client of its own that the VM does not notice: -> is an input, <- a result, ~ the
@@ -68,7 +61,9 @@ def tap(name: str, count: int | None, duration: float | None, form: str) -> None
     if seen.daemon is None:
         raise click.UsageError(f"{name} is not running; neurovm start {name}")
     left = count
-    end_s = None if duration is None else time.monotonic() + duration
+    end_s = None
+    if duration is not None:
+        end_s = time.monotonic() + quantity.parse(duration, quantity.DURATIONS)
     with _child(seen) as child:
         for line in _with_spikes(seen, child.stdout, end_s):
             click.echo(json.dumps(line, ensure_ascii=False) if form == "jsonl" else _text(line))

@@ -22,7 +22,7 @@ from neurovm.cli.exits import Exit
 from neurovm.description import TensorInfo
 from neurovm.recording import Recorded
 from neurovmd import __main__ as daemon
-from neurovmd import config, once
+from neurovmd import config, listen, once
 
 Run = Callable[..., Any]
 
@@ -197,7 +197,12 @@ def test_a_model_chooses_among_patterns() -> None:
 HOSTILE = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150,
+    deadline=None,
+    # Whether a busy machine makes examples slowly says nothing of the drafts.
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     st.dictionaries(
         st.lists(HOSTILE, min_size=1, max_size=4).map("/".join),
@@ -294,7 +299,7 @@ def test_a_draft_for_a_model_is_accepted_and_hears(
     ran = run("init", "--from", sample, "--model", bundle, "--draft", target)
     assert ran.code == Exit.OK, ran.err
     assert "neurovmd check accepts the draft" in ran.err
-    assert "plant/p/sensor/0" in ran.out
+    assert "plant/{stream}/sensor/{element}" in ran.out
     (tmp_path / "neurovmd.yaml").write_text("node: box\nvm_dir: vm.d\n")
     assert daemon.main(["check", "--config", str(tmp_path / "neurovmd.yaml")]) == 0
     where = config.load(tmp_path / "neurovmd.yaml", environ={})
@@ -372,3 +377,71 @@ def test_init_listens_to_a_broker(broker: Mosquitto, spawn: Run) -> None:
 def test_init_says_when_no_broker_answers(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("neurovm.cli.init.listen", lambda *_: int(Exit.UNAVAILABLE))
     assert run("init", "--listen", "mqtt://127.0.0.1:1").code == Exit.UNAVAILABLE
+
+
+def recorded(path: Path, messages: dict[str, object]) -> Path:
+    """A recording with one message a topic."""
+    lines = (json.dumps({"topic": t, "payload": json.dumps(p)}) for t, p in messages.items())
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_what_nodes_say_themselves_is_left_out(run: Run, tmp_path: Path) -> None:
+    info = {"node": "box", "config_hash": "1", "vms": []}
+    file = recorded(
+        tmp_path / "seen.jsonl",
+        {
+            "my/prefix/box/availability": "online",
+            "my/prefix/box/info": info,
+            "my/prefix/box/pump/state": {"state": "ready"},
+            "my/prefix/box/pump/result/p1": {"seq": 4},
+            "my/prefix/box/pump/in/p1": [1, 2],
+            "my/prefix/boxer/x": 1,
+            "plant/p1/flow": {"value": 3, "ts": 1.795e9},
+            "zigbee/bridge/info": {"version": 1},
+        },
+    )
+    data = json.loads(run("init", "--from", file, "-o", "json").out)
+    assert {each["topic"] for each in data["topics"]} == {
+        "my/prefix/box/pump/in/p1",
+        "my/prefix/boxer/x",
+        "plant/p1/flow",
+        "zigbee/bridge/info",
+    }
+    assert data["own"] == {"nodes": ["my/prefix/box"], "topics": 4, "messages": 4}
+    text = run("init", "--from", file).out
+    assert "not shown: 4 messages on 4 topics of neurovm itself (my/prefix/box)" in text
+    assert "ts (time in s)" in text
+    assert "result" not in text
+
+
+def test_many_topics_are_shown_by_what_they_have_in_common(run: Run, tmp_path: Path) -> None:
+    plant = {f"plant/p{p}/sensor/{e}": {"value": e} for p in range(10) for e in range(64)}
+    meter = {f"meter/{n}/power": n for n in range(20)}
+    text = run("init", "--from", recorded(tmp_path / "seen.jsonl", {**plant, **meter})).out
+    rows = [line.split() for line in text.splitlines()]
+    assert ["plant/{stream}/sensor/{element}", "640", "640", "number", "value", "0…63"] in rows
+    assert any(row[:3] == ["meter/{stream}/power", "20", "20"] for row in rows)
+    assert "660 topics in all" in text
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--listen", "foo"], "'--listen': found 'foo'; accepted: mqtt://HOST"),
+        (["--listen", "mqtt://h", "--for", "0"], "'--for': found '0'; accepted: a number above 0"),
+    ],
+)
+def test_a_wrong_option_is_named_as_it_was_written(run: Run, args: list[str], said: str) -> None:
+    for command in (["init"], ["record", "-o", "x"]):
+        ran = run(*command, *args)
+        assert ran.code == Exit.USAGE
+        assert said in ran.err
+        assert ran.err.count("\n") == 1
+
+
+def test_who_listens_shortly_waits_shortly(monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    monkeypatch.setattr(listen, "LEAST_CONNECT_S", 0.1)
+    arguments = ["listen", "--server", "mqtt://127.0.0.1:1", "--for", "200ms"]
+    assert daemon.main(arguments) == Exit.UNAVAILABLE
+    assert "no connection within 0.2 s" in capfd.readouterr().err
