@@ -37,6 +37,8 @@ class Profile(Protocol):
     input_rounding: ClassVar[InputRounding]
     checks_bias_axis: ClassVar[bool]
     """Whether the runtime refuses a bias that is quantised along an axis it has not."""
+    saturates: ClassVar[bool]
+    """Whether QUANTIZE takes values beyond int32, in steps of its scale; undefined elsewhere."""
     needs_bias: ClassVar[frozenset[str]]
     """Operators with weights that the runtime runs only with a bias."""
     refused: ClassVar[frozenset[str]]

@@ -109,6 +109,7 @@ class Tflm:
     name: ClassVar[str] = "tflm"
     input_rounding: ClassVar[InputRounding] = "away_divide"
     checks_bias_axis: ClassVar[bool] = False
+    saturates: ClassVar[bool] = False
     needs_bias: ClassVar[frozenset[str]] = frozenset()
     refused: ClassVar[frozenset[str]] = frozenset({*UNARY, "log_softmax"}) - frozenset(TFLM_UNARY)
 

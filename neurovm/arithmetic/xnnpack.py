@@ -72,6 +72,7 @@ class Xnnpack:
     name: ClassVar[str] = "xnnpack"
     input_rounding: ClassVar[InputRounding] = "even_reciprocal"
     checks_bias_axis: ClassVar[bool] = True
+    saturates: ClassVar[bool] = True
     needs_bias: ClassVar[frozenset[str]] = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D"})
     refused: ClassVar[frozenset[str]] = frozenset()
 

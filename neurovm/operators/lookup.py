@@ -24,14 +24,25 @@ if TYPE_CHECKING:
     from neurovm.operators.builder import Builder
 
 
-def quantized(reals: Reals, profile: Profile, out: Codes) -> NDArray[np.int8]:
-    """Codes in int8 form of float32 values; NoExactRuleError where a range holds two codes."""
+def quantized(
+    reals: Reals, profile: Profile, out: Codes, *, edge: bool = False
+) -> NDArray[np.int8]:
+    """Codes in int8 form of float32 values; NoExactRuleError where a range holds two codes.
+
+    At the `edge` of a network values of any size saturate, whatever the runtime does.
+    """
     known = reals.of(profile.name)
     ends = (reals.low, reals.high) if known is None else (known, known)
     try:
         low, high = (profile.quantize(part, out) for part in ends)
     except ValueError as error:
         raise NoExactRuleError("some code makes a value that is not a number") from error
+    beyond = not edge and not profile.saturates
+    if beyond and any((np.abs(end) >= out.scale * 2.0**31).any() for end in ends):
+        raise NoExactRuleError(
+            "some code makes a value beyond int32, of which the runtime's code is undefined; a "
+            "larger output scale, or values that stay finite, are needed"
+        )
     unsure = int((low != high).sum())
     if unsure:
         raise NoExactRuleError(
@@ -151,7 +162,7 @@ class EncodeReal(Operator):
     def codes(self, x: NDArray[np.float32], profile: Profile, out: Codes) -> NDArray[np.int8]:
         """Codes in int8 form."""
         with np.errstate(all="ignore"):
-            return quantized(Reals.exactly(self.function(x)), profile, out)
+            return quantized(Reals.exactly(self.function(x)), profile, out, edge=True)
 
     def thresholds(self, profile: Profile, out: Codes) -> NDArray[np.float32]:
         """The lowest x of each code but −128; NaN where no x has it or a higher one."""
