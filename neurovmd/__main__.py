@@ -11,8 +11,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
 from neurovm.errors import ConfigError, NeurovmError
 from neurovm.version import __version__
 from neurovmd import arguments
@@ -69,7 +67,15 @@ def parser() -> argparse.ArgumentParser:
     _config_option(root, default=None)
     commands = root.add_subparsers(dest="command", metavar="{check,config,once,…}")
     check = commands.add_parser("check", help="check the configuration and say what is wrong")
-    check.add_argument("--json", action="store_true", help="answer as one JSON object")
+    _output_option(check)
+    check.add_argument(
+        "--json",
+        action="store_const",
+        const="json",
+        dest="output",
+        default=argparse.SUPPRESS,
+        help="the same as -o json",
+    )
     check.add_argument("--quiet", action="store_true", help="say nothing when all is well")
     check.add_argument("--warnings-as-errors", action="store_true", help="exit 1 on warnings")
     config = commands.add_parser("config", help="print the configuration in effect")
@@ -88,10 +94,17 @@ def parser() -> argparse.ArgumentParser:
             default="effective",
             help=text,
         )
+    _output_option(config)
     for command in (check, config, *arguments.add(commands)):
         # The same option after the command must not overwrite one given before it.
         _config_option(command, default=argparse.SUPPRESS)
     return root
+
+
+def _output_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-o", "--output", choices=["table", "json", "yaml"], default="table", help="for programs"
+    )
 
 
 def _config_option(command: argparse.ArgumentParser, default: object) -> None:
@@ -194,14 +207,14 @@ def _run(source: Source) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from neurovmd import check
+    from neurovmd import check, show
 
     try:
         report = check.examine(_source(options))
     except ConfigError as error:
         report = check.Report(errors=[error])
-    if options.json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report.as_json())).decode() + "\n")
+    if options.output != "table":
+        show.write_data(report.as_json(), options.output, sys.stdout)
     else:
         for line in report.lines(quiet=options.quiet):
             print(line, file=sys.stderr if report.errors else sys.stdout)
@@ -218,7 +231,11 @@ def _config(options: argparse.Namespace) -> int:
         "diff": show.write_diff,
         "origin": show.write_origin,
     }
-    write[options.form](config.load(_source(options)), sys.stdout)
+    settings = config.load(_source(options))
+    if options.output == "table":
+        write[options.form](settings, sys.stdout)
+    else:
+        show.write_data(show.as_data(settings, options.form), options.output, sys.stdout)
     return EXIT_OK
 
 

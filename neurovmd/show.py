@@ -31,9 +31,33 @@ def effective(settings: Settings) -> dict[str, Any]:
 
 
 def write_effective(settings: Settings, out: TextIO) -> None:
+    write_data(effective(settings), "yaml", out)
+
+
+def write_data(value: Any, form: str, out: TextIO) -> None:
+    """Plain values as `json` or `yaml`."""
+    if form == "json":
+        out.write(msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
+        return
     import yaml
 
-    yaml.safe_dump(effective(settings), out, sort_keys=False, allow_unicode=True)
+    yaml.safe_dump(value, out, sort_keys=False, allow_unicode=True)
+
+
+def as_data(settings: Settings, form: str) -> Any:
+    """What `effective`, `diff` or `origin` shows, as plain values."""
+    if form == "effective":
+        return effective(settings)
+    return [
+        {
+            "key": key,
+            "value": value,
+            "default": None if default is msgspec.UNSET else default,
+            "origin": origin,
+        }
+        for key, value, default, origin in _rows(settings)
+        if form == "origin" or _differs(value, default, origin)
+    ]
 
 
 def write_origin(settings: Settings, out: TextIO) -> None:
@@ -45,9 +69,13 @@ def write_origin(settings: Settings, out: TextIO) -> None:
 def write_diff(settings: Settings, out: TextIO) -> None:
     """A line a value that is not the default: `key: default -> value  # FILE:LINE`."""
     for key, value, default, origin in _rows(settings):
-        if origin != DEFAULT and value != default:
+        if _differs(value, default, origin):
             before = _text(default) if default is not msgspec.UNSET else "nothing"
             out.write(f"{key}: {before} -> {_text(value)}  # {origin}\n")
+
+
+def _differs(value: Any, default: Any, origin: str) -> bool:
+    return bool(origin != DEFAULT and value != default)
 
 
 def _rows(settings: Settings) -> Iterator[tuple[str, Any, Any, str]]:

@@ -12,11 +12,16 @@ measure.py    what bench measures
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (default: the process's own) and return its exit code."""
-    from neurovm.cli.app import run
+    try:
+        from neurovm.cli.app import run
 
-    return run(argv)
+        return run(argv)
+    except KeyboardInterrupt:  # while the command was being imported
+        sys.stderr.write("neurovm: interrupted\n")
+        return 130

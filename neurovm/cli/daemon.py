@@ -26,7 +26,7 @@ def check(ctx: click.Context, args: tuple[str, ...]) -> None:
     \b
     Examples:
       neurovm check
-      neurovm check --config ./neurovmd.yaml
+      neurovm check --config ./neurovmd.yaml -o json
     """
     ctx.exit(run("check", args))
 
@@ -44,7 +44,7 @@ def config(ctx: click.Context, args: tuple[str, ...]) -> None:
       neurovm config
       neurovm config show --origin          which file and line gives each value
       neurovm config show --diff            what is not the default
-      neurovm config --config ./neurovmd.yaml
+      neurovm config --config ./neurovmd.yaml -o json
     """
     ctx.exit(run("config", args))
 

@@ -72,6 +72,27 @@ def test_interrupt_while_waiting_for_samples(bundle: Path) -> None:
     assert words == b"neurovm: interrupted\n"
 
 
+def test_an_interruption_while_the_command_is_imported_is_one_line() -> None:
+    code = """
+import sys
+from importlib.abc import MetaPathFinder
+from neurovm.cli import main
+
+class Interrupt(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "neurovm.cli.app":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupt())
+sys.exit(main(["info"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (Exit.INTERRUPTED, "")
+    assert done.stderr == "neurovm: interrupted\n"
+
+
 def test_answers_are_plain_where_no_terminal_listens(spawn, bundle: Path) -> None:
     done = spawn("inspect", bundle, env={**os.environ, "TERM": "xterm-256color"})
     assert b"\x1b" not in done.stdout + done.stderr

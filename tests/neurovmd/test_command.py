@@ -96,6 +96,25 @@ def test_config_shows_what_is_in_effect(folder: Path, capsys: pytest.CaptureFixt
     assert shown["vms"]["digits"]["max_streams"] == 64
 
 
+def test_programs_get_json_or_yaml(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def said(*arguments: str) -> str:
+        assert main([*arguments, "--config", str(folder / "neurovmd.yaml")]) == 0
+        return capsys.readouterr().out
+
+    assert json.loads(said("check", "-o", "json"))["vms"] == ["digits"]
+    assert said("check", "-o", "json") == said("check", "--json")
+    assert yaml.safe_load(said("check", "-o", "yaml"))["ok"] is True
+    shown = json.loads(said("config", "-o", "json"))
+    assert shown == yaml.safe_load(said("config")) == yaml.safe_load(said("config", "-o", "yaml"))
+    rows = {row["key"]: row for row in json.loads(said("config", "show", "--diff", "-o", "json"))}
+    assert (rows["log_level"]["value"], rows["log_level"]["default"]) == ("debug", "info")
+    assert rows["node"]["value"] == "box"
+    assert rows["node"]["origin"].startswith(str(folder / "neurovmd.yaml"))
+    assert "mqtt.keepalive_s" not in rows
+    every = json.loads(said("config", "show", "--origin", "-o", "json"))
+    assert {"key": "mqtt.keepalive_s", "value": 60, "default": 60, "origin": "default"} in every
+
+
 def test_help_teaches_and_wrong_usage_is_64(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, code in ((["--help"], 0), (["--version"], 0), (["chek"], 64), (["--confg"], 64)):
         with pytest.raises(SystemExit) as caught:
