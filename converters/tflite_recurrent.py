@@ -30,6 +30,7 @@ _ABSENT = {
 }
 _PLAIN = "a plain LSTM, as Keras exports it, is needed"
 _MOST = 24
+_SVDF_INPUTS = 5
 _TANH = tflite.ActivationFunctionType.TANH
 _HIDDEN = 4
 """Place of the hidden value among the intermediates."""
@@ -71,7 +72,15 @@ def _hidden(raw: RawOperator, tensors: Sequence[Tensor]) -> tuple[float, int]:
     return (tensor.scale, tensor.zero_point) if tensor.quantization else (0.0, 0)
 
 
+def _svdf(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
+    options = raw.options(tflite.SVDFOptions)
+    if len(raw.inputs) != _SVDF_INPUTS or -1 in raw.inputs[:3] or raw.inputs[4] == -1:
+        raise raw.error(f"inputs {raw.inputs[:16]}; input, two weights, bias and state are needed")
+    return operators.Svdf(**raw.place, rank=int(options.Rank()), activation=raw.activation(options))
+
+
 RECURRENT: dict[int, Entry] = {
+    _OP.SVDF: Entry(_svdf, 1, _SVDF_INPUTS),
     _OP.UNIDIRECTIONAL_SEQUENCE_LSTM: Entry(_lstm, 1, _MOST),
 }
 """One line an operator."""

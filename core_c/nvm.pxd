@@ -40,6 +40,7 @@ cdef extern from "nvm.h" nogil:
         NVM_STATE
         NVM_PAIR
         NVM_LSTM
+        NVM_SVDF
 
     ctypedef enum nvm_neuron:
         NVM_SD

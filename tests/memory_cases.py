@@ -218,10 +218,65 @@ def _lstms() -> Iterator[Case]:
         yield net.case(lstm(net, net.input(shape), shape, units, **options))
 
 
+def svdf(
+    net: Net,
+    x: int,
+    shape: Sequence[int],
+    units: int,
+    *,
+    rank: int = 1,
+    times: int = 6,
+    narrow: bool = False,
+    bias: bool = True,
+    activation: str = "RELU",
+) -> int:
+    """An SVDF on x, (batch, inputs), of an int16 or (narrow) int8 state; its output's index."""
+    w, filters, dtype = net.writer, units * rank, "int8" if narrow else "int16"
+    most = 127 if narrow else 32767
+    feature = net.rng.integers(-127, 128, (filters, shape[1])).astype(np.int8)
+    scales = [net.scale(0.002, 0.01) for _ in range(2)]
+    first = w.constant("feature", feature, scale=scales[0], zero_point=0)
+    data = net.rng.integers(-most, most + 1, (filters, times)).astype(dtype)
+    second = w.constant("time", data, scale=scales[1], zero_point=0)
+    reach = scale_of(net, x) * scales[0] * 74 * 74 * shape[1] ** 0.5
+    state_scale = float(np.float32(reach * 3 / most))
+    state = w.tensor(
+        "state", (shape[0], filters * times), dtype=dtype, scale=state_scale, is_variable=True,
+        zero_point=net.zero() if narrow else 0,
+    )  # fmt: skip
+    sums = most * most * 0.2 * (rank * times) ** 0.5
+    third = -1
+    if bias:
+        values = net.rng.integers(-int(sums / 3), int(sums / 3) + 1, units).astype(np.int32)
+        third = w.constant("bias", values, scale=state_scale * scales[1], zero_point=0)
+    scale = float(np.float32(state_scale * scales[1] * sums / 60))
+    y = net.output((shape[0], units), scale=scale)
+    w.operator(
+        "SVDF", [x, first, second, third, state], [y], Rank=rank,
+        FusedActivationFunction=activation,
+    )  # fmt: skip
+    return y
+
+
+def _svdfs() -> Iterator[Case]:
+    forms = [
+        ((1, 8), 4, {}),
+        ((1, 5), 6, {"rank": 2, "times": 9}),
+        ((1, 7), 3, {"rank": 3, "times": 1}),
+        ((2, 5), 4, {"times": 3}),
+        ((1, 9), 5, {"bias": False}),
+    ]
+    for shape, units, options in forms:
+        named = "-".join(f"{k}={v}" for k, v in options.items())
+        net = Net(f"SVDF:{shape}-{units}-{named}")
+        yield net.case(svdf(net, net.input(shape), shape, units, **options))
+
+
 FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (
     _leaky_sum,
     _orders,
     _between_variables,
     _sliding_windows,
     _lstms,
+    _svdfs,
 )

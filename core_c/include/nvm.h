@@ -136,6 +136,12 @@ typedef enum nvm_kind {
                       saturates to int16 too and D(x, r) = RDBPOT((x + 1) >> 1, r - 1). L = table0 = int16[65536], T = table1
                       = int16[65536], both of s + 2^15; C = T where s = 18, else it follows T. First h = zero_out, c = 0;
                       both go on from step to step */
+    NVM_SVDF,      /* batches = out_h, units = out_c, filters F = out_c r, r = aux[0] >= 1, steps of time T = out_w, inputs
+                      = in_c; n = out_h out_c. v_f = sat16(R_0(sum_j w_jf (x_j - zero_in))), weights int8[in_c][F];
+                        u = bias_o + sum of t_fm s_fm, f = o r .. o r + r - 1, m < T;   table0 = int16 t[F][T]
+                        y = clamp(R_1(u) + zero_out, lo, hi);   scale = int32 m[2], shift = int32 e[2] of RQ_DOUBLE
+                      s_fm is v_f of T - 1 - m steps ago, at first 0. With z = aux[1] - 129 where aux[1] is in [1, 256] (else
+                      0): v_f = (int8)(sat8(R_0(..)) + z) - z. out_h r out_c out_w <= NVM_MAX_NEURONS */
     NVM_KIND_COUNT
 } nvm_kind;
 

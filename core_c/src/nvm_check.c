@@ -101,6 +101,7 @@ static const uint16_t named[NVM_KIND_COUNT] = {
     [NVM_STATE] = TABLE0 | AUX,
     [NVM_PAIR] = CODE | RULE,
     [NVM_LSTM] = IN_C | ROWS | COLUMNS | OUT_C | SYNAPSES | CODE | RULE | TABLE0 | TABLE1 | AUX,
+    [NVM_SVDF] = IN_C | ROWS | COLUMNS | OUT_C | SYNAPSES | CODE | RULE | TABLE0 | AUX,
 };
 
 static int others_are_zero(const nvm_layer *layer)
@@ -164,7 +165,7 @@ static nvm_status check_common(const nvm_program *program, uint32_t index)
         [NVM_MEAN] = {1, 1},   [NVM_MAP] = {1, 2},   [NVM_TABLE] = {1, 1},   [NVM_SOFTMAX] = {1, 1},
         [NVM_TABLE2] = {2, 2}, [NVM_SOFTMAXQ] = {1, 1}, [NVM_LERP] = {1, 1}, [NVM_L2NORM] = {1, 1}, [NVM_LOGSOFTMAX] = {1, 1},
         [NVM_MATMUL] = {2, 2}, [NVM_ARGMAX] = {1, 1}, [NVM_STATE] = {0, 0}, [NVM_PAIR] = {2, 2},
-        [NVM_LSTM] = {1, 1},
+        [NVM_LSTM] = {1, 1}, [NVM_SVDF] = {1, 1},
     };
     const nvm_layer *layer = &program->layers[index];
     if (layer->kind >= NVM_KIND_COUNT || layer->requant >= NVM_RQ_COUNT) {
@@ -352,6 +353,26 @@ static nvm_status check_lstm(const nvm_program *program, const nvm_layer *layer)
     return nvm_check_requant(program, layer, 9);
 }
 
+static nvm_status check_svdf(const nvm_program *program, const nvm_layer *layer)
+{
+    uint64_t filters = (uint64_t)layer->out_c * layer->aux[0];
+    REQUIRE(layer->in_c != 0 && layer->out_h != 0 && layer->out_w != 0 && layer->out_c != 0);
+    REQUIRE(product3(layer->out_h, layer->in_c, 1) == n_of(program, layer, 0));
+    REQUIRE(product3(layer->out_h, layer->out_c, 1) == layer->n);
+    REQUIRE(layer->requant == NVM_RQ_DOUBLE);
+    if (layer->aux[0] == 0 || layer->aux[1] > 256 ||
+        product3(layer->n, layer->aux[0], layer->out_w) > NVM_MAX_NEURONS) {
+        return NVM_E_RANGE;
+    }
+    if (!nvm_arena_holds(program, layer->off_weights, product3(layer->in_c, filters, 1)) ||
+        !nvm_arena_holds(program, layer->off_bias, (uint64_t)layer->out_c * sizeof(int32_t)) ||
+        !nvm_arena_holds(program, layer->off_table0,
+                         product3(filters, layer->out_w, sizeof(int16_t)))) {
+        return NVM_E_SIZE;
+    }
+    return nvm_check_requant(program, layer, 2);
+}
+
 static nvm_status check_kind(const nvm_program *program, const nvm_layer *layer)
 {
     switch (layer->kind) {
@@ -376,6 +397,8 @@ static nvm_status check_kind(const nvm_program *program, const nvm_layer *layer)
         return check_pair(program, layer);
     case NVM_LSTM:
         return check_lstm(program, layer);
+    case NVM_SVDF:
+        return check_svdf(program, layer);
     case NVM_AVGPOOL:
     case NVM_MAXPOOL:
         return check_pool(program, layer);
@@ -409,7 +432,8 @@ nvm_status nvm_check_layer(const nvm_program *program, uint32_t index)
     }
     int requantised = (has_weights(layer) && layer->neuron == NVM_SD) || layer->kind == NVM_ADD ||
                       layer->kind == NVM_MEAN || layer->kind == NVM_MATMUL ||
-                      layer->kind == NVM_LSTM || (layer->kind == NVM_PAIR && layer->aux[0] == 0);
+                      layer->kind == NVM_LSTM || layer->kind == NVM_SVDF ||
+                      (layer->kind == NVM_PAIR && layer->aux[0] == 0);
     REQUIRE((layer->requant != NVM_RQ_NONE) == requantised);
     REQUIRE(!requantised || rule_fits(layer));
     return check_kind(program, layer);

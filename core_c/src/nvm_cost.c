@@ -66,6 +66,9 @@ void nvm_estimate_full(nvm_node *node)
     case NVM_LSTM: /* its input's part; gates follow either way */
         node->full_ns = n_in * 4.0f * (float)layer->out_c * WEIGHT_NS;
         break;
+    case NVM_SVDF: /* as LSTM */
+        node->full_ns = n_in * (float)layer->out_c * (float)layer->aux[0] * WEIGHT_NS;
+        break;
     case NVM_SOFTMAX:
     case NVM_SOFTMAXQ:
     case NVM_L2NORM:
@@ -173,6 +176,9 @@ int nvm_prefers_events(const nvm_node *node, size_t received)
         break;
     case NVM_LSTM:
         ns = events * (EVENT_TAP_NS + 4.0f * (float)layer->out_c * WEIGHT_NS);
+        break;
+    case NVM_SVDF:
+        ns = events * (EVENT_TAP_NS + (float)layer->out_c * (float)layer->aux[0] * WEIGHT_NS);
         break;
     case NVM_SOFTMAX:
     case NVM_SOFTMAXQ:

@@ -50,7 +50,7 @@ struct nvm_node {
     void *codes;       /* int8_t, wide int16_t: what was sent so far; spikes of this step */
     void *wanted;      /* INPUT: what the caller asked for; STATE: what is held; NULL elsewhere */
     void *acc;         /* int32_t, LONG int64_t: A, u, S or window maximum; NULL where the kind keeps none */
-    void *memory;      /* what LSTM carries from step to step, and its accumulators; NULL elsewhere */
+    void *memory;      /* what LSTM and SVDF carry from step to step, and their accumulators; else NULL */
     void *sum;         /* where synapses add: acc, or scratch drive for IF and LIF */
     nvm_event *events; /* capacity n, shared with layers of other lifetimes */
     uint32_t n_events; /* sent in this sweep */
@@ -138,10 +138,13 @@ void nvm_memory_begin(nvm_session *session);
 /* At the end of a step: what the layers hold now is what the next step remembers. */
 void nvm_memory_commit(nvm_session *session);
 
-/* The same for one LSTM layer (nvm_lstm_s8__scalar.c); commit says whether anything moved. */
+/* The same for one LSTM or SVDF layer (nvm_lstm_s8__scalar.c, nvm_svdf_s8__scalar.c); commit says whether anything moved. */
 size_t nvm_lstm_bytes(const nvm_layer *layer);
 void nvm_lstm_begin(nvm_node *node);
 int nvm_lstm_commit(nvm_node *node);
+size_t nvm_svdf_bytes(const nvm_layer *layer);
+void nvm_svdf_begin(nvm_node *node);
+int nvm_svdf_commit(nvm_node *node);
 
 /* Copies the ports that sent something (or all) to the output block and notes which of them changed. */
 void nvm_session_publish(nvm_session *session, int always);

@@ -16,6 +16,8 @@ void nvm_memory_begin(nvm_session *session)
             memcpy(node->wanted, node->table0, node->layer->n * nvm_code_bytes(node->layer));
         } else if (node->layer->kind == NVM_LSTM) {
             nvm_lstm_begin(node);
+        } else if (node->layer->kind == NVM_SVDF) {
+            nvm_svdf_begin(node);
         }
     }
 }
@@ -29,6 +31,8 @@ void nvm_memory_commit(nvm_session *session)
                    node->layer->n * nvm_code_bytes(node->layer));
         } else if (node->layer->kind == NVM_LSTM) {
             node->moved = (uint8_t)nvm_lstm_commit(node);
+        } else if (node->layer->kind == NVM_SVDF) {
+            node->moved = (uint8_t)nvm_svdf_commit(node);
         }
     }
 }

@@ -42,12 +42,14 @@ int nvm_layer_keeps_acc(const nvm_layer *layer)
 
 int nvm_layer_has_memory(const nvm_layer *layer)
 {
-    return layer->kind == NVM_STATE || layer->kind == NVM_LSTM;
+    return layer->kind == NVM_STATE || nvm_layer_memory_bytes(layer) != 0;
 }
 
 size_t nvm_layer_memory_bytes(const nvm_layer *layer)
 {
-    return layer->kind == NVM_LSTM ? nvm_lstm_bytes(layer) : 0;
+    return layer->kind == NVM_LSTM   ? nvm_lstm_bytes(layer)
+           : layer->kind == NVM_SVDF ? nvm_svdf_bytes(layer)
+                                     : 0;
 }
 
 nvm_types nvm_types_of(const nvm_program *program, uint32_t index)
@@ -100,6 +102,8 @@ uint64_t nvm_layer_macs(const nvm_layer *layer)
         return (uint64_t)layer->n * layer->in_c;
     case NVM_LSTM: /* four gates of every unit, at every time of every batch */
         return ((uint64_t)layer->in_c + layer->out_c) * 4 * layer->n;
+    case NVM_SVDF: /* features, and time; no overflow: what is carried was checked */
+        return ((uint64_t)layer->in_c + layer->out_w) * layer->n * layer->aux[0];
     default:
         return 0;
     }

@@ -9,7 +9,7 @@ from neurovm.arithmetic.binary import BinaryFunction
 from neurovm.arithmetic.codes import Activation, Codes
 from neurovm.arithmetic.errors import NoExactRuleError
 from neurovm.arithmetic.fixed_point import Multipliers, double, multiplier, multipliers, wrap32
-from neurovm.arithmetic.gates import LstmRule
+from neurovm.arithmetic.gates import LstmRule, SvdfRule
 from neurovm.arithmetic.interpolation import Interpolation
 from neurovm.arithmetic.profiles import InputRounding, LinearOperator, Profile
 from neurovm.arithmetic.real import Reals
@@ -44,6 +44,7 @@ __all__ = [
     "Reals",
     "Requantizer",
     "SoftmaxRule",
+    "SvdfRule",
     "Tflm",
     "UnaryFunction",
     "WideAddRule",

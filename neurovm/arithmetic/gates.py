@@ -111,6 +111,26 @@ def lstm_rule(
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SvdfRule:
+    """How an int8 SVDF computes: `multipliers` of the features (to the state's codes) and of the
+    output, both by the `double` requantiser; `narrow`: the state is int8, not int16.
+    """
+
+    multipliers: Multipliers
+    narrow: bool
+
+
+def svdf_rule(
+    *, x: Codes, out: Codes, feature: float, time: float, state: float, narrow: bool
+) -> SvdfRule:
+    """See `Profile.svdf`. Source: tensorflow/lite/kernels/svdf.cc, micro/kernels/svdf_common.cc."""
+    f32 = np.float32
+    first = f32(f32(x.scale) * f32(feature)) / f32(state)
+    second = f32(f32(state) * f32(time)) / f32(out.scale)
+    return SvdfRule(multipliers=multipliers([float(first), float(second)]), narrow=narrow)
+
+
 def fixed_logistic16() -> NDArray[np.int16]:
     """int16[65536]: logistic of x / 2^12, by gemmlowp."""
     x = np.arange(INT16_MIN, INT16_MAX + 1)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from neurovm.arithmetic.binary import BinaryFunction
 from neurovm.arithmetic.codes import Activation, Codes
-from neurovm.arithmetic.gates import LstmRule
+from neurovm.arithmetic.gates import LstmRule, SvdfRule
 from neurovm.arithmetic.interpolation import Interpolation
 from neurovm.arithmetic.requantizers import Requantizer
 from neurovm.arithmetic.row_rules import L2Rule, LogSoftmaxRule
@@ -144,6 +144,21 @@ class Profile(Protocol):
         """UNIDIRECTIONAL_SEQUENCE_LSTM from int8 to int8 with an int16 cell of 2^cell_power.
 
         `weights`: the scales of W, then of R, in the order i, f, g, o; cell_power in [−15, −9].
+        """
+
+    def svdf(
+        self,
+        *,
+        x: Codes,
+        out: Codes,
+        feature: float,
+        time: float,
+        state: float,
+        narrow: bool,
+        activation: Activation,
+    ) -> SvdfRule:
+        """SVDF from int8 to int8; scales of its weights and its state, which is int8 (`narrow`) or
+        int16.
         """
 
     def requantize(self, x: Codes, out: Codes, size: int) -> CodeMap:

@@ -16,7 +16,7 @@ from neurovm.arithmetic.codes import Activation, Codes, range_half_away
 from neurovm.arithmetic.errors import NoExactRuleError
 from neurovm.arithmetic.exponential import fixed_exponentials, fixed_logistic, fixed_tanh
 from neurovm.arithmetic.fixed_point import round_half_away
-from neurovm.arithmetic.gates import LstmRule, lstm_rule
+from neurovm.arithmetic.gates import LstmRule, SvdfRule, lstm_rule, svdf_rule
 from neurovm.arithmetic.integer_rules import (
     add_double,
     integer_requantizer,
@@ -238,6 +238,20 @@ class Tflm:
             cell_power=cell_power,
             cell_clip=cell_clip,
         )
+
+    def svdf(
+        self,
+        *,
+        x: Codes,
+        out: Codes,
+        feature: float,
+        time: float,
+        state: float,
+        narrow: bool,
+        activation: Activation,
+    ) -> SvdfRule:
+        del activation  # TFLM computes the same whatever it is
+        return svdf_rule(x=x, out=out, feature=feature, time=time, state=state, narrow=narrow)
 
     def requantize(self, x: Codes, out: Codes, size: int) -> CodeMap:
         """`double` with double(s) / double(s_out)."""

@@ -24,7 +24,7 @@ from neurovm.arithmetic.codes import (
     ratio32,
 )
 from neurovm.arithmetic.errors import NoExactRuleError
-from neurovm.arithmetic.gates import LstmRule, lstm_rule
+from neurovm.arithmetic.gates import LstmRule, SvdfRule, lstm_rule, svdf_rule
 from neurovm.arithmetic.integer_rules import (
     add_double,
     integer_requantizer,
@@ -259,6 +259,29 @@ class Xnnpack:
             cell_power=cell_power,
             cell_clip=cell_clip,
         )
+
+    def svdf(
+        self,
+        *,
+        x: Codes,
+        out: Codes,
+        feature: float,
+        time: float,
+        state: float,
+        narrow: bool,
+        activation: Activation,
+    ) -> SvdfRule:
+        if narrow:
+            raise NoExactRuleError(
+                "an int8 state of an SVDF, with which LiteRT writes beyond its memory; int16 is "
+                "needed, or profile tflm"
+            )
+        if activation != "RELU":
+            raise NoExactRuleError(
+                f"activation {activation} of an SVDF, which LiteRT refuses; RELU is needed, or "
+                f"profile tflm"
+            )
+        return svdf_rule(x=x, out=out, feature=feature, time=time, state=state, narrow=narrow)
 
     def requantize(self, x: Codes, out: Codes, size: int) -> CodeMap:
         """Within one type an 8-bit multiplier; between int8 and uint8 `halfup`, the last size mod

@@ -65,7 +65,7 @@ from neurovm.operators.real import (
     Sin,
     Square,
 )
-from neurovm.operators.recurrent import Recurrent, UnidirectionalSequenceLstm
+from neurovm.operators.recurrent import Recurrent, Svdf, UnidirectionalSequenceLstm
 from neurovm.operators.reduction import Mean, ReduceMax, ReduceMin, ReduceProd, Reduction, Sum
 from neurovm.operators.repetition import BroadcastTo, Fill, MirrorPad, Range, Reverse, Tile
 from neurovm.operators.softmax import L2Normalization, LogSoftmax, Softmax
@@ -191,6 +191,7 @@ __all__ = [
     "StridedSlice",
     "Sub",
     "Sum",
+    "Svdf",
     "Tanh",
     "Tile",
     "Transpose",

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from neurovm.errors import ModelError
-from neurovm.operators.base import Operator, Shape, register
+from neurovm.operators.base import Activation, Operator, Shape, register
 from neurovm.operators.builder import Layer, gather
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from neurovm.arithmetic import LstmRule, Profile
+    from neurovm.arithmetic import LstmRule, Profile, SvdfRule
     from neurovm.graph import Tensor
     from neurovm.operators.builder import Builder, Value
 
@@ -190,6 +190,110 @@ class UnidirectionalSequenceLstm(Recurrent):
         return builder.emit(self.outputs[0], gather((source,), places, places.size))
 
 
+@register
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Svdf(Recurrent):
+    """y = b + Σ over rank and time of t · s, where s is what features W x were in the last steps.
+
+    Inputs: x (batch, inputs), W (filters, inputs), t (filters, time), b (units) or none, s (batch,
+    filters · time). Outputs: y (batch, units), and s after the step. filters = units · rank.
+    """
+
+    name: ClassVar[str] = "Svdf"
+    memories: ClassVar[int] = 1
+    rank: int = 1
+    activation: Activation = "RELU"
+    """Without effect: sums are bounded by their codes alone."""
+
+    def sizes(self, tensors: Sequence[Tensor]) -> tuple[int, int, int, int]:
+        """Batches, inputs, filters and steps of time."""
+        x, feature, time = (tensors[i].shape for i in self.inputs[:3])
+        if [len(s) for s in (x, feature, time)] != [2, 2, 2] or feature[0] != time[0]:
+            raise self.refused(f"input {x}, weights {feature} and {time}; two axes each are needed")
+        if self.rank < 1 or feature[0] % self.rank or feature[1] != x[1]:
+            raise self.refused(f"rank {self.rank} and input {x} do not fit weights {feature}")
+        return x[0], x[1], feature[0], time[1]
+
+    def infer_shapes(self, tensors: Sequence[Tensor]) -> tuple[Shape, ...]:
+        batches, _, filters, times = self.sizes(tensors)
+        state, wanted = tensors[self.inputs[-1]].shape, (batches, filters * times)
+        if state != wanted:
+            raise self.refused(f"its state is {state}; {wanted} is needed")
+        return (batches, filters // self.rank), wanted
+
+    def rule(self, profile: Profile, tensors: Sequence[Tensor]) -> SvdfRule:
+        """The profile's rule; ModelError where scales or types have no exact one."""
+        x, feature, time = (tensors[i] for i in self.inputs[:3])
+        state, y = tensors[self.inputs[-1]], tensors[self.outputs[0]]
+        if (state.dtype, time.dtype) not in (("int16", "int16"), ("int8", "int8")):
+            raise self.refused(
+                f"its state is {state.dtype}, its weights of time {time.dtype}; int16 both, or "
+                f"int8 both, is needed"
+            )
+        return profile.svdf(
+            x=x.codes,
+            out=y.codes,
+            feature=feature.scale,
+            time=time.scale,
+            state=state.scale,
+            narrow=state.dtype == "int8",
+            activation=self.activation,
+        )
+
+    def weights(self, tensors: Sequence[Tensor]) -> tuple[NDArray[np.int8], NDArray[np.int16]]:
+        """W (inputs, filters) and t (filters, time)."""
+        time = self.constant(tensors, 2, tensors[self.inputs[2]].dtype)
+        return self.constant(tensors, 1, "int8").T.view(np.int8), time.astype(np.int16)
+
+    def bias(self, tensors: Sequence[Tensor]) -> NDArray[np.int32]:
+        """int32 of all units, 0 where there is none."""
+        units = tensors[self.inputs[1]].shape[0] // self.rank
+        if self.inputs[3] == -1:
+            return np.zeros(units, np.int32)
+        bias = self.constant(tensors, 3, "int32")
+        if bias.shape != (units,):
+            raise self.refused(f"its bias is {bias.shape}; {units} numbers are needed")
+        return bias.view(np.int32)
+
+    def lower(self, builder: Builder) -> None:
+        """Features by what changed in x; time moves on by one at every step, all of it."""
+        tensors = builder.tensors
+        batches, inputs, filters, times = self.sizes(tensors)
+        rule = self.rule(builder.profile, tensors)
+        feature, time = self.weights(tensors)
+        bias = self.bias(tensors)
+        zero_in = tensors[self.inputs[0]].codes.as_int8.zero_point
+        state = tensors[self.inputs[-1]]
+        widest = 1 << (7 if rule.narrow else 15)
+        sums = np.abs(time.astype(np.int64)).sum(axis=1).reshape(-1, self.rank).sum(axis=1) * widest
+        bound = int(max(_bound(feature, zero_in).max(), (sums + np.abs(bias.astype(int))).max()))
+        builder.emit(
+            self.outputs[0],
+            Layer(
+                kind="SVDF",
+                requant="DOUBLE",
+                inputs=(builder.value(self.inputs[0]),),
+                n=batches * filters // self.rank,
+                in_c=inputs,
+                rows=batches,
+                columns=times,
+                out_c=filters // self.rank,
+                zero_in=zero_in,
+                zero_out=tensors[self.outputs[0]].codes.as_int8.zero_point,
+                weights=np.ascontiguousarray(feature),
+                bias=bias,
+                scale=rule.multipliers.mantissa,
+                shift=rule.multipliers.exponent,
+                table0=time,
+                aux=(self.rank, state.zero_point + 129 if rule.narrow else 0),
+                macs=batches * filters * (inputs + times),
+                synapses=feature.size + time.size,
+                acc_bound=bound,
+                state_bytes=batches * filters * times * (1 if rule.narrow else 2),
+            ),
+        )
+
+
 def _bound(weights: NDArray[np.int8], zero: int) -> NDArray[np.int64]:
     """The largest sum that codes with this zero point can make, of each column."""
     reach = max(127 - zero, zero + 128)
@@ -197,4 +301,4 @@ def _bound(weights: NDArray[np.int8], zero: int) -> NDArray[np.int64]:
     return result
 
 
-__all__ = ["GATES", "Recurrent", "UnidirectionalSequenceLstm"]
+__all__ = ["GATES", "Recurrent", "Svdf", "UnidirectionalSequenceLstm"]

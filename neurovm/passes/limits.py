@@ -19,6 +19,7 @@ from neurovm.operators import (
     FullyConnected,
     MaxPool2D,
     Operator,
+    Svdf,
     TransposeConv,
     UnidirectionalSequenceLstm,
 )
@@ -59,6 +60,9 @@ def _taps(graph: Graph, operator: Operator) -> int:
         return out * math.prod(graph.tensors[operator.inputs[1]].shape[1:])
     if isinstance(operator, BatchMatMul):
         return out * operator.matrices(graph.tensors)[2]
+    if isinstance(operator, Svdf):
+        batches, inputs, filters, times = operator.sizes(graph.tensors)
+        return batches * filters * (inputs + times)
     if isinstance(operator, UnidirectionalSequenceLstm):
         batches, times, inputs, units = operator.sizes(graph.tensors)
         return batches * times * GATES * units * (inputs + units)

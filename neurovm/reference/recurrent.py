@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""UnidirectionalSequenceLstm: one step of time after the other, the gates in int16.
+"""UnidirectionalSequenceLstm, one step of time after the other, the gates in int16; Svdf.
 
 Sums are taken in float64, where they are exact: |Σ| ≤ inputs · 255 · 128 stays far below 2^53.
 """
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neurovm.arithmetic import LstmRule, double
-from neurovm.operators import UnidirectionalSequenceLstm
+from neurovm.arithmetic import LstmRule, double, wrap32
+from neurovm.operators import Svdf, UnidirectionalSequenceLstm
 from neurovm.reference.rules import Call, Result, rule
 
 if TYPE_CHECKING:
@@ -38,6 +38,33 @@ def lstm(call: Call[UnidirectionalSequenceLstm]) -> Result:
         outputs.append(h)
     y = np.stack(outputs, axis=1 if operator.time_major else 2)
     return y, h, c
+
+
+@rule(Svdf)
+def svdf(call: Call[Svdf]) -> Result:
+    """Output, and the features of this and the steps before, oldest first."""
+    operator = call.operator
+    how = operator.rule(call.profile, call.tensors)
+    feature, time = operator.weights(call.tensors)
+    lowest, highest = (-128, 127) if how.narrow else INT16
+    x = call.steps(0)
+    filters, times = time.shape
+    sums = (x @ feature.astype(np.float64)).astype(np.int64)
+    newest = np.clip(double(how.multipliers, 0, sums), lowest, highest)
+    zero = call.tensor(len(operator.inputs) - 1).zero_point
+    if how.narrow:  # the zero point is added after the bounds, and wraps
+        newest = (newest + zero).astype(np.int8).astype(np.int64)
+    held = call.codes(len(operator.inputs) - 1).reshape(*sums.shape, times)
+    held = np.concatenate([held[..., 1:], newest[..., None]], axis=-1)
+    total = (
+        ((held - zero) * time)
+        .sum(axis=-1)
+        .reshape(*sums.shape[:-1], -1, operator.rank)
+        .sum(axis=-1)
+    )
+    total = wrap32(total + operator.bias(call.tensors))
+    codes = double(how.multipliers, 1, total) + call.out.codes.zero_point
+    return np.clip(codes, -128, 127), held.reshape(*held.shape[:-2], filters * times)
 
 
 def _step(

@@ -494,6 +494,7 @@ static size_t memory_bytes(const nvm_layer *layer)
 {
     size_t units = (size_t)layer->out_h * layer->out_c;
     return layer->kind == NVM_STATE  ? layer->n * sizeof(int16_t)
+           : layer->kind == NVM_SVDF ? units * layer->aux[0] * layer->out_w * sizeof(int16_t)
            : layer->kind == NVM_LSTM ? 3 * units
                                      : 0;
 }
@@ -578,6 +579,44 @@ static void naive_lstm(const network *net, const nvm_layer *layer, const int16_t
     free(fresh);
 }
 
+/* memory: int16 features of every filter of every batch, oldest first. */
+static void naive_svdf(const network *net, const nvm_layer *layer, const int16_t *q,
+                       const uint8_t *now, uint8_t *next, int16_t *out)
+{
+    const int8_t *w = (const int8_t *)(net->arena + layer->off_weights);
+    const int16_t *time = (const int16_t *)(const void *)(net->arena + layer->off_table0);
+    const int32_t *bias = (const int32_t *)(const void *)(net->arena + layer->off_bias);
+    const int32_t *m = (const int32_t *)(const void *)(net->arena + layer->off_scale);
+    const int32_t *e = (const int32_t *)(const void *)(net->arena + layer->off_shift);
+    uint32_t rank = layer->aux[0], steps = layer->out_w, filters = layer->out_c * rank;
+    const int16_t *before = (const int16_t *)(const void *)now;
+    int16_t *after = (int16_t *)(void *)next;
+    int zero = (int)layer->aux[1] - 129;
+    for (uint32_t i = 0; i < layer->n; i++) {
+        int64_t sum = bias[i % layer->out_c];
+        for (uint32_t f = i * rank; f < (i + 1) * rank; f++) {
+            int64_t v = 0;
+            for (uint32_t j = 0; j < layer->in_c; j++) {
+                v += w[j * filters + f % filters] *
+                     (q[f / filters * layer->in_c + j] - layer->zero_in);
+            }
+            v = short_of(naive_double(wrap(v), m[0], e[0]));
+            if (layer->aux[1] != 0) {
+                v = v < -128 ? -128 : v > 127 ? 127 : v;
+                v += zero;
+                v = (v > 127 ? v - 256 : v < -128 ? v + 256 : v) - zero;
+            }
+            for (uint32_t t = 0; t < steps; t++) {
+                size_t at = (size_t)f * steps + t;
+                after[at] = (int16_t)(t + 1 < steps ? before[at + 1] : v);
+                sum += (int64_t)time[f % filters * steps + t] * after[at];
+            }
+        }
+        int64_t y = naive_double(wrap(sum), m[1], e[1]) + layer->zero_out;
+        out[i] = clamp((double)y, layer->lo, layer->hi);
+    }
+}
+
 void naive_memory_new(const network *net, naive_memory *memory)
 {
     memset(memory, 0, sizeof *memory);
@@ -592,7 +631,7 @@ void naive_memory_new(const network *net, naive_memory *memory)
             for (uint32_t k = 0; k < layer->n; k++) {
                 ((int16_t *)(void *)memory->now[i])[k] = entry(net, layer, k);
             }
-        } else if (bytes != 0) {
+        } else if (layer->kind == NVM_LSTM) {
             memset(memory->now[i] + bytes / 3 * 2, layer->zero_out, bytes / 3);
         }
     }
@@ -693,6 +732,9 @@ void naive_codes(const network *net, uint32_t index, int16_t *const *codes,
         break;
     case NVM_STATE:
         memcpy(out, memory->now[index], memory_bytes(layer));
+        break;
+    case NVM_SVDF:
+        naive_svdf(net, layer, q0, memory->now[index], memory->next[index], out);
         break;
     case NVM_LSTM:
         naive_lstm(net, layer, q0, memory->now[index], memory->next[index], out);

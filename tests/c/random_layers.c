@@ -526,6 +526,38 @@ static void add_lstm(network *net, uint32_t in)
     random_clamp(net, layer);
 }
 
+static void add_svdf(network *net, uint32_t in)
+{
+    shape from = net->shapes[in];
+    uint32_t units = random_channels(net), rank = (uint32_t)random_in(&net->seed, 1, 3);
+    uint32_t batches = from.h * from.w, steps = (uint32_t)random_in(&net->seed, 1, 5);
+    units = units > 9 ? 9 : units;
+    int32_t m[2], e[2];
+    nvm_layer *layer = add_unary(net, NVM_SVDF, (shape){from.h, from.w, units}, in);
+    layer->in_c = from.c;
+    layer->out_h = batches;
+    layer->out_w = steps;
+    layer->out_c = units;
+    layer->aux[0] = rank;
+    layer->aux[1] = random_in(&net->seed, 0, 1) ? (uint32_t)random_in(&net->seed, 1, 256) : 0;
+    layer->zero_in = (int8_t)random_in(&net->seed, -128, 127);
+    layer->zero_out = (int8_t)random_in(&net->seed, -128, 127);
+    layer->off_weights = network_put_codes(net, (size_t)from.c * units * rank);
+    layer->off_table0 = network_put_codes(net, (size_t)units * rank * steps * 2);
+    layer->off_bias = network_put_words(net, units, -1000000, 1000000);
+    layer->requant = NVM_RQ_DOUBLE;
+    for (int k = 0; k < 2; k++) {
+        m[k] = random_in(&net->seed, 1 << 30, INT32_MAX);
+        e[k] = k == 0 ? (layer->aux[1] != 0 ? -random_in(&net->seed, 5, 9)
+                                            : random_in(&net->seed, -4, 1))
+                      : (layer->aux[1] != 0 ? -random_in(&net->seed, 12, 18)
+                                            : -random_in(&net->seed, 19, 25));
+    }
+    layer->off_scale = network_put(net, m, sizeof m);
+    layer->off_shift = network_put(net, e, sizeof e);
+    random_clamp(net, layer);
+}
+
 static void add_state(network *net, uint32_t in)
 {
     nvm_layer *layer = network_add(net, NVM_STATE, net->shapes[in]);
@@ -549,7 +581,7 @@ static uint32_t of_width(network *net, nvm_kind kind, uint32_t in)
 {
     int only_narrow = kind == NVM_TABLE2 || kind == NVM_SOFTMAXQ ||
                       kind == NVM_L2NORM || kind == NVM_LOGSOFTMAX || kind == NVM_MATMUL ||
-                      kind == NVM_ARGMAX || kind == NVM_LSTM;
+                      kind == NVM_ARGMAX || kind == NVM_LSTM || kind == NVM_SVDF;
     if (is_wide_layer(net, in) ? only_narrow : kind == NVM_PAIR) {
         add_table_to(net, in, kind == NVM_PAIR);
         return net->n - 1;
@@ -615,6 +647,9 @@ uint32_t add_random(network *net, nvm_kind kind, uint32_t in)
         break;
     case NVM_PAIR:
         add_pair(net, in);
+        break;
+    case NVM_SVDF:
+        add_svdf(net, in);
         break;
     case NVM_LSTM:
         add_lstm(net, in);

@@ -135,6 +135,15 @@ static void shapes(void)
     REFUSED(NVM_TABLE, NVM_E_RANGE, layer->aux[0] = 0);
     REFUSED(NVM_TABLE, NVM_E_RANGE, layer->aux[1] = 0);
     REFUSED(NVM_TABLE, NVM_E_SIZE, layer->aux[0] = UINT32_MAX);
+    REFUSED(NVM_SVDF, NVM_E_FORMAT, layer->in_c++);
+    REFUSED(NVM_SVDF, NVM_E_FORMAT, layer->out_c++);
+    REFUSED(NVM_SVDF, NVM_E_FORMAT, layer->out_h++);
+    REFUSED(NVM_SVDF, NVM_E_FORMAT, layer->out_w = 0);
+    REFUSED(NVM_SVDF, NVM_E_FORMAT, layer->requant = NVM_RQ_FP32);
+    REFUSED(NVM_SVDF, NVM_E_RANGE, layer->aux[0] = 0);
+    REFUSED(NVM_SVDF, NVM_E_RANGE, layer->aux[0] = UINT32_MAX);
+    REFUSED(NVM_SVDF, NVM_E_RANGE, layer->out_w = UINT32_MAX); /* it would carry too much */
+    REFUSED(NVM_SVDF, NVM_E_RANGE, layer->aux[1] = 257);
     REFUSED(NVM_LSTM, NVM_E_FORMAT, layer->in_c++);
     REFUSED(NVM_LSTM, NVM_E_FORMAT, layer->out_c++);
     REFUSED(NVM_LSTM, NVM_E_FORMAT, layer->out_h = 0);
@@ -168,6 +177,10 @@ static void offsets(void)
     REFUSED(NVM_LSTM, NVM_E_SIZE, layer->off_table1 = (uint32_t)net->len - 65536);
     REFUSED(NVM_LSTM, NVM_E_SIZE, layer->off_weights = (uint32_t)net->len);
     REFUSED(NVM_LSTM, NVM_E_SIZE, layer->off_bias = (uint32_t)net->len);
+    REFUSED(NVM_SVDF, NVM_E_SIZE, layer->off_table0 = (uint32_t)net->len);
+    REFUSED(NVM_SVDF, NVM_E_SIZE, layer->off_weights = (uint32_t)net->len);
+    REFUSED(NVM_SVDF, NVM_E_SIZE, layer->off_bias = (uint32_t)net->len);
+    REFUSED(NVM_SVDF, NVM_E_SIZE, layer->off_shift = (uint32_t)net->len);
     REFUSED(NVM_LSTM, NVM_E_SIZE, layer->off_scale = (uint32_t)net->len);
     REFUSED(NVM_STATE, NVM_E_SIZE, layer->off_table0 = (uint32_t)net->len - 64);
 }

@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LSTMs of a .tflite: what they remember, and which forms are refused, by name."""
+"""LSTMs and SVDFs of a .tflite: what they remember, and which forms are refused, by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import micro
 import numpy as np
 import pytest
-from memory_cases import Net, lstm
+from memory_cases import Net, lstm, svdf
+from streams import every_tensor
 
 import neurovm
+from neurovm.arithmetic import PROFILES
 from neurovm.converters import tflite
-from neurovm.errors import ModelError
+from neurovm.errors import ModelError, UnsupportedOperatorError
+from neurovm.passes import prepare
 
 SHAPE = (1, 4, 6)
 UNITS = 5
@@ -134,6 +138,75 @@ REFUSED: dict[str, tuple[Callable[[Net], None], str]] = {
 def test_forms_without_an_exact_rule_are_refused_by_name(name: str) -> None:
     change, words = REFUSED[name]
     net, y = network()
+    change(net)
+    with pytest.raises(ModelError, match=words):
+        neurovm.convert_tflite(net.case(y).model)
+
+
+NARROW = [
+    ((1, 6), {}),
+    ((3, 6), {"rank": 2}),
+    ((1, 6), {"rank": 3, "times": 2}),
+    ((2, 9), {"times": 1}),
+]
+
+
+@pytest.mark.skipif(not micro.INSTALLED, reason=micro.MISSING)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("shape", "options"), NARROW)
+def test_an_int8_state_of_svdf_as_tflm_has_it(
+    shape: tuple[int, int], options: dict[str, int], seed: int
+) -> None:
+    """Zero points wrap the state; LiteRT writes beyond its memory, so xnnpack refuses it."""
+    net = Net(f"SVDF:{shape}-{options}-{seed}")
+    case = net.case(svdf(net, net.input(shape), shape, 4, narrow=True, **options))
+    with pytest.raises(UnsupportedOperatorError, match="int8 state"):
+        neurovm.convert_tflite(case.model)
+    graph = prepare(tflite.read(case.model))
+    (theirs,) = micro.run_all([micro.Job(case.model, case.inputs, 1)])
+    assert not isinstance(theirs, str), theirs
+    ours = every_tensor(graph, PROFILES["tflm"], case.inputs)[graph.outputs[0]]
+    assert np.array_equal(ours.reshape(-1), theirs[0].reshape(-1))
+    with neurovm.convert_tflite(case.model, profile="tflm") as model:
+        for way in ("events", "dense", "auto"):
+            session = model.session(way=way)
+            for x, y in zip(case.inputs[0], ours, strict=True):
+                assert session.step(np.ascontiguousarray(x)).tobytes() == y.tobytes()
+
+
+def test_activations_that_litert_refuses_are_refused() -> None:
+    net = Net("SVDF:activation")
+    case = net.case(svdf(net, net.input((1, 6)), (1, 6), 4, activation="NONE"))
+    with pytest.raises(UnsupportedOperatorError, match="activation NONE"):
+        neurovm.convert_tflite(case.model)
+    with neurovm.convert_tflite(case.model, profile="tflm") as model:
+        assert model.stateful
+
+
+SVDF_REFUSED: dict[str, tuple[Callable[[Net], None], str]] = {
+    "rank": (lambda net: net.writer.operators[0].options.update(Rank=3), "rank 3"),
+    "rank 0": (lambda net: net.writer.operators[0].options.update(Rank=0), "rank 0"),
+    "no state": (lambda net: _place(net, 4, -1), "input, two weights, bias and state"),
+    "state shape": (
+        lambda net: setattr(net.writer.tensors[_first_of(net, "state")], "shape", (1, 7)),
+        "its state is",
+    ),
+    "float state": (
+        lambda net: setattr(net.writer.tensors[_first_of(net, "state")], "dtype", "float32"),
+        "float32; int8 or int16 is needed",
+    ),
+    "state without scale": (
+        lambda net: setattr(net.writer.tensors[_first_of(net, "state")], "scale", ()),
+        "not quantized",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SVDF_REFUSED)
+def test_svdf_that_contradicts_itself_is_refused(name: str) -> None:
+    change, words = SVDF_REFUSED[name]
+    net = Net("SVDF:wrong")
+    y = svdf(net, net.input((1, 6)), (1, 6), 4)
     change(net)
     with pytest.raises(ModelError, match=words):
         neurovm.convert_tflite(net.case(y).model)
