@@ -287,7 +287,7 @@ THIRD_PARTY_REFUSALS = {
     "har/st_har_float_heck.tflite": "a float model",
     "mlperf_tiny/kws_ref_model_float32.tflite": "a hybrid model",
     "tflm/audio_preprocessor_int8.tflite": "CUSTOM SignalWindow",
-    "tflm/keyword_scrambled_8bit.tflite": "SVDF",
+    "tflm/keyword_scrambled_8bit.tflite": "it makes int32 of int16",
     "tflm/person_detect.tflite": "quantized along axis 3",
 }
 
