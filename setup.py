@@ -13,7 +13,8 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-abi3 = os.environ.get("NEUROVM_ABI3", "1") != "0" and sys.version_info >= (3, 11)
+is_debugged = os.environ.get("NEUROVM_ABI3", "1") == "0"
+abi3 = not is_debugged and sys.version_info >= (3, 11)
 
 
 def files(pattern: str) -> list[str]:
@@ -49,8 +50,9 @@ extension = Extension(
         "-ffp-contract=off",
         "-fno-math-errno",
         "-fvisibility=hidden",
-        # Debug information is for builds that are debugged; it doubles the wheel.
-        *(["-g0"] if abi3 else []),
+        # Debug information is for builds that are debugged: it doubles the wheel, and names the
+        # folder it was built in, so that no two builds are the same.
+        *([] if is_debugged else ["-g0"]),
     ],
     define_macros=[("Py_LIMITED_API", "0x030B0000")] if abi3 else [],
     py_limited_api=abi3,
