@@ -23,7 +23,10 @@ def with_outputs(name: str, data: bytes, tensors: Sequence[int]) -> bytes:
     file = TFLiteFile(name, data)
     with file.guarded():
         table = file.model.Subgraphs(0)._tab  # noqa: SLF001 - the package has no other way
-        field = table.Pos + table.Offset(_OUTPUTS_SLOT)
+        slot = table.Offset(_OUTPUTS_SLOT)
+        if not slot:
+            raise file.error("the subgraph has no outputs")
+        field = table.Pos + slot
         copy = bytearray(data) + bytes(-len(data) % 4)
         struct.pack_into("<I", copy, field, len(copy) - field)
         return bytes(copy + struct.pack(f"<I{len(tensors)}i", len(tensors), *tensors))

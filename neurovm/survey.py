@@ -10,7 +10,7 @@ that are no codes (DEQUANTIZE → … → QUANTIZE) are tried together first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,9 @@ from neurovm.program import compile_graph
 
 if TYPE_CHECKING:
     from neurovm.operators import Operator
+
+MOST_CONVERTED = 1000
+"""Operators that are converted by themselves: so the time of an answer stays bounded."""
 
 _CODES = frozenset({"int8", "uint8", "int16"})
 _FROM_DATA = frozenset({"int8", "uint8", "int16", "float32"})
@@ -53,7 +56,10 @@ class Surveyed:
 
 
 def survey(path: Path, profile: str) -> tuple[Surveyed, ...]:
-    """All operators of the main subgraph; ModelError where the file itself is damaged."""
+    """All operators of the main subgraph; ModelError where the file itself is damaged.
+
+    Those beyond the first `MOST_CONVERTED` are judged by their kind and form alone.
+    """
     whole = parts(path.name, path.read_bytes())
     kinds = {found.index: found.needed for found in tflite_survey.survey(path)}
     walk = _Walk(path.name, whole.tensors, whole.inputs)
@@ -66,6 +72,8 @@ def survey(path: Path, profile: str) -> tuple[Surveyed, ...]:
     for part in whole.operators:
         if part.index in models:
             found.append(walk.told(part, model=models.pop(part.index)))
+        elif part.index >= MOST_CONVERTED:
+            found.append(walk.judge(replace(part, operator=None), kinds.get(part.index), profile))
         else:
             found.append(walk.judge(part, kinds.get(part.index), profile))
     return tuple(found)
@@ -73,17 +81,26 @@ def survey(path: Path, profile: str) -> tuple[Surveyed, ...]:
 
 def _islands(whole: Parts) -> list[list[Part]]:
     """Operators that pass values on to each other which are no codes, in the order they run."""
-    home: dict[int, int] = {}
+    makers = {
+        i: number
+        for number, part in enumerate(whole.operators)
+        for i in part.outputs
+        if i != -1 and whole.tensors[i].dtype not in _CODES and whole.tensors[i].data is None
+    }
+    root = list(range(len(whole.operators)))
+
+    def find(number: int) -> int:
+        while root[number] != number:
+            root[number] = root[root[number]]
+            number = root[number]
+        return number
+
+    for number, part in enumerate(whole.operators):
+        for maker in {makers[i] for i in part.inputs if i in makers}:
+            root[find(maker)] = find(number)
     groups: dict[int, list[Part]] = {}
     for number, part in enumerate(whole.operators):
-        joined = {home[i] for i in part.inputs if i in home}
-        groups[number] = [p for old in sorted(joined) for p in groups.pop(old)] + [part]
-        home = {i: number if at in joined else at for i, at in home.items()}
-        home |= {
-            i: number
-            for i in part.outputs
-            if i != -1 and whole.tensors[i].dtype not in _CODES and whole.tensors[i].data is None
-        }
+        groups.setdefault(find(number), []).append(part)
     return [group for group in groups.values() if len(group) > 1]
 
 

@@ -7,7 +7,7 @@ refusals stand there at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +107,8 @@ def refused(path: Path, error: ModelError, profile: str) -> dict[str, Any] | Non
     except ModelError:
         return None
     last = {id(one.model): one.index for one in found}
-    operators = [_judged(one, found, figures=last[id(one.model)] == one.index) for one in found]
+    makers = {tensor: place for place, one in enumerate(found) for tensor in one.makes}
+    operators = [_judged(one, makers, figures=last[id(one.model)] == one.index) for one in found]
     _name_culprit(operators, error)
     return {
         "name": path.stem,
@@ -135,8 +136,11 @@ def _name_culprit(operators: list[dict[str, Any]], error: ModelError) -> None:
             op.update(fate="refused", needed=error.needed, nearest=error.nearest)
 
 
-def _judged(one: Surveyed, among: Sequence[Surveyed], *, figures: bool) -> dict[str, Any]:
-    """One operator; of those that are one network together the last has the `figures`."""
+def _judged(one: Surveyed, makers: Mapping[int, int], *, figures: bool) -> dict[str, Any]:
+    """One operator; of those that are one network together the last has the `figures`.
+
+    makers: the place in the list of what makes each tensor.
+    """
     made = {
         "index": one.index,
         "op": one.name,
@@ -156,8 +160,7 @@ def _judged(one: Surveyed, among: Sequence[Surveyed], *, figures: bool) -> dict[
             made = {**whole["operators"][-1], "index": one.index}
             made |= {what: sum(op[what] for op in whole["operators"]) for what in SUMS}
         made["shape"] = None if one.shape is None else list(one.shape)
-    producers = {tensor: place for place, other in enumerate(among) for tensor in other.makes}
-    reads = sorted({producers[i] for i in one.reads if i in producers})
+    reads = sorted({makers[i] for i in one.reads if i in makers})
     return {**made, "needed": one.needed, "nearest": one.nearest, "reads": reads}
 
 
