@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from neurovm.converters.tflite import _operator, _raw_operators, _tensor
 from neurovm.converters.tflite_file import TFLiteFile
 from neurovm.converters.tflite_operators import DECODERS, RawOperator
+from neurovm.converters.tflite_recurrent import owned_states
 from neurovm.errors import ModelError
-from neurovm.graph import Tensor
-from neurovm.operators import Operator
+from neurovm.graph import State, Tensor
+from neurovm.operators import Operator, Recurrent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """One operator with the tensors it reads and makes; `operator` is None where `error` says why.
 
-    An operator that no decoder is for has neither.
+    An operator that no decoder is for has neither. `states` are those it keeps for itself, and
+    tensors were added for them.
     """
 
     index: int
@@ -25,6 +27,7 @@ class Part:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     operator: Operator | None = None
+    states: tuple[State, ...] = ()
     error: ModelError | None = None
 
 
@@ -54,21 +57,30 @@ def parts(name: str, data: bytes) -> Parts:
                 wrong[i] = error
                 tensors.append(Tensor(name=f"tensor_{i}", shape=(0,), dtype="float32"))
         inputs = file.integers(subgraph.InputsAsNumpy())
-        found = [_part(file, r, tuple(tensors), wrong) for r in raw]
+        taken: set[int] = set()
+        found = [_part(file, r, tensors, wrong, taken) for r in raw]
     kept = tuple(i for i in inputs if 0 <= i < len(tensors))
     return Parts(tensors=tuple(tensors), inputs=kept, operators=tuple(found))
 
 
 def _part(
-    file: TFLiteFile, raw: RawOperator, tensors: tuple[Tensor, ...], wrong: dict[int, ModelError]
+    file: TFLiteFile,
+    raw: RawOperator,
+    tensors: list[Tensor],
+    wrong: dict[int, ModelError],
+    taken: set[int],
 ) -> Part:
     place = {"index": raw.index, "name": raw.name, "inputs": raw.inputs, "outputs": raw.outputs}
     if raw.code not in DECODERS:
         return Part(**place)  # type: ignore[arg-type]  # each of its own type
+    states: tuple[State, ...] = ()
     try:
         for i in (*raw.inputs, *raw.outputs):
             if i in wrong:
                 raise wrong[i]
-        return Part(**place, operator=_operator(file, raw, tensors))  # type: ignore[arg-type]
+        operator = _operator(file, raw, tensors)
+        if isinstance(operator, Recurrent):
+            operator, states = owned_states(file, operator, tensors, taken)
+        return Part(**place, operator=operator, states=states)  # type: ignore[arg-type]
     except ModelError as error:
         return Part(**place, error=error)  # type: ignore[arg-type]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import tflite
@@ -20,7 +19,7 @@ from neurovm.converters.tflite_operators import DECODERS
 from neurovm.converters.tflite_variables import CODES
 
 _EDGES = (tflite.BuiltinOperator.QUANTIZE, tflite.BuiltinOperator.DEQUANTIZE)
-_FINE = ("int8", "uint8", "int4", "int32", "int64", "bool")
+_FINE = ("int8", "uint8", "int16", "int4", "int32", "int64", "bool")
 """Element types that occur in a converted network: codes, biases, shapes, masks."""
 
 
@@ -33,10 +32,9 @@ class Surveyed:
     needed: str | None
 
 
-def survey(source: str | Path) -> tuple[Surveyed, ...]:
+def survey(name: str, data: bytes) -> tuple[Surveyed, ...]:
     """All operators of the main subgraph. ModelError where the file itself is damaged."""
-    path = Path(source)
-    file = TFLiteFile(path.name, path.read_bytes())
+    file = TFLiteFile(name, data)
     with file.guarded():
         if file.model.SubgraphsLength() < 1:
             raise file.error("no subgraph")

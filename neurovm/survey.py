@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from neurovm.arithmetic import PROFILES
 from neurovm.converters import tflite_survey
@@ -23,9 +21,6 @@ from neurovm.model import Model
 from neurovm.nearest import QUANTIZED, nearest_form
 from neurovm.passes import fix_batch, prepare, resolve
 from neurovm.program import compile_graph
-
-if TYPE_CHECKING:
-    from neurovm.operators import Operator
 
 MOST_CONVERTED = 1000
 """Operators that are converted by themselves: so the time of an answer stays bounded."""
@@ -55,14 +50,14 @@ class Surveyed:
     follows: bool = False
 
 
-def survey(path: Path, profile: str) -> tuple[Surveyed, ...]:
+def survey(name: str, data: bytes, profile: str) -> tuple[Surveyed, ...]:
     """All operators of the main subgraph; ModelError where the file itself is damaged.
 
     Those beyond the first `MOST_CONVERTED` are judged by their kind and form alone.
     """
-    whole = parts(path.name, path.read_bytes())
-    kinds = {found.index: found.needed for found in tflite_survey.survey(path)}
-    walk = _Walk(path.name, whole.tensors, whole.inputs)
+    whole = parts(name, data)
+    kinds = {found.index: found.needed for found in tflite_survey.survey(name, data)}
+    walk = _Walk(name, whole.tensors, whole.inputs)
     models: dict[int, Model] = {}
     for island in _islands(whole):
         model = walk.island(island, profile)
@@ -127,10 +122,10 @@ class _Walk:
             nearest = QUANTIZED if kind.startswith("int8 ") else nearest_form(part.name, kind)
         elif part.operator is not None:
             try:
-                model = self._alone([part.operator], profile)
+                model = self._alone([part], profile)
             except NeurovmError as error:
                 needed = _needed(error)
-                nearest = self._nearest(part.operator, profile, error)
+                nearest = self._nearest(part, profile, error)
         elif part.error is not None:
             needed, nearest = _needed(part.error), _nearest_of(part.error, part.name)
         return self.told(part, needed=needed, nearest=nearest, model=model)
@@ -160,9 +155,9 @@ class _Walk:
             follows=follows,
         )
 
-    def _alone(self, operators: Sequence[Operator], profile: str) -> Model | None:
+    def _alone(self, parts: Sequence[Part], profile: str) -> Model | None:
         """Operators converted by themselves; None where nothing of them is left but constants."""
-        graph = self._graph(operators)
+        graph = self._graph(parts)
         followed = resolve(graph)
         self.tensors = followed.tensors
         shaped = all(self.tensors[i].dtype not in _FROM_DATA for i in graph.outputs)
@@ -170,41 +165,44 @@ class _Walk:
             return None
         return Model(compile_graph(prepare(graph), PROFILES[profile]))
 
-    def _graph(self, operators: Sequence[Operator]) -> Graph:
+    def _graph(self, parts: Sequence[Part]) -> Graph:
         """Inputs are what they read of others, outputs what they do not read themselves."""
         tensors = self.tensors
+        operators = tuple(part.operator for part in parts if part.operator is not None)
+        states = tuple(state for part in parts for state in part.states)
+        own = {state.read for state in states} | {state.next for state in states}
         read = [i for op in operators for i in op.inputs if i != -1 and tensors[i].data is None]
         made = [i for op in operators for i in op.outputs if i != -1]
         return Graph(
             name=operators[-1].source_name,
             source=self.source,
             tensors=tensors,
-            operators=tuple(operators),
-            inputs=tuple(dict.fromkeys(i for i in read if i not in made)),
-            outputs=tuple(i for i in made if i not in read),
+            operators=operators,
+            inputs=tuple(dict.fromkeys(i for i in read if i not in made and i not in own)),
+            outputs=tuple(i for i in made if i not in read and i not in own),
+            states=states,
         )
 
     def island(self, island: Sequence[Part], profile: str) -> Model | None:
         """The operators between codes as one network, if they can be converted so."""
-        operators = [part.operator for part in island if part.operator is not None]
-        if len(operators) < max(2, len(island)):
+        if any(part.operator is None for part in island):
             return None
         try:
-            return self._alone(operators, profile)
+            return self._alone(island, profile)
         except NeurovmError:
             return None
 
-    def _nearest(self, operator: Operator, profile: str, error: NeurovmError) -> str:
+    def _nearest(self, part: Part, profile: str, error: NeurovmError) -> str:
         """The other profile, where that takes the operator as it is."""
         for other in PROFILES:
             if other == profile:
                 continue
             try:
-                if self._alone([operator], other) is not None:
+                if self._alone([part], other) is not None:
                     return f"profile {other}, which takes it as it is"
             except NeurovmError:
                 continue
-        return _nearest_of(error, operator.source_name)
+        return _nearest_of(error, part.name)
 
 
 def _needed(error: NeurovmError) -> str:

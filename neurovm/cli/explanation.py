@@ -103,7 +103,7 @@ def refused(path: Path, error: ModelError, profile: str) -> dict[str, Any] | Non
     from neurovm.survey import survey
 
     try:
-        found = survey(path, profile)
+        found = survey(path.name, path.read_bytes(), profile)
     except ModelError:
         return None
     last = {id(one.model): one.index for one in found}

@@ -8,8 +8,10 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import memory_cases
 import numpy as np
 import pytest
+from case_net import Net
 from tflite_writer import ModelWriter
 
 from neurovm.cli.exits import Exit
@@ -115,6 +117,20 @@ def test_values_between_codes_are_judged_together(run, w: ModelWriter, tmp_path:
     *island, last = json.loads(run("explain", path, "-o", "json").out)["operators"]
     assert [op["fate"] for op in island] == ["folded", "folded", "table"]
     assert last["fate"] == "refused"
+
+
+def test_an_operator_that_remembers_is_judged_with_its_state(run, tmp_path: Path) -> None:
+    """An LSTM before what is refused."""
+    net = Net("explain")
+    out = memory_cases.lstm(net, net.input((1, 3, 6)), (1, 3, 6), 4)
+    last = net.output((1, 3, 4), scale=0.1)
+    net.writer.operator("CUMSUM", [out], [last])
+    path = tmp_path / "lstm.tflite"
+    path.write_bytes(net.case(last).model)
+    lstm, refused = json.loads(run("explain", path, "-o", "json").out)["operators"]
+    assert (lstm["fate"], lstm["needed"]) == ("events", None)
+    assert lstm["state_bytes"] == 4 + 2 * 4
+    assert refused["fate"] == "refused"
 
 
 def test_what_follows_numbers_of_a_refused_operator_is_not_judged(

@@ -3,6 +3,7 @@
 
 `read`     the .tflite reader and all passes
 `convert`  from a .tflite to a loaded, checked model that runs
+`survey`   every operator by itself, and the other readers of a .tflite
 `load`     a .nvm bundle, its golden vectors and a few steps by every way
 """
 
@@ -19,14 +20,16 @@ from operator_cases import CASES
 
 import neurovm
 from neurovm import bundle
-from neurovm.converters import tflite
+from neurovm.converters import tflite, tflite_signatures
+from neurovm.converters.tflite_outputs import with_outputs
 from neurovm.errors import BundleError, ModelError
 from neurovm.model import Model, replay_golden
 from neurovm.passes import prepare
+from neurovm.survey import survey
 
 SMALL_BYTES = 8 << 10
 """Of seeds that are converted at every execution."""
-TYPES = {"float32": "f", "int8": "b", "int16": "h", "uint8": "B"}
+TYPES = {"float32": "f", "int8": "b", "int16": "h", "int32": "i", "int64": "q", "uint8": "B"}
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
@@ -57,6 +60,16 @@ def _convert(data: bytes) -> str:
         return type(error).__name__
     _steps(model)
     return "accepted"
+
+
+def _survey(data: bytes) -> str:
+    try:
+        found = survey("fuzz.tflite", data, "xnnpack")
+        tflite_signatures.signatures("fuzz.tflite", data)
+        with_outputs("fuzz.tflite", data, [0, 1])
+    except ModelError as error:
+        return type(error).__name__
+    return "accepted" if any(one.model is not None for one in found) else "refused"
 
 
 def _load(data: bytes) -> str:
@@ -113,6 +126,7 @@ TARGETS = {
     for target in (
         Target("read", _models, tflite_mutations.mutate, _read, 200 << 20),
         Target("convert", _small, tflite_mutations.mutate, _convert, 2 << 30),
+        Target("survey", _small, tflite_mutations.mutate, _survey, 2 << 30),
         Target("load", _bundles, bundle_mutations.damaged, _load, 512 << 20),
     )
 }
