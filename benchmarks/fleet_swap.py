@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many nodes, one tree: a new tree with one bad overlay is taken by all but one, which says why.
 
-    python benchmarks/fleet_swap.py [--nodes 50]
+    python benchmarks/fleet_swap.py [--nodes 50] [--bad key|model]
 
 Every node is a `neurovmd` with a folder of its own above the shared tree, all on this machine and
 one Mosquitto. The tree is switched by renaming a link, then every node gets SIGHUP, as `systemctl
 reload` would send it. The clock runs from before the rename until each node has answered a message
 in the way of the tree that it should serve: the new one, or, with the bad overlay, the last good.
+Then that node loses its power, and must serve the last good one again.
 """
 
 from __future__ import annotations
@@ -46,8 +47,10 @@ START_S = 240.0
 SWAP_S = 60.0
 
 
-def make_tree(folder: Path, form: str, port: int, bad: str | None) -> None:
-    """A whole tree: settings, an overlay for some nodes, one VM, its model by content."""
+def make_tree(folder: Path, form: str, port: int, bad: str | None, kind: str = "key") -> None:
+    """A whole tree: settings, an overlay for some nodes, one VM, its model by content. That of the
+    node `bad` has a wrong key, or a model that does not load.
+    """
     (folder / "vm.d").mkdir(parents=True)
     (folder / "nodes").mkdir()
     store = folder / "models/sha256"
@@ -56,13 +59,22 @@ def make_tree(folder: Path, form: str, port: int, bad: str | None) -> None:
         saved = model.save(folder / "model.nvm")
     digest = hashlib.sha256(saved.read_bytes()).hexdigest()
     saved.rename(store / f"{digest}.nvm")
+    whole = (store / f"{digest}.nvm").read_bytes()
     (folder / "vm.d/digits.yaml").write_text(VM.format(digest=digest, form=form))
     (folder / "neurovmd.yaml").write_text(
         f'node: "${{env:BOX}}"\nprefix: {PREFIX}\nmqtt: {{server: "mqtt://127.0.0.1:{port}"}}\n'
+        "on_invalid: last_good\n"
     )
     (folder / "nodes/n01.yaml").write_text("log_level: debug\n")
-    if bad is not None:
+    if bad is not None and kind == "key":
         (folder / "nodes" / f"{bad}.yaml").write_text("mqtt:\n  keepalive: 30\n")
+    elif bad is not None:
+        cut = whole[: len(whole) // 2]
+        digest = hashlib.sha256(cut).hexdigest()
+        (store / f"{digest}.nvm").write_bytes(cut)
+        own = folder / "nodes" / bad / "vm.d"
+        own.mkdir(parents=True)
+        (own / "digits.yaml").write_text(VM.format(digest=digest, form=form))
 
 
 class Nodes:
@@ -80,15 +92,25 @@ class Nodes:
             (own / "neurovmd.yaml").write_text(
                 "cache_dir: cache\nstate_dir: state\nsocket: neurovmd.sock\n"
             )
-            with (own / "log").open("wb") as sink:
-                self._children[name] = subprocess.Popen(
-                    [sys.executable, "-m", "neurovmd", "--layer", self._tree, "--layer", own],
-                    cwd=own,
-                    env={**os.environ, "PYTHONPATH": str(ROOT), "BOX": name},
-                    stdin=subprocess.DEVNULL,
-                    stdout=sink,
-                    stderr=sink,
-                )
+            self._start(name)
+
+    def _start(self, name: str) -> None:
+        own = self._folder / name
+        with (own / "log").open("ab") as sink:
+            self._children[name] = subprocess.Popen(
+                [sys.executable, "-m", "neurovmd", "--layer", self._tree, "--layer", own],
+                cwd=own,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "BOX": name},
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+            )
+
+    def power_cut(self, name: str) -> None:
+        """End one at once, and start it again."""
+        self._children[name].kill()
+        self._children[name].wait()
+        self._start(name)
 
     def reload(self) -> None:
         for child in self._children.values():
@@ -122,6 +144,10 @@ class Fleet:
         heard = self._client.on(f"{PREFIX}/{name}/info")
         return heard[-1] if heard else {}
 
+    def infos(self, name: str) -> int:
+        """How often a node has told of itself."""
+        return len(self._client.on(f"{PREFIX}/{name}/info"))
+
     def answers(self, name: str, stream: str) -> list[dict[str, Any]]:
         return self._client.on(f"{PREFIX}/{name}/digits/result/{stream}")
 
@@ -129,10 +155,11 @@ class Fleet:
         for name in names or self._names:
             self._client.publish(f"plant/{name}/{stream}/sensor/5", '{"value": 0.5}')
 
-    def ask_all(self, stream: str) -> None:
+    def ask_all(self, stream: str, names: list[str] | None = None) -> None:
         """Ask until each has answered: a worker that is ready may not have subscribed yet."""
         deadline = time.monotonic() + SWAP_S
-        while silent := [name for name in self._names if not self.answers(name, stream)]:
+        asked = names or self._names
+        while silent := [name for name in asked if not self.answers(name, stream)]:
             if time.monotonic() >= deadline:
                 raise TimeoutError(f"no answer from {silent}")
             self.ask(stream, silent)
@@ -157,14 +184,16 @@ def ready(info: dict[str, Any]) -> bool:
     return bool(info) and [vm["state"] for vm in info["vms"]] == ["ready"]
 
 
-def measure(folder: Path, count: int) -> dict[str, Any]:
-    """Start `count` nodes on tree one, switch to tree two; the figures."""
+def measure(folder: Path, count: int, kind: str = "key") -> dict[str, Any]:
+    """Start `count` nodes on tree one, switch to tree two, of which one overlay is bad in the way
+    of `kind`; the figures.
+    """
     broker = Mosquitto(folder / "broker", autosave=False)
     broker.start()
     bad = f"n{(count + 1) // 2:02d}"
     tree = folder / "tree"
     make_tree(tree / "trees/one", FORMS["one"], broker.port, None)
-    make_tree(tree / "trees/two", FORMS["two"], broker.port, bad)
+    make_tree(tree / "trees/two", FORMS["two"], broker.port, bad, kind)
     (tree / "current").symlink_to("trees/one")
     nodes = Nodes(folder, tree, count)
     try:
@@ -180,13 +209,10 @@ def measure(folder: Path, count: int) -> dict[str, Any]:
         wait_for(lambda: all(path.is_dir() for path in kept), "all keep a copy", SWAP_S)
         pids = nodes.pids()
         figures = follow(fleet, nodes, tree, bad, before)
+        figures["supervisors_kept"] = nodes.pids() == pids
+        figures["after_power_cut"] = cut_power(fleet, nodes, bad)
         fleet.close()
-        return {
-            "nodes": count,
-            "all_ready_s": round(started_s, 2),
-            **figures,
-            "supervisors_kept": nodes.pids() == pids,
-        }
+        return {"nodes": count, "all_ready_s": round(started_s, 2), **figures}
     finally:
         nodes.stop()
         broker.kill()
@@ -224,6 +250,26 @@ def follow(
     }
 
 
+def cut_power(fleet: Fleet, nodes: Nodes, bad: str) -> dict[str, Any]:
+    """What the node with the bad overlay serves when it comes back."""
+    told = fleet.infos(bad)
+    nodes.power_cut(bad)
+
+    def fallen() -> bool:
+        info = fleet.info(bad)
+        return fleet.infos(bad) > told and info["config_state"] == "last_good" and ready(info)
+
+    wait_for(fallen, "it serves what it served", SWAP_S)
+    fleet.ask_all("again", [bad])
+    info = fleet.info(bad)
+    return {
+        "state": info["config_state"],
+        "hash": info["config_hash"],
+        "reason": info["config_reason"].rpartition("/")[2],
+        "tree": next(n for n, mark in MARKS.items() if mark in fleet.answers(bad, "again")[-1]),
+    }
+
+
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="neurovm-fleet-") as folder:
@@ -233,11 +279,14 @@ def scratch() -> Iterator[Path]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--nodes", type=int, default=50)
+    parser.add_argument("--bad", choices=["key", "model"], default="key")
+    options = parser.parse_args()
     with scratch() as folder:
-        figures = measure(folder, parser.parse_args().nodes)
+        figures = measure(folder, options.nodes, options.bad)
     print(json.dumps(figures, indent=2))
     expected = figures["nodes"] - 1, [figures["bad_overlay"]]
     right = (figures["new_tree"], figures["last_good"]) == expected and figures["served_s"] <= 10.0
+    right = right and figures["after_power_cut"]["tree"] == "one"
     return 0 if right else 1
 
 

@@ -185,6 +185,7 @@ class Lifecycle:
         return True
 
     def _fail(self, vm: Vm, reason: str) -> None:
+        vm.failed_for = reason
         if vm.role is Role.COMES:
             self._set(vm, "failed", reason)
             return
@@ -196,7 +197,8 @@ class Lifecycle:
 
     def _set(self, vm: Vm, state: str, reason: str) -> None:
         vm.settled = vm.settled or state in ("ready", "failed", "stopped")
-        vm.served = vm.served or state in ("ready", "loaded")
+        if state in ("ready", "loaded"):
+            vm.served, vm.failed_for = True, ""
         if (state, reason) != (vm.state, vm.reason):
             vm.state, vm.reason = state, reason
             if vm.role is Role.SERVES:

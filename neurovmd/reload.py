@@ -191,7 +191,7 @@ class Reloader:
 def unserved(vms: list[Vm]) -> str:
     """Which VM has failed and never served, and why; empty where there is none."""
     return next(
-        (f"{vm.name}: {vm.reason}" for vm in vms if vm.state == "failed" and not vm.served), ""
+        (f"{vm.name}: {vm.failed_for}" for vm in vms if vm.failed_for and not vm.served), ""
     )
 
 

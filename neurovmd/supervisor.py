@@ -238,9 +238,7 @@ class Supervisor:
         times = [self._fleet.tick(now), self._announcer.connection.tick()]
         if not self._ready:
             self._become_ready(now)
-            times.append(self._extend_at)
-        else:
-            times.append(self._reloader.tick(now))
+        times.append(self._reloader.tick(now) if self._ready else self._extend_at)
         if now >= self._watch_at:
             self._watch(now)
         times.append(self._watch_at)

@@ -35,11 +35,12 @@ class Vm:
     """One VM as the supervisor sees it. `state` is loading, ready, failed or stopped; `reason` says
     more. `held`: it was asked to stop, and stays so until it is asked to start or the daemon does.
     `again`: asked to start while it was still ending. `digest`: the sha256 of the model it was last
-    started with. `served`: it has been ready once. `gate`: what lets its loaded worker begin (an
-    eventfd); `before`: the VM whose end opens it. `leave_by`: when a VM that leaves is killed.
-    `refused`: a bundle whose conversion failed for good, and why. `deaths`: the message (a
-    fingerprint) that the last worker ended in, and how many did; `deadly`: the one that is not
-    tried again (0 = none). `group`: the control group of its worker (None: it has none of its own).
+    started with. `served`: it has been ready once; `failed_for`: why it failed last, until it is.
+    `gate`: what lets its loaded worker begin (an eventfd); `before`: the VM whose end opens it.
+    `leave_by`: when a VM that leaves is killed. `refused`: a bundle whose conversion failed for
+    good, and why. `deaths`: the message (a fingerprint) that the last worker ended in, and how many
+    did; `deadly`: the one that is not tried again (0 = none). `group`: the control group of its
+    worker (None: it has none of its own).
     """
 
     deployment: Deployment
@@ -60,6 +61,7 @@ class Vm:
     retry_at: float | None = 0.0
     settled: bool = False
     served: bool = False
+    failed_for: str = ""
     held: bool = False
     again: bool = False
     number: int = 0

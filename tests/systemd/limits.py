@@ -104,8 +104,9 @@ def use_up(client: Subscriber, done: Callable[[], bool]) -> int:
 
 def without_the_drop_in_the_daemon_holds_them(client: Subscriber) -> None:
     run(NEUROVM, "service", "install")
-    config = Path("/etc/neurovmd/neurovmd.yaml")
-    config.write_text(config.read_text().replace("node: null", f"node: {NODE}"))
+    drop_in = Path("/etc/neurovmd/conf.d/node.yaml")
+    drop_in.parent.mkdir(exist_ok=True)
+    drop_in.write_text(f"node: {NODE}\n")
     shutil.copy(HERE / "digits_cnn.tflite", VM_DIR)
     for name, more in LIMITS.items():
         write_vm(name, more)
