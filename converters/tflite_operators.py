@@ -11,6 +11,7 @@ from typing import Any
 import tflite
 
 from neurovm import operators
+from neurovm.converters.tflite_file import DTYPES
 from neurovm.converters.tflite_movements import MOVEMENTS
 from neurovm.converters.tflite_raw import Decoder, Entry, RawOperator, plain
 from neurovm.converters.tflite_recurrent import RECURRENT
@@ -83,6 +84,7 @@ def _fully_connected(raw: RawOperator, _: Sequence[Tensor]) -> Operator:
         **raw.place,
         activation=raw.activation(options),
         keep_num_dims=bool(options.KeepNumDims()),
+        bias_type=DTYPES.get(options.QuantizedBiasType(), ""),
     )
 
 

@@ -61,7 +61,7 @@ def dequantize(info: TensorInfo, codes: Buffer) -> Any:
     """Values of codes (int8, int16, or their bytes) in the tensor's own dtype, flat."""
     if info.values is not UNSET:
         return _decoded(info, info.values, bytes(codes))
-    view = memoryview(codes).cast("B").cast(_code_format(info))
+    view = codes_of(info, codes)
     if info.dtype == "float32":
         values = array.array("f", bytes(4 * len(view)))
         _kernel.dequantize(view, info.scale, info.zero_point, values)
@@ -70,6 +70,13 @@ def dequantize(info: TensorInfo, codes: Buffer) -> Any:
     if info.dtype == "uint8":
         return memoryview(raw.translate(_FLIP))
     return memoryview(raw).cast(_code_format(info))
+
+
+def codes_of(info: TensorInfo, codes: Buffer) -> memoryview:
+    """The codes of a tensor, int8 or int16, from any buffer that holds their bytes."""
+    if not info.wide:
+        return memoryview(codes).cast("B").cast("b")
+    return memoryview(bytes(codes)).cast("h")  # a copy is aligned
 
 
 def _code_format(info: TensorInfo) -> Literal["b", "h"]:
@@ -89,7 +96,7 @@ def _decoded(info: TensorInfo, values: Sequence[float], codes: bytes) -> Any:
 
 def top_k(info: TensorInfo, codes: Buffer, k: int) -> list[tuple[int, int, float]]:
     """The k largest codes as (index, code, value), largest first, equal ones by index."""
-    raw = memoryview(codes).cast("B").cast(_code_format(info))
+    raw = codes_of(info, codes)
     best = _kernel.top_k(raw, min(k, len(raw)))
     values = dequantize(info, array.array(_code_format(info), [raw[i] for i in best]))
     return [(i, raw[i], value) for i, value in zip(best, values.tolist(), strict=True)]

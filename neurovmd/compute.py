@@ -23,7 +23,7 @@ from zlib import crc32
 from neurovm.errors import BackendError, ShapeError
 from neurovmd import log
 from neurovmd.mailbox import HELD, Mailbox, Message, Receipt
-from neurovmd.mapping import Inputs, RefusedError, Update
+from neurovmd.mapping import InputCodes, Inputs, RefusedError, Update, joined
 from neurovmd.pace import Pace
 from neurovmd.result import Cost, ResultWriter
 from neurovmd.schema import Output, Vm
@@ -85,7 +85,7 @@ class Stream:
     answered: int = 0
     due_s: float = 0.0
     published: bytes | None = None
-    first: tuple[array[int], bytes] | None = None
+    first: tuple[array[int], InputCodes] | None = None
     cost: Cost = field(default_factory=Cost)
     held: deque[Receipt] = field(default_factory=lambda: deque(maxlen=HELD))
 
@@ -194,7 +194,7 @@ class Streams:
         sops, macs = counters[_SOPS], counters[_DENSE_MACS]
         indices, codes = update.indices, update.codes
         if stream.first is not None:  # a later entry wins
-            indices, codes = stream.first[0] + indices, stream.first[1] + codes
+            indices, codes = stream.first[0] + indices, joined(stream.first[1], codes)
         start_ns = self._work_ns()
         stream.session.update(indices, codes)
         stream.first = None

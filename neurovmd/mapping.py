@@ -11,7 +11,7 @@ import math
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 from neurovm.errors import ShapeError
 from neurovmd.payload import Codes, PayloadError, Values
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 MAX_ROUTES = 8192
 MAX_ROUTE_BYTES = 1024
 MAX_STREAM_BYTES = 256
+
+InputCodes = Union[bytes, "array[int]"]
+"""int8 codes as bytes; where an input of the model has int16 codes, all of them as int16."""
 
 _FLIP = bytes(code ^ 0x80 for code in range(256))
 
@@ -48,18 +51,18 @@ class MappingError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What one message sets: `codes[k]` (int8, as bytes) becomes the code of input `indices[k]`."""
+    """What one message sets: `codes[k]` becomes the code of input `indices[k]`."""
 
     stream: str
     indices: array[int]
-    codes: bytes
+    codes: InputCodes
 
 
 class Port:
     """One input tensor as a target of real values.
 
-    Values are quantised as the source model would: float32 inputs by the model's profile, int8 and
-    uint8 inputs to the nearest code (halves to even), both saturating at −128 and 127.
+    Values are quantised as the source model would: float32 inputs by the model's profile, int8,
+        uint8 and int16 inputs to the nearest code (halves to even), saturating at the ends.
     """
 
     def __init__(self, model: Model, tensor: int, base: int) -> None:
@@ -68,18 +71,32 @@ class Port:
         self.base = base
         self.size = info.size
         self.dtype: str = info.dtype
+        self._wide = any(t.wide for t in model.inputs)
 
-    def quantize(self, values: Sequence[float]) -> bytes:
+    def quantize(self, values: Sequence[float]) -> InputCodes:
         """Codes of finite real numbers, as many as given."""
         if self.dtype == "float32":
-            return self._model.quantize(self._tensor, values, count=len(values))
+            return self._as_input(self._model.quantize(self._tensor, values, count=len(values)))
         scale, zero = self._info.scale, self._info.zero_point
-        codes = (round(value / scale) + zero for value in values)
-        return bytes(min(127, max(-128, code)) & 0xFF for code in codes)
+        low, high = self._info.limits
+        codes = (min(high, max(low, round(value / scale) + zero)) for value in values)
+        return array("h", codes) if self._wide else bytes(code & 0xFF for code in codes)
 
-    def raw(self, codes: Codes) -> bytes:
+    def raw(self, codes: Codes) -> InputCodes:
         """The source's own codes as ours (uint8 runs as q − 128)."""
-        return codes.data.translate(_FLIP) if codes.dtype == "uint8" else codes.data
+        if not isinstance(codes.data, bytes):
+            return codes.data
+        return self._as_input(codes.data.translate(_FLIP) if codes.dtype == "uint8" else codes.data)
+
+    def none(self) -> InputCodes:
+        """No codes at all, to which others can be added."""
+        return array("h") if self._wide else b""
+
+    def _as_input(self, codes: bytes) -> InputCodes:
+        """Codes of this port, as bytes, in the form that all of the model's inputs take."""
+        if not self._wide:
+            return codes
+        return array("h", memoryview(codes).cast("h" if self._info.wide else "b").tolist())
 
 
 class Binding:
@@ -109,7 +126,7 @@ class Binding:
         """All input numbers this entry may set."""
         return self._all
 
-    def initial_codes(self) -> bytes:
+    def initial_codes(self) -> InputCodes:
         """The codes of its elements until they are first heard."""
         return self._port.quantize([self._initial]) * self._port.size
 
@@ -126,7 +143,7 @@ class Binding:
             raise RefusedError(DropReason.TOPIC, f"no element {name!r}")
         return number
 
-    def read(self, payload: bytes, element: int | None) -> tuple[array[int], bytes]:
+    def read(self, payload: bytes, element: int | None) -> tuple[array[int], InputCodes]:
         """The input numbers a payload sets and their codes; RefusedError where it cannot."""
         try:
             values = self._decode(payload)
@@ -136,7 +153,7 @@ class Binding:
             return array("I", (self._port.base + element,)), self._reals([values])
         return self._tensor(values)
 
-    def _tensor(self, values: Values) -> tuple[array[int], bytes]:
+    def _tensor(self, values: Values) -> tuple[array[int], InputCodes]:
         """A payload that is not for one element: the whole tensor, or some elements by name."""
         if isinstance(values, dict):
             return self._named(values)
@@ -148,7 +165,7 @@ class Binding:
         self._check_length(len(values))
         return self._all, self._reals(values)
 
-    def _named(self, values: Mapping[str, object]) -> tuple[array[int], bytes]:
+    def _named(self, values: Mapping[str, object]) -> tuple[array[int], InputCodes]:
         """An object by element name; names that are no elements are other data, and ignored."""
         numbers = self._numbers or {}
         known = [name for name in values if name in numbers]
@@ -162,7 +179,7 @@ class Binding:
             detail = f"found {found} values; accepted: {self._port.size}"
             raise RefusedError(DropReason.PAYLOAD, detail)
 
-    def _reals(self, values: Sequence[object]) -> bytes:
+    def _reals(self, values: Sequence[object]) -> InputCodes:
         try:
             numbers = [float(value) for value in values if isinstance(value, (int, float))]
             if len(numbers) != len(values) or not all(map(math.isfinite, numbers)):
@@ -189,6 +206,7 @@ class Inputs:
         for tensor in range(len(model.inputs)):
             ports.append(Port(model, tensor, base))
             base += ports[-1].size
+        self._none = ports[0].none()
         self.bindings: list[Binding] = []
         self.filters: dict[str, int] = {}
         for number, source in enumerate(vm.inputs):
@@ -213,12 +231,12 @@ class Inputs:
                 accepted = "{stream} at the same level in all entries that read the same topic"
                 raise MappingError(f"{key}.topic", repr(topic), accepted)
 
-    def initial(self) -> tuple[array[int], bytes]:
+    def initial(self) -> tuple[array[int], InputCodes]:
         """The elements' codes until they are first heard."""
-        indices, codes = array("I"), b""
+        indices, codes = array("I"), self._none
         for binding in self.bindings:
             indices.extend(binding.indices)
-            codes += binding.initial_codes()
+            codes = joined(codes, binding.initial_codes())
         return indices, codes
 
     def read(self, topic: str | None, payload: bytes) -> Update:
@@ -233,7 +251,7 @@ class Inputs:
         if len(route.parts) == 1:
             binding, element = route.parts[0]
             return Update(route.stream, *binding.read(payload, element))
-        indices, codes = array("I"), b""
+        indices, codes = array("I"), self._none
         refusals: list[RefusedError] = []
         for binding, element in route.parts:
             try:
@@ -242,7 +260,7 @@ class Inputs:
                 refusals.append(refusal)
                 continue
             indices.extend(more)
-            codes += code
+            codes = joined(codes, code)
         if not indices:
             raise refusals[0]
         return Update(route.stream, indices, codes)
@@ -261,6 +279,11 @@ class Inputs:
                 self._routes.clear()
             self._routes[topic] = route
         return route
+
+
+def joined(first: InputCodes, then: InputCodes) -> InputCodes:
+    """One after the other; both of the form that the model's inputs take."""
+    return first + then  # type: ignore[operator]  # one model, one form
 
 
 def _parts(matching: list[Binding], levels: list[str]) -> tuple[tuple[Binding, int | None], ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from neurovm.codec import codes_of
 from neurovmd.schema import Form
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class ResultWriter:
     ) -> bytes:
         """The result after message `last` of `stream`, covering all from `first` on.
 
-        `t_us` is the time of day in microseconds, `codes` all outputs concatenated (int8).
+        `t_us` is the time of day in microseconds, `codes` all outputs as a session gives them.
         """
         head: Found = {"vm": self._vm, "stream": stream, "seq": last}
         if first != last:
@@ -78,7 +79,7 @@ def _top(model: Model, k: int) -> Callable[[memoryview], Found]:
     names = [{"label": label} for label in labels] or [{}] * info.size
 
     def find(codes: memoryview) -> Found:
-        best = model.top_k(codes[: info.size], k)
+        best = model.top_k(codes.cast("B")[: info.bytes], k)
         return {
             "top": [
                 {"index": at, **names[at], "value": info.real(code), "code": code}
@@ -94,11 +95,11 @@ def _values(outputs: tuple[TensorInfo, ...], *, real: bool) -> Callable[[memoryv
 
     def find(codes: memoryview) -> Found:
         found: dict[str, list[int] | list[float]] = {}
-        start = 0
+        start, raw = 0, codes.cast("B")
         for info in outputs:
-            part = codes[start : start + info.size].tolist()
+            part = codes_of(info, raw[start : start + info.bytes]).tolist()
             found[info.name] = [info.real(code) for code in part] if real else part
-            start += info.size
+            start += info.bytes
         return {"values": found if len(outputs) > 1 else found[outputs[0].name]}
 
     return find

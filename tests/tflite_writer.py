@@ -97,6 +97,7 @@ ENUMERATIONS = {
     "FusedActivationFunction": tflite.ActivationFunctionType,
     "Mode": tflite.MirrorPadMode,
     "OutType": tflite.TensorType,
+    "QuantizedBiasType": tflite.TensorType,
     "OutputType": tflite.TensorType,
     "Padding": tflite.Padding,
 }

@@ -31,12 +31,13 @@ def weighted(
     gain: float = 1.0,
     inputs: int = 0,
     largest: bool = False,
+    declared: str = "",
 ) -> Case:
     """An operator with int16 codes and int8 weights; `inputs` of a FULLY_CONNECTED in place of 24.
 
     `largest`: all weights and most codes at the upper end, so that sums leave int32.
     """
-    form = f"{bias}-{per_channel}-{activation}-{gain}-{inputs}-{largest}"
+    form = f"{bias}-{per_channel}-{activation}-{gain}-{inputs}-{largest}-{declared}"
     net = Net(f"{operator}:i16-{form}")
     shape, kernel, axis = KERNELS[operator]
     if inputs:
@@ -62,6 +63,8 @@ def weighted(
     scale = scale_of(net, x) * float(np.mean(weights.scale)) * sums / 12000 / gain
     y = net.output(out, dtype="int16", scale=float(np.float32(scale)), zero_point=0)
     options = {} if operator == "FULLY_CONNECTED" else dict(SAME)
+    if declared:
+        options["QuantizedBiasType"] = declared
     if operator == "DEPTHWISE_CONV_2D":
         options["DepthMultiplier"] = channels // shape[3]
     ins = [x, w, b]
@@ -81,12 +84,15 @@ def weights() -> Iterator[Case]:
         yield weighted(operator, activation=activation, gain=4.0)
     for bias, inputs in itertools.product(BIASES, (1, 7, 64, 250)):
         yield weighted("FULLY_CONNECTED", bias=bias, inputs=inputs)
+    for declared, inputs in itertools.product(("INT64", "INT32"), (64, 250)):
+        yield weighted("FULLY_CONNECTED", bias="none", inputs=inputs, declared=declared)
 
 
 def long_sums() -> Iterator[Case]:
     """Sums beyond int32: int64 accumulators, or (int32 bias, or none) sums that wrap."""
     for bias in BIASES:
         yield weighted("FULLY_CONNECTED", bias=bias, inputs=1500, largest=True)
+    yield weighted("FULLY_CONNECTED", bias="none", inputs=1500, largest=True, declared="INT64")
 
 
 def quantizations() -> Iterator[Case]:

@@ -67,7 +67,7 @@ class Profile(Protocol):
 
         `inputs` codes make one output of a FULLY_CONNECTED; the operator has `outputs` channels.
         `fixed`: the size of its output is a constant of the file, not computed there. `bias` is its
-        element type, "" where there is none; rules of int16 codes depend on it. Only
+        element type as `WideRules` name it; rules of int16 codes depend on it. Only
         DEPTHWISE_CONV_2D and TRANSPOSE_CONV may get a requantiser with a `tail`.
         """
 

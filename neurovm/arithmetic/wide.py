@@ -30,7 +30,10 @@ class WideRule(NamedTuple):
 
 
 WideRules = Mapping[tuple["LinearOperator", str], WideRule]
-"""Operator and element type of its bias ("": none) → rule."""
+"""Operator and element type of its bias → rule; `ABSENT` where it has none, `none:int64` where the
+operator then still says of which type it would be.
+"""
+ABSENT = "none"
 
 _HALF16, _AWAY64 = WideRule("half16", long=True), WideRule("away64", long=True)
 _HALFUP, _DOUBLE = WideRule("halfup", long=False), WideRule("double", long=False)
@@ -39,21 +42,22 @@ LITERT_RULES: WideRules = {
     ("CONV_2D", "int64"): _HALF16,
     ("DEPTHWISE_CONV_2D", "int64"): _HALF16,
     ("TRANSPOSE_CONV", "int64"): _HALF16,
-    ("TRANSPOSE_CONV", ""): _HALF16,
+    ("TRANSPOSE_CONV", ABSENT): _HALF16,
     ("FULLY_CONNECTED", "int64"): _AWAY64,
     ("FULLY_CONNECTED", "int32"): _HALFUP,
-    ("FULLY_CONNECTED", ""): _HALFUP,
+    ("FULLY_CONNECTED", ABSENT): _HALFUP,
+    ("FULLY_CONNECTED", f"{ABSENT}:int64"): _AWAY64,
 }
 TFLM_RULES: WideRules = {
     ("CONV_2D", "int64"): _HALF16,
     ("CONV_2D", "int32"): _DOUBLE,
-    ("CONV_2D", ""): _HALF16,
+    ("CONV_2D", ABSENT): _HALF16,
     ("DEPTHWISE_CONV_2D", "int64"): _HALF16,
     ("TRANSPOSE_CONV", "int64"): _HALF16,
-    ("TRANSPOSE_CONV", ""): _HALF16,
+    ("TRANSPOSE_CONV", ABSENT): _HALF16,
     ("FULLY_CONNECTED", "int64"): _HALF16,
     ("FULLY_CONNECTED", "int32"): _DOUBLE,
-    ("FULLY_CONNECTED", ""): _HALF16,
+    ("FULLY_CONNECTED", ABSENT): _HALF16,
 }
 
 
@@ -69,10 +73,11 @@ def wide_requantizer(
 
     Raises NoExactRuleError where the runtime has no answer for this type of bias.
     """
-    rule = rules.get((operator, bias))
+    present = bias.split(":", maxsplit=1)[0]
+    rule = rules.get((operator, bias)) or rules.get((operator, present))
     if rule is None:
-        known = " or ".join(b or "no" for o, b in rules if o == operator)
+        known = " or ".join(b for o, b in rules if o == operator and ":" not in b)
         raise NoExactRuleError(
-            f"int16 activations with {bias or 'no'} bias; the runtime answers with {known} bias"
+            f"int16 activations and a bias of type {present}; the runtime answers with {known}"
         )
     return integer_requantizer(rule.kind, reals, out, activation, long=rule.long)

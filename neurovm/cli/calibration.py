@@ -14,6 +14,7 @@ import numpy as np
 from neurovm.cli import show
 from neurovm.cli.representative import Representative, answers_of, read_rows
 from neurovm.cli.typed_rows import quantize
+from neurovm.packing import unpack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -155,7 +156,10 @@ def measure(
     found = [session.step(row).tobytes() for row in rows]
     spent_ns = time.thread_time_ns() - start_ns
     after = session.counters
-    output = np.frombuffer(b"".join(found), np.int8).reshape(len(rows), -1)
+    table = np.frombuffer(b"".join(found), np.int8).reshape(len(rows), -1)
+    output = np.concatenate(
+        [part.astype(np.int16) for part in unpack(model.outputs, table)], axis=1
+    )
     truth = output if truth is None else truth
     first = output[:, : model.outputs[0].size]
     best, wanted = first.argmax(axis=1), truth[:, : model.outputs[0].size].argmax(axis=1)
@@ -173,7 +177,7 @@ def measure(
 
 
 def codes_of(found: Representative, model: Model) -> Codes:
-    """The rows as codes of all inputs, (n, codes)."""
+    """The rows as codes of all inputs, (n, bytes)."""
     parts = [
         quantize(found.rows[info.name], info, model.profile).reshape(-1, info.size)
         for info in model.inputs

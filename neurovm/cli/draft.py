@@ -112,7 +112,7 @@ def _fitted(pattern: Pattern, tensor: int, info: TensorInfo, order: Sequence[str
     reading = pattern.reading
     entry = Entry(pattern, tensor, roles(pattern, info.size, order))
     if reading.form == "raw":
-        if reading.size == info.size and info.dtype in ("int8", "uint8"):
+        if reading.size == info.bytes and info.dtype in ("int8", "uint8", "int16"):
             entry.dtype = info.dtype
         elif reading.size != 4 * info.size:
             entry.notes.append(f"{reading.size} bytes heard, {info.size} values needed")

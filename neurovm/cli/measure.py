@@ -19,6 +19,7 @@ import numpy as np
 
 from neurovm.cli.info import cpu_name
 from neurovm.errors import BackendError
+from neurovm.packing import pack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -142,14 +143,14 @@ def measure(
 
 def _runners(model: Model, rng: np.random.Generator) -> list[_Runner]:
     size = sum(t.size for t in model.inputs)
-    whole = rng.integers(-128, 128, (INPUTS, size)).astype(np.int8)
+    whole = _drawn(model, rng, INPUTS)
     runners = [
         _stepping(model, "dense, all", whole, "dense"),
         _stepping(model, "events, all", whole, "events"),
         _stepping(model, "auto, all", whole, "auto"),
     ]
     for percent in (10, 1):
-        rows = _blocks(whole[0], max(1, size * percent // 100), rng)
+        rows = _blocks(model, whole[0], max(1, size * percent // 100), rng)
         runners.append(_stepping(model, f"auto, {percent} %", rows, "auto"))
     runners.append(_updating(model, "auto, one", size, rng))
     runners.append(_stepping(model, "auto, none", whole[:1], "auto"))
@@ -157,17 +158,31 @@ def _runners(model: Model, rng: np.random.Generator) -> list[_Runner]:
     return runners
 
 
-def _blocks(base: NDArray[np.int8], width: int, rng: np.random.Generator) -> NDArray[np.int8]:
+def _drawn(model: Model, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+    """Random codes of all inputs, (count, codes)."""
+    parts = [rng.integers(t.limits[0], t.limits[1] + 1, (count, t.size)) for t in model.inputs]
+    return np.concatenate(parts, axis=1)
+
+
+def _packed(model: Model, rows: NDArray[np.int64]) -> list[bytes]:
+    """Rows of codes as sessions take them."""
+    ends = np.cumsum([t.size for t in model.inputs])[:-1]
+    return [row.tobytes() for row in pack(model.inputs, np.split(rows, ends, axis=1))]
+
+
+def _blocks(
+    model: Model, base: NDArray[np.int64], width: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
     """Rows that differ in one block of elements next to each other, in the middle."""
     rows = np.repeat(base[np.newaxis], INPUTS, axis=0)
     start = (base.size - width) // 2
-    rows[:, start : start + width] = rng.integers(-128, 128, (INPUTS, width))
+    rows[:, start : start + width] = _drawn(model, rng, INPUTS)[:, start : start + width]
     return rows
 
 
-def _stepping(model: Model, name: str, rows: NDArray[np.int8], way: Any) -> _Runner:
+def _stepping(model: Model, name: str, rows: NDArray[np.int64], way: Any) -> _Runner:
     session = model.session(way=way)
-    codes = [row.tobytes() for row in rows]
+    codes = _packed(model, rows)
     count = len(codes)
     step = session.step
     return _Runner(name, lambda i: step(codes[i % count]), session)
@@ -175,9 +190,10 @@ def _stepping(model: Model, name: str, rows: NDArray[np.int8], way: Any) -> _Run
 
 def _updating(model: Model, name: str, size: int, rng: np.random.Generator) -> _Runner:
     session = model.session()
-    session.step(rng.integers(-128, 128, size).astype(np.int8).tobytes())
+    session.step(_packed(model, _drawn(model, rng, 1))[0])
     place = np.array([size // 2], np.uint32)
-    codes = [np.array([code], np.int8) for code in rng.permutation(256)[:INPUTS] - 128]
+    dtype = np.int16 if any(t.wide for t in model.inputs) else np.int8
+    codes = [np.array([code], dtype) for code in rng.permutation(256)[:INPUTS] - 128]
     update = session.update
     return _Runner(name, lambda i: update(place.data, codes[i % INPUTS].data), session)
 
@@ -191,7 +207,7 @@ def _predicting(model: Model, rng: np.random.Generator) -> _Runner:
 
 
 def _value(info: Any, rng: np.random.Generator) -> NDArray[np.generic]:
-    codes: NDArray[np.int64] = rng.integers(-128, 128, info.shape)
+    codes: NDArray[np.int64] = rng.integers(info.limits[0], info.limits[1] + 1, info.shape)
     if info.dtype == "float32":
         return np.asarray((codes - info.zero_point) * info.scale, np.float32)
     return np.asarray(codes + (128 if info.dtype == "uint8" else 0), info.dtype)
@@ -205,9 +221,11 @@ class _Theirs:
         self.rows = []
         for port in lite.inputs:
             shape = (INPUTS, *port.row_shape)
-            codes = rng.integers(0, 256, shape).astype(np.uint8)
-            whole = codes if port.dtype != "float32" else rng.normal(0, 1, shape).astype(np.float32)
-            self.rows.append(whole.view(np.int8) if port.dtype == "int8" else whole)
+            if port.dtype == "float32":
+                self.rows.append(rng.normal(0, 1, shape).astype(np.float32))
+            else:
+                ends = np.iinfo(port.dtype)
+                self.rows.append(rng.integers(ends.min, ends.max, shape).astype(port.dtype))
         self.repeats = _repeats(lite.time_s(self.rows, 50) / 50)
         self.times_s: list[float] = []
 

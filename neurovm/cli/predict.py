@@ -91,7 +91,7 @@ def predict(
             _document(opened, answers, form, top)
 
 
-Answers = Iterator[list["NDArray[np.int8]"]]
+Answers = Iterator[list["NDArray[np.signedinteger]"]]
 """Batch by batch, the codes (n, size) of every output."""
 
 
@@ -104,7 +104,9 @@ def _answers(model: Model, rows: Samples, *, real: bool, quiet: bool) -> Answers
             advance(done, 0)
 
 
-def _codes(model: Model, batch: list[NDArray[np.generic]], *, real: bool) -> list[NDArray[np.int8]]:
+def _codes(
+    model: Model, batch: list[NDArray[np.generic]], *, real: bool
+) -> list[NDArray[np.signedinteger]]:
     from neurovm.cli.typed_rows import quantize
 
     if real:
@@ -117,7 +119,7 @@ def _codes(model: Model, batch: list[NDArray[np.generic]], *, real: bool) -> lis
     return [_to_codes(found[info.name], info) for info in model.outputs]
 
 
-def _to_codes(values: NDArray[Any], info: TensorInfo) -> NDArray[np.int8]:
+def _to_codes(values: NDArray[Any], info: TensorInfo) -> NDArray[np.signedinteger]:
     """Values of an output in its own dtype -> codes (n, size)."""
     import numpy as np
 
@@ -130,10 +132,10 @@ def _to_codes(values: NDArray[Any], info: TensorInfo) -> NDArray[np.int8]:
         flat = np.rint(flat / np.float64(info.scale)) + info.zero_point
     elif info.dtype == "uint8":
         flat = flat.astype(np.int16) - 128
-    return flat.astype(np.int8)
+    return np.asarray(flat).astype(np.int16 if info.wide else np.int8)
 
 
-def _real(codes: NDArray[np.int8], info: TensorInfo) -> NDArray[np.float32]:
+def _real(codes: NDArray[np.signedinteger], info: TensorInfo) -> NDArray[np.float32]:
     import numpy as np
 
     if info.values is not UNSET:
@@ -142,7 +144,7 @@ def _real(codes: NDArray[np.int8], info: TensorInfo) -> NDArray[np.float32]:
     return np.asarray(shifted * np.float32(info.scale), np.float32)
 
 
-def _own(codes: NDArray[np.int8], info: TensorInfo, *, real: bool) -> NDArray[np.generic]:
+def _own(codes: NDArray[np.signedinteger], info: TensorInfo, *, real: bool) -> NDArray[np.generic]:
     """What csv and npy write: the source's own dtype, or real values."""
     import numpy as np
 
@@ -150,7 +152,11 @@ def _own(codes: NDArray[np.int8], info: TensorInfo, *, real: bool) -> NDArray[np
         return _real(codes, info)
     if info.values is not UNSET:
         return np.array(info.values, info.dtype)[codes.astype(np.int16) + 128]
-    return codes if info.dtype == "int8" else (codes.astype(np.int16) + 128).astype(np.uint8)
+    return (
+        codes
+        if info.dtype in ("int8", "int16")
+        else (codes.astype(np.int16) + 128).astype(np.uint8)
+    )
 
 
 def _results(model: Model, answers: Answers, top: int | None) -> Iterator[dict[str, Any]]:
@@ -172,12 +178,12 @@ def _results(model: Model, answers: Answers, top: int | None) -> Iterator[dict[s
 
 
 def _best(
-    codes: NDArray[np.int8], real: NDArray[np.float32], info: TensorInfo, top: int
+    codes: NDArray[np.signedinteger], real: NDArray[np.float32], info: TensorInfo, top: int
 ) -> list[dict[str, Any]]:
     """The largest codes first; equal ones in the order of their indices."""
     import numpy as np
 
-    order = np.argsort(-codes.astype(np.int16), kind="stable")[:top]
+    order = np.argsort(-codes.astype(np.int32), kind="stable")[:top]
     values = _plain(real[order])
     return [
         {

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _RANGES = {
     "int8": (-128, 127),
     "uint8": (0, 255),
+    "int16": (-32768, 32767),
     "int32": (-(1 << 31), (1 << 31) - 1),
     "int64": (-(1 << 63), (1 << 63) - 1),
 }
@@ -53,9 +54,11 @@ def quantize(rows: Array, info: TensorInfo, profile: str) -> Array:
     if info.dtype == "float32":
         return rows
     from neurovm.arithmetic import PROFILES, Codes
+    from neurovm.arithmetic.codes import CodeType
 
     shift = 128 if info.dtype == "uint8" else 0
-    codes = Codes(info.scale, info.zero_point + shift, "uint8" if shift else "int8")
+    dtype: CodeType = "int16" if info.wide else "uint8" if shift else "int8"
+    codes = Codes(info.scale, info.zero_point + shift, dtype)
     return PROFILES[profile].quantize(rows.astype(np.float32, copy=False), codes).astype(info.dtype)
 
 

@@ -36,6 +36,8 @@ class FullyConnected(Operator):
     rule: ClassVar[LinearOperator] = "FULLY_CONNECTED"
     activation: Activation = "NONE"
     keep_num_dims: bool = False
+    bias_type: str = ""
+    """The type its bias would have; asked where it has none and its codes are int16."""
 
     def infer_shapes(self, tensors: Sequence[Tensor]) -> tuple[Shape, ...]:
         x, w = tensors[self.inputs[0]], tensors[self.inputs[1]]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from neurovm.arithmetic import NoExactRuleError
+from neurovm.arithmetic.wide import ABSENT
 from neurovm.errors import ModelError
 from neurovm.operators.builder import gather, requantizer_fields
 
@@ -130,7 +131,7 @@ def requantizer_of(
         inputs=w.shape[-1],
         outputs=w.shape[operator.channel_axis],
         fixed=getattr(operator, "fixed", True),
-        bias="" if _absent(operator) else tensors[operator.inputs[2]].dtype,
+        bias=_bias_type(operator, tensors),
     )
 
 
@@ -163,6 +164,14 @@ def with_tail(builder: Builder, operator: Multiplying, parts: Weighted, layer: L
     index[index % channels >= first] += layer.n
     sources = tuple(builder.emit(operator.outputs[0], part) for part in (layer, other))
     return gather(sources, index, 2 * layer.n)
+
+
+def _bias_type(operator: Multiplying, tensors: Sequence[Tensor]) -> str:
+    """See `neurovm.arithmetic.wide.WideRules`."""
+    if not _absent(operator):
+        return tensors[operator.inputs[2]].dtype
+    declared = getattr(operator, "bias_type", "")
+    return f"{ABSENT}:{declared}" if declared else ABSENT
 
 
 def _absent(operator: Multiplying) -> bool:

@@ -13,16 +13,27 @@ import msgspec
 from neurovmd.payload.values import Codes, PayloadError, Values
 
 
+def _int16(payload: bytes) -> Values:
+    if len(payload) % 2:
+        raise PayloadError(f"found {len(payload)} bytes; accepted: a multiple of 2")
+    numbers = array("h", payload)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return Codes(numbers, "int16")
+
+
 class Raw(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="format", tag="raw"):
-    """`float32` holds real values; `int8` and `uint8` hold the model's own codes.
+    """`float32` holds real values; `int8`, `uint8` and `int16` hold the model's own codes.
 
     The length must be that of the whole tensor.
     """
 
-    dtype: Literal["float32", "int8", "uint8"] = "float32"
+    dtype: Literal["float32", "int8", "uint8", "int16"] = "float32"
 
     def decoder(self) -> Callable[[bytes], Values]:
         """A function from payload to values; it raises PayloadError for a broken length."""
+        if self.dtype == "int16":
+            return _int16
         if self.dtype != "float32":
             return lambda payload: Codes(payload, self.dtype)
 

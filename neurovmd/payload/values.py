@@ -14,9 +14,9 @@ class PayloadError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """Quantised values as the source model has them: one byte each, `dtype` int8 or uint8."""
+    """Quantised values as the source model has them, of type `dtype`: bytes, or int16."""
 
-    data: bytes
+    data: bytes | array[int]
     dtype: str
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from tflite_writer import ModelWriter
 
 import neurovm
 from neurovmd.mapping import MAX_ROUTE_BYTES, MAX_ROUTES, Inputs, MappingError, RefusedError
-from neurovmd.schema import Vm
+from neurovmd.result import finder
+from neurovmd.schema import Form, Vm
 from neurovmd.shared import DropReason
 
 NAMES = {"prefix": "neurovm", "node": "box", "vm": "x"}
@@ -135,7 +137,7 @@ class TwoTensors:
     """A model of two inputs of two elements each, as far as `Inputs` looks at it."""
 
     class Info:
-        size, dtype, scale, zero_point = 2, "float32", 0.1, 0
+        size, dtype, scale, zero_point, wide = 2, "float32", 0.1, 0, False
 
     inputs = (Info(), Info())
 
@@ -213,3 +215,52 @@ def test_long_topics_are_not_remembered(bundles: dict[str, Path]) -> None:
     for number in range(10):
         bound.read(f"a/{'x' * MAX_ROUTE_BYTES}{number}/p/1", b'{"value": 1}')
     assert not bound._routes
+
+
+def wide_model() -> bytes:
+    """Two values of int16 codes and two of int8 codes, each as it is."""
+    writer = ModelWriter()
+    wide = writer.tensor("w", (1, 2), dtype="int16", scale=0.001)
+    narrow = writer.tensor("n", (1, 2), scale=0.1, zero_point=3)
+    outs = [
+        writer.tensor("yw", (1, 2), dtype="int16", scale=0.001),
+        writer.tensor("yn", (1, 2), scale=0.1, zero_point=3),
+    ]
+    shape = writer.constant("s", np.array([1, 2], np.int32))
+    for x, y in zip((wide, narrow), outs, strict=True):
+        writer.operator("RESHAPE", [x, shape], [y], NewShape=[1, 2])
+    return writer.model(inputs=[wide, narrow], outputs=outs)
+
+
+def test_int16_inputs_take_int16_codes_and_say_them_as_results() -> None:
+    model = neurovm.convert_tflite(wide_model())
+    sources = [
+        {"topic": "w/{stream}/{element}", "to": {"tensor": 0}},
+        {"topic": "n/{stream}/{element}", "to": {"tensor": 1}},
+        {"topic": "raw", "to": {"tensor": 0}, "payload": {"format": "raw", "dtype": "int16"}},
+    ]
+    vm = msgspec.convert({"model": "x.nvm", "inputs": sources}, Vm)
+    bound = Inputs(vm, NAMES, model)
+    session = model.session()
+    first = bound.initial()
+    session.update(*first)
+    for topic, payload, codes in (
+        ("w/p/0", b'{"value": 12.3456}', [12346]),
+        ("w/p/1", b'{"value": -1000}', [-32768]),
+        ("n/p/1", b'{"value": 1000}', [127]),
+    ):
+        update = bound.read(topic, payload)
+        assert update.codes.tolist() == codes
+        session.update(update.indices, update.codes)
+    form = msgspec.convert({"values": "codes"}, Form)
+    assert finder(model, form)(session.output) == {
+        "values": {"yw": [12346, -32768], "yn": [3, 127]}
+    }
+    real = finder(model, msgspec.convert({"values": "real"}, Form))(session.output)["values"]
+    assert real["yw"] == pytest.approx([12.346, -32.768])
+    best = finder(model, msgspec.convert({"top_k": 1}, Form))(session.output)["top"]
+    assert [(b["index"], b["code"]) for b in best] == [(0, 12346)]
+    raw = bound.read("raw", np.array([-5, 32767], "<i2").tobytes())
+    assert raw.codes.tolist() == [-5, 32767]
+    with pytest.raises(RefusedError, match="multiple of 2"):
+        bound.read("raw", b"abc")
