@@ -129,12 +129,23 @@ def _explain(message: str, layered: Layered, kind: type) -> ConfigError:
     return layered.error(path, found, _describe(_annotation(kind, path)) or text)
 
 
-def _unknown_key(name: str, path: str, layered: Layered, kind: type) -> ConfigError:
+def similar(name: str, known: Sequence[str]) -> str | None:
+    """The known word that was probably meant: the only one that goes on as `name` begins, else the
+    most alike; None where nothing is.
+    """
     from difflib import get_close_matches
 
+    longer = [word for word in known if name and word.startswith(name)]
+    if len(longer) == 1:
+        return longer[0]
+    near = get_close_matches(name, longer or known, n=1, cutoff=0.0 if longer else 0.5)
+    return near[0] if near else None
+
+
+def _unknown_key(name: str, path: str, layered: Layered, kind: type) -> ConfigError:
     known = _field_names(_annotation(kind, path) if path else kind)
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"{near[0]} (did you mean this?); " if near else ""
+    near = similar(name, known)
+    hint = f"{near} (did you mean this?); " if near else ""
     accepted = f"{hint}any of {', '.join(known)}" if known else "no such key"
     return layered.error(_join(path, name), f"the unknown key {name!r}", accepted)
 
@@ -216,8 +227,8 @@ def _describe(annotation: Any) -> str:
     words: list[str] = []
     for kind in _alternatives(annotation):
         if kind is type(None):
-            words.append("nothing")
-        elif get_origin(kind) is typing.Annotated:
+            continue
+        if get_origin(kind) is typing.Annotated:
             words.append(_describe_range(*get_args(kind)[:2]))
         elif get_origin(kind) is typing.Literal:
             values = get_args(kind)
@@ -228,7 +239,8 @@ def _describe(annotation: Any) -> str:
             words.append(f"a mapping of {', '.join(_field_names(kind))}")
         else:
             words.append(_PLAIN.get(kind, str(kind)))
-    return ", ".join(dict.fromkeys(words))
+    optional = ["or no such key"] if type(None) in _alternatives(annotation) else []
+    return ", ".join(dict.fromkeys(words + optional))
 
 
 def _word(value: object, values: tuple[object, ...]) -> str:

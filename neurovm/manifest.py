@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from neurovm import document, quantity
-from neurovm.decode import Layered, convert
+from neurovm.decode import Layered, convert, similar
 from neurovm.description import ProfileName
 from neurovm.errors import ConfigError
 from neurovm.regular import open_regular
@@ -59,12 +59,10 @@ CapabilityName = Annotated[str, Meta(extra_json_schema={"enum": list(CAPABILITIE
 
 def check_capabilities(names: Sequence[str]) -> None:
     """ValueError where a name is none of `CAPABILITIES`."""
-    from difflib import get_close_matches
-
     for name in names:
         if name not in CAPABILITIES:
-            near = get_close_matches(name.upper().removeprefix("CAP_"), CAPABILITIES, n=1)
-            hint = f"{near[0]} (did you mean this?); " if near else ""
+            near = similar(name.upper().removeprefix("CAP_"), CAPABILITIES)
+            hint = f"{near} (did you mean this?); " if near else ""
             raise ValueError(
                 f"capabilities: found {name[:60]!r}; "
                 f"accepted: {hint}names of capabilities(7) without CAP_"

@@ -35,7 +35,10 @@ def parse(text: str | float, units: Mapping[str, float], *, key: str = "") -> fl
     """
     base = next(iter(units))
     named = ", ".join(unit for unit in units if unit)
-    accepted = f"a number above 0{base and f' in {base}'}, or with one of {named}"
+    unit = (
+        f"with one of {named} ({base} where none is given)" if base else f"with {named} or without"
+    )
+    accepted = f"a number above 0 {unit}"
     match = _FORM.match(str(text).strip())
     unit = (match[2] or base) if match else ""
     if match is None or unit not in units or float(match[1]) <= 0:

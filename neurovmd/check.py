@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurovm import certificate
 from neurovm.errors import ConfigError, NeurovmError
@@ -13,6 +13,14 @@ from neurovmd import broker, config, models, sandbox
 from neurovmd.config import Deployment, Settings
 from neurovmd.layers import Source
 from neurovmd.mapping import Inputs, MappingError
+from neurovmd.schema import Vm
+
+if TYPE_CHECKING:
+    from neurovm.model import Model
+
+
+LEAST_MEMORY_BYTES = 32 << 20
+"""What a worker with a small model allocates of its own, with some room."""
 
 
 @dataclass(slots=True)
@@ -89,6 +97,18 @@ def _examine_capabilities(deployment: Deployment, report: Report) -> None:
         report.warnings += [f"{deployment.file}: {warning}"] if warning else []
 
 
+def _hardly_meant(vm: Vm, model: Model) -> list[str]:
+    """What a VM asks for that its model has not, or that no worker can keep to."""
+    said = []
+    wanted, there = vm.output.form.top_k, model.outputs[0].size
+    if wanted is not None and wanted > there:
+        said.append(f"output.form.top_k: found {wanted}; the model has {there} outputs")
+    if vm.memory_bytes is not None and vm.memory_bytes < LEAST_MEMORY_BYTES:
+        least = f"{LEAST_MEMORY_BYTES >> 20} MiB"
+        said.append(f"memory: found {vm.memory_text}; a worker needs some {least} to start")
+    return said
+
+
 def _examine_model(deployment: Deployment, settings: Settings, report: Report) -> None:
     """A bundle is opened and its inputs are compared; a .tflite must be there to be converted."""
     where = str(deployment.file)
@@ -108,6 +128,7 @@ def _examine_model(deployment: Deployment, settings: Settings, report: Report) -
     try:
         with neurovm.load(deployment.model, check="sha256") as model:
             Inputs(deployment.vm, settings.names(deployment.name), model)
+            report.warnings += [f"{where}: {text}" for text in _hardly_meant(deployment.vm, model)]
             asked = deployment.vm.require_certificate
             certificate.demand(model.manifest, str(deployment.model), asked=asked)
     except MappingError as error:

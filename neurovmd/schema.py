@@ -247,5 +247,8 @@ class Vm(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def memory_text(self) -> str:
-        """`memory` for people: as it was written, a number of bytes in Mi."""
-        return self.memory if isinstance(self.memory, str) else f"{(self.memory or 0) / 2**20:g}Mi"
+        """`memory` for people: as it was written where it has a unit."""
+        if isinstance(self.memory, str) and not self.memory.strip().isdigit():
+            return self.memory
+        count = self.memory_bytes or 0
+        return f"{count / 2**20:g}Mi" if count >= 2**20 else f"{count} B"

@@ -63,7 +63,7 @@ def build(
         made = approx.keep(made, keep_quantized)
     with _convert(found, made, quiet=quiet) as model:
         check_budgets(found, model)
-        _check_deployment(found, model)
+        _check_deployment(found, model, quiet=quiet)
         measured = None
         if vm.calibration is not None and not no_calibration:
             from neurovm.cli import calibration
@@ -159,11 +159,13 @@ def _certified(found: Manifest, model: Model, made: Quantized | None, *, quiet: 
     return model.with_certificate(proof.as_dict())
 
 
-def _check_deployment(found: Manifest, model: Model) -> None:
+def _check_deployment(found: Manifest, model: Model, *, quiet: bool) -> None:
     """Let the daemon judge what `inputs` and `output` hold; ConfigError at the manifest's key."""
     from neurovm.cli import deployment
 
-    error = deployment.judge(found.vm, model)
+    error, warnings = deployment.judge(found.vm, model)
+    for text in warnings:
+        show.remark(f"warning: {found.folder / manifest.FILE}: {text}", quiet=quiet)
     if error is None:
         return
     if error.key.split(".")[0].split("[")[0] in ("inputs", "output"):

@@ -55,8 +55,8 @@ def write(folder: Path, name: str, settings: dict[str, Any], daemon: dict[str, A
     return config
 
 
-def judge(vm: VmManifest, model: Model) -> ConfigError | None:
-    """What `neurovmd check` finds wrong with a VM; None when all is well."""
+def judge(vm: VmManifest, model: Model) -> tuple[ConfigError | None, list[str]]:
+    """What `neurovmd check` finds wrong with a VM (None when all is well), and what it warns of."""
     with tempfile.TemporaryDirectory(prefix="neurovm-") as place:
         folder = Path(place)
         bundle = model.save(folder / f"{vm.name}.nvm")
@@ -72,11 +72,14 @@ def judge(vm: VmManifest, model: Model) -> ConfigError | None:
             check=False,
         )
     try:
-        errors = json.loads(ran.stdout)["errors"]
+        report = json.loads(ran.stdout)
+        errors, warnings = report["errors"], report["warnings"]
     except (ValueError, KeyError):
         last = ran.stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise BackendError(f"neurovmd check failed: {' '.join(last)}") from None
+    file = folder / "vm.d" / f"{vm.name}.yaml"
+    said = [text.removeprefix(f"{file}: ") for text in warnings]
     if not errors:
-        return None
+        return None, said
     first = errors[0]
-    return ConfigError(first["file"], first["key"], first["found"], first["accepted"])
+    return ConfigError(first["file"], first["key"], first["found"], first["accepted"]), said

@@ -195,6 +195,18 @@ def require_readable_by_service(daemon: Path) -> None:
                 raise PermissionError(f"the service could not use {path}: {reason}; {REMEDY}")
 
 
+def require_usable_in_image(daemon: Path) -> None:
+    """PermissionError where the unit of an image would name what systemd hides from it. The daemon
+    itself may come into the image later.
+    """
+    for folder, directive in HIDDEN.items():
+        if daemon.is_relative_to(folder):
+            raise PermissionError(
+                f"the service could not use {daemon}: systemd hides {folder} from it "
+                f"({directive}); --executable names neurovmd as the image has it"
+            )
+
+
 def why_unreadable(path: Path) -> str | None:
     """Why a system service cannot read `path`; None when it can."""
     for folder, directive in HIDDEN.items():

@@ -73,6 +73,8 @@ def install(
         _require_notify_reload()
     if root is None:
         placement.require_readable_by_service(daemon)
+    else:
+        placement.require_usable_in_image(daemon)
     if placement.is_packaged(root):
         click.echo("the service itself is there already: the package neurovm has placed it")
     for item in placement.items(root, drop_ins):

@@ -183,6 +183,17 @@ def test_what_is_wrong_is_said(
     assert not (box / "box.nvm").exists()
 
 
+def test_what_is_hardly_meant_is_said_at_the_manifest(run, box: Path) -> None:
+    file = box / "neurovm.yaml"
+    text = file.read_text().replace("128Mi", "1") + "output: {form: {top_k: 999}}\n"
+    file.write_text(text)
+    ran = run("build", box, "--no-calibration")
+    assert ran.code == Exit.OK
+    assert f"warning: {file}: output.form.top_k: found 999; the model has 10 outputs" in ran.err
+    assert f"warning: {file}: memory: found 1 B; a worker needs some 32 MiB" in ran.err
+    assert run("build", box, "--no-calibration", "-q").err == ""
+
+
 def test_a_folder_without_a_manifest(run, tmp_path: Path) -> None:
     ran = run("build", tmp_path)
     assert ran.code == Exit.CONFIG

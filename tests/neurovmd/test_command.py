@@ -96,6 +96,19 @@ def test_config_shows_what_is_in_effect(folder: Path, capsys: pytest.CaptureFixt
     assert shown["vms"]["digits"]["max_streams"] == 64
 
 
+def test_what_is_hardly_meant_is_warned_of(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "vm.d/digits.yaml").write_text(f"{VM}memory: '1'\noutput: {{form: {{top_k: 11}}}}\n")
+    assert main(["check", "-o", "json", "--config", str(folder / "neurovmd.yaml")]) == 0
+    said = json.loads(capsys.readouterr().out)["warnings"]
+    file = folder / "vm.d/digits.yaml"
+    assert said == [
+        f"{file}: output.form.top_k: found 11; the model has 10 outputs",
+        f"{file}: memory: found 1 B; a worker needs some 32 MiB to start",
+    ]
+
+
 def test_programs_get_json_or_yaml(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def said(*arguments: str) -> str:
         assert main([*arguments, "--config", str(folder / "neurovmd.yaml")]) == 0

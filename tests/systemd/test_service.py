@@ -12,6 +12,7 @@ import pytest
 
 from neurovm.cli import main, placement
 from neurovm.cli import service as service_module
+from neurovm.cli.exits import Exit
 
 SHIPPED = Path(__file__).resolve().parents[2] / "systemd"
 DAEMON = "/opt/neurovm/bin/neurovmd"
@@ -87,6 +88,14 @@ def test_install_places_everything_and_runs_the_tools(image: Image, run: Run) ->
         f"systemd-sysusers --root={image.root} neurovmd.conf",
         f"systemd-tmpfiles --root={image.root} --create neurovmd.conf",
     ]
+
+
+def test_an_image_gets_no_unit_for_a_daemon_that_is_hidden(image: Image, run: Run) -> None:
+    daemon = "/tmp/venv/bin/neurovmd"  # such as the one beside this command
+    code, _, err = run("install", "--root", str(image.root), "--executable", daemon)
+    assert code == Exit.PERMISSION
+    assert "--executable names neurovmd as the image has it" in err
+    assert image.files() == []
 
 
 def test_install_twice_changes_nothing(image: Image, run: Run) -> None:
