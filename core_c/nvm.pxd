@@ -41,6 +41,7 @@ cdef extern from "nvm.h" nogil:
         NVM_PAIR
         NVM_LSTM
         NVM_SVDF
+        NVM_LOGSOFTMAXQ
 
     ctypedef enum nvm_neuron:
         NVM_SD

@@ -58,6 +58,7 @@ _FATE: dict[str, Fate] = {
     "SOFTMAXQ": "dense",
     "L2NORM": "dense",
     "LOGSOFTMAX": "dense",
+    "LOGSOFTMAXQ": "dense",
     "ARGMAX": "dense",
     "CONST": "folded",
     "INPUT": "events",

@@ -142,6 +142,9 @@ typedef enum nvm_kind {
                         y = clamp(R_1(u) + zero_out, lo, hi);   scale = int32 m[2], shift = int32 e[2] of RQ_DOUBLE
                       s_fm is v_f of T - 1 - m steps ago, at first 0. With z = aux[1] - 129 where aux[1] is in [1, 256] (else
                       0): v_f = (int8)(sat8(R_0(..)) + z) - z. out_h r out_c out_w <= NVM_MAX_NEURONS */
+    NVM_LOGSOFTMAXQ, /* rows, length and table0 as SOFTMAXQ; table1 = int32 u[256] <= 0 in Q5.26. With L = ln Sigma in
+                      Q5.26 (gemmlowp's log_x_for_x_greater_than_or_equal_to_1, whose constants and roundings count):
+                      y = clamp(RDBPOT(u[d] - L, 22) + zero_out, lo, hi) in 64 bits */
     NVM_KIND_COUNT
 } nvm_kind;
 

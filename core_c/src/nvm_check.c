@@ -102,6 +102,7 @@ static const uint16_t named[NVM_KIND_COUNT] = {
     [NVM_PAIR] = CODE | RULE,
     [NVM_LSTM] = IN_C | ROWS | COLUMNS | OUT_C | SYNAPSES | CODE | RULE | TABLE0 | TABLE1 | AUX,
     [NVM_SVDF] = IN_C | ROWS | COLUMNS | OUT_C | SYNAPSES | CODE | RULE | TABLE0 | AUX,
+    [NVM_LOGSOFTMAXQ] = ROWS | OUT_C | CODE | TABLE0 | TABLE1,
 };
 
 static int others_are_zero(const nvm_layer *layer)
@@ -165,7 +166,7 @@ static nvm_status check_common(const nvm_program *program, uint32_t index)
         [NVM_MEAN] = {1, 1},   [NVM_MAP] = {1, 2},   [NVM_TABLE] = {1, 1},   [NVM_SOFTMAX] = {1, 1},
         [NVM_TABLE2] = {2, 2}, [NVM_SOFTMAXQ] = {1, 1}, [NVM_LERP] = {1, 1}, [NVM_L2NORM] = {1, 1}, [NVM_LOGSOFTMAX] = {1, 1},
         [NVM_MATMUL] = {2, 2}, [NVM_ARGMAX] = {1, 1}, [NVM_STATE] = {0, 0}, [NVM_PAIR] = {2, 2},
-        [NVM_LSTM] = {1, 1}, [NVM_SVDF] = {1, 1},
+        [NVM_LSTM] = {1, 1}, [NVM_SVDF] = {1, 1}, [NVM_LOGSOFTMAXQ] = {1, 1},
     };
     const nvm_layer *layer = &program->layers[index];
     if (layer->kind >= NVM_KIND_COUNT || layer->requant >= NVM_RQ_COUNT) {

@@ -213,6 +213,24 @@ static nvm_status check_softmaxq(const nvm_program *program, const nvm_layer *la
     return t[0] >= 1 << 30 ? NVM_OK : NVM_E_RANGE;
 }
 
+static nvm_status check_logsoftmaxq(const nvm_program *program, const nvm_layer *layer)
+{
+    nvm_status status = check_softmaxq(program, layer);
+    if (status != NVM_OK) {
+        return status;
+    }
+    if (!nvm_arena_holds(program, layer->off_table1, 256 * 4)) {
+        return NVM_E_SIZE;
+    }
+    const int32_t *u = nvm_arena_at(program, layer->off_table1);
+    for (uint32_t d = 0; d < 256; d++) {
+        if (u[d] > 0) {
+            return NVM_E_RANGE;
+        }
+    }
+    return NVM_OK;
+}
+
 static int has_rows(const nvm_program *program, const nvm_layer *layer)
 {
     return program->layers[layer->in[0]].n == layer->n && layer->out_h != 0 && layer->out_c != 0 &&
@@ -370,6 +388,8 @@ nvm_status nvm_check_tables(const nvm_program *program, const nvm_layer *layer)
         return check_argmax(program, layer);
     case NVM_LERP:
         return check_lerp(program, layer);
+    case NVM_LOGSOFTMAXQ:
+        return check_logsoftmaxq(program, layer);
     case NVM_SOFTMAXQ:
         return check_softmaxq(program, layer);
     default:

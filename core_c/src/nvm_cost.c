@@ -73,6 +73,7 @@ void nvm_estimate_full(nvm_node *node)
     case NVM_SOFTMAXQ:
     case NVM_L2NORM:
     case NVM_LOGSOFTMAX:
+    case NVM_LOGSOFTMAXQ:
         node->full_ns = n * 3.0f;
         break;
     case NVM_MATMUL:
@@ -184,6 +185,7 @@ int nvm_prefers_events(const nvm_node *node, size_t received)
     case NVM_SOFTMAXQ:
     case NVM_L2NORM:
     case NVM_LOGSOFTMAX:
+    case NVM_LOGSOFTMAXQ:
         ns = (float)count_pixels(node->in[0], layer->out_c) * (float)layer->out_c * 3.0f +
              events * 2.0f;
         break;

@@ -14,6 +14,7 @@ from neurovm.arithmetic.interpolation import Interpolation
 from neurovm.arithmetic.profiles import InputRounding, LinearOperator, Profile
 from neurovm.arithmetic.real import Reals
 from neurovm.arithmetic.requantizers import Kind, Requantizer
+from neurovm.arithmetic.row_rules import FixedLogSoftmaxRule
 from neurovm.arithmetic.rules import AddRule, CodeMap, FixedSoftmaxRule, SoftmaxRule
 from neurovm.arithmetic.tflm import Tflm
 from neurovm.arithmetic.thresholds import NEVER, ladder, sum_range, thresholds
@@ -32,6 +33,7 @@ __all__ = [
     "CodeMap",
     "BinaryFunction",
     "Codes",
+    "FixedLogSoftmaxRule",
     "FixedSoftmaxRule",
     "InputRounding",
     "Interpolation",

@@ -15,11 +15,13 @@ import numpy as np
 from neurovm.arithmetic.codes import Codes
 from neurovm.arithmetic.division import half_reciprocal
 from neurovm.arithmetic.errors import NoExactRuleError
-from neurovm.arithmetic.fixed_point import INT32_MAX, multiplier
+from neurovm.arithmetic.fixed_point import INT32_MAX, INT32_MIN, multiplier
 
 _CONSTANT, _THIRD, _EIGHTH = 1895147668, 715827883, 1 << 28
 _BARREL = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
 """exp(−2^k), k = −2 … 4, in Q0.31."""
+_ROOT, _FOURTH_ROOT = 1518500250, 1805811301
+"""√½ and its own root in Q0.31."""
 
 
 def fixed_exponentials(scale: float, beta: float) -> np.ndarray:
@@ -36,6 +38,34 @@ def fixed_exponentials(scale: float, beta: float) -> np.ndarray:
     for d in range(min(most, 255) + 1):
         table[d] = _exponential(_product(-d << left, mantissa))
     return table
+
+
+def fixed_differences(scale: float) -> np.ndarray:
+    """int32[256], Q5.26: −s · d at d = row maximum − code; INT32_MIN where the source skips it."""
+    mantissa, left = multiplier(min(float(scale) * (1 << 26), float(INT32_MAX)))
+    most = math.floor(31 * (1 << 26) / (1 << left))
+    table = np.full(256, INT32_MIN, np.int32)
+    for d in range(min(most, 255) + 1):
+        table[d] = _product(-d << left, mantissa)
+    return table
+
+
+def fixed_logarithm(x: int) -> int:
+    """ln x in Q5.26 of x ≥ 1 in Q12.19, x < 2^31.
+
+    Source: tensorflow/lite/kernels/internal/common.h (log_x_for_x_greater_than_or_equal_to_1_impl).
+    """
+    zeros = 32 - x.bit_length()
+    less = 31 - _product(x, _ROOT).bit_length()
+    scaled = min(_product(x << (zeros - 1), _ROOT) << 1, INT32_MAX)
+    r = min(scaled, x << less, INT32_MAX)
+    power = max(((12 - zeros) << 25) + (1 << 23), ((12 - less) << 25) - (1 << 23))
+    p, q = (r + _FOURTH_ROOT + 1) >> 1, 2 * (r - _FOURTH_ROOT)
+    square = _product(q, q)
+    above = _product(q, r) + _product(_product(q, square), 117049297)
+    below = _product(p, 1057819769 + q + _product(127690142, square)) + _product(638450708, q)
+    inverse = min(half_reciprocal(below) << 1, INT32_MAX)
+    return 2 * (_product(power, 1488522236) + _product(_shifted(above, 6), inverse))
 
 
 def fixed_tanh(x: Codes) -> np.ndarray:

@@ -16,7 +16,7 @@ from neurovm.arithmetic.codes import Activation, Codes
 from neurovm.arithmetic.gates import LstmRule, SvdfRule
 from neurovm.arithmetic.interpolation import Interpolation
 from neurovm.arithmetic.requantizers import Requantizer
-from neurovm.arithmetic.row_rules import L2Rule, LogSoftmaxRule
+from neurovm.arithmetic.row_rules import FixedLogSoftmaxRule, L2Rule, LogSoftmaxRule
 from neurovm.arithmetic.rules import AddRule, CodeMap, FixedSoftmaxRule, SoftmaxRule
 from neurovm.arithmetic.unary import UnaryFunction
 from neurovm.arithmetic.wide_pairs import WideAddRule, WideSoftmaxRule
@@ -129,7 +129,7 @@ class Profile(Protocol):
     def l2_normalization(self, x: Codes, out: Codes) -> L2Rule:
         """L2_NORMALIZATION."""
 
-    def log_softmax(self, x: Codes, out: Codes) -> LogSoftmaxRule:
+    def log_softmax(self, x: Codes, out: Codes) -> LogSoftmaxRule | FixedLogSoftmaxRule:
         """LOG_SOFTMAX."""
 
     def lstm(

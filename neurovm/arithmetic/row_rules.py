@@ -10,6 +10,12 @@ import numpy as np
 
 from neurovm.arithmetic.codes import Codes
 from neurovm.arithmetic.errors import NoExactRuleError
+from neurovm.arithmetic.exponential import (
+    fixed_differences,
+    fixed_exponentials,
+    fixed_logarithm,
+)
+from neurovm.arithmetic.fixed_point import rdbpot
 from neurovm.arithmetic.inverse_root import inverse_root
 from neurovm.arithmetic.tables import INT8_CODES, exp_table
 from neurovm.arithmetic.unary import scaled_by
@@ -66,6 +72,47 @@ class LogSoftmaxRule:
         return codes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FixedLogSoftmaxRule:
+    """y_i = clamp(RDBPOT(differences[max − q_i] − L, 22) + zero_out), L = ln Σ in Q5.26.
+
+    Σ adds (table[max − q_i] + 2^11) >> 12, in Q12.19. Source:
+    tensorflow/lite/kernels/internal/reference/integer_ops/log_softmax.h.
+    """
+
+    table: NDArray[np.int32]
+    differences: NDArray[np.int32]
+    zero_out: int
+
+    def codes(self, q: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Codes of rows along the last axis."""
+        d = q.max(axis=-1, keepdims=True) - q
+        total = ((self.table.astype(np.int64)[d] + (1 << 11)) >> 12).sum(axis=-1, keepdims=True)
+        logs = [fixed_logarithm(int(n)) for n in total.reshape(-1)]
+        log = np.array(logs, np.int64).reshape(total.shape)
+        y = rdbpot(self.differences.astype(np.int64)[d] - log, 22) + self.zero_out
+        codes: NDArray[np.int64] = np.clip(y, -128, 127)
+        return codes
+
+
+def fixed_log_softmax_rule(x: Codes, out: Codes) -> FixedLogSoftmaxRule:
+    """TFLM's rule, which makes codes of scale 1/16 below 127."""
+    _check_log_softmax(out)
+    return FixedLogSoftmaxRule(
+        table=fixed_exponentials(x.scale, 1.0),
+        differences=fixed_differences(x.scale),
+        zero_out=127,
+    )
+
+
+def _check_log_softmax(out: Codes) -> None:
+    if out.scale != 1 / 16 or out.as_int8.zero_point != 127:
+        raise NoExactRuleError(
+            f"output scale {out.scale!r}, zero point {out.as_int8.zero_point} of a LOG_SOFTMAX; "
+            f"1/16 and 127 are needed"
+        )
+
+
 def l2_rule(x: Codes, out: Codes) -> L2Rule:
     """The rule of both runtimes, which make codes of scale 1/128 around 0."""
     if out.scale != 1 / 128 or out.as_int8.zero_point != 0:
@@ -78,11 +125,7 @@ def l2_rule(x: Codes, out: Codes) -> L2Rule:
 
 def log_softmax_rule(x: Codes, out: Codes) -> LogSoftmaxRule:
     """LiteRT's rule, which makes codes of scale 1/16 below 127."""
-    if out.scale != 1 / 16 or out.as_int8.zero_point != 127:
-        raise NoExactRuleError(
-            f"output scale {out.scale!r}, zero point {out.as_int8.zero_point} of a LOG_SOFTMAX; "
-            f"1/16 and 127 are needed"
-        )
+    _check_log_softmax(out)
     return LogSoftmaxRule(
         table=exp_table(x.scale, 1.0), scale_in=x.scale, scale_out=out.scale, zero_out=127
     )

@@ -29,7 +29,12 @@ from neurovm.arithmetic.integer_rules import (
 from neurovm.arithmetic.interpolation import Interpolation, interpolation_integer
 from neurovm.arithmetic.profiles import InputRounding, LinearOperator
 from neurovm.arithmetic.requantizers import Requantizer
-from neurovm.arithmetic.row_rules import L2Rule, LogSoftmaxRule, l2_rule
+from neurovm.arithmetic.row_rules import (
+    FixedLogSoftmaxRule,
+    L2Rule,
+    fixed_log_softmax_rule,
+    l2_rule,
+)
 from neurovm.arithmetic.rules import AddRule, CodeMap, FixedSoftmaxRule
 from neurovm.arithmetic.tables import INT8_CODES, unary_table_half_away
 from neurovm.arithmetic.unary import (
@@ -111,7 +116,7 @@ class Tflm:
     checks_bias_axis: ClassVar[bool] = False
     saturates: ClassVar[bool] = False
     needs_bias: ClassVar[frozenset[str]] = frozenset()
-    refused: ClassVar[frozenset[str]] = frozenset({*UNARY, "log_softmax"}) - frozenset(TFLM_UNARY)
+    refused: ClassVar[frozenset[str]] = frozenset(UNARY) - frozenset(TFLM_UNARY)
 
     def refusal(self, operator: str, dtypes: Collection[str]) -> str:
         """Codes of uint8 are only given another type, or shape."""
@@ -215,11 +220,9 @@ class Tflm:
     def l2_normalization(self, x: Codes, out: Codes) -> L2Rule:
         return l2_rule(x, out)
 
-    def log_softmax(self, x: Codes, out: Codes) -> LogSoftmaxRule:
-        raise NoExactRuleError(
-            f"LOG_SOFTMAX from {x} to {out}; TFLM's fixed-point logarithm has no rule here, "
-            f"profile xnnpack is needed"
-        )
+    def log_softmax(self, x: Codes, out: Codes) -> FixedLogSoftmaxRule:
+        """gemmlowp's: exponentials in Q5.26, their sum in Q12.19, a logarithm of its own."""
+        return fixed_log_softmax_rule(x, out)
 
     def lstm(
         self,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Kind = Literal[
     "INPUT", "CONST", "DENSE", "CONV", "DWCONV", "ADD", "AVGPOOL", "MAXPOOL", "MEAN", "MAP",
     "TABLE", "SOFTMAX", "TABLE2", "SOFTMAXQ", "LERP", "L2NORM", "LOGSOFTMAX", "MATMUL",
-    "ARGMAX", "STATE", "PAIR", "LSTM", "SVDF",
+    "ARGMAX", "STATE", "PAIR", "LSTM", "SVDF", "LOGSOFTMAXQ",
 ]
 # fmt: on
 Requant = Literal[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from neurovm.arithmetic import NoExactRuleError, SoftmaxRule, WideSoftmaxRule
+from neurovm.arithmetic import FixedLogSoftmaxRule, NoExactRuleError, SoftmaxRule, WideSoftmaxRule
 from neurovm.errors import ModelError
 from neurovm.operators.base import Operator, Shape, register
 from neurovm.operators.builder import Layer
@@ -106,6 +106,14 @@ class LogSoftmax(_Rows):
         """A row is computed again when any of its codes changed."""
         x, y = builder.tensors[self.inputs[0]], builder.tensors[self.outputs[0]]
         rule = builder.profile.log_softmax(x.codes, y.codes)
+        if isinstance(rule, FixedLogSoftmaxRule):
+            if x.shape[-1] > MAX_FIXED_LENGTH:
+                raise NoExactRuleError(
+                    f"rows of {x.shape[-1]}; {MAX_FIXED_LENGTH} at most are summed without overflow"
+                )
+            tables = {"table0": rule.table, "table1": rule.differences}
+            self._emit(builder, kind="LOGSOFTMAXQ", zero_out=rule.zero_out, **tables)
+            return
         scales = np.array([rule.scale_in, rule.scale_out], np.float32)
         self._emit(
             builder, kind="LOGSOFTMAX", table0=rule.table, scale=scales, zero_out=rule.zero_out

@@ -319,6 +319,66 @@ static void naive_logsoftmax(const network *net, const nvm_layer *layer, const i
     }
 }
 
+/* x 2^bits / 2^31 or the like: the nearest, half up. */
+static int64_t nearest(wide a, int bits)
+{
+    return floor_div(a + power(bits - 1), power(bits));
+}
+
+/* ln of `sum` in Q12.19, as Q5.26: the constants are 2^31 times those of gemmlowp's formula. */
+static int64_t naive_log(int64_t sum)
+{
+    int64_t best_r = INT64_MAX, best_power = INT64_MIN;
+    for (int way = 0; way < 2; way++) {
+        /* shifted up until the top bit (of it, or of it times 2^(-1/2)) stands at 2^30 */
+        int64_t judged = way == 0 ? sum : nearest((wide)sum * 1518500250, 31);
+        int up = 0;
+        while (judged << up < 1LL << 30) {
+            up++;
+        }
+        int64_t r = way == 0 ? 2 * nearest((wide)(sum << up) * 1518500250, 31) : sum << up;
+        int64_t twos = way == 0 ? (11LL - up) * (1 << 25) + (1 << 23)
+                                : (12LL - up) * (1 << 25) - (1 << 23);
+        best_r = r < best_r ? r : best_r;
+        best_power = twos > best_power ? twos : best_power;
+    }
+    int64_t r = best_r > INT32_MAX ? INT32_MAX : best_r, p = (r + 1805811301 + 1) / 2,
+            q = 2 * (r - 1805811301);
+    int64_t square = nearest((wide)q * q, 31), cube = nearest((wide)q * square, 31);
+    int64_t above = (nearest((wide)q * r, 31) + nearest((wide)cube * 117049297, 31));
+    int64_t inner = 1057819769 + q + nearest((wide)127690142 * square, 31);
+    int64_t below = (nearest((wide)p * inner, 31) + nearest((wide)638450708 * q, 31));
+    int64_t half = (below + (1LL << 31)) / 2, x = 1515870810 + high(half, -1010580540);
+    for (int k = 0; k < 3; k++) {
+        x = bounded(x + bounded(high(x, (1 << 29) - high(half, x)) * 4));
+    }
+    int64_t sixth = above < 0 ? -(int64_t)floor_div(-(wide)above + 32, 64)
+                              : (int64_t)floor_div((wide)above + 32, 64);
+    return 2 * (nearest((wide)best_power * 1488522236, 31) + high(sixth, bounded(2 * x)));
+}
+
+static void naive_logsoftmaxq(const network *net, const nvm_layer *layer, const int16_t *q,
+                              int16_t *out)
+{
+    const int32_t *t = (const int32_t *)(const void *)(net->arena + layer->off_table0);
+    const int32_t *u = (const int32_t *)(const void *)(net->arena + layer->off_table1);
+    for (uint32_t row = 0; row < layer->out_h; row++, q += layer->out_c, out += layer->out_c) {
+        int max = -128;
+        int64_t sum = 0;
+        for (uint32_t i = 0; i < layer->out_c; i++) {
+            max = q[i] > max ? q[i] : max;
+        }
+        for (uint32_t i = 0; i < layer->out_c; i++) {
+            sum += ((int64_t)t[max - q[i]] + 2048) >> 12;
+        }
+        for (uint32_t i = 0; i < layer->out_c; i++) {
+            double v = (double)(u[max - q[i]] - naive_log(sum)) / (1 << 22);
+            v = v < 0 ? ceil(v - 0.5) : floor(v + 0.5);
+            out[i] = clamp(v + layer->zero_out, layer->lo, layer->hi);
+        }
+    }
+}
+
 static void naive_softmaxq(const network *net, const nvm_layer *layer, const int16_t *q, int16_t *out)
 {
     const int32_t *t = (const int32_t *)(const void *)(net->arena + layer->off_table0);
@@ -713,6 +773,9 @@ void naive_codes(const network *net, uint32_t index, int16_t *const *codes,
         break;
     case NVM_LOGSOFTMAX:
         naive_logsoftmax(net, layer, q0, out);
+        break;
+    case NVM_LOGSOFTMAXQ:
+        naive_logsoftmaxq(net, layer, q0, out);
         break;
     case NVM_MATMUL:
         naive_matmul(net, layer, q0, q1, out);

@@ -219,6 +219,24 @@ static void add_softmaxq(network *net, uint32_t in)
     random_clamp(net, layer);
 }
 
+static void add_logsoftmaxq(network *net, uint32_t in)
+{
+    shape from = net->shapes[in];
+    nvm_layer *layer = add_unary(net, NVM_LOGSOFTMAXQ, from, in);
+    int32_t t[256], u[256];
+    double step = random_in(&net->seed, 1, 100) / 500.0;
+    for (int d = 0; d < 256; d++) {
+        t[d] = (int32_t)(exp(-step * d) * INT32_MAX);
+        u[d] = step * d < 31.0 ? (int32_t)(-step * d * (1 << 26)) : INT32_MIN;
+    }
+    layer->out_h = from.h * from.w;
+    layer->out_c = from.c;
+    layer->zero_out = 127;
+    layer->off_table0 = network_put(net, t, sizeof t);
+    layer->off_table1 = network_put(net, u, sizeof u);
+    random_clamp(net, layer);
+}
+
 static void add_l2norm(network *net, uint32_t in)
 {
     shape from = net->shapes[in];
@@ -581,7 +599,8 @@ static uint32_t of_width(network *net, nvm_kind kind, uint32_t in)
 {
     int only_narrow = kind == NVM_TABLE2 || kind == NVM_SOFTMAXQ ||
                       kind == NVM_L2NORM || kind == NVM_LOGSOFTMAX || kind == NVM_MATMUL ||
-                      kind == NVM_ARGMAX || kind == NVM_LSTM || kind == NVM_SVDF;
+                      kind == NVM_ARGMAX || kind == NVM_LSTM || kind == NVM_SVDF ||
+                      kind == NVM_LOGSOFTMAXQ;
     if (is_wide_layer(net, in) ? only_narrow : kind == NVM_PAIR) {
         add_table_to(net, in, kind == NVM_PAIR);
         return net->n - 1;
@@ -635,6 +654,9 @@ uint32_t add_random(network *net, nvm_kind kind, uint32_t in)
         break;
     case NVM_LOGSOFTMAX:
         add_logsoftmax(net, in);
+        break;
+    case NVM_LOGSOFTMAXQ:
+        add_logsoftmaxq(net, in);
         break;
     case NVM_MATMUL:
         add_matmul(net, in);

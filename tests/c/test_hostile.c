@@ -117,6 +117,8 @@ static void shapes(void)
     REFUSED(NVM_SOFTMAXQ, NVM_E_FORMAT, layer->out_h++);
     REFUSED(NVM_L2NORM, NVM_E_FORMAT, layer->out_h++);
     REFUSED(NVM_LOGSOFTMAX, NVM_E_FORMAT, layer->out_c = 0);
+    REFUSED(NVM_LOGSOFTMAXQ, NVM_E_FORMAT, layer->out_c = 0);
+    REFUSED(NVM_LOGSOFTMAXQ, NVM_E_SIZE, layer->off_table1 = (uint32_t)net->len);
     REFUSED(NVM_LOGSOFTMAX, NVM_E_RANGE, layer->aux[0] = 1);
     REFUSED(NVM_LERP, NVM_E_RANGE, layer->aux[0] = 31);
     REFUSED(NVM_LERP, NVM_E_RANGE, layer->aux[1] = 2);
@@ -238,6 +240,8 @@ static void contents(void)
     REFUSED(NVM_L2NORM, NVM_E_RANGE, set_word(net, layer->off_table0, 256));
     REFUSED(NVM_LOGSOFTMAX, NVM_E_RANGE, set_float(net, layer->off_table0, 0.5f));
     REFUSED(NVM_LOGSOFTMAX, NVM_E_RANGE, set_float(net, layer->off_scale, NAN));
+    REFUSED(NVM_LOGSOFTMAXQ, NVM_E_RANGE, set_word(net, layer->off_table0, 1));
+    REFUSED(NVM_LOGSOFTMAXQ, NVM_E_RANGE, set_word(net, layer->off_table1, 1));
     REFUSED(NVM_LERP, NVM_E_RANGE, set_word(net, layer->off_table0, net->layers[0].n));
     REFUSED(NVM_LERP, NVM_E_FORMAT, set_word(net, layer->off_table1, 1));
     REFUSED(NVM_LERP, NVM_E_FORMAT, set_word(net, layer->off_weights, layer->n));

@@ -12,7 +12,7 @@ static const char *const kind_names[] = {"input", "const",   "dense",   "conv", 
                                          "add",   "avgpool", "maxpool", "mean", "map",
                                          "table", "softmax", "table2", "softmaxq", "lerp",
                                          "l2norm", "logsoftmax", "matmul", "argmax", "state", "pair",
-                                         "lstm", "svdf"};
+                                         "lstm", "svdf", "logsoftmaxq"};
 
 typedef struct trial {
     network *net;
