@@ -91,8 +91,14 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("key", FILES)
-@pytest.mark.parametrize("kind", ["pipe", "missing", "folder", "device"])
+KINDS = ("pipe", "missing", "folder", "device")
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    # Samples may be a folder of files.
+    [(k, kind) for k in FILES for kind in KINDS if (k, kind) != ("calibration.samples", "folder")],
+)
 def test_a_manifest_s_file_that_is_none_is_located(
     tmp_path: Path, key: str, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
