@@ -29,6 +29,7 @@ _NEAREST: dict[str, str] = {
     "LSTM": _UNROLL,
     "TOPK_V2": "leave it out: results have their own top_k",
     "UNIQUE": _OUTSIDE,
+    "UNIDIRECTIONAL_SEQUENCE_RNN": f"an LSTM, as no runtime has an int8 RNN; or {_UNROLL}",
     "WHERE": _OUTSIDE,
     "WHILE": _UNROLL,
 }
