@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import signal
 import time
 from typing import Any
 
@@ -28,6 +27,7 @@ from neurovmd.pacing import Pacing
 from neurovmd.reception import Reception
 from neurovmd.reload import Fingerprint, Reloader, unserved
 from neurovmd.shared import SharedBlock
+from neurovmd.signals import Signals
 from neurovmd.vm import Vm
 
 EXIT_OK = 0
@@ -92,12 +92,11 @@ class Supervisor:
             {
                 "live": lambda: status.live(self._fleet.vms, time.monotonic_ns()),
                 "ready": lambda: status.ready(
-                    self._fleet.vms, self._announcer.connection, self._stop_asked
+                    self._fleet.vms, self._announcer.connection, self._signals.stop
                 ),
             },
         )
-        self._signals, self._signals_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._children_ended = self._stop_asked = self._tell_asked = False
+        self._signals = Signals()
         self._ready = False
         self._watch_s = (notifier.watchdog_s or 2 * WATCH_S) / 2
         self._watch_at = self._started + self._watch_s
@@ -132,35 +131,14 @@ class Supervisor:
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; returns the exit code."""
-        self._take_signals()
+        self._signals.take()
         self._reception.open(self._settings)
         log.info("daemon.started", node=self._settings.node, vms=len(self._fleet.vms))
         log.info("daemon.limits", by=self._no_groups or "the kernel, a control group a worker")
-        while not self._stop_asked:
+        while not self._signals.stop:
             self._turn()
         self._stop()
         return EXIT_OK
-
-    def _take_signals(self) -> None:
-        signal.set_wakeup_fd(self._signals_in, warn_on_full_buffer=False)
-        for number in (
-            signal.SIGTERM,
-            signal.SIGINT,
-            signal.SIGHUP,
-            signal.SIGCHLD,
-            signal.SIGUSR1,
-        ):
-            signal.signal(number, self._on_signal)
-
-    def _on_signal(self, number: int, _frame: object) -> None:
-        if number == signal.SIGCHLD:
-            self._children_ended = True
-        elif number == signal.SIGHUP:
-            self._reloader.ask()
-        elif number == signal.SIGUSR1:
-            self._tell_asked = True
-        else:
-            self._stop_asked = True
 
     def _named(self, request: Request) -> Vm:
         """The VM that a request names."""
@@ -198,7 +176,7 @@ class Supervisor:
         """One round: do what is due, wait, serve what has come."""
         next_at = self._due()
         poll = select.poll()
-        own = (self._signals, self._fleet.work)
+        own = (self._signals.fileno(), self._fleet.work)
         for number in (*own, *self._fleet.filenos(), *self._reception.filenos()):
             poll.register(number, select.POLLIN)
         connection = self._announcer.connection
@@ -215,21 +193,26 @@ class Supervisor:
     def _serve(self, number: int, network: int | None) -> None:
         if number == network:
             self._announcer.connection.readable()
-        elif number in (self._signals, self._fleet.work):
+        elif number == self._signals.fileno():
+            self._signals.drain()
+        elif number == self._fleet.work:
             with contextlib.suppress(BlockingIOError):
-                os.read(number, 4096)
-            if number == self._fleet.work:
-                self._pacing.work_begins()
+                os.read(number, 8)
+            self._pacing.work_begins()
         elif not self._reception.ready(number):
             self._fleet.ready(number)
 
     def _after_signals(self) -> None:
-        if self._tell_asked:
-            self._tell_asked = False
+        asked = self._signals
+        if asked.reload:
+            asked.reload = False
+            self._reloader.ask()
+        if asked.tell:
+            asked.tell = False
             for event, fields in status.lines(self._status({})):
                 log.info(event, **fields)
-        if self._children_ended:
-            self._children_ended = False
+        if asked.reap:
+            asked.reap = False
             self._fleet.reap()
 
     def _due(self) -> float:
@@ -313,6 +296,4 @@ class Supervisor:
         """In a forked worker: let go of what is the supervisor's."""
         self._announcer.connection.forget()
         self._reception.forget()
-        signal.set_wakeup_fd(-1)
-        os.close(self._signals)
-        os.close(self._signals_in)
+        self._signals.forget()
