@@ -25,4 +25,6 @@ install_wheel "$@"
 PYTHONPATH=$top "$python" "$here/expected.py" "$root/opt/test"
 cp "$here/limits.py" "$here/booted.py" "$root/opt/test/"
 
+# An emulated machine is slow, and slower still on a busy host.
+export TEST_TIMEOUT_S=${TEST_TIMEOUT_S:-1200}
 boot_machine /opt/neurovm/bin/python /opt/test/limits.py
