@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     Row = list[NDArray[Any]]
 
 DEFAULT_ROWS = 256
+MOST_BYTES = 1 << 30
+"""So much is read to choose from; a text of it takes about a minute."""
 
 
 @dataclass(slots=True)
@@ -65,7 +67,14 @@ class Representative:
 def read_rows(path: Path, infos: Sequence[TensorInfo], most: int) -> Representative:
     """At most `most` rows of real values; ShapeError names file and row of what does not fit."""
     chosen = Evenly(most)
-    for file in _files(path):
+    files = list(_files(path))
+    size = sum(file.stat().st_size for file in files)
+    if size > MOST_BYTES:
+        raise ShapeError(
+            f"{path}: {size:,} bytes of samples; accepted: up to {MOST_BYTES:,}, as all are read to "
+            f"take {most} rows of them"
+        )
+    for file in files:
         with open_samples(file, infos, form=None, real=True) as batches:
             for batch in batches:
                 for i in range(len(batch[0])):

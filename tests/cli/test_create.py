@@ -194,6 +194,14 @@ def test_what_is_hardly_meant_is_said_at_the_manifest(run, box: Path) -> None:
     assert run("build", box, "--no-calibration", "-q").err == ""
 
 
+def test_samples_without_end_are_not_read(run, box: Path) -> None:
+    with (box / "samples.csv").open("r+b") as file:
+        file.truncate(3 << 30)  # nothing of it is on the disk
+    ran = run("build", box)
+    assert ran.code == Exit.DATA
+    assert "samples.csv: 3,221,225,472 bytes of samples; accepted: up to 1,073,741,824" in ran.err
+
+
 def test_a_folder_without_a_manifest(run, tmp_path: Path) -> None:
     ran = run("build", tmp_path)
     assert ran.code == Exit.CONFIG

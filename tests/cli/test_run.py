@@ -94,7 +94,7 @@ def test_ps_and_top_show_state_and_rates(run, box: boxes.Box) -> None:
         "power": "duty cycle",
         "capabilities": "capset",
     }
-    assert vm["watts"] >= 0
+    assert 0 <= vm["watts"] <= vm["limits"]["power"]["limit"]
     assert "attributed" in vm["watts_source"]
     for ran in (run("ps"), run("top", "-n", "1", "--interval", "0.1")):
         assert ran.code == Exit.OK
