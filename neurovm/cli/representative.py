@@ -71,7 +71,7 @@ def read_rows(path: Path, infos: Sequence[TensorInfo], most: int) -> Representat
     size = sum(file.stat().st_size for file in files)
     if size > MOST_BYTES:
         raise ShapeError(
-            f"{path}: {size:,} bytes of samples; accepted: up to {MOST_BYTES:,}, as all are read to "
+            f"{path}: {size:,} bytes of samples; accepted: up to {MOST_BYTES:,}: all are read to "
             f"take {most} rows of them"
         )
     for file in files:
