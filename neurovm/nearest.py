@@ -12,9 +12,8 @@ import re
 KIND = "an exact rule and an event rule"
 """How the need of an operator begins of whose kind none is supported."""
 
-QUANTIZED = (
-    "the same network quantized to int8, weights and activations (post-training quantization)"
-)
+QUANTIZED = "the same network quantized to int8, as `neurovm convert --calibrate ROWS` makes it"
+BETWEEN = "DEQUANTIZE before it and QUANTIZE behind it, which become one table together"
 
 _BEFORE = "an input that holds the value already: what comes before the network is computed before"
 _AFTER = "the network up to it: what it would read becomes an output, for the program that reads it"

@@ -199,6 +199,15 @@ class _Comparison:
             if self.runtime.delegated is not None:
                 unit.result.delegated = unit.tensor in self.runtime.delegated
         proof.layers = [unit.result for unit in self.units]
+        self._tell_uncovered()
+
+    def _tell_uncovered(self) -> None:
+        """Name the operators that are compared within the whole network alone."""
+        covered = {i for unit in self.units for i in unit.result.covers}
+        left = [op for op in self.graph.operators if op.index not in covered]
+        if left and self.judged and self.units:
+            names = ", ".join(f"{op.source_name} {op.index}" for op in left)
+            self.certificate.remarks.append(f"compared within the whole network only: {names}")
 
     def _leave_out_disputed(self) -> None:
         """Operators for which tflite-runtime's reference kernels do not stand for the profile."""

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 round() { # seconds, first seed
-    .venv/bin/python tests/fuzz/run.py read convert load --seconds "$1" --seed "$2"
+    .venv/bin/python tests/fuzz/run.py read convert survey load --seconds "$1" --seed "$2"
     if command -v clang >/dev/null; then
         make --no-print-directory -C tests/c fuzz FUZZ_S="$1"
     else

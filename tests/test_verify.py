@@ -297,6 +297,21 @@ def test_int16_codes(tmp_path: Path, dtype: str) -> None:
     assert [layer.kernel.elements for layer in proof.layers] == [720, 720]
 
 
+@needs_litert
+def test_what_is_compared_within_the_whole_only_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = tflite.read(MLP)
+    wanted = [i for op in graph.operators[:-1] for i in op.outputs]
+    monkeypatch.setattr("neurovm.verify._Comparison.wanted", lambda _: wanted)
+    last = graph.operators[-1]
+    proof = verify(MLP, **FEW)
+    assert proof.remarks == [
+        f"compared within the whole network only: {last.source_name} {last.index}"
+    ]
+    wrong = verify(MLP, model=altered(MLP, last.index), **FEW)
+    assert wrong_operators(wrong) == []
+    assert "no operator by itself differs" in str(wrong.first_difference)
+
+
 def test_another_models_source() -> None:
     with pytest.raises(ModelError, match="was converted from"):
         verify(CNN, model=neurovm.convert_tflite(MLP))

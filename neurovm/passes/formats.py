@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from neurovm.errors import ModelError, UnsupportedOperatorError
 from neurovm.graph import Graph, Tensor
+from neurovm.nearest import BETWEEN
 from neurovm.operators import (
     Abs,
     Add,
@@ -118,6 +119,7 @@ def _check(
         raise UnsupportedOperatorError(
             graph.source.name, operator.source_name, operator.index,
             "no runtime computes it on codes, and its inputs are no functions of codes",
+            BETWEEN,
         )  # fmt: skip
     if isinstance(operator, Quantize):
         _check_quantize(x, is_input=operator.inputs[0] in inputs)

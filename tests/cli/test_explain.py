@@ -89,6 +89,17 @@ def test_all_refusals_stand_there_at_once_with_the_figures_of_the_rest(
     assert [op["reads"] for op in operators[:3]] == [[], [0], [1]]
 
 
+def test_what_no_runtime_computes_on_codes_has_a_form_between_them(
+    run, w: ModelWriter, tmp_path: Path
+) -> None:
+    x, y = w.tensor("x", (1, 4), scale=0.1), w.tensor("y", (1, 4), scale=0.1)
+    w.operator("SIN", [x], [y])
+    path = tmp_path / "sine.tflite"
+    path.write_bytes(w.model(inputs=[x], outputs=[y]))
+    (sine,) = json.loads(run("explain", path, "-o", "json").out)["operators"]
+    assert sine["nearest"].startswith("DEQUANTIZE before it and QUANTIZE behind it")
+
+
 def test_the_other_profile_is_named_where_it_takes_the_operator(
     run, w: ModelWriter, tmp_path: Path
 ) -> None:
