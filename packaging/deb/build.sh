@@ -114,8 +114,8 @@ fill_environment() {
     # By its name, not its path, which pip would write down.
     "$python" -m pip "${options[@]}" --no-index --find-links "$(dirname "$wheel")" "neurovm==$version"
     rm -rf "${site:?}/bin" "${site:?}/share"
-    # What a running program never opens: tests, types, headers.
-    find "$site" -depth -type d \( -name tests -o -name include \) -exec rm -rf {} +
+    # What a running program never opens: tests, types, headers; and what only installation may compile.
+    find "$site" -depth -type d \( -name tests -o -name include -o -name __pycache__ \) -exec rm -rf {} +
     find "$site" -type f \( -name '*.pyi' -o -name '*.pxd' -o -name '*.a' -o -name REQUESTED \) -delete
     find "$site" -depth -type d -empty -delete
     "$machine-linux-gnu-strip" --strip-unneeded -R .comment "$site"/neurovm/_kernel*.so
