@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from operator_cases import CASES
 from tflite_writer import ModelWriter
 
 import neurovm
-from neurovm import program, reference, stimuli
+from neurovm import certificate, program, reference, stimuli
 from neurovm.arithmetic import PROFILES
 from neurovm.backends.runtime import Runtime
 from neurovm.certificate import Certificate, Tally
 from neurovm.converters import tflite
 from neurovm.description import TensorInfo
-from neurovm.errors import BackendError, ModelError, ShapeError
+from neurovm.disputed import is_disputed
+from neurovm.errors import BackendError, BundleError, ModelError, ShapeError
 from neurovm.model import Model
 from neurovm.passes import prepare
 from neurovm.verify import verify
@@ -35,6 +37,7 @@ needs_litert = pytest.mark.skipif(
     reason="ai-edge-litert is not installed; there are wheels for x86_64 and aarch64 only",
 )
 needs_micro = pytest.mark.skipif(not micro.INSTALLED, reason=micro.MISSING)
+OLD_PYTHON = os.environ.get("NEUROVM_OLD_PYTHON")
 FEW = {"count": 40, "walk": 40}
 
 
@@ -310,6 +313,51 @@ def test_what_is_compared_within_the_whole_only_is_named(monkeypatch: pytest.Mon
     wrong = verify(MLP, model=altered(MLP, last.index), **FEW)
     assert wrong_operators(wrong) == []
     assert "no operator by itself differs" in str(wrong.first_difference)
+
+
+def disputed_names(w: ModelWriter, tensors: list[int], outputs: list[int]) -> list[str]:
+    graph = tflite.read(w.model(inputs=tensors, outputs=outputs))
+    return [op.source_name for op in graph.operators if is_disputed(op, graph.tensors)]
+
+
+def test_where_tflite_runtime_does_not_stand_for_tflite_micro() -> None:
+    w = ModelWriter()
+    x, y = w.tensor("x", (1, 4), scale=0.1), w.tensor("y", (1, 4), scale=0.2)
+    same, usual = w.tensor("same", (1, 4), scale=0.1), w.tensor("usual", (1, 4), scale=1 / 128)
+    z = w.tensor("z", (1,), scale=0.5)
+    w.operator("ABS", [x], [y])
+    w.operator("RELU6", [x], [same])
+    w.operator("TANH", [x], [usual])
+    w.operator("SUM", [x, w.constant("axes", np.array([1], np.int32))], [z], KeepDims=False)
+    assert disputed_names(w, [x], [y, same, usual, z]) == ["SUM"]
+    w = ModelWriter()
+    x, y, z = (w.tensor(n, (1, 4), scale=s) for n, s in (("x", 0.1), ("y", 0.2), ("z", 0.3)))
+    w.operator("RELU6", [x], [y])
+    w.operator("TANH", [x], [z])
+    assert disputed_names(w, [x], [y, z]) == ["RELU6", "TANH"]
+
+
+@pytest.mark.skipif(
+    OLD_PYTHON is None, reason="NEUROVM_OLD_PYTHON names no Python that has tflite-runtime 2.14"
+)
+def test_tflite_runtime_judges_in_another_python(tmp_path: Path) -> None:
+    proof = verify(CNN, profile="tflm", python=OLD_PYTHON, **FEW)
+    assert proof.identical, proof.first_difference
+    assert proof.runtime == "tflite-runtime BUILTIN_REF"
+    assert all(layer.kernel.elements for layer in proof.layers)
+    w = ModelWriter()
+    x, y, z = (w.tensor(n, (1, 4), scale=s) for n, s in (("x", 0.1), ("y", 0.2), ("z", 0.3)))
+    w.operator("RELU6", [x], [y])
+    w.operator("ADD", [y, y], [z])
+    path = tmp_path / "disputed.tflite"
+    path.write_bytes(w.model(inputs=[x], outputs=[z]))
+    proof = verify(path, profile="tflm", python=OLD_PYTHON, **FEW)
+    assert proof.identical
+    assert [layer.source_op for layer in proof.layers] == ["ADD"]
+    assert "RELU6, and the outputs" in proof.remarks[0]
+    model = neurovm.convert_tflite(path, profile="tflm").with_certificate(proof.as_dict())
+    with pytest.raises(BundleError, match="compared nothing"):
+        certificate.require(model.manifest, "disputed.nvm")
 
 
 def test_another_models_source() -> None:
