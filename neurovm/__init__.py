@@ -64,6 +64,7 @@ def convert_tflite(
     name: str | None = None,
     steps: int = 64,
     calibrate: Any = None,
+    mixed: float | None = None,
 ) -> Model:
     """Convert a .tflite (a path, or the file's bytes) into a spiking network ready to run.
 
@@ -75,6 +76,8 @@ def convert_tflite(
     takes them in use, (n, *shape[1:]) or a mapping by input name. It is quantized to int8 over
     their range (`neurovm.quantization`), an approximation that `manifest.approx` names and
     measures; what follows is exact to that int8 network. Needs LiteRT.
+    mixed: with `calibrate`, the share of the work (0 … 1) that may stay at 16-bit activations, where
+    8 bit costs most.
 
     Raises ModelError for a file that cannot be read, UnsupportedOperatorError (naming file,
     operator, index and what would be needed) for what has no exact rule here, ShapeError for rows
@@ -90,6 +93,7 @@ def convert_tflite(
         name=name,
         steps=steps,
         calibrate=calibrate,
+        mixed=mixed,
     )
 
 

@@ -34,14 +34,17 @@ def convert_tflite(
     name: str | None = None,
     steps: int = 64,
     calibrate: Any = None,
+    mixed: float | None = None,
 ) -> Model:
     """See `neurovm.convert_tflite`."""
     _check_options(profile, coding)
     if calibrate is not None:
-        made = quantize(source, calibrate)
+        made = quantize(source, calibrate, mixed=mixed)
         return convert_quantized(
             made, profile=profile, coding=coding, labels=labels, name=name, steps=steps
         )
+    if mixed is not None:
+        raise ModelError("mixed: it goes with calibrate, for a float network")
     content = _compiled(source, profile, coding, labels, name, steps)
     return _model(content)
 

@@ -178,7 +178,7 @@ class ApproxInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     `source` is the float file; `sha256` that of the int8 .tflite made of it, to which the program
     is exact; `rows_sha256` that of the calibration rows (float32, little-endian). `accuracy` is the
     share of right answers among those rows, of the float network and of this one, where the answers
-    were known.
+    were known. `wide_share` of the work is done on int16 activations.
     """
 
     source: SourceInfo
@@ -187,6 +187,7 @@ class ApproxInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     rows: int
     rows_sha256: str
     layers: tuple[ApproxLayer, ...]
+    wide_share: float = 0.0
     accuracy: tuple[float, float] | None = None
 
 

@@ -22,8 +22,19 @@ LOW_DB = 20.0
 """Below this the noise is more than a tenth of the signal's amplitude."""
 
 
-def of(path: Path, samples: Path, answers: Path | None, rows: int, *, quiet: bool) -> Quantized:
-    """A float .tflite quantised on the rows of `samples`, with a bar for long work."""
+def of(
+    path: Path,
+    samples: Path,
+    answers: Path | None,
+    rows: int,
+    *,
+    mixed: float | None = None,
+    quiet: bool,
+) -> Quantized:
+    """A float .tflite quantised on the rows of `samples`, with a bar for long work.
+
+    mixed: percent of the work that may stay at 16 bit.
+    """
     from neurovm import quantization
     from neurovm.cli.representative import answers_of, read_rows
     from neurovm.quantization.rows import check
@@ -39,7 +50,13 @@ def of(path: Path, samples: Path, answers: Path | None, rows: int, *, quiet: boo
             quiet=quiet,
         )
     with show.progress(f"quantizing {path.name}", quiet=quiet) as advance:
-        return quantization.quantize(path, found.rows, answers=right, progress=advance)
+        return quantization.quantize(
+            path,
+            found.rows,
+            answers=right,
+            mixed=None if mixed is None else mixed / 100,
+            progress=advance,
+        )
 
 
 def keep(made: Quantized, target: Path) -> Quantized:
@@ -76,6 +93,8 @@ def print_table(approx: dict[str, Any] | None) -> None:
         for layer in approx["layers"]
     ]
     show.table(["#", "operator", "bits", "SNR dB", "max error"], rows, left=["operator"])
+    if approx["wide_share"]:
+        click.echo(f"{approx['wide_share']:.1%} of the work at 16 bit, where 8 bit cost most")
     if approx["accuracy"] is not None:
         was, now = approx["accuracy"]
         click.echo(f"right answers on these rows: float {was:.2%}, quantized {now:.2%}")

@@ -43,6 +43,15 @@ if TYPE_CHECKING:
     help="The right class of each row, a number a line: counts how many answers stay right.",
 )
 @click.option(
+    "--mixed",
+    type=click.FloatRange(min=0, max=100, min_open=True),
+    is_flag=False,
+    flag_value=25.0,
+    metavar="PERCENT",
+    help="Keep up to this share of the work at 16-bit activations, where 8 bit costs most. "
+    "[25 where no number follows]",
+)
+@click.option(
     "--keep-quantized",
     type=options.FILE,
     metavar="FILE",
@@ -61,6 +70,7 @@ def convert(
     calibrate: Path | None,
     rows: int,
     answers: Path | None,
+    mixed: float | None,
     keep_quantized: Path | None,
     form: str,
     quiet: bool,
@@ -86,13 +96,13 @@ def convert(
         raise ModelError(f"{source}: not a TFLite model: no identifier TFL3 at byte 4")
     target = models.destination(source, dest, force=force)
     if calibrate is None:
-        if answers is not None or keep_quantized is not None:
-            raise click.UsageError("--answers and --keep-quantized go with --calibrate")
+        if (answers, mixed, keep_quantized) != (None, None, None):
+            raise click.UsageError("--answers, --mixed and --keep-quantized go with --calibrate")
         opened = models.open_model(
             source, quiet=quiet, profile=profile, coding=coding, labels=labels, name=name
         )
     else:
-        made = approx.of(source, calibrate, answers, rows, quiet=quiet)
+        made = approx.of(source, calibrate, answers, rows, mixed=mixed, quiet=quiet)
         if keep_quantized is not None:
             made = approx.keep(made, keep_quantized)
         opened = models.open_quantized(

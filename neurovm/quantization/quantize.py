@@ -20,6 +20,7 @@ from neurovm.converters import tflite_plain, tflite_writer
 from neurovm.description import ApproxInfo, SourceInfo
 from neurovm.errors import ModelError, ShapeError
 from neurovm.quantization import ranges, report, rewrite
+from neurovm.quantization.mixed import Choice, choose
 from neurovm.quantization.rows import digest, input_infos, rows_of
 from neurovm.quantization.scales import Scales
 from neurovm.quantization.unpack import number_format, unpack
@@ -75,6 +76,7 @@ def quantize(
     calibrate: Any,
     *,
     answers: Sequence[int] | NDArray[np.int64] | None = None,
+    mixed: float | None = None,
     timeout_s: float = TIMEOUT_S,
     progress: Progress = lambda _done, _total: None,
 ) -> Quantized:
@@ -83,7 +85,8 @@ def quantize(
     calibrate: rows of real values as the network takes them in use: an array (n, *shape[1:]), or a
     mapping by input name; a hundred rows that show the range of the data are worth more than
     thousands alike. answers: the right element of the first output for each row, where known; they
-    are only counted. timeout_s: for one answer of LiteRT, which runs the float network in a child
+    are only counted. mixed: the share of the network's work (0 … 1) that may stay at 16-bit
+    activations, where 8 bit costs most. timeout_s: for one answer of LiteRT, which runs the float network in a child
     process.
 
     Weights become int8, symmetric, one scale a channel; activations int8 over the range they took;
@@ -95,24 +98,28 @@ def quantize(
     rows = rows_of(calibrate, input_infos(model))
     unpacked = unpack(model)
     rewrite.check(unpacked.model)
-    steps = _Steps(progress, len(rows[0]))
+    steps = _Steps(progress)
     spans = ranges.observe(unpacked.model, rows, timeout_s=timeout_s, progress=steps.part(0))
     scales = Scales.choose(unpacked.model, spans)
-    made = rewrite.rewrite(unpacked, scales)
+    chosen = Choice(frozenset(), 0.0)
+    if mixed is not None:
+        chosen = choose(unpacked, scales, rows, mixed, timeout_s=timeout_s, progress=steps.part(1))
+    made = rewrite.rewrite(unpacked, scales, chosen.wide)
     right = None if answers is None else _answers(answers, len(rows[0]))
     found = report.compare(
-        unpacked.model, made, rows, answers=right, timeout_s=timeout_s, progress=steps.part(1)
+        unpacked.model, made, rows, answers=right, timeout_s=timeout_s, progress=steps.part(2)
     )
     data = tflite_writer.write(made.model)
     return Quantized(
         data=data,
-        name=f"{Path(model.source.name).stem}_int8.tflite",
+        name=f"{Path(model.source.name).stem}_{'int8' if mixed is None else 'mixed'}.tflite",
         info=ApproxInfo(
             source=SourceInfo(**dataclasses.asdict(model.source)),
             number_format=kind,
             sha256=hashlib.sha256(data).hexdigest(),
             rows=len(rows[0]),
             rows_sha256=digest(rows),
+            wide_share=chosen.share,
             layers=report.layers(unpacked.model, made, found.gaps),
             accuracy=None if right is None else found.accuracy,
         ),
@@ -130,13 +137,12 @@ def _answers(given: Sequence[int] | NDArray[np.int64], count: int) -> NDArray[np
 
 @dataclass(frozen=True, slots=True)
 class _Steps:
-    """Two passes over the rows as one progress."""
+    """Three parts of the work as one progress, in percent."""
 
     progress: Progress
-    rows: int
 
     def part(self, number: int) -> Progress:
-        return lambda done, _total: self.progress(number * self.rows + done, 2 * self.rows)
+        return lambda done, total: self.progress(100 * number + 100 * done // max(1, total), 300)
 
 
 __all__ = ["Quantized", "inputs", "is_float", "quantize"]

@@ -87,7 +87,7 @@ def compare(
         for batch, start, count in source.batches(rows):
             exact, codes = source.run(batch), quantized.run(batch)
             for i in tensors:
-                found = _real(rewritten, rewritten.made[i], codes)
+                found = real_values(rewritten, rewritten.made[i], codes[rewritten.made[i]])
                 result.gaps[i].add(exact[i], found)
                 if i == first and answers is not None:
                     result.judge(exact[i], found, answers[start : start + len(batch[0])])
@@ -96,11 +96,12 @@ def compare(
     return result
 
 
-def _real(rewritten: Rewritten, tensor: int, codes: dict[int, NDArray[Any]]) -> NDArray[np.float64]:
+def real_values(rewritten: Rewritten, tensor: int, codes: NDArray[Any]) -> NDArray[np.float64]:
+    """What codes of a tensor of the quantised network stand for."""
     q = rewritten.model.tensors[tensor].quantization
     if q is None:
-        return codes[tensor].astype(np.float64)
-    return (codes[tensor].astype(np.float64) - q.zero_point[0]) * q.scale[0]
+        return codes.astype(np.float64)
+    return (codes.astype(np.float64) - q.zero_point[0]) * q.scale[0]
 
 
 def layers(

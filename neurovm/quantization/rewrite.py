@@ -20,7 +20,7 @@ from neurovm.quantization.weights import quantize_bias, quantize_values, quantiz
 if TYPE_CHECKING:
     from neurovm.quantization.unpack import Unpacked
 
-_FOLLOWING = ("same", "joined", "symmetric")
+FOLLOWING = ("same", "joined", "symmetric")
 """Kinds of operators that take the width of what they move."""
 _BIAS_NEEDED = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
 """LiteRT refuses these without a bias, or crashes."""
@@ -63,9 +63,18 @@ def _bias_of(model: PlainModel, op: PlainOperator, rule: Rule) -> Tensor | None:
     return model.tensors[op.inputs[place]]
 
 
-def rewrite(unpacked: Unpacked, scales: Scales, wide: frozenset[int] = frozenset()) -> Rewritten:
-    """The network in int8; operators whose index is in `wide` work on int16 activations."""
-    writer = _Writer(unpacked, scales, widths(unpacked.model, wide))
+def rewrite(
+    unpacked: Unpacked,
+    scales: Scales,
+    wide: frozenset[int] = frozenset(),
+    *,
+    narrow: int | None = None,
+) -> Rewritten:
+    """The network in int8; operators whose index is in `wide` work on int16 activations.
+
+    narrow: a tensor whose int16 codes are rounded to int8 and back, to measure what that costs.
+    """
+    writer = _Writer(unpacked, scales, widths(unpacked.model, wide), narrow)
     for i in dict.fromkeys(unpacked.model.inputs):
         writer.open_input(i)
     for op in unpacked.model.operators:
@@ -75,16 +84,26 @@ def rewrite(unpacked: Unpacked, scales: Scales, wide: frozenset[int] = frozenset
 
 def widths(model: PlainModel, wide: frozenset[int]) -> dict[int, int]:
     """Operator -> bits of its activations. What only moves codes is as wide as what it moves."""
-    made: dict[int, int] = {}
+    made = dict.fromkeys(_read_wide(model, wide), 16)
     bits = {}
     for op in model.operators:
         rule = RULES[op.name]
         width = 16 if op.index in wide else 8
-        if rule.kind in _FOLLOWING:
+        if rule.kind in FOLLOWING:
             width = max((made.get(i, 8) for i in op.inputs), default=8)
         bits[op.index] = width if rule.versions[1] else 8
         made.update(dict.fromkeys(op.outputs, bits[op.index]))
     return bits
+
+
+def _read_wide(model: PlainModel, wide: frozenset[int]) -> set[int]:
+    """Inputs of the network that a wide operator reads, also through what only moves codes."""
+    wanted: set[int] = set()
+    for op in reversed(model.operators):
+        follows = RULES[op.name].kind in FOLLOWING and not wanted.isdisjoint(op.outputs)
+        if op.index in wide or follows:
+            wanted |= set(op.inputs)
+    return wanted & set(model.inputs)
 
 
 @dataclass(slots=True)
@@ -92,6 +111,7 @@ class _Writer:
     unpacked: Unpacked
     scales: Scales
     bits: Mapping[int, int]
+    narrow: int | None = None
     tensors: list[Tensor] = field(default_factory=list)
     operators: list[PlainOperator] = field(default_factory=list)
     made: dict[int, int] = field(default_factory=dict)
@@ -113,6 +133,7 @@ class _Writer:
         bits = max((self.bits[op.index] for op in readers), default=8)
         q = self.scales.group(index).quantization(bits)
         self.made[index] = self._quantize(self.inputs[index], tensor, q, bits)
+        self._round(index, bits)
 
     def translate(self, op: PlainOperator) -> None:
         """One operator, after what makes its inputs fit."""
@@ -127,6 +148,16 @@ class _Writer:
         outputs = [self._output(i, bits) for i in op.outputs]
         version = rule.versions[bits == 16]
         self._emit(op, inputs, outputs, max(op.version, version), bits)
+        for i in op.outputs:
+            self._round(i, bits)
+
+    def _round(self, index: int, bits: int) -> None:
+        """To int8 and back, where that is to be measured."""
+        if index != self.narrow or bits == 8:
+            return
+        tensor, group = self.source.tensors[index], self.scales.group(index)
+        short = self._quantize(self.made[index], tensor, group.quantization(8), 8)
+        self.made[index] = self._quantize(short, tensor, group.quantization(16), 16)
 
     def finish(self) -> Rewritten:
         """Back to float32 at the outputs."""
@@ -188,7 +219,7 @@ class _Writer:
         return self._copies[copy]
 
     def _constant_scale(self, op: PlainOperator, rule: Rule, tensor: Tensor) -> Group:
-        if rule.kind in _FOLLOWING and op.outputs[0] in self.scales:
+        if rule.kind in FOLLOWING and op.outputs[0] in self.scales:
             return self.scales.group(op.outputs[0])
         group = constant_group(np.asarray(tensor.data))
         # XNNPACK multiplies by a matrix of zero point 0 only.
