@@ -76,8 +76,8 @@ def convert_tflite(
     takes them in use, (n, *shape[1:]) or a mapping by input name. It is quantized to int8 over
     their range (`neurovm.quantization`), an approximation that `manifest.approx` names and
     measures; what follows is exact to that int8 network. Needs LiteRT.
-    mixed: with `calibrate`, the share of the work (0 … 1) that may stay at 16-bit activations, where
-    8 bit costs most.
+    mixed: with `calibrate`, the share of the work (0 … 1) that may stay at 16-bit activations,
+    where 8 bit costs most.
 
     Raises ModelError for a file that cannot be read, UnsupportedOperatorError (naming file,
     operator, index and what would be needed) for what has no exact rule here, ShapeError for rows

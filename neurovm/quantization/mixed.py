@@ -4,8 +4,8 @@
 What 8 bit costs is measured, tensor by tensor: the network runs with int16 activations throughout,
 and once for each tensor with that one rounded to int8; the noise this adds at the outputs is the
 tensor's. Noise of small independent roundings adds up, so the noise of any choice is known without
-running it. A tensor is 16 bit wide only where all that make and read it are. Starting from all wide,
-operators are narrowed, the least noise for the most work first, until the budget holds.
+running it. A tensor is 16 bit wide only where all that make and read it are. Starting from all
+wide, operators are narrowed, the least noise for the most work first, until the budget holds.
 """
 
 from __future__ import annotations

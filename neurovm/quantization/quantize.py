@@ -86,8 +86,8 @@ def quantize(
     mapping by input name; a hundred rows that show the range of the data are worth more than
     thousands alike. answers: the right element of the first output for each row, where known; they
     are only counted. mixed: the share of the network's work (0 … 1) that may stay at 16-bit
-    activations, where 8 bit costs most. timeout_s: for one answer of LiteRT, which runs the float network in a child
-    process.
+    activations, where 8 bit costs most. timeout_s: for one answer of LiteRT, which runs the float
+    network in a child process.
 
     Weights become int8, symmetric, one scale a channel; activations int8 over the range they took;
     inputs and outputs stay float32. ModelError for a file that is no float network,
