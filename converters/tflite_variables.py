@@ -206,10 +206,11 @@ class Variables:
 
 
 def _check_type(raw: RawOperator, tensor: Tensor) -> None:
-    if tensor.dtype not in ("int8", "uint8"):
+    """Raise for a type that no variable of a network of codes has; `code_states` judges float32."""
+    if tensor.dtype not in ("int8", "uint8", "int16", "float32"):
         raise raw.unsupported(
-            f"its variable is {tensor.dtype}; int8 or uint8 is needed (TensorFlow's converter: "
-            f"_experimental_variable_quantization = True)"
+            f"its variable is {tensor.dtype}; int8, uint8 or int16 is needed (TensorFlow's "
+            f"converter: _experimental_variable_quantization = True)"
         )
 
 

@@ -128,9 +128,9 @@ def _between_variables() -> Iterator[Case]:
 
 def _sliding_windows() -> Iterator[Case]:
     """As streaming networks have them: rows join the window, the oldest leave it."""
-    for rows, kept, dtype in ((1, 4, "int8"), (3, 2, "int8"), (2, 2, "uint8")):
+    for rows, kept, dtype in ((1, 4, "int8"), (3, 2, "int8"), (2, 2, "uint8"), (1, 3, "int16")):
         net = Remembering(f"READ_VARIABLE:window-{rows}-{kept}-{dtype}")
-        like = {"scale": 0.1, "zero_point": net.zero(dtype)}
+        like = {"scale": 0.1, "zero_point": 0 if dtype == "int16" else net.zero(dtype)}
         x = net.input((1, rows, 1, 6), dtype=dtype, **like)
         v = net.variable("v", (1, kept, 1, 6), dtype, **like)
         held = net.read(v, (1, kept, 1, 6), dtype, **like)
@@ -141,6 +141,26 @@ def _sliding_windows() -> Iterator[Case]:
         net.writer.operator("STRIDED_SLICE", [window, *bounds], [newest], BeginMask=13, EndMask=15)
         net.assign(v, newest)
         yield net.case(_head(net, window, kept + rows) if dtype == "int8" else window)
+
+
+def _real_variables() -> Iterator[Case]:
+    """As Keras' stateful layers have them: float32 that holds what codes mean."""
+    for readers in (1, 2):
+        net = Remembering(f"READ_VARIABLE:float-{readers}")
+        x, real = net.x(), {"dtype": "float32", "scale": None, "zero_point": 0}
+        first = (net.rng.integers(-128, 128, SHAPE) * 0.123).astype(np.float32)
+        value = net.start.constant("v_0", first)
+        net.start.operator("ASSIGN_VARIABLE", [_handle(net.start, "v"), value], [])
+        net.handles["v"] = _handle(net.writer, "v")
+        held = []
+        for _ in range(readers):
+            held.append(net.output(SHAPE, **SIDE))
+            net.writer.operator("QUANTIZE", [net.read("v", **real)], [held[-1]])
+        y = net.add(net.add(held[0], x), held[-1])
+        out = net.output(SHAPE, **real)
+        net.writer.operator("DEQUANTIZE", [y], [out])
+        net.assign("v", out)
+        yield net.case(y)
 
 
 def _head(net: Remembering, window: int, rows: int) -> int:
@@ -277,6 +297,7 @@ FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (
     _orders,
     _between_variables,
     _sliding_windows,
+    _real_variables,
     _lstms,
     _svdfs,
 )

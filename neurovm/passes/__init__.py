@@ -3,6 +3,7 @@
 
 from neurovm.graph import Graph
 from neurovm.passes.batch import fix_batch
+from neurovm.passes.coded import code_states
 from neurovm.passes.dead import drop_dead
 from neurovm.passes.dilation import fuse_dilation
 from neurovm.passes.extremes import note_extremes
@@ -14,6 +15,7 @@ from neurovm.passes.resolve import resolve
 
 PASSES = (
     fix_batch,
+    code_states,
     resolve,
     fold_islands,
     drop_dead,
@@ -40,6 +42,7 @@ __all__ = [
     "PASSES",
     "check_formats",
     "check_limits",
+    "code_states",
     "drop_dead",
     "fix_batch",
     "fold_islands",

@@ -39,6 +39,7 @@ from neurovm.operators import (
     Pack,
     Pad,
     Quantize,
+    ReadVariable,
     ReduceMax,
     Relu,
     Relu6,
@@ -61,11 +62,13 @@ _CODES = ("int8", "uint8", "int16")
 
 _WIDE: tuple[type[Operator], ...] = (
     Abs, Add, AveragePool2D, Conv2D, DepthwiseConv2D, ExpandDims, FullyConnected, LeakyRelu,
-    Logistic, MaxPool2D, Maximum, Mean, Minimum, Movement, Mul, Neg, ReduceMax, Relu, Relu6,
-    Reshape, Softmax, Squeeze, Sub, Sum, Tanh, TransposeConv,
+    Logistic, MaxPool2D, Maximum, Mean, Minimum, Movement, Mul, Neg, ReadVariable, ReduceMax, Relu,
+    Relu6, Reshape, Softmax, Squeeze, Sub, Sum, Tanh, TransposeConv,
 )  # fmt: skip
 """Operators whose rule on int16 codes is known."""
-_ANY_ZERO: tuple[type[Operator], ...] = (Movement, Reshape, Squeeze, ExpandDims, Softmax)
+_ANY_ZERO: tuple[type[Operator], ...] = (
+    Movement, ReadVariable, Reshape, Squeeze, ExpandDims, Softmax,
+)  # fmt: skip
 """Those that do not ask the zero point of their int16 codes to be 0."""
 
 _CHANNEL_AXIS: dict[type[Operator], int] = {

@@ -112,6 +112,12 @@ def _float(net: Remembering) -> None:
     tensor.dtype, tensor.scale, tensor.zero_point = "float32", (), ()
 
 
+def _int32(net: Remembering) -> None:
+    read = next(o for o in net.writer.operators if o.name == "READ_VARIABLE")
+    tensor = net.writer.tensors[read.outputs[0]]
+    tensor.dtype, tensor.scale, tensor.zero_point = "int32", (), ()
+
+
 def _as_data(net: Remembering) -> None:
     add = next(o for o in net.writer.operators if o.name == "ADD")
     add.inputs = (net.handles["v"], add.inputs[1])
@@ -131,7 +137,8 @@ REFUSED: dict[str, tuple[Callable[[Remembering], None], str]] = {
     "late": (_late_start, "which an operator before it uses"),
     "no handle": (_no_handle, "is not that of a VAR_HANDLE"),
     "other scale": (_other_scale, "or of two scales"),
-    "float": (_float, "its variable is float32; int8 or uint8"),
+    "float": (_float, "float32"),
+    "int32": (_int32, "its variable is int32; int8, uint8 or int16 is needed"),
     "handle as data": (_as_data, "ADD.*reads a resource"),
     "two inputs": (_two_inputs, "1 and 1 are needed"),
 }
@@ -175,3 +182,37 @@ def test_unit_spikes_settle_before_a_step_ends() -> None:
         for _ in range(20):
             codes = rng.integers(-128, 128, 15).astype(np.int8)
             assert one.step(codes).tobytes() == other.step(codes).tobytes()
+
+
+def test_float_variables_that_hold_codes_are_kept_as_codes() -> None:
+    graph = prepare(graph_of("float-2"))
+    (state,) = graph.states
+    assert state.initial.dtype == np.int8
+    assert graph.tensors[state.read].dtype == "int8"
+    assert any("kept as codes: v" in note for note in graph.notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("scale", "does not quantize it as it was"),
+        ("half", "half-way between two codes"),
+        ("output", "leaves the network in float32"),
+    ],
+)
+def test_float_variables_that_hold_more_are_refused(change: str, words: str) -> None:
+    net = Remembering("READ_VARIABLE:float-wrong")
+    x, real = net.x(), {"dtype": "float32", "scale": None, "zero_point": 0}
+    first = np.full(SHAPE, 0.0625 if change == "half" else 0.25, np.float32)
+    value = net.start.constant("v_0", first)
+    net.variable("v")
+    net.start.operators[-1].inputs = (net.start.operators[-1].inputs[0], value)
+    held = net.output(SHAPE, **(SIDE | ({"scale": 0.3} if change == "scale" else {})))
+    read = net.read("v", **real)
+    net.writer.operator("QUANTIZE", [read], [held])
+    y, out = net.add(held, x), net.output(SHAPE, **real)
+    net.writer.operator("DEQUANTIZE", [y], [out])
+    net.assign("v", out)
+    model = net.case(y, *([read] if change == "output" else [])).model
+    with pytest.raises(ModelError, match=words):
+        neurovm.convert_tflite(model)
