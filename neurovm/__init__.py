@@ -13,7 +13,6 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from neurovm.description import Counters, LayerInfo, OperatorInfo, TensorInfo
 from neurovm.errors import (
     BackendError,
     BundleError,
@@ -29,6 +28,7 @@ from neurovm.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from neurovm.description import Counters, LayerInfo, OperatorInfo, TensorInfo
     from neurovm.loading import load
     from neurovm.model import Model
     from neurovm.session import LayerState, Session
@@ -98,8 +98,9 @@ def convert_tflite(
 
 
 # What needs the extension is loaded when it is first asked for, so that the arithmetic and the
-# oracle can be used without one.
+# oracle can be used without one; the rest, so that the command begins to answer at once.
 _LAZY = {
+    **dict.fromkeys(("Counters", "LayerInfo", "OperatorInfo", "TensorInfo"), "neurovm.description"),
     "LayerState": "neurovm.session",
     "Model": "neurovm.model",
     "Session": "neurovm.session",

@@ -81,8 +81,8 @@ def run(
     """Serve a bundle here: sensor events in over MQTT, results out over MQTT.
 
     Starts neurovmd with what the bundle's manifest says, and a broker where none is named. Runs
-    until Ctrl-C, or in the background with --detach. Beside it
-    `neurovm ps` shows it, `neurovm tap` its messages. A stopped box of the same name is replaced.
+    until Ctrl-C, or in the background with --detach. Beside it `neurovm ps` shows it, `neurovm tap`
+    its messages. A stopped box of the same name is replaced.
 
     \b
     Examples:
