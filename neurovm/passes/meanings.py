@@ -63,9 +63,27 @@ def merge(parts: Sequence[Meaning], function: Callable[..., Reals]) -> Meaning:
     """A function of values that together depend on at most two sources."""
     sources = tuple(dict.fromkeys(s for part in parts for s in part.sources))
     if len(sources) < 2:
+        _check_places(parts)
         return Meaning(sources=sources, reals=function(*(part.reals for part in parts)))
     result = function(*(_paired(part, sources) for part in parts))
     return Meaning(sources=sources, reals=result.map(lambda v: np.broadcast_to(v, (256, 256))))
+
+
+def _check_places(parts: Sequence[Meaning]) -> None:
+    """Refuse constants that make more functions than a table holds, before they are made."""
+    try:
+        places = np.broadcast_shapes(*(part.reals.value.shape[:-1] for part in parts))
+    except ValueError as e:
+        raise NoExactRuleError("its inputs do not broadcast") from e
+    _check_count(math.prod(places))
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_TABLES:
+        raise NoExactRuleError(
+            f"its constants make {count} different functions of a code; at most {MAX_TABLES} are "
+            f"accepted"
+        )
 
 
 def _paired(part: Meaning, sources: tuple[int, ...]) -> Reals:
@@ -90,10 +108,6 @@ def as_tables(reals: Reals, shape: Sequence[int]) -> tuple[Reals, int]:
     first, end = (varied[0], varied[-1] + 1) if varied else (0, 0)
     wide = (*(shape[a] if first <= a < end else 1 for a in range(len(shape))), 256)
     count = math.prod(wide[:-1])
-    if count > MAX_TABLES:
-        raise NoExactRuleError(
-            f"its constants make {count} different functions of a code; at most {MAX_TABLES} are "
-            f"accepted"
-        )
+    _check_count(count)
     tables = reals.map(lambda v: np.broadcast_to(v, wide).reshape(count, 256))
     return tables, max(1, math.prod(shape[end:])) if varied else 1

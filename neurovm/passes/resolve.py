@@ -41,6 +41,8 @@ _Fold = Callable[[Any, Sequence[Tensor]], Any]
 
 MAX_ELEMENTS = 1 << 27
 """Elements of one tensor."""
+MAX_FOLDED = 1 << 22
+"""Elements of a constant that is computed here."""
 
 
 def resolve(graph: Graph) -> Graph:
@@ -84,6 +86,7 @@ def _resolve_one(
     if fold is None and constant and tensors[operator.outputs[0]].dtype not in ("int8", "uint8"):
         fold = _evaluated if has_rule(operator) else None
     if fold is not None and (constant or isinstance(operator, ShapeOf)):
+        _check_folded(operator, tensors)
         results = fold(operator, tensors)
         for out, result in zip(operator.outputs, results, strict=True):
             data = np.asarray(result).astype(tensors[out].dtype).reshape(tensors[out].shape)
@@ -96,6 +99,16 @@ def _resolve_one(
             "it is folded where its inputs are constants (shapes); on data it has no event rule",
         )  # fmt: skip
     kept.append(operator)
+
+
+def _check_folded(operator: Operator, tensors: Sequence[Tensor]) -> None:
+    """Refuse constants that a few bytes of a file would blow up."""
+    for i in operator.outputs:
+        if tensors[i].size > MAX_FOLDED:
+            raise ModelError(
+                f"operator {operator.index} ({operator.source_name}) makes a constant of "
+                f"{tensors[i].size} elements; at most {MAX_FOLDED} are accepted"
+            )
 
 
 def _with_shape(operator: Operator, tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
