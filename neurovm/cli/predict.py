@@ -60,7 +60,8 @@ def predict(
 ) -> None:
     """Answer every row of SAMPLES (a file, or - for standard input) with MODEL (.nvm or .tflite).
 
-    Rows are independent of each other. A .csv has one sample a line with all its elements in C
+    Rows are independent of each other: a network that keeps state starts each from its initial
+    values. A .csv has one sample a line with all its elements in C
     order, a .jsonl one list (or one object of lists by input name) a line, a .npy the shape
     (n, ...), a .bin little-endian rows of the model's own type.
 
