@@ -156,12 +156,24 @@ def require(manifest: Manifest, where: str) -> Certificate:
     return proof
 
 
-def demand(manifest: Manifest, where: str, *, asked: bool) -> Certificate | None:
-    """As `require` where it is asked for, here or by the neurovm.yaml the bundle carries; else what
-    there is.
+def demand(manifest: Manifest, where: str, *, asked: bool) -> str:
+    """A line on the certificate; BundleError as `require`, where it is asked for, here or by the
+    neurovm.yaml that the bundle carries.
     """
     deployed = manifest.deploy is not None and manifest.deploy.get("require_certificate") is True
-    return require(manifest, where) if asked or deployed else of(manifest, where)
+    return str(require(manifest, where)) if asked or deployed else told(manifest)
+
+
+def told(manifest: Manifest) -> str:
+    """A line on a certificate that nobody requires: it may be missing, or nonsense."""
+    try:
+        proof = of(manifest, manifest.name)
+    except BundleError as error:
+        return f"unreadable ({error})"
+    if proof is None:
+        return "none"
+    fault = _fault(proof, manifest)
+    return f"{proof}; it does not count: {fault}" if fault else str(proof)
 
 
 def _fault(proof: Certificate, manifest: Manifest) -> str:

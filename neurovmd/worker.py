@@ -62,10 +62,10 @@ def _load(work: Assignment) -> Model:
 def _check_certificate(deployment: Deployment, model: Model) -> None:
     """Log the model's certificate; BundleError where one is required and does not hold."""
     asked = deployment.vm.require_certificate
-    proof = certificate.demand(model.manifest, str(deployment.model), asked=asked)
+    line = certificate.demand(model.manifest, str(deployment.model), asked=asked)
     log.info(
         "worker.model",
         sha256=model.sha256[:12],
         profile=model.profile,
-        certificate="none" if proof is None else str(proof),
+        certificate=line,
     )

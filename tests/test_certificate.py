@@ -137,13 +137,26 @@ def test_tampering_is_found_by_the_digests(model: neurovm.Model, tmp_path: Path)
 
 def test_the_manifest_it_is_deployed_by_can_ask_for_it(model: neurovm.Model) -> None:
     deployed = model.with_deploy({"require_certificate": True}).manifest
-    assert certificate.demand(model.manifest, "m.nvm", asked=False) is None
+    assert certificate.demand(model.manifest, "m.nvm", asked=False) == "none"
     for manifest, asked in ((deployed, False), (model.manifest, True)):
         with pytest.raises(BundleError, match="a certificate is required"):
             certificate.demand(manifest, "m.nvm", asked=asked)
     proof = proof_of(model)
     certified = structs.replace(deployed, certificate=proof.as_dict())
-    assert certificate.demand(certified, "m.nvm", asked=False) == proof
+    assert certificate.demand(certified, "m.nvm", asked=False) == str(proof)
+
+
+def test_what_nobody_requires_is_told_as_it_is(model: neurovm.Model) -> None:
+    proof = proof_of(model)
+    for change, words in ((_differs, "1 elements differ"), (_another_program, "another program")):
+        wrong = proof_of(model)
+        change(wrong)
+        told = certificate.told(model.with_certificate(wrong.as_dict()).manifest)
+        assert "it does not count" in told
+        assert words in told
+    nonsense = model.with_certificate({"identical": True}).manifest
+    assert certificate.demand(nonsense, "m.nvm", asked=False).startswith("unreadable (")
+    assert certificate.told(model.with_certificate(proof.as_dict()).manifest) == str(proof)
 
 
 def test_judging_one_takes_no_numpy(model: neurovm.Model, tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def facts(model: Model, path: Path) -> dict[str, Any]:
         "golden": len(manifest.golden),
         "approx": model.approximate,
         "certificate": manifest.certificate,
+        "verdict": certificate.told(manifest),
         "quantized_from": approx.as_dict(manifest.approx),
         "notes": list(manifest.notes),
     }
@@ -92,7 +93,6 @@ def tensor(info: TensorInfo) -> dict[str, Any]:
 
 def _print(result: dict[str, Any]) -> None:
     source = result["source"]
-    proof = result["certificate"]
     show.facts(
         [
             ("name", result["name"]),
@@ -110,9 +110,7 @@ def _print(result: dict[str, Any]) -> None:
             ("golden vectors", f"{result['golden']}, replayed: equal"),
             (
                 "certificate",
-                "none, as it approximates"
-                if result["approx"]
-                else _certificate(proof, result["file"]),
+                "none, as it approximates" if result["approx"] else _verdict(result["verdict"]),
             ),
             *(("note", note) for note in result["notes"]),
         ]
@@ -129,10 +127,8 @@ def _state(state_bytes: int) -> str:
     return f", {state_bytes:,} of them carried from step to step" if state_bytes else ""
 
 
-def _certificate(proof: dict[str, Any] | None, name: str) -> str:
-    if proof is None:
-        return f"none ({certificate.NEEDED})"
-    return str(certificate.decode(proof, name))
+def _verdict(verdict: str) -> str:
+    return f"none ({certificate.NEEDED})" if verdict == "none" else verdict
 
 
 def _row(way: str, info: dict[str, Any]) -> list[object]:
