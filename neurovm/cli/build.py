@@ -151,12 +151,25 @@ def _certified(found: Manifest, model: Model, made: Quantized | None, *, quiet: 
             source = Path(folder) / made.name
             source.write_bytes(made.data)
         with show.progress(f"verifying {source.name}", quiet=quiet) as advance:
-            proof = verify(source, model=model, progress=advance)
+            rows = _real_rows(found, model)
+            proof = verify(source, model=model, inputs=rows, progress=advance)
     if not proof.identical:
         raise found.error(
             "require_certificate", f"true, but {proof.first_difference}", "an identical model"
         )
     return model.with_certificate(proof.as_dict())
+
+
+def _real_rows(found: Manifest, model: Model) -> list[Any]:
+    """The calibration samples, which are heard before random rows; none of a folder of files."""
+    wanted = found.vm.calibration
+    if wanted is None:
+        return []
+    from neurovm.cli.calibration import samples_of
+    from neurovm.cli.verify import sample_rows
+
+    path = samples_of(found, wanted)
+    return [] if path.is_dir() else sample_rows(path, model, real=True, most=wanted.rows)
 
 
 def _check_deployment(found: Manifest, model: Model, *, quiet: bool) -> None:

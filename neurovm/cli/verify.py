@@ -168,25 +168,33 @@ def _prove(
 ) -> Certificate:
     from neurovm.verify import verify as prove
 
-    rows = [row for path in inputs for row in _rows(path, model, real=real)]
+    rows = [row for path in inputs for row in sample_rows(path, model, real=real)]
     with show.progress(f"verifying {source.name}", quiet=quiet) as advance:
         return prove(source, model=model, inputs=rows, progress=advance, **settings)
 
 
-def _rows(path: Path, model: Model, *, real: bool) -> list[Any]:
-    """A file of samples as the arrays that `neurovm.verify` takes."""
+def sample_rows(path: Path, model: Model, *, real: bool, most: int | None = None) -> list[Any]:
+    """A file of samples as the arrays that `neurovm.verify` takes; at most the first `most` rows,
+    rounded up to whole batches.
+    """
     from neurovm.cli.samples import open_samples
     from neurovm.cli.typed_rows import quantize
 
     infos = model.inputs
     with open_samples(path, infos, form=None, real=real) as batches:
-        return [
-            {
-                info.name: quantize(x, info, model.profile) if real else x
-                for info, x in zip(infos, batch, strict=True)
-            }
-            for batch in batches
-        ]
+        taken: list[dict[str, Any]] = []
+        count = 0
+        for batch in batches:
+            if most is not None and count >= most:
+                break
+            count += len(batch[0])
+            taken.append(
+                {
+                    info.name: quantize(x, info, model.profile) if real else x
+                    for info, x in zip(infos, batch, strict=True)
+                }
+            )
+        return taken
 
 
 def _print(proof: Certificate, save: Path | None) -> None:

@@ -235,7 +235,7 @@ def test_build_makes_the_certificate_that_the_manifest_requires(run, here: Path)
     with neurovm.load(json.loads(ran.out)["file"], require_certificate=True) as model:
         proof = certificate.of(model.manifest, "box")
         assert proof is not None
-        assert proof.rows == {"given": 0, "random": 1000, "walk": 500}
+        assert proof.rows == {"given": 100, "random": 1000, "walk": 500}
 
 
 def test_an_approximation_has_no_certificate(run, here: Path) -> None:
