@@ -230,10 +230,10 @@ def compile_graph(
     builder.close_states()
     ports, outputs = open_outputs(builder, labels)
     ports = builder.fuse(ports)
-    layers, arena, sizes = pack(builder.layers, ports, unit=coding == "unit")
-    limits = session_limits(layers, arena)
     if coding != "graded":
         check_narrow(builder, coding)
+    layers, arena, sizes = pack(builder.layers, ports, unit=coding == "unit")
+    limits = session_limits(layers, arena)
     macs = sum(layer.macs for layer in builder.layers)
     tensors = {"layers": memoryview(layers), "arena": memoryview(arena)}
     pairs = golden.vectors(graph, profile, inputs, macs)

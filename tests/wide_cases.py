@@ -208,6 +208,20 @@ def softmaxes() -> Iterator[Case]:
             yield net.case(y)
 
 
+def resizes() -> Iterator[Case]:
+    for operator, (align, half) in itertools.product(
+        ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"),
+        ((False, False), (True, False), (False, True)),
+    ):
+        net = Net(f"{operator}:i16-{align}-{half}")
+        x = net.input((1, 4, 6, 3), dtype="int16", scale=3e-4, zero_point=0)
+        y = net.like(x, (1, 7, 9, 3))
+        net.writer.operator(
+            operator, [x, net.integers("s", [7, 9])], [y], AlignCorners=align, HalfPixelCenters=half
+        )
+        yield net.case(y)
+
+
 def reductions() -> Iterator[Case]:
     shape = (1, 7, 6, 5)
     for operator, padding in itertools.product(
@@ -242,5 +256,6 @@ FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (
     pairs,
     functions,
     softmaxes,
+    resizes,
     reductions,
 )

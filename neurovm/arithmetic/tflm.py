@@ -46,7 +46,7 @@ from neurovm.arithmetic.unary import (
     scaled,
     steps,
 )
-from neurovm.arithmetic.wide import TFLM_RULES, wide_requantizer
+from neurovm.arithmetic.wide import TFLM_REFUSED, TFLM_RULES, wide_requantizer
 from neurovm.arithmetic.wide_pairs import (
     WideAddRule,
     WideSoftmaxRule,
@@ -120,6 +120,8 @@ class Tflm:
 
     def refusal(self, operator: str, dtypes: Collection[str]) -> str:
         """Codes of uint8 are only given another type, or shape."""
+        if "int16" in dtypes and operator in TFLM_REFUSED:
+            return "TFLM does not run it on int16; the operator in int8 is needed"
         converts = operator == "QUANTIZE" and "int8" in dtypes
         if "uint8" not in dtypes or operator in ("DEQUANTIZE", "RESHAPE") or converts:
             return ""

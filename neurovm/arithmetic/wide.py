@@ -61,6 +61,14 @@ TFLM_RULES: WideRules = {
 }
 
 
+LITERT_REFUSED = frozenset({"DEPTH_TO_SPACE", "SPACE_TO_DEPTH"})
+TFLM_REFUSED = LITERT_REFUSED | {
+    "BATCH_TO_SPACE_ND", "GATHER", "GATHER_ND", "MIRROR_PAD", "NEG", "REDUCE_MAX", "REDUCE_MIN",
+    "RESIZE_BILINEAR", "SPACE_TO_BATCH_ND", "TILE",
+}  # fmt: skip
+"""Operators that a runtime does not run on int16 codes, though on int8 it may."""
+
+
 def wide_requantizer(
     rules: WideRules,
     operator: LinearOperator,

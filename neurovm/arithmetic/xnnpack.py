@@ -45,7 +45,7 @@ from neurovm.arithmetic.tables import (
     exp_table,
 )
 from neurovm.arithmetic.unary import UNARY, UnaryFunction, as_table, steps
-from neurovm.arithmetic.wide import LITERT_RULES, wide_requantizer
+from neurovm.arithmetic.wide import LITERT_REFUSED, LITERT_RULES, wide_requantizer
 from neurovm.arithmetic.wide_pairs import (
     AT_ONCE,
     WideAddRule,
@@ -79,6 +79,8 @@ class Xnnpack:
     def refusal(self, operator: str, dtypes: Collection[str]) -> str:
         if operator == "QUANTIZE" and "int32" in dtypes:
             return "LiteRT does not quantize to int32; int8, uint8 or int16 is needed"
+        if "int16" in dtypes and operator in LITERT_REFUSED:
+            return "LiteRT does not run it on int16; the operator in int8 is needed"
         return ""
 
     def linear(

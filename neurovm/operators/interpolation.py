@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from neurovm.arithmetic.interpolation import interpolation_integer
 from neurovm.errors import ModelError
 from neurovm.operators.base import Operator, Shape, register
 from neurovm.operators.builder import Layer
@@ -50,12 +51,11 @@ class ResizeBilinear(Operator):
     def axes(
         self, profile: Profile, tensors: Sequence[Tensor]
     ) -> tuple[Interpolation, Interpolation]:
-        """How rows and columns are interpolated."""
+        """How rows and columns are interpolated; int16 codes as LiteRT's built-in kernel does."""
         x = tensors[self.inputs[0]]
+        rule = interpolation_integer if x.dtype == "int16" else profile.interpolation
         rows, columns = (
-            profile.interpolation(
-                n, m, align_corners=self.align_corners, half_pixel_centers=self.half_pixel_centers
-            )
+            rule(n, m, align_corners=self.align_corners, half_pixel_centers=self.half_pixel_centers)
             for n, m in zip(x.shape[1:3], self.size, strict=True)
         )
         return rows, columns

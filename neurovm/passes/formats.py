@@ -63,7 +63,7 @@ _CODES = ("int8", "uint8", "int16")
 _WIDE: tuple[type[Operator], ...] = (
     Abs, Add, AveragePool2D, Conv2D, DepthwiseConv2D, ExpandDims, FullyConnected, LeakyRelu,
     Logistic, MaxPool2D, Maximum, Mean, Minimum, Movement, Mul, Neg, ReadVariable, ReduceMax, Relu,
-    Relu6, Reshape, Softmax, Squeeze, Sub, Sum, Tanh, TransposeConv,
+    Relu6, Reshape, ResizeBilinear, Softmax, Squeeze, Sub, Sum, Tanh, TransposeConv,
 )  # fmt: skip
 """Operators whose rule on int16 codes is known."""
 _ANY_ZERO: tuple[type[Operator], ...] = (
@@ -137,6 +137,11 @@ def _check(
         for i in (*operator.inputs, *operator.outputs)[edge:]:
             _check_codes(tensors[i], ("int8", "uint8"))
     else:
+        if x.dtype == "int16" and not isinstance(operator, _WIDE):
+            raise UnsupportedOperatorError(
+                graph.source.name, operator.source_name, operator.index,
+                "it has no rule on int16 codes here; the operator in int8 is needed",
+            )  # fmt: skip
         _check_codes(x, _CODES if isinstance(operator, _WIDE) else _NARROW)
         widened = isinstance(operator, Softmax) and x.dtype == "int8"
         _check_codes(out, (x.dtype, "int16") if widened else (x.dtype,))
