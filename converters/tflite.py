@@ -23,12 +23,12 @@ from neurovm.converters.tflite_file import (
     operator_name,
     type_name,
 )
-from neurovm.converters.tflite_nearest import nearest
 from neurovm.converters.tflite_operators import DECODERS, RawOperator
 from neurovm.converters.tflite_recurrent import owned_states
 from neurovm.converters.tflite_variables import CODES, Variables, check_handles
 from neurovm.errors import ModelError, UnsupportedOperatorError
 from neurovm.graph import Graph, Source, State, Tensor
+from neurovm.nearest import KIND, nearest_form
 from neurovm.operators import Operator, Recurrent
 
 _HIGHEST_OLD_CODE = 127
@@ -198,11 +198,10 @@ def _check_supported(file: TFLiteFile, raw: list[RawOperator]) -> None:
         f"{', '.join(map(str, at[:8]))}{', …' if len(at) > 8 else ''})"
         for operator, at in places.items()
     )
-    near = nearest(list(places))
+    forms = "; ".join(f"in place of {name}: {nearest_form(name, KIND)}" for name in places)
     raise UnsupportedOperatorError(
-        file.name, first.name, first.index,
-        f"an exact rule and an event rule are needed for: {listed}{near and f'; {near}'}",
-    )  # fmt: skip
+        file.name, first.name, first.index, f"{KIND} are needed for: {listed}; {forms}"
+    )
 
 
 def _tensors(file: TFLiteFile, subgraph: Any) -> tuple[Tensor, ...]:

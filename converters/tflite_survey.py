@@ -14,7 +14,6 @@ from typing import Any
 import tflite
 
 from neurovm.converters.tflite_file import DTYPES, TFLiteFile, operator_name, type_name
-from neurovm.converters.tflite_nearest import nearest
 from neurovm.converters.tflite_operators import DECODERS
 from neurovm.converters.tflite_variables import CODES
 
@@ -49,9 +48,7 @@ def _operators(file: TFLiteFile, subgraph: Any) -> Iterator[Surveyed]:
         code = max(entry.DeprecatedBuiltinCode(), entry.BuiltinCode())
         custom = code == tflite.BuiltinOperator.CUSTOM
         name = f"CUSTOM {file.text(entry.CustomCode(), '?')}" if custom else operator_name(code)
-        needed = _needed(file, subgraph, table, code)
-        near = nearest([name]) if needed else ""
-        yield Surveyed(index=i, name=name, needed=f"{needed}; {near}" if near else needed)
+        yield Surveyed(index=i, name=name, needed=_needed(file, subgraph, table, code))
 
 
 def _needed(file: TFLiteFile, subgraph: Any, table: Any, code: int) -> str | None:

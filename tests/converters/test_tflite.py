@@ -123,7 +123,7 @@ def test_all_operators_without_a_rule_are_named_at_once() -> None:
     error = caught.value
     assert (error.source, error.operator, error.index) == ("odd.tflite", "CUMSUM", 0)
     assert "CUMSUM (operators 0, 3); CUSTOM SignalWindow (operator 2)" in str(error)
-    assert "in place of CUMSUM: a FULLY_CONNECTED" in str(error)
+    assert "in place of CUMSUM: FULLY_CONNECTED with a triangular" in str(error)
 
 
 @pytest.mark.parametrize(
