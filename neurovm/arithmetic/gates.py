@@ -134,7 +134,7 @@ def svdf_rule(
 def fixed_logistic16() -> NDArray[np.int16]:
     """int16[65536]: logistic of x / 2^12, by gemmlowp."""
     x = np.arange(INT16_MIN, INT16_MAX + 1)
-    above = _saturated(_half_reciprocal(_exponential(np.maximum(-np.abs(x), INT16_MIN), 3)) << 1)
+    above = saturated16(half_reciprocal16(exponential16(np.maximum(-np.abs(x), INT16_MIN), 3)) << 1)
     values = np.where(x > 0, above, INT16_MAX - above)
     values[x == 0] = 1 << 14
     return values.astype(np.int16)
@@ -143,8 +143,8 @@ def fixed_logistic16() -> NDArray[np.int16]:
 def fixed_tanh16(integer_bits: int) -> NDArray[np.int16]:
     """int16[65536]: tanh of x / 2^(15 − integer_bits), integer_bits 0 to 6, by gemmlowp."""
     x = np.arange(INT16_MIN, INT16_MAX + 1)
-    ratio = _half_reciprocal(_exponential(-np.abs(x), integer_bits + 1)) - (1 << 13)
-    size = _saturated(ratio << 2)
+    ratio = half_reciprocal16(exponential16(-np.abs(x), integer_bits + 1)) - (1 << 13)
+    size = saturated16(ratio << 2)
     values = np.where(x < 0, -size, size)
     values[x == 0] = 0
     return values.astype(np.int16)
@@ -154,7 +154,7 @@ def table_logistic16() -> NDArray[np.int16]:
     """int16[65536]: logistic of x / 2^12, by TFLM's table of 256 entries."""
     x = np.arange(INT16_MIN, INT16_MAX + 1) * 3
     size = np.abs(x)
-    above = _interpolated(size, 9, 0x7FFF << 10)
+    above = interpolated16(size, 9, 0x7FFF << 10)
     return ((np.where(x >= 0, above, (1 << 25) - above - 1) + (1 << 9)) >> 10).astype(np.int16)
 
 
@@ -163,11 +163,11 @@ def table_tanh16(integer_bits: int) -> NDArray[np.int16]:
     x = np.arange(INT16_MIN, INT16_MAX + 1) * 3
     left = integer_bits - 3
     x = x << left if left >= 0 else (x + (1 << (-left - 1))) >> -left
-    above = _interpolated(np.abs(x), 8, 0xFFFF << 8) - (1 << 23)
+    above = interpolated16(np.abs(x), 8, 0xFFFF << 8) - (1 << 23)
     return ((np.where(x >= 0, above, -above - 1) + (1 << 7)) >> 8).astype(np.int16)
 
 
-def _interpolated(size: IntArray, bits: int, most: int) -> IntArray:
+def interpolated16(size: IntArray, bits: int, most: int) -> IntArray:
     """TFLM's logistic table at size / 2^bits, in Q0.16 times 2^bits; `most` beyond its end."""
     x = np.arange(256) / _STEPS_A_UNIT
     exact = 1 / (1 + np.exp(-x))
@@ -181,26 +181,26 @@ def _interpolated(size: IntArray, bits: int, most: int) -> IntArray:
     return np.where(size >> bits >= 255, most, between)
 
 
-def _half_reciprocal(a: IntArray) -> IntArray:
-    """2 / (1 + a), a in Q0.15 from 0 to 1, in Q2.13: three steps of Newton's method."""
+def half_reciprocal16(a: IntArray) -> IntArray:
+    """2 / (1 + a) for a in Q0.15 from 0 to 1, in Q2.13: three steps of Newton's method."""
     half = (a + INT16_MAX + 1) >> 1
     x = _constant(_START) + _product(half, _constant(_SLOPE))
     for _ in range(3):
-        x = x + _saturated(_product(x, (1 << 13) - _product(half, x)) << 2)
+        x = x + saturated16(_product(x, (1 << 13) - _product(half, x)) << 2)
     return x
 
 
-def _exponential(a: IntArray, integer_bits: int) -> IntArray:
+def exponential16(a: IntArray, integer_bits: int) -> IntArray:
     """exp(a), a ≤ 0 with so many integer bits, in Q0.15."""
     quarter = 13 - integer_bits
     below = (a & ((1 << quarter) - 1)) - (1 << quarter)
-    x = _saturated(below << integer_bits) + (1 << 12)
+    x = saturated16(below << integer_bits) + (1 << 12)
     x2 = _product(x, x)
     x3, x4 = _product(x2, x), _product(x2, x2)
     third = _product(_rounded(x4, 2) + x3, np.int64(_constant(_THIRD)))
     tail = _rounded(third + x2, 1)
     constant = np.int64(_constant(_CONSTANT))
-    result = _saturated(constant + _product(constant, x + tail))
+    result = saturated16(constant + _product(constant, x + tail))
     rest = below - a
     for bit, factor in enumerate(_BARREL[: integer_bits + 2], quarter):
         result = np.where(rest >> bit & 1, _product(result, np.int64(_constant(factor))), result)
@@ -215,7 +215,7 @@ def _constant(in_32_bits: int) -> int:
 
 def _product(a: IntArray, b: IntArray | int) -> IntArray:
     """SaturatingRoundingDoublingHighMul of int16."""
-    return _saturated((a * b + (1 << 14)) >> 15)
+    return saturated16((a * b + (1 << 14)) >> 15)
 
 
 def _rounded(x: IntArray, bits: int) -> IntArray:
@@ -223,5 +223,5 @@ def _rounded(x: IntArray, bits: int) -> IntArray:
     return (x + (1 << (bits - 1)) - (x < 0)) >> bits
 
 
-def _saturated(x: IntArray) -> IntArray:
+def saturated16(x: IntArray) -> IntArray:
     return np.clip(x, INT16_MIN, INT16_MAX)

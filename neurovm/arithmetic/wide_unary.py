@@ -14,6 +14,7 @@ import numpy as np
 
 from neurovm.arithmetic.codes import Activation, Codes, range_half_away, ratio32
 from neurovm.arithmetic.errors import NoExactRuleError
+from neurovm.arithmetic.gates import exponential16, half_reciprocal16, interpolated16, saturated16
 from neurovm.arithmetic.tables import all_codes
 from neurovm.arithmetic.unary import UnaryFunction, scaled
 
@@ -67,14 +68,6 @@ def _leaky_relu(x: Codes, out: Codes, alpha: float) -> Table:
     return wide_table(np.where(q >= 0, scaled(q, ratio32(x.scale, out.scale)), below))
 
 
-def _sigmoid_table() -> IntArray:
-    """uint16[256] of the source: σ(i / 24) in 2^−16, less what linear interpolation adds."""
-    s = 1 / (1 + np.exp(-np.arange(256) / 24))
-    table = np.rint(65536 * (s - s * (1 - s) * (1 - 2 * s) / 9216)).astype(np.int64)
-    table[255] = 65535
-    return table
-
-
 def _thirds(x: Codes, pot_shift: int | None) -> IntArray:
     """The codes in 2^−12 / 3. Source: tensorflow/lite/kernels/activations.cc (Prepare)."""
     if pot_shift is not None:
@@ -89,16 +82,6 @@ def _thirds(x: Codes, pot_shift: int | None) -> IntArray:
         )
     half = 1 << (left - 1) if left else 0
     result: IntArray = (all_codes(x) * int(factor) + half) >> left
-    return result
-
-
-def _interpolated(size: IntArray, bits: int, beyond: int) -> IntArray:
-    """The table at |x|, times 2^bits; `beyond` from its last entry on."""
-    table = _sigmoid_table()
-    place = np.minimum(size >> bits, 254)
-    rest = size & ((1 << bits) - 1)
-    inner = (table[place] << bits) + rest * (table[place + 1] - table[place])
-    result: IntArray = np.where(size >> bits >= 255, beyond, inner)
     return result
 
 
@@ -125,7 +108,7 @@ def table_logistic(x: Codes, out: Codes, _: float) -> Table:
     """
     _checked(x, out)
     z = _thirds(x, _power(x, 0))
-    y = _interpolated(np.abs(z), 9, 0x7FFF << 10)
+    y = interpolated16(np.abs(z), 9, 0x7FFF << 10)
     y = np.where(z >= 0, y + (1 << 9), (1 << 25) - y + (1 << 9) - 1)
     return wide_table(y >> 10)
 
@@ -137,59 +120,9 @@ def table_tanh(x: Codes, out: Codes, _: float) -> Table:
     """
     _checked(x, out)
     z = _thirds(x, _power(x, 1))
-    y = _interpolated(np.abs(z), 8, 0xFFFF << 8)
+    y = interpolated16(np.abs(z), 8, 0xFFFF << 8)
     y = np.where(z >= 0, y - (1 << 23) + (1 << 7), -y + (1 << 23) + (1 << 7) - 1)
     return wide_table(y >> 8)
-
-
-# ---- gemmlowp's 16-bit fixed point ---------------------------------------------------------------
-
-
-def _product(a: IntArray | int, b: IntArray | int) -> IntArray:
-    """S(a, b) = (a b + 2^14) >> 15, saturating."""
-    high: IntArray = (np.asarray(a, np.int64) * b + (1 << 14)) >> 15
-    return np.minimum(high, _HIGHEST)
-
-
-def _saturated(a: IntArray) -> IntArray:
-    return np.clip(a, _LOWEST, _HIGHEST)
-
-
-def _halved(a: IntArray, bits: int) -> IntArray:
-    """a / 2^bits, half away from zero."""
-    return (a + (1 << (bits - 1)) - (a < 0)) >> bits
-
-
-_CONSTANT, _THIRD, _EIGHTH = 28918, 10923, 1 << 12
-_BARREL = (25520, 19875, 12055, 4435, 600, 11)
-"""exp(−2^k), k = −2 … 3, in Q0.15."""
-_48_OVER_17, _MINUS_32_OVER_17 = 23130, -15420
-"""In Q2.13."""
-
-
-def _exponential(a: IntArray, integer_bits: int) -> IntArray:
-    """exp(a), a ≤ 0 with this many integer bits, in Q0.15."""
-    quarter = 13 - integer_bits
-    below = (a & ((1 << quarter) - 1)) - (1 << quarter)
-    x = (below << integer_bits) + _EIGHTH
-    x2 = _product(x, x)
-    x3, x4 = _product(x2, x), _product(x2, x2)
-    tail = _halved(_product(_halved(x4, 2) + x3, _THIRD) + x2, 1)
-    result = _saturated(_CONSTANT + _product(x + tail, _CONSTANT))
-    rest = below - a
-    for bit, factor in enumerate(_BARREL[: integer_bits + 2], quarter):
-        result = np.where(rest >> bit & 1, _product(result, factor), result)
-    return np.where(a == 0, _HIGHEST, result)
-
-
-def _half_reciprocal(a: IntArray) -> IntArray:
-    """2 / (1 + a) / 2 … of a in [0, 1), Q0.15, in Q2.13: three Newton steps."""
-    half = (a + _HIGHEST + 1) >> 1
-    estimate = _saturated(_48_OVER_17 + _product(half, _MINUS_32_OVER_17))
-    for _ in range(3):
-        rest = (1 << 13) - _product(half, estimate)
-        estimate = _saturated(estimate + _saturated(_product(estimate, rest) << 2))
-    return estimate
 
 
 def fixed_logistic(x: Codes, out: Codes, parameter: float) -> Table:
@@ -202,7 +135,7 @@ def fixed_logistic(x: Codes, out: Codes, parameter: float) -> Table:
         return table_logistic(x, out, parameter)
     q = all_codes(x)
     above = np.where(
-        q == 0, 1 << 14, _saturated(_half_reciprocal(_exponential(-np.abs(q), 3)) << 1)
+        q == 0, 1 << 14, saturated16(half_reciprocal16(exponential16(-np.abs(q), 3)) << 1)
     )
     return wide_table(np.where(q < 0, _HIGHEST - above, above))
 
@@ -216,9 +149,9 @@ def fixed_tanh(x: Codes, out: Codes, parameter: float) -> Table:
     shift = _power(x, 1)
     if shift is None:
         return table_tanh(x, out, parameter)
-    q = _saturated(all_codes(x) << shift)
-    size = _exponential(-np.abs(q), 4)
-    above = _saturated((_half_reciprocal(size) - (1 << 13)) << 2)
+    q = saturated16(all_codes(x) << shift)
+    size = exponential16(-np.abs(q), 4)
+    above = saturated16((half_reciprocal16(size) - (1 << 13)) << 2)
     return wide_table(np.where(q == 0, 0, np.sign(q) * above))
 
 

@@ -561,7 +561,8 @@ static size_t memory_bytes(const nvm_layer *layer)
 
 static int64_t naive_double(int64_t a, int32_t m, int32_t e)
 {
-    int64_t x = srdhm((int32_t)a, m, e), right = e < 0 ? -e : 0, half = right ? 1LL << (right - 1) : 0;
+    int64_t x = srdhm((int32_t)a, m, e), right = e < 0 ? -e : 0;
+    int64_t half = right != 0 ? INT64_C(1) << (right - 1) : 0;
     return x < 0 ? -((-x + half) >> right) : (x + half) >> right;
 }
 
