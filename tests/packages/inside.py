@@ -128,7 +128,7 @@ def does_what_its_first_page_says() -> None:
     """create, build, run, ps: with nothing but the package."""
     place = Path("/tmp/first")  # of a container
     place.mkdir()
-    neurovm = ("env", f"NEUROVM_RUN_DIR={place}/boxes", "-C", str(place), "neurovm")
+    neurovm = ("env", "-C", str(place), f"NEUROVM_RUN_DIR={place}/boxes", "neurovm")
     begun_s = time.monotonic()
     run(*neurovm, "create", "hello-world")
     run(*neurovm, "build", "hello-world")
