@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurovm.cli import models
+from neurovm.cli.recorded_rows import is_recording, recorded_rows
 from neurovm.cli.samples import SUFFIXES, open_samples
 from neurovm.errors import ShapeError
 
@@ -75,16 +76,25 @@ def read_rows(path: Path, infos: Sequence[TensorInfo], most: int) -> Representat
             f"take {most} rows of them"
         )
     for file in files:
-        with open_samples(file, infos, form=None, real=True) as batches:
-            for batch in batches:
-                for i in range(len(batch[0])):
-                    chosen.put([np.array(part[i], np.float32) for part in batch])
+        for row in _rows(file, infos):
+            chosen.put(row)
     taken = chosen.taken()
     if not taken:
         raise ShapeError(f"{path}: no rows; calibration needs one at least, better a hundred")
     rows = [np.stack([row[p] for _, row in taken]) for p in range(len(infos))]
     named = {info.name: r for info, r in zip(infos, rows, strict=True)}
     return Representative(named, tuple(number for number, _ in taken), chosen.seen)
+
+
+def _rows(file: Path, infos: Sequence[TensorInfo]) -> Iterator[Row]:
+    if is_recording(file):
+        for row in recorded_rows(file, infos):
+            yield [row]
+        return
+    with open_samples(file, infos, form=None, real=True) as batches:
+        for batch in batches:
+            for i in range(len(batch[0])):
+                yield [np.array(part[i], np.float32) for part in batch]
 
 
 def answers_of(path: Path, found: Representative) -> NDArray[np.int64]:

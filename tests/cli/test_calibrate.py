@@ -12,6 +12,7 @@ import pytest
 from float_networks import Net, network
 
 import neurovm
+from neurovm import recording
 from neurovm.cli.exits import Exit
 from neurovm.cli.representative import Evenly
 
@@ -60,6 +61,14 @@ def test_table_and_kept_file(run, source: Path, tmp_path: Path) -> None:
     assert "--keep-quantized" in ran.err
 
 
+def record(path: Path, payloads: list[bytes], topic: str = "plant/p1/window") -> None:
+    """A recording, as `neurovm record` writes it."""
+    with path.open("wb") as out:
+        writer = recording.Writer(out, max_bytes=1 << 24, max_message_bytes=1 << 16)
+        for payload in payloads:
+            assert writer.put(topic, payload)
+
+
 @needs_litert
 def test_every_form_of_rows_gives_the_same(run, source: Path, tmp_path: Path) -> None:
     rows = np.load(tmp_path / "rows.npy")
@@ -69,6 +78,12 @@ def test_every_form_of_rows_gives_the_same(run, source: Path, tmp_path: Path) ->
     forms["rows.jsonl"] = lambda path: path.write_text(
         "".join(json.dumps(r.reshape(-1).tolist()) + "\n" for r in rows)
     )
+    lists = [json.dumps(r.tolist()) for r in rows]
+    forms["recorded.jsonl"] = lambda path: record(path, [text.encode() for text in lists])
+    forms["objects.jsonl"] = lambda path: record(
+        path, [f'{{"t": 1.5, "values": {text}}}'.encode() for text in lists]
+    )
+    forms["raw.jsonl"] = lambda path: record(path, [r.tobytes() for r in rows])
     (folder := tmp_path / "folder" / "class").mkdir(parents=True)
     (folder / "notes.md").write_text("not a sample")
     forms["folder"] = lambda _: [np.save(folder / f"{i:02}.npy", r) for i, r in enumerate(rows)]
@@ -116,6 +131,17 @@ WRONG = {
     ),
     "shape.npy": (lambda p: np.save(p, np.ones((2, 8, 3))), Exit.DATA, "shape (2, 8, 3)"),
     "picture.jpg": (lambda p: p.write_bytes(b"x"), Exit.DATA, "'.jpg' names no format"),
+    "recorded.jsonl": (
+        lambda p: record(p, [b'{"value": 1.5}'], "plant/p1/flow"),
+        Exit.DATA,
+        "recorded.jsonl:2: topic plant/p1/flow: found no such list; accepted: a JSON list of the",
+    ),
+    "short.jsonl": (lambda p: record(p, [b"[1, 2]"]), Exit.DATA, "short.jsonl:2: "),
+    "broken.jsonl": (
+        lambda p: p.write_text('{"topic": "a", "payload": "1"}\n{"topic"\n'),
+        Exit.DATA,
+        "broken.jsonl:1: topic a",
+    ),
     "nothing": (lambda p: p.mkdir(), Exit.DATA, "no file with samples in this folder: .npy"),
 }
 
