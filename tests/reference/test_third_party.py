@@ -31,7 +31,7 @@ FAMILIES = {
     "RELU": 9, "RELU6": 9, "RELU_0_TO_1": 4, "RELU_N1_TO_1": 6, "RESIZE_BILINEAR": 6,
     "RESIZE_NN": 6, "RSQRT": 4, "S2D": 2, "SOFTMAX": 12, "SPLIT": 2, "SQRT": 4,
     "SQUARED_DIFFERENCE": 13, "STRIDED_SLICE": 2, "SUB": 17, "SUM": 9, "TANH": 10, "TRANSPOSE": 2,
-    "chain": 40,
+    "chain": 40, "SVDF": 2, "UNIDIRECTIONAL_SEQUENCE_LSTM": 1,
 }  # fmt: skip
 
 TFLM = {"LIN": 82, "QUANTIZE": 26, "chain": 40, "MUL": 18} | dict.fromkeys(
