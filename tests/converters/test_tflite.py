@@ -57,7 +57,7 @@ def test_a_graph_holds_what_the_file_says() -> None:
     assert graph.operators == (
         FullyConnected(
             index=0, source_name="FULLY_CONNECTED", inputs=(0, 1, 2), outputs=(3,),
-            activation="RELU6",
+            activation="RELU6", bias_type="float32",  # What the schema says by default.
         ),
     )  # fmt: skip
 
