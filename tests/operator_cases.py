@@ -109,6 +109,7 @@ def conv_2d() -> Iterator[Case]:
     yield _conv("CONV_2D:batch", (3, 5, 5, 2), (4, 3, 3, 2))
     yield _conv("CONV_2D:wide", (1, 1, 20, 3), (4, 1, 5, 3), stride=(1, 3))
     yield _conv("CONV_2D:deep", (1, 3, 3, 160), (8, 3, 3, 160))
+    yield _conv("CONV_2D:outside", (1, 4, 1, 3), (4, 2, 2, 3), dilation=(2, 2))
 
 
 def _depthwise(
@@ -168,6 +169,7 @@ def depthwise_conv_2d() -> Iterator[Case]:
     yield _depthwise("DEPTHWISE_CONV_2D:dilated", shape, (3, 2), 2, dilation=(2, 3))
     yield _depthwise("DEPTHWISE_CONV_2D:one-channel", (1, 9, 9, 1), (3, 3), 8)
     yield _depthwise("DEPTHWISE_CONV_2D:many", (1, 4, 4, 40), (3, 3))
+    yield _depthwise("DEPTHWISE_CONV_2D:outside", (1, 4, 1, 3), (2, 2), dilation=(2, 2))
 
 
 def _transposed(

@@ -57,9 +57,9 @@ def depthwise_conv_2d(call: Call[DepthwiseConv2D]) -> NDArray[np.generic]:
     images = _images(call)
     channels = images.shape[3]
     taps = weights.reshape(*weights.shape[:2], channels, -1)
-    total = np.zeros((), np.float64)
+    total = np.zeros((len(images), *call.out.shape[1:3], *taps.shape[2:]), np.float64)
     for (i, j), patch in _taps(call, images, weights.shape[:2]):
-        total = total + patch[..., None] * taps[i, j]
+        total += patch[..., None] * taps[i, j]
     codes = _requantized(call, total.reshape(*total.shape[:3], -1))
     return codes.reshape(-1, *call.out.shape)
 
@@ -109,6 +109,8 @@ def _sums(
 ) -> NDArray[np.float64]:
     """Σ w (q − z) of every window: one row a window, taps first, channels last."""
     taps = list(_taps(call, images, weights.shape[1:3]))
+    if not taps:  # every window lies in the padding
+        return np.zeros((len(images), *call.out.shape[1:3], len(weights)), np.float64)
     rows = np.concatenate([patch for _, patch in taps], axis=-1)
     columns = np.concatenate([weights[:, i, j] for (i, j), _ in taps], axis=-1)
     result: NDArray[np.float64] = rows @ columns.T
