@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from neurovm.cli import approx, models, options, show
+from neurovm.cli import approx, approx_picture, drawing, models, options, show
 from neurovm.errors import ModelError
 
 if TYPE_CHECKING:
@@ -57,6 +57,12 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write the int8 .tflite too; `neurovm verify FILE` proves the bundle exact to it.",
 )
+@click.option(
+    "--plot",
+    type=options.FILE,
+    metavar="FILE",
+    help="Draw what each operator lost: .svg, or .png (pip install neurovm[plot]).",
+)
 @options.output()
 @options.quiet
 def convert(
@@ -72,6 +78,7 @@ def convert(
     answers: Path | None,
     mixed: float | None,
     keep_quantized: Path | None,
+    plot: Path | None,
     form: str,
     quiet: bool,
 ) -> None:
@@ -96,12 +103,16 @@ def convert(
         raise ModelError(f"{source}: not a TFLite model: no identifier TFL3 at byte 4")
     target = models.destination(source, dest, force=force)
     if calibrate is None:
-        if (answers, mixed, keep_quantized) != (None, None, None):
-            raise click.UsageError("--answers, --mixed and --keep-quantized go with --calibrate")
+        if any(given is not None for given in (answers, mixed, keep_quantized, plot)):
+            raise click.UsageError(
+                "--answers, --mixed, --keep-quantized and --plot go with --calibrate"
+            )
         opened = models.open_model(
             source, quiet=quiet, profile=profile, coding=coding, labels=labels, name=name
         )
     else:
+        if plot is not None:
+            drawing.check(plot)
         made = approx.of(source, calibrate, answers, rows, mixed=mixed, quiet=quiet)
         if keep_quantized is not None:
             made = approx.keep(made, keep_quantized)
@@ -110,6 +121,8 @@ def convert(
         )
     with opened as model:
         models.save(model, target)
+        if plot is not None:
+            approx_picture.write(made.info, plot)
         result = summary(model, target)
     if not show.data(form, result) and not quiet:
         show.facts(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from importlib.util import find_spec
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -93,6 +94,19 @@ def test_every_form_of_rows_gives_the_same(run, source: Path, tmp_path: Path) ->
         result = converted(run, source, "--calibrate", tmp_path / name, "--force")
         digests.add((result["approx"]["rows_sha256"], result["approx"]["rows"]))
     assert len(digests) == 1
+
+
+@needs_litert
+def test_a_picture_of_what_each_operator_lost(run, source: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.npy"
+    ran = run("convert", source, "--calibrate", rows, "--plot", tmp_path / "loss.svg")
+    assert ran.code == Exit.OK, ran.err
+    drawn = (tmp_path / "loss.svg").read_text()
+    ET.fromstring(drawn)
+    for words in ("float.tflite, quantized", "CONV_2D", "dB</text>", "on 24 rows"):
+        assert words in drawn
+    ran = run("convert", source, "--calibrate", rows, "--plot", tmp_path / "loss.pdf")
+    assert ran.code == Exit.USAGE
 
 
 @needs_litert
