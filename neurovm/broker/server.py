@@ -39,7 +39,10 @@ class Broker:
         for session in list(self._sessions.values()):
             granted = session.qos_of(message.topic)
             if granted is not None:
+                before = session.lost
                 session.deliver(passed, granted)
+                if session.lost > before == 0:
+                    _say("losing", client=session.client, topic=message.topic)
 
     def _retain(self, message: Message) -> None:
         if not message.payload:

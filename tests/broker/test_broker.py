@@ -14,6 +14,7 @@ import pytest
 from benchmarks.rig import Client, wait_for
 from neurovm.broker import packets, topics
 from neurovm.broker.packets import MalformedError, Message
+from neurovm.broker.server import Broker
 from neurovm.broker.session import MOST_WAITING, WINDOW, Session
 from neurovm.cli import broker
 
@@ -258,6 +259,17 @@ def test_a_slow_client_loses_qos_0_alone() -> None:
     slow.deliver(Message("t", b"0", 0), 1)
     slow.deliver(Message("t", b"1", 1), 1)
     assert (sent, slow.lost) == ([packets.publish(Message("t", b"1", 1), 1)], 1)
+
+
+def test_the_first_loss_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    server = Broker()
+    session = Session("slow", clean=True)
+    server._sessions["slow"] = session
+    server.subscribe(session, [("#", 1)])
+    for _ in range(MOST_WAITING + 3):
+        server.publish(Message("a/b", b"x", 1))
+    assert session.lost == 3
+    assert capsys.readouterr().err == "broker.losing client='slow' topic='a/b'\n"
 
 
 def test_packets_are_taken_whole() -> None:
