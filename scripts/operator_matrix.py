@@ -2,7 +2,8 @@
 """Print the operator matrix of README.md from the registries, or write it there (--write).
 
 A row is an operator: its equation (the first sentence of its docstring), how it runs (the first
-sentence of its lowering's), and the profiles it is exact to. tests/test_readme.py holds README.md
+sentence of its lowering's), and the profiles it is exact to (on int16 codes as
+well, where it says so). tests/test_readme.py holds README.md
 to it.
 """
 
@@ -13,12 +14,17 @@ import sys
 from pathlib import Path
 
 from neurovm.arithmetic import PROFILES, Profile
-from neurovm.operators import REGISTRY, RealBinary, RealUnary, Select
+from neurovm.arithmetic.wide import LITERT_REFUSED, TFLM_REFUSED
+from neurovm.operators import REGISTRY, Dequantize, Quantize, RealBinary, RealUnary, Select
 from neurovm.operators.base import Operator
+from neurovm.passes.formats import WIDE
 from neurovm.reference import RULES
 
 README = Path(__file__).parent.parent / "README.md"
 VALUES = (RealBinary, RealUnary, Select)
+EDGES = (Quantize, Dequantize)
+REFUSED = {"xnnpack": LITERT_REFUSED, "tflm": TFLM_REFUSED}
+"""Of a profile's runtime, on int16 codes."""
 BEGIN, END = "<!-- operators -->", "<!-- end of operators -->"
 
 
@@ -42,7 +48,15 @@ def exactness(operator: type[Operator], profile: Profile) -> str:
     if operator not in RULES:
         return "exact" if issubclass(operator, VALUES) else "–"
     function = getattr(operator, "function", None)
-    return "refused" if function in profile.refused else "exact"
+    if function in profile.refused:
+        return "refused"
+    return "exact, int16" if runs_wide(operator, profile) else "exact"
+
+
+def runs_wide(operator: type[Operator], profile: Profile) -> bool:
+    """Whether an operator runs on int16 codes too."""
+    refused = {name.replace("_", "") for name in REFUSED[profile.name]}
+    return issubclass(operator, WIDE + EDGES) and operator.__name__.upper() not in refused
 
 
 def matrix() -> str:

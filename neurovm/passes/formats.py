@@ -60,7 +60,7 @@ _SIGNED = ("int8", "int4")
 _NARROW = ("int8", "uint8")
 _CODES = ("int8", "uint8", "int16")
 
-_WIDE: tuple[type[Operator], ...] = (
+WIDE: tuple[type[Operator], ...] = (
     Abs, Add, AveragePool2D, Conv2D, DepthwiseConv2D, ExpandDims, FullyConnected, LeakyRelu,
     Logistic, MaxPool2D, Maximum, Mean, Minimum, Movement, Mul, Neg, ReadVariable, ReduceMax, Relu,
     Relu6, Reshape, ResizeBilinear, Softmax, Squeeze, Sub, Sum, Tanh, TransposeConv,
@@ -137,12 +137,12 @@ def _check(
         for i in (*operator.inputs, *operator.outputs)[edge:]:
             _check_codes(tensors[i], ("int8", "uint8"))
     else:
-        if x.dtype == "int16" and not isinstance(operator, _WIDE):
+        if x.dtype == "int16" and not isinstance(operator, WIDE):
             raise UnsupportedOperatorError(
                 graph.source.name, operator.source_name, operator.index,
                 "it has no rule on int16 codes here; the operator in int8 is needed",
             )  # fmt: skip
-        _check_codes(x, _CODES if isinstance(operator, _WIDE) else _NARROW)
+        _check_codes(x, _CODES if isinstance(operator, WIDE) else _NARROW)
         widened = isinstance(operator, Softmax) and x.dtype == "int8"
         _check_codes(out, (x.dtype, "int16") if widened else (x.dtype,))
         if not isinstance(operator, _ANY_ZERO):

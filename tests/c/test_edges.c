@@ -45,6 +45,34 @@ static void quantising_edges(void)
     CHECK(nvm_quantize_f32(NULL, 0, 1.0f, 0, NVM_ROUND_AWAY_DIVIDE, NULL) == NVM_OK);
 }
 
+static void quantises_to_int16(void)
+{
+    uint64_t seed = 98;
+    int16_t code = 0;
+    float edge[] = {INFINITY, -INFINITY}, nan = NAN;
+    int16_t ends[2];
+    for (int k = 0; k < 100000; k++) {
+        float scale = (float)random_in(&seed, 1, 400) / 1048576.0f;
+        int32_t zero = k % 2 ? random_in(&seed, -32768, 32767) : 0;
+        float x = scale * (float)random_in(&seed, -70000, 70000) / 2.0f;
+        double e = nearbyint((double)(x * (1.0f / scale))) + zero,
+               a = round((double)(x / scale)) + zero;
+        CHECK(nvm_quantize_f32s16(&x, 1, scale, zero, NVM_ROUND_EVEN_RECIPROCAL, &code) == NVM_OK);
+        CHECK(code == fmax(-32768, fmin(32767, e)));
+        CHECK(nvm_quantize_f32s16(&x, 1, scale, zero, NVM_ROUND_AWAY_DIVIDE, &code) == NVM_OK);
+        CHECK(code == fmax(-32768, fmin(32767, a)));
+        CHECK(nvm_dequantize_s16(&code, 1, scale, zero, &x) == NVM_OK);
+        CHECK(x == (float)(code - zero) * scale);
+    }
+    CHECK(nvm_quantize_f32s16(edge, 2, 1.0f, 0, NVM_ROUND_AWAY_DIVIDE, ends) == NVM_OK);
+    CHECK(ends[0] == 32767 && ends[1] == -32768);
+    CHECK(nvm_quantize_f32s16(&nan, 1, 1.0f, 0, NVM_ROUND_AWAY_DIVIDE, ends) == NVM_E_RANGE);
+    CHECK(nvm_quantize_f32s16(edge, 1, 0.0f, 0, NVM_ROUND_AWAY_DIVIDE, ends) == NVM_E_RANGE);
+    CHECK(nvm_quantize_f32s16(edge, 1, 1.0f, 32768, NVM_ROUND_AWAY_DIVIDE, ends) == NVM_E_RANGE);
+    CHECK(nvm_quantize_f32s16(NULL, 1, 1.0f, 0, NVM_ROUND_AWAY_DIVIDE, ends) == NVM_E_ARG);
+    CHECK(nvm_dequantize_s16(ends, 1, -0.1f, 0, NULL) == NVM_E_ARG);
+}
+
 static void counts_thresholds(void)
 {
     float steps[255], x[] = {-INFINITY, -1.0f, -0.0f, 0.5f, 126.9f, INFINITY}, nan = NAN;
@@ -85,12 +113,16 @@ static void top_k_sorts(void)
     uint64_t seed = 5;
     for (size_t n = 0; n < 40; n++) {
         int8_t codes[40];
-        uint32_t index[40];
+        int16_t wide[40];
+        uint32_t index[40], wide_index[40];
         for (size_t i = 0; i < n; i++) {
             codes[i] = (int8_t)(n % 3 ? random_in(&seed, -3, 3) : random_in(&seed, -128, 127));
+            wide[i] = (int16_t)(codes[i] * 256 - (codes[i] == 127)); /* of the same order */
         }
         for (size_t k = 0; k <= n; k++) {
             CHECK(nvm_top_k_s8(codes, n, k, index) == NVM_OK);
+            CHECK(nvm_top_k_s16(wide, n, k, wide_index) == NVM_OK);
+            CHECK(k == 0 || memcmp(index, wide_index, k * sizeof *index) == 0);
             for (size_t r = 0; r < k; r++) {
                 size_t before = 0; /* how many must come before it */
                 for (size_t i = 0; i < n; i++) {
@@ -101,6 +133,7 @@ static void top_k_sorts(void)
             }
         }
         CHECK(nvm_top_k_s8(codes, n, n + 1, index) == NVM_E_ARG);
+        CHECK(nvm_top_k_s16(wide, n, n + 1, index) == NVM_E_ARG);
     }
 }
 
@@ -216,6 +249,7 @@ int main(void)
     RUN(quantises_like_the_equation);
     RUN(quantising_edges);
     RUN(counts_thresholds);
+    RUN(quantises_to_int16);
     RUN(dequantises);
     RUN(top_k_sorts);
     RUN(ports_and_updates);
