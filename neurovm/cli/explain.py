@@ -21,7 +21,7 @@ FATES = {
 FIGURES = {
     "constants": "bytes in the bundle, shared by all sessions",
     "session": "bytes of a session: codes and accumulators; together with events and the like",
-    "sums": "what no accumulator can reach in magnitude; int32 holds up to 2^31",
+    "sums": "what no accumulator can reach in magnitude; up to 2^31 they are int32, above int64",
 }
 
 
