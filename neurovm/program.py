@@ -280,11 +280,11 @@ def check_narrow(builder: ProgramBuilder, coding: str) -> None:
 
 def open_inputs(builder: ProgramBuilder) -> tuple[TensorInfo, ...]:
     """One INPUT layer for each input of the graph, and what the manifest says of them."""
-    infos = []
+    infos: list[TensorInfo] = []
     for index in builder.graph.inputs:
         tensor = builder.tensors[index]
         info = _port_info(tensor, _edge_quantization(builder, index), None)
-        info = _with_thresholds(builder, index, info)
+        info = _named(_with_thresholds(builder, index, info), infos)
         builder.input(index, info)
         infos.append(info)
     return tuple(infos)
@@ -359,6 +359,15 @@ def _port_info(
     )
 
 
+def _named(info: TensorInfo, others: Sequence[TensorInfo]) -> TensorInfo:
+    """The port under a name that no other has, so that callers can give values by name."""
+    taken = {other.name for other in others}
+    name = info.name
+    while name in taken:
+        name = f"{info.name}:{len(others)}" if name == info.name else f"{name}'"
+    return msgspec.structs.replace(info, name=name)
+
+
 def open_outputs(
     builder: ProgramBuilder, labels: Sequence[str] | None
 ) -> tuple[set[Value], tuple[TensorInfo, ...]]:
@@ -375,7 +384,8 @@ def open_outputs(
         if isinstance(op, Decode | Dequantize):
             codes = builder.tensors[op.inputs[0]]
             values = tuple(map(float, op.values)) if isinstance(op, Decode) else None
-        infos.append(_port_info(tensor, codes, labels if port == 0 else None, values))
+        info = _port_info(tensor, codes, labels if port == 0 else None, values)
+        infos.append(_named(info, infos))
         last = builder.output(index, last)
         ports.add(last)
     return ports, tuple(infos)

@@ -94,7 +94,10 @@ class Reverse(Movement):
     def axes(self, tensors: Sequence[Tensor]) -> tuple[int, ...]:
         """The axes from the front."""
         rank = len(tensors[self.inputs[0]].shape)
-        return tuple(self.axis_of(a, rank) for a in constant(self, tensors, 1, "axes"))
+        axes = tuple(self.axis_of(a, rank) for a in constant(self, tensors, 1, "axes"))
+        if len(set(axes)) != len(axes):
+            raise self.refused(f"axes {axes} name one twice")
+        return axes
 
     def infer_shapes(self, tensors: Sequence[Tensor]) -> tuple[Shape, ...]:
         self.axes(tensors)

@@ -26,7 +26,7 @@ from neurovm.arithmetic.real import (
     real_of,
     requantized_wide,
 )
-from neurovm.errors import UnsupportedOperatorError
+from neurovm.errors import ModelError, UnsupportedOperatorError
 from neurovm.graph import Graph, Quantization, Tensor
 from neurovm.operators import (
     ArgMax,
@@ -128,7 +128,12 @@ class _Walk:
         meaning = self.meanings.get(index)
         if meaning is None or any(index in op.outputs for op in self.kept):
             return
-        producer = next(op for op in self.graph.operators if index in op.outputs)
+        producer = next((op for op in self.graph.operators if index in op.outputs), None)
+        if producer is None:
+            raise ModelError(
+                f"{self.graph.source.name}: output {self.tensors[index].name!r} is an input that "
+                f"no operator computes with; one that an operator makes is needed"
+            )
         self._guarded(producer, lambda: self._decode(producer, index, meaning))
 
     def _decode(self, producer: Operator, index: int, meaning: Meaning) -> None:

@@ -72,3 +72,33 @@ def test_matrices_that_broadcast_without_measure_are_refused() -> None:
     net.samples = []
     with pytest.raises(UnsupportedOperatorError, match="a matrix broadcast takes 2147483648"):
         neurovm.convert_tflite(net.case(y).model)
+
+
+def test_an_input_that_is_an_output_is_refused() -> None:
+    net = Net("through")
+    x = net.writer.tensor("x", SHAPE, dtype="int32")
+    y = net.writer.tensor("y", SHAPE, dtype="int8")
+    net.writer.operator("CAST", [x], [y])
+    net.inputs = [x]
+    with pytest.raises(ModelError, match="is an input that no operator computes with"):
+        neurovm.convert_tflite(net.writer.model(inputs=[x], outputs=[y, x]))
+
+
+def test_an_axis_is_turned_round_once() -> None:
+    net = Net("REVERSE_V2:twice")
+    x = net.input((1, 2, 3))
+    y = net.like(x, (1, 2, 3))
+    net.writer.operator("REVERSE_V2", [x, net.integers("axes", [1, -2])], [y])
+    with pytest.raises(ModelError, match="name one twice"):
+        neurovm.convert_tflite(net.case(y).model)
+
+
+def test_inputs_of_one_name_are_told_apart() -> None:
+    net = Net("names")
+    a, b = net.input((1, 4)), net.input((1, 4))
+    net.writer.tensors[b].name = net.writer.tensors[a].name
+    y = net.output((1, 4))
+    net.writer.operator("ADD", [a, b], [y], FusedActivationFunction="NONE")
+    with neurovm.convert_tflite(net.case(y).model) as model:
+        assert [info.name for info in model.inputs] == ["x0", "x0:1"]
+        model.predict({"x0": net.samples[0][0], "x0:1": net.samples[1][0]})
