@@ -145,8 +145,9 @@ def _sliding_windows() -> Iterator[Case]:
 
 def _real_variables() -> Iterator[Case]:
     """As Keras' stateful layers have them: float32 that holds what codes mean."""
-    for readers in (1, 2):
-        net = Remembering(f"READ_VARIABLE:float-{readers}")
+    for readers, scale in ((1, 0.125), (2, 0.125), (1, 0.3), (2, 0.07)):
+        net = Remembering(f"READ_VARIABLE:float-{readers}-{scale}")
+        seen = SIDE | {"scale": scale}
         x, real = net.x(), {"dtype": "float32", "scale": None, "zero_point": 0}
         first = (net.rng.integers(-128, 128, SHAPE) * 0.123).astype(np.float32)
         value = net.start.constant("v_0", first)
@@ -154,7 +155,7 @@ def _real_variables() -> Iterator[Case]:
         net.handles["v"] = _handle(net.writer, "v")
         held = []
         for _ in range(readers):
-            held.append(net.output(SHAPE, **SIDE))
+            held.append(net.output(SHAPE, **seen))
             net.writer.operator("QUANTIZE", [net.read("v", **real)], [held[-1]])
         y = net.add(net.add(held[0], x), held[-1])
         out = net.output(SHAPE, **real)

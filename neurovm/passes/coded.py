@@ -2,9 +2,9 @@
 """Variables of float32 that only ever hold what codes mean: keep the codes instead.
 
 Keras' stateful layers, quantized after training, keep their state in float32: QUANTIZE after every
-READ_VARIABLE, DEQUANTIZE before every ASSIGN_VARIABLE. Where both are of one scale and zero point,
-quantizing gives the very code back that was dequantized (its value is off by far less than half a
-step), so the code is what goes on from step to step.
+READ_VARIABLE, DEQUANTIZE before every ASSIGN_VARIABLE. So the code that QUANTIZE makes of the value
+goes on from step to step: where both are of one scale and zero point the very code that was
+dequantized (its value is off by far less than half a step), else what QUANTIZE makes of that one.
 """
 
 from __future__ import annotations
@@ -24,48 +24,81 @@ def code_states(graph: Graph) -> Graph:
 
     Raises ModelError where a float32 variable holds something else.
     """
-    tensors = list(graph.tensors)
+    tensors, operators = list(graph.tensors), list(graph.operators)
     states = []
     notes = []
     for state in graph.states:
         if tensors[state.read].dtype != "float32":
             states.append(state)
             continue
-        states.append(_coded(graph, state, tensors))
+        states.append(_coded(graph, state, tensors, operators))
         notes.append(state.name)
     if not notes:
         return graph
     note = f"float32 variables that hold codes are kept as codes: {', '.join(notes)}"
-    return replace(graph, tensors=tuple(tensors), states=tuple(states), notes=(*graph.notes, note))
+    return replace(
+        graph,
+        tensors=tuple(tensors),
+        operators=tuple(operators),
+        states=tuple(states),
+        notes=(*graph.notes, note),
+    )
 
 
-def _coded(graph: Graph, state: State, tensors: list[Tensor]) -> State:
+def _coded(graph: Graph, state: State, tensors: list[Tensor], operators: list[Operator]) -> State:
     """The state in codes; the tensors that held its real values hold them."""
     made = next((op for op in graph.operators if state.next in op.outputs), None)
     if not isinstance(made, Dequantize):
         raise _refused(graph, state, "what is assigned to it comes from no DEQUANTIZE")
-    source = tensors[made.inputs[0]]
-    held = [state.read]
+    held, codes = [state.read], None
     for reader in _readers(graph, state.read):
         if not isinstance(reader, ReadVariable):
             raise _refused(graph, state, f"operator {reader.index} reads it in float32")
         held += reader.outputs
         for after in _readers(graph, reader.outputs[0]):
-            codes = tensors[after.outputs[0]]
-            if not isinstance(after, Quantize) or not _same(codes, source):
+            found = tensors[after.outputs[0]]
+            if not isinstance(after, Quantize) or not _same(found, codes or found):
                 raise _refused(
                     graph,
                     state,
-                    f"operator {after.index} ({after.source_name}) does not quantize it as it was",
+                    f"operator {after.index} ({after.source_name}) does not quantize it, or "
+                    f"otherwise than another one",
                 )
+            codes = found
     if set(held) & {*graph.outputs, *(s.next for s in graph.states)}:
         raise _refused(graph, state, "it leaves the network in float32")
+    if codes is None:
+        raise _refused(graph, state, "nothing quantizes it")
     for i in held:
-        tensors[i] = replace(tensors[i], dtype=source.dtype, quantization=source.quantization)
-    found = [p.quantize(state.initial.astype(np.float32), source.codes) for p in PROFILES.values()]
-    if any(not np.array_equal(codes, found[0]) for codes in found):
+        tensors[i] = replace(tensors[i], dtype=codes.dtype, quantization=codes.quantization)
+    first = [p.quantize(state.initial.astype(np.float32), codes.codes) for p in PROFILES.values()]
+    if any(not np.array_equal(one, first[0]) for one in first):
         raise _refused(graph, state, "its first value lies half-way between two codes")
-    return replace(state, next=made.inputs[0], initial=found[0].astype(source.dtype))
+    following = made.inputs[0]
+    if not _same(tensors[following], codes):
+        following = _quantized(made, codes, tensors, operators)
+    return replace(state, next=following, initial=first[0].astype(codes.dtype))
+
+
+def _quantized(
+    made: Dequantize, codes: Tensor, tensors: list[Tensor], operators: list[Operator]
+) -> int:
+    """A QUANTIZE of the value that is assigned, as if it were not read in the next step only."""
+    value = tensors[made.outputs[0]]
+    tensors.append(
+        replace(
+            value, name=f"{value.name}/code", dtype=codes.dtype, quantization=codes.quantization
+        )
+    )
+    operators.append(
+        Quantize(
+            index=made.index,
+            source_name="QUANTIZE",
+            inputs=made.outputs,
+            outputs=(len(tensors) - 1,),
+        )
+    )
+    return len(tensors) - 1
 
 
 def _readers(graph: Graph, tensor: int) -> list[Operator]:

@@ -32,6 +32,11 @@ static double pass_work(const nvm_layer *layers, uint32_t n)
         taps *= (layer->k_w < layer->in_w ? layer->k_w : layer->in_w) + 1.0;
         work += layer->n * taps * (layer->kind == NVM_CONV ? layer->in_c : 1.0);
         work += layer->kind == NVM_DENSE ? (double)layer->n * layer->in_c : 0.0;
+        work += layer->kind == NVM_MATMUL ? (double)layer->n * layer->in_c : 0.0;
+        work += layer->kind == NVM_LSTM ? 4.0 * layer->n * ((double)layer->in_c + layer->out_c) : 0.0;
+        work += layer->kind == NVM_SVDF
+                    ? (double)layer->n * layer->aux[0] * ((double)layer->in_c + layer->out_w)
+                    : 0.0;
     }
     return work;
 }
