@@ -58,6 +58,7 @@ cdef extern from "nvm.h" nogil:
         NVM_RQ_AFFINE
         NVM_RQ_HALF16
         NVM_RQ_AWAY64
+        NVM_RQ_AWAY32
 
     ctypedef enum nvm_reset:
         NVM_RESET_ZERO

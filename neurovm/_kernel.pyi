@@ -28,7 +28,7 @@ LOGSOFTMAXQ."""
 NEURONS: Final[dict[str, int]]
 """SD, IF, LIF."""
 REQUANTS: Final[dict[str, int]]
-"""NONE, FP32, DOUBLE, SINGLE, HALFUP, SHIFT, AFFINE, HALF16, AWAY64."""
+"""NONE, FP32, DOUBLE, SINGLE, HALFUP, SHIFT, AFFINE, HALF16, AWAY64, AWAY32."""
 RESETS: Final[dict[str, int]]
 """ZERO, VALUE, SUBTRACT."""
 FLAGS: Final[dict[str, int]]

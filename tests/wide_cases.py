@@ -236,6 +236,12 @@ def reductions() -> Iterator[Case]:
                 FilterWidth=2, FusedActivationFunction=activation,
             )  # fmt: skip
             yield net.case(y)
+    for width, scale in ((1, 0.12043793), (2, 0.65802746)):  # many sums, some near a half
+        net = Net(f"SUM:i16-many-{scale}")
+        x = net.input((1, 700, width, 2), dtype="int16", scale=scale, zero_point=0)
+        y = net.output((1, 700, 2), dtype="int16", scale=1.0, zero_point=0)
+        net.writer.operator("SUM", [x, net.integers("a", [2])], [y], KeepDims=False)
+        yield net.case(y)
     for operator, axes, out in itertools.product(
         ("MEAN", "SUM"), ([1, 2], [3], [1, 3]), (1e-4, 7e-4)
     ):

@@ -152,7 +152,7 @@ typedef enum nvm_neuron { NVM_SD = 0, NVM_IF, NVM_LIF, NVM_NEURON_COUNT } nvm_ne
 
 /* R(A), then clamp(zero_out + R(A), lo, hi). Arrays have one entry an output channel (out_c) for
  * DENSE, CONV and DWCONV, one entry in all for ADD, MEAN, MATMUL and PAIR. Narrow layers take FP32 to
- * AFFINE, wide ones DOUBLE, HALFUP, HALF16 and AWAY64, of which int64 accumulators take the last two.
+ * AFFINE, wide ones DOUBLE, HALFUP, HALF16, AWAY64 and AWAY32, int64 accumulators the last three.
  *   SRDHM(a, m) = floor((a m + 2^30) / 2^31), a wraps to int32 before
  *   m in [0, 2^31 - 1]; e = shift[c] in [-31, 30] (positive: left), l = max(e, 0), r = max(-e, 0)   */
 typedef enum nvm_requant {
@@ -168,6 +168,7 @@ typedef enum nvm_requant {
     NVM_RQ_HALF16, /* floor((A m' + 2^(14 - e)) / 2^(15 - e)), e <= 14, m' = 32767 where m >= 0x7FFF0000, else
                       floor((m + 2^15) / 2^16); A m' + 2^(14 - e) modulo 2^64 */
     NVM_RQ_AWAY64, /* sign(A) floor((|A| m + 2^(30 - e)) / 2^(31 - e)) */
+    NVM_RQ_AWAY32, /* v = (float)A * scale[c], as FP32, but halves go away from zero */
     NVM_RQ_COUNT
 } nvm_requant;
 

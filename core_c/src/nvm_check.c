@@ -324,6 +324,7 @@ static int rule_fits(const nvm_layer *layer)
     switch (layer->requant) {
     case NVM_RQ_HALF16:
     case NVM_RQ_AWAY64:
+    case NVM_RQ_AWAY32:
         return nvm_is_wide(layer);
     case NVM_RQ_DOUBLE:
     case NVM_RQ_HALFUP:

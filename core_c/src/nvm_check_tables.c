@@ -35,6 +35,7 @@ nvm_status nvm_check_requant(const nvm_program *program, const nvm_layer *layer,
                 *shift = nvm_arena_at(program, layer->off_shift);
     switch (layer->requant) {
     case NVM_RQ_FP32:
+    case NVM_RQ_AWAY32:
         if (!nvm_arena_holds(program, layer->off_scale, (uint64_t)channels * 4)) {
             return NVM_E_SIZE;
         }

@@ -40,6 +40,17 @@ static int64_t round_away64(int64_t a, int32_t m, int32_t e)
     return a < 0 ? -(int64_t)magnitude : (int64_t)magnitude;
 }
 
+/* Clamped beyond every code first, so that the whole part fits; the rest of it is exact. */
+static int64_t round_away32(int64_t a, float scale)
+{
+    float v = (float)a * scale;
+    v = v > -131072.0f ? v : -131072.0f;
+    v = v < 131072.0f ? v : 131072.0f;
+    int32_t whole = (int32_t)v;
+    float part = v - (float)whole;
+    return whole + (part >= 0.5f) - (part <= -0.5f);
+}
+
 /* Of a sum that is int32; `away`: halves go away from zero, else up. */
 static int64_t round_twice(int64_t a, int32_t m, int32_t e, int away)
 {
@@ -58,6 +69,7 @@ void nvm_requant_s64s16__scalar(const nvm_node *node, const int64_t *acc, size_t
     size_t step = per_channel ? 1 : 0;
     const int32_t *m = (const int32_t *)node->scale + channel * step,
                   *e = (const int32_t *)node->shift + channel * step;
+    const float *scale = (const float *)node->scale + channel * step;
     int32_t zero = layer->zero_out_s16, lo = layer->lo_s16, hi = layer->hi_s16;
     for (size_t i = 0; i < n; i++, m += step, e += step) {
         int64_t r;
@@ -67,6 +79,9 @@ void nvm_requant_s64s16__scalar(const nvm_node *node, const int64_t *acc, size_t
             break;
         case NVM_RQ_AWAY64:
             r = round_away64(acc[i], *m, *e);
+            break;
+        case NVM_RQ_AWAY32:
+            r = round_away32(acc[i], scale[i * step]);
             break;
         default:
             r = round_twice(acc[i], *m, *e, layer->requant == NVM_RQ_DOUBLE);

@@ -21,6 +21,8 @@ half16  floor((A · m' + 2^(14 − e)) / 2^(15 − e)), m' the mantissa rounded 
         TFLite's MultiplyByQuantizedMultiplier of int64 sums (int16 activations)
 away64  sign(A) · floor((|A| · m + 2^(30 − e)) / 2^(31 − e))
         ruy on int16 activations
+away32  round_half_away(f32(A) · scale)
+        TFLite's QuantizedMeanOrSum, sums of int16 codes
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from neurovm.arithmetic.fixed_point import (
     INT32_MAX,
     Multipliers,
     rdbpot,
+    round_half_away,
     rounding_shift_right,
     shift_left32,
     srdhm,
@@ -45,14 +48,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Kind = Literal["fp32", "double", "single", "halfup", "shift", "affine", "half16", "away64"]
+Kind = Literal[
+    "fp32", "double", "single", "halfup", "shift", "affine", "half16", "away64", "away32"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Requantizer:
     """Parameters of one requantiser; arrays have one entry a channel, or a single one for all.
 
-    scale       float32[n]  fp32, affine
+    scale       float32[n]  fp32, affine, away32
     offset      float32[n]  affine
     multipliers int32[n]    double, single, halfup, half16, away64
     bits        1 … 31      shift
@@ -165,6 +170,10 @@ def _away64(q: Requantizer, a: NDArray[np.int64]) -> NDArray[np.int64]:
     return result
 
 
+def _away32(q: Requantizer, a: NDArray[np.int64]) -> NDArray[np.int64]:
+    return round_half_away(a.astype(np.float32) * _scale(q))
+
+
 _RULES: dict[Kind, Callable[[Requantizer, NDArray[np.int64]], NDArray[np.int64]]] = {
     "fp32": _fp32,
     "double": _double,
@@ -174,4 +183,5 @@ _RULES: dict[Kind, Callable[[Requantizer, NDArray[np.int64]], NDArray[np.int64]]
     "affine": _affine,
     "half16": _half16,
     "away64": _away64,
+    "away32": _away32,
 }

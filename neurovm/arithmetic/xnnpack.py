@@ -31,7 +31,6 @@ from neurovm.arithmetic.integer_rules import (
     matmul_double,
     mean_double,
     requantizing,
-    sum_double,
     weight_multipliers,
 )
 from neurovm.arithmetic.interpolation import Interpolation, interpolation_float
@@ -193,10 +192,15 @@ class Xnnpack:
         return _affine(x, out, count, scale)
 
     def sum(self, x: Codes, out: Codes, count: int) -> Requantizer:
-        """As `mean` with c = f32(s / s_out); of int16 codes `away64`."""
+        """As `mean` with c = f32(s / s_out); of int16 codes round_half_away(f32(f32(S) · c)), S the
+        sum of q − z, as the built-in kernel does.
+        """
+        scale = np.float32(ratio32(x.scale, out.scale))
         if x.dtype == "int16":
-            return replace(sum_double(x, out), kind="away64", long=True)
-        return _affine(x, out, count, np.float32(ratio32(x.scale, out.scale)))
+            lo, hi = out.limits
+            scales = np.array([scale], np.float32)
+            return Requantizer(kind="away32", zero_out=out.zero_point, lo=lo, hi=hi, scale=scales)
+        return _affine(x, out, count, scale)
 
     def batch_fill(self, x: Codes) -> int:
         return x.zero_point

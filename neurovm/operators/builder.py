@@ -31,7 +31,7 @@ Kind = Literal[
 ]
 # fmt: on
 Requant = Literal[
-    "NONE", "FP32", "DOUBLE", "SINGLE", "HALFUP", "SHIFT", "AFFINE", "HALF16", "AWAY64"
+    "NONE", "FP32", "DOUBLE", "SINGLE", "HALFUP", "SHIFT", "AFFINE", "HALF16", "AWAY64", "AWAY32"
 ]
 Neuron = Literal["SD", "IF", "LIF"]
 Reset = Literal["ZERO", "VALUE", "SUBTRACT"]

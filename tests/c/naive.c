@@ -63,7 +63,15 @@ static int64_t wrap64(wide a)
     return (int64_t)(uint64_t)a;
 }
 
-/* The rules of wide layers, of sums of 64 bits. */
+static int16_t requantise_away32(const network *net, const nvm_layer *layer, int64_t a,
+                                 uint32_t channel)
+{
+    const float *scale = (const float *)(const void *)(net->arena + layer->off_scale);
+    float product = (float)a * scale[channel];
+    return clamp(round((double)product) + zero_of(layer), lowest(layer), highest(layer));
+}
+
+/* The integer rules of wide layers, of sums of 64 bits. */
 static int16_t requantise_wide(const network *net, const nvm_layer *layer, int64_t a,
                                uint32_t channel)
 {
@@ -97,6 +105,9 @@ static int16_t requantise(const network *net, const nvm_layer *layer, int64_t su
                           uint32_t channel)
 {
     int32_t a = wrap(sum);
+    if (layer->requant == NVM_RQ_AWAY32) {
+        return requantise_away32(net, layer, layer->flags & NVM_FLAG_LONG ? sum : a, channel);
+    }
     if (is_wide(layer)) {
         return requantise_wide(net, layer, layer->flags & NVM_FLAG_LONG ? sum : a, channel);
     }

@@ -139,6 +139,7 @@ void add_requant(network *net, nvm_layer *layer, nvm_requant requant, uint32_t c
     }
     switch (requant) {
     case NVM_RQ_FP32:
+    case NVM_RQ_AWAY32:
         for (uint32_t c = 0; c < channels; c++) {
             scale[c] = (float)(150.0 / magnitude * (0.5 + random_in(&net->seed, 0, 1000) / 1000.0));
         }

@@ -320,11 +320,12 @@ static nvm_requant random_rule(network *net)
 /* The same for a layer of the width and accumulators it has. */
 static nvm_requant fitting_rule(network *net, const nvm_layer *layer)
 {
-    static const uint8_t rules[] = {NVM_RQ_HALF16, NVM_RQ_AWAY64, NVM_RQ_DOUBLE, NVM_RQ_HALFUP};
+    static const uint8_t rules[] = {NVM_RQ_HALF16, NVM_RQ_AWAY64, NVM_RQ_AWAY32, NVM_RQ_DOUBLE,
+                                    NVM_RQ_HALFUP};
     if (!(layer->flags & NVM_FLAG_WIDE)) {
         return random_rule(net);
     }
-    return (nvm_requant)rules[random_in(&net->seed, 0, layer->flags & NVM_FLAG_LONG ? 1 : 3)];
+    return (nvm_requant)rules[random_in(&net->seed, 0, layer->flags & NVM_FLAG_LONG ? 2 : 4)];
 }
 
 /* Any int64, small ones too. */

@@ -292,6 +292,10 @@ static void wide_layers(void)
             (give_rule(net, NVM_RQ_DOUBLE), layer->requant = NVM_RQ_HALF16));
     REFUSED(NVM_DENSE, NVM_E_FORMAT,
             (give_rule(net, NVM_RQ_DOUBLE), layer->requant = NVM_RQ_AWAY64));
+    REFUSED(NVM_DENSE, NVM_E_FORMAT,
+            (give_rule(net, NVM_RQ_FP32), layer->requant = NVM_RQ_AWAY32));
+    WIDE_REFUSED(NVM_DENSE, NVM_E_RANGE,
+                 (give_wide_rule(net, NVM_RQ_AWAY32, 0), set_word(net, layer->off_scale, 0x7F800000u)));
     WIDE_REFUSED(NVM_DENSE, NVM_E_RANGE,
                  (give_wide_rule(net, NVM_RQ_HALF16, 1), set_word(net, layer->off_shift, 15)));
     WIDE_REFUSED(NVM_DENSE, NVM_E_RANGE,
