@@ -315,6 +315,33 @@ def test_what_is_compared_within_the_whole_only_is_named(monkeypatch: pytest.Mon
     assert "no operator by itself differs" in str(wrong.first_difference)
 
 
+@pytest.mark.parametrize("bias", ["int64", "int32", None])
+@pytest.mark.parametrize(
+    "profile",
+    [pytest.param("xnnpack", marks=needs_litert), pytest.param("tflm", marks=needs_micro)],
+)
+def test_products_of_scales_are_the_runtime_s(
+    tmp_path: Path, profile: str, bias: str | None
+) -> None:
+    """Taken in float32 or in double they differ in one of 10,000 elements, by one code."""
+    rng = np.random.default_rng(5)
+    scale_in, scale = 0.00015398387040477246, 0.0023006827104836702
+    w = ModelWriter()
+    x = w.tensor("x", (400, 64), dtype="int16", scale=scale_in)
+    y = w.tensor("y", (400, 64), dtype="int16", scale=0.00031314458465203643)
+    k = w.constant("k", rng.integers(-127, 128, (64, 64)).astype(np.int8), scale=[scale])
+    b = -1
+    if bias is not None:
+        b = w.constant(
+            "b", rng.integers(-(10**6), 10**6, 64).astype(bias), scale=[scale_in * scale]
+        )
+    w.operator("FULLY_CONNECTED", [x, k, b], [y], FusedActivationFunction="NONE")
+    path = tmp_path / "products.tflite"
+    path.write_bytes(w.model(inputs=[x], outputs=[y]))
+    proof = verify(path, profile=profile, count=12, walk=0)
+    assert proof.identical, proof.first_difference
+
+
 def disputed_names(w: ModelWriter, tensors: list[int], outputs: list[int]) -> list[str]:
     graph = tflite.read(w.model(inputs=tensors, outputs=outputs))
     return [op.source_name for op in graph.operators if is_disputed(op, graph.tensors)]

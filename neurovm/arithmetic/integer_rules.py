@@ -53,15 +53,20 @@ def integer_requantizer(
 
 
 def weight_multipliers(
-    operator: LinearOperator, scale_in: float, scale_weights: Sequence[float], out: Codes
+    operator: LinearOperator,
+    scale_in: float,
+    scale_weights: Sequence[float],
+    out: Codes,
+    *,
+    exact: bool = False,
 ) -> list[float]:
     """s_in · s_w / s_out of each channel in double.
 
-    FULLY_CONNECTED with one weight scale takes the product in float32. Source:
+    FULLY_CONNECTED with one weight scale takes the product in float32, unless `exact`. Source:
     tensorflow/lite/kernels/kernel_util.cc (GetQuantizedConvolutionMultipler,
     PopulateConvolutionQuantizationParams).
     """
-    if operator == "FULLY_CONNECTED" and len(scale_weights) == 1:
+    if operator == "FULLY_CONNECTED" and len(scale_weights) == 1 and not exact:
         return [float(np.float32(scale_in) * np.float32(scale_weights[0])) / float(out.scale)]
     return [float(scale_in) * float(s) / float(out.scale) for s in scale_weights]
 

@@ -148,9 +148,10 @@ class Tflm:
         del weight_bits, inputs, outputs, fixed
         if out.dtype == "uint8":
             raise NoExactRuleError("uint8 weights and activations; TFLM runs int8 only")
-        reals = weight_multipliers(operator, scale_in, scale_weights, out)
         if out.dtype == "int16":
-            return wide_requantizer(TFLM_RULES, operator, bias, reals, out, activation)
+            scales = scale_in, scale_weights
+            return wide_requantizer(TFLM_RULES, operator, bias, *scales, out, activation)
+        reals = weight_multipliers(operator, scale_in, scale_weights, out)
         return integer_requantizer("double", reals, out, activation)
 
     def add(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from neurovm.arithmetic.codes import Activation, Codes
 from neurovm.arithmetic.errors import NoExactRuleError
-from neurovm.arithmetic.integer_rules import integer_requantizer
+from neurovm.arithmetic.integer_rules import integer_requantizer, weight_multipliers
 from neurovm.arithmetic.requantizers import Kind, Requantizer
 
 if TYPE_CHECKING:
@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 
 
 class WideRule(NamedTuple):
-    """A requantiser, and whether the sums before it are int64."""
+    """A requantiser, and whether the sums before it are int64. exact: the product of the scales is
+    taken in double also where an operator has one weight scale.
+    """
 
     kind: Kind
     long: bool
+    exact: bool = False
 
 
 WideRules = Mapping[tuple["LinearOperator", str], WideRule]
@@ -35,8 +38,8 @@ operator then still says of which type it would be.
 """
 ABSENT = "none"
 
-_HALF16, _AWAY64 = WideRule("half16", long=True), WideRule("away64", long=True)
-_HALFUP, _DOUBLE = WideRule("halfup", long=False), WideRule("double", long=False)
+_HALF16, _AWAY64 = WideRule("half16", long=True), WideRule("away64", long=True, exact=True)
+_HALFUP, _DOUBLE = WideRule("halfup", long=False), WideRule("double", long=False, exact=True)
 
 LITERT_RULES: WideRules = {
     ("CONV_2D", "int64"): _HALF16,
@@ -73,11 +76,12 @@ def wide_requantizer(
     rules: WideRules,
     operator: LinearOperator,
     bias: str,
-    reals: Sequence[float],
+    scale_in: float,
+    scale_weights: Sequence[float],
     out: Codes,
     activation: Activation,
 ) -> Requantizer:
-    """The requantiser of an operator with int16 codes; `reals` is a factor for each channel.
+    """The requantiser of an operator with int16 codes; a weight scale for each channel, or one.
 
     Raises NoExactRuleError where the runtime has no answer for this type of bias.
     """
@@ -88,4 +92,5 @@ def wide_requantizer(
         raise NoExactRuleError(
             f"int16 activations and a bias of type {present}; the runtime answers with {known}"
         )
+    reals = weight_multipliers(operator, scale_in, scale_weights, out, exact=rule.exact)
     return integer_requantizer(rule.kind, reals, out, activation, long=rule.long)

@@ -103,8 +103,8 @@ class Xnnpack:
         operator to the built-in kernel, as do int16 codes.
         """
         if out.dtype == "int16":
-            reals = weight_multipliers(operator, scale_in, scale_weights, out)
-            return wide_requantizer(LITERT_RULES, operator, bias, reals, out, activation)
+            scales = scale_in, scale_weights
+            return wide_requantizer(LITERT_RULES, operator, bias, *scales, out, activation)
         products = np.float32(scale_in) * np.asarray(scale_weights, np.float32)
         scale = products / np.float32(out.scale)
         if not bool((scale < 256).all()):
