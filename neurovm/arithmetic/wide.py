@@ -2,7 +2,8 @@
 """int16 codes with int8 weights: which rule an operator's sums take, by the type of its bias.
 
 With an int64 bias sums are int64 and the multiplier is rounded to 15 bits, or (LiteRT's
-FULLY_CONNECTED) the product with all 31 is rounded half away from zero. With an int32 bias they are
+FULLY_CONNECTED) the product with all 31 is rounded half away from zero (LiteRT itself rounds the
+product in double there: 4 of 3 million elements differ by one). With an int32 bias they are
 int32 and wrap. Each entry was measured against the runtime itself; what is missing it refuses, or
 answers from memory that is not its own. Sources: tensorflow/lite/kernels/internal/common.cc
 (MultiplyByQuantizedMultiplier of int64), kernels/{conv,depthwise_conv,fully_connected}.cc.
