@@ -8,34 +8,31 @@ reads them (`nvm_layer`, core_c/include/nvm.h), and golden vectors are computed 
 from __future__ import annotations
 
 import dataclasses
-import struct
 from typing import TYPE_CHECKING, cast, get_args
 
-import msgspec
 import numpy as np
 from msgspec import UNSET
 
-from neurovm import _kernel, golden
+from neurovm import golden
 from neurovm.arithmetic import NoExactRuleError
-from neurovm.bundle import ALIGN, Bundle, digests
+from neurovm.bundle import Bundle, digests
 from neurovm.description import (
     Coding,
     Digests,
     Fate,
     LayerInfo,
-    Limits,
     Manifest,
     OperatorInfo,
     ProfileName,
-    SourceDType,
     SourceInfo,
     TensorInfo,
 )
 from neurovm.errors import ModelError, UnsupportedOperatorError
 from neurovm.fusion import Draft, fuse
-from neurovm.operators import Decode, Dequantize, EncodeReal
 from neurovm.operators.base import check_runs
 from neurovm.operators.builder import Layer, Value, gather, signed_codes
+from neurovm.ports import open_inputs, open_outputs
+from neurovm.records import pack, session_limits
 from neurovm.version import GENERATOR
 
 if TYPE_CHECKING:
@@ -47,8 +44,6 @@ if TYPE_CHECKING:
 
 CODINGS: tuple[Coding, ...] = get_args(Coding)
 
-_RECORD = struct.Struct("<4B I 2I I 6I 6H 2h I 4b 6I i i I I 2I 3h 6x")
-_FLAG_OUTPUT, _FLAG_SPIKES, _FLAG_UNIT, _FLAG_WIDE, _FLAG_LONG = 1, 2, 4, 8, 16
 _OWN_WIDTH = ("INPUT", "CONST", "STATE", "TABLE", "SOFTMAX", "SOFTMAXQ")
 """Kinds whose codes need not have the type of their inputs'."""
 _FATE: dict[str, Fate] = {
@@ -276,210 +271,6 @@ def check_narrow(builder: ProgramBuilder, coding: str) -> None:
                 f"{builder.graph.source.name}: tensor {builder.tensors[tensor].name!r} is int16; "
                 f"encoding: {coding} takes int8 networks, encoding: graded runs this one"
             )
-
-
-def open_inputs(builder: ProgramBuilder) -> tuple[TensorInfo, ...]:
-    """One INPUT layer for each input of the graph, and what the manifest says of them."""
-    infos: list[TensorInfo] = []
-    for index in builder.graph.inputs:
-        tensor = builder.tensors[index]
-        info = _port_info(tensor, _edge_quantization(builder, index), None)
-        info = _named(_with_thresholds(builder, index, info), infos)
-        builder.input(index, info)
-        infos.append(info)
-    return tuple(infos)
-
-
-def _edge_quantization(builder: ProgramBuilder, index: int) -> Tensor:
-    """The tensor in whose codes a network input arrives: itself, or what QUANTIZE makes of it."""
-    tensor = builder.tensors[index]
-    readers = [op for op in builder.graph.operators if index in op.inputs]
-    if len(readers) == 1 and readers[0].name in ("Encode", "EncodeReal"):
-        return builder.tensors[readers[0].outputs[0]]
-    if tensor.dtype != "float32":
-        return tensor
-    made = {
-        (t.dtype, t.scale, t.zero_point): t
-        for op in readers
-        if op.name == "Quantize"
-        for t in (builder.tensors[op.outputs[0]],)
-    }
-    if len(made) != 1 or any(op.name != "Quantize" for op in readers):
-        other = next((op for op in readers if op.name != "Quantize"), None)
-        raise ModelError(
-            f"{builder.graph.source.name}: float32 input {tensor.name!r} must go through one "
-            "QUANTIZE to "
-            f"int8; found "
-            + (f"operator {other.index} ({other.source_name})" if other else f"{len(made)} of them")
-        )
-    return next(iter(made.values()))
-
-
-def _with_thresholds(builder: ProgramBuilder, index: int, info: TensorInfo) -> TensorInfo:
-    """Where the codes of a real input begin that the network computes with before it quantizes.
-
-    Its zero point is then the code of 0.0.
-    """
-    for operator in builder.graph.operators:
-        if isinstance(operator, EncodeReal) and index in operator.inputs:
-            out = builder.tensors[operator.outputs[0]].codes
-            steps = operator.thresholds(builder.profile, out)
-            return msgspec.structs.replace(
-                info,
-                zero_point=int((steps <= 0).sum()) - 128,
-                thresholds=tuple(steps.view(np.uint32).tolist()),
-            )
-    return info
-
-
-def _port_info(
-    tensor: Tensor,
-    codes: Tensor,
-    labels: Sequence[str] | None,
-    values: tuple[float, ...] | None = None,
-) -> TensorInfo:
-    if codes.dtype not in ("int8", "uint8", "int16"):
-        raise ModelError(
-            f"tensor {tensor.name!r} is {codes.dtype}; inputs and outputs must be int8, uint8, "
-            f"int16, or float32 behind a QUANTIZE or DEQUANTIZE"
-        )
-    if labels is not None and len(labels) != tensor.size:
-        raise ModelError(
-            f"{len(labels)} labels were given for {tensor.size} outputs of {tensor.name!r}"
-        )
-    return TensorInfo(
-        name=tensor.name,
-        shape=tensor.shape,
-        dtype=cast("SourceDType", tensor.dtype),
-        scale=codes.scale,
-        zero_point=codes.zero_point - (128 if codes.dtype == "uint8" else 0),
-        labels=None if labels is None else tuple(labels),
-        values=msgspec.UNSET if values is None else values,
-        codes="int16" if codes.dtype == "int16" else msgspec.UNSET,
-    )
-
-
-def _named(info: TensorInfo, others: Sequence[TensorInfo]) -> TensorInfo:
-    """The port under a name that no other has, so that callers can give values by name."""
-    taken = {other.name for other in others}
-    name = info.name
-    while name in taken:
-        name = f"{info.name}:{len(others)}" if name == info.name else f"{name}'"
-    return msgspec.structs.replace(info, name=name)
-
-
-def open_outputs(
-    builder: ProgramBuilder, labels: Sequence[str] | None
-) -> tuple[set[Value], tuple[TensorInfo, ...]]:
-    """The layers that are output ports, and what the manifest says of them."""
-    producers = {op.outputs[0]: op for op in builder.graph.operators}
-    infos: list[TensorInfo] = []
-    last = -1
-    ports = set()
-    for port, index in enumerate(builder.graph.outputs):
-        tensor = builder.tensors[index]
-        codes = tensor
-        values = None
-        op = producers.get(index)
-        if isinstance(op, Decode | Dequantize):
-            codes = builder.tensors[op.inputs[0]]
-            values = tuple(map(float, op.values)) if isinstance(op, Decode) else None
-        info = _port_info(tensor, codes, labels if port == 0 else None, values)
-        infos.append(_named(info, infos))
-        last = builder.output(index, last)
-        ports.add(last)
-    return ports, tuple(infos)
-
-
-def session_limits(layers: bytes, arena: bytes) -> Limits:
-    """What the kernel needs to run a program; BundleError where it refuses it."""
-    program = _kernel.Program(layers, arena)
-    return Limits(session_bytes=program.session_bytes, scratch_bytes=program.scratch_bytes)
-
-
-class _Arena:
-    """Constants at 64-byte offsets; equal ones are stored once."""
-
-    def __init__(self) -> None:
-        self.parts: list[bytes] = []
-        self.length = 0
-        self._seen: dict[bytes, int] = {}
-
-    def place(self, array: np.ndarray | None) -> int:
-        if array is None:
-            return 0
-        data = np.ascontiguousarray(
-            array.astype(array.dtype.newbyteorder("<"), copy=False)
-        ).tobytes()
-        if data not in self._seen:
-            self._seen[data] = self.length
-            self.parts.append(data + bytes(-len(data) % ALIGN))
-            self.length += len(self.parts[-1])
-        return self._seen[data]
-
-
-def pack(
-    layers: Sequence[Layer], ports: set[Value], *, unit: bool
-) -> tuple[bytes, bytes, list[int]]:
-    """Layer records, arena, and the constants' bytes of each layer. `ports`: layers that are
-    outputs.
-    """
-    arena = _Arena()
-    records = []
-    sizes = []
-    for index, layer in enumerate(layers):
-        arrays = (layer.weights, layer.bias, layer.scale, layer.shift, layer.table0, layer.table1)
-        offsets = [arena.place(a) for a in arrays]
-        sizes.append(sum(a.nbytes for a in arrays if a is not None))
-        flags = _FLAG_OUTPUT * (index in ports) | _FLAG_SPIKES * layer.spikes
-        flags |= _FLAG_UNIT * (unit and layer.neuron == "SD" and not layer.spikes)
-        flags |= _FLAG_WIDE * layer.wide | _FLAG_LONG * layer.long
-        records.append(_record(layer, flags, offsets))
-    if arena.length > 0xFFFFFFFF:
-        raise ModelError(f"the constants take {arena.length} bytes; at most 2^32 - 1 are accepted")
-    return b"".join(records), b"".join(arena.parts) or bytes(ALIGN), sizes
-
-
-def _record(layer: Layer, flags: int, offsets: Sequence[int]) -> bytes:
-    w = layer.window
-    if w is None:
-        shape = (0, 0, layer.in_c, layer.rows, layer.columns, layer.out_c)
-        window = (0, 0, 0, 0, 0, 0, 0, 0)
-        groups = 0
-    else:
-        shape = (*w.in_shape, *w.out_shape)
-        window = (*w.kernel, *w.stride, *w.dilation, *w.before)
-        groups = w.groups
-    inputs = (*layer.inputs, 0, 0)[:2]
-    aux = layer.aux if layer.carries is None else (layer.carries, 0)
-    codes = (layer.zero_out, *layer.bounds)
-    nothing = (0, 0, 0)
-    try:
-        return _RECORD.pack(
-            _kernel.KINDS[layer.kind],
-            _kernel.NEURONS[layer.neuron],
-            _kernel.REQUANTS[layer.requant],
-            flags,
-            len(layer.inputs),
-            *inputs,
-            layer.n,
-            *shape,
-            *window,
-            groups,
-            layer.zero_in,
-            *(nothing if layer.wide else codes),
-            *offsets,
-            layer.theta,
-            layer.reset_value,
-            _kernel.RESETS[layer.reset],
-            layer.leak_q16,
-            *aux,
-            *(codes if layer.wide else nothing),
-        )
-    except struct.error as error:
-        raise ModelError(
-            f"a {layer.kind} layer has a size the kernel cannot hold: {error}"
-        ) from error
 
 
 def layer_infos(builder: ProgramBuilder, sizes: Sequence[int]) -> tuple[LayerInfo, ...]:

@@ -32,15 +32,9 @@ from neurovm.description import Digests, Manifest, ProfileName, RateInfo, Source
 from neurovm.errors import ModelError, UnsupportedOperatorError
 from neurovm.operators.builder import Layer, Value, Window
 from neurovm.operators.window import taps
-from neurovm.program import (
-    ProgramBuilder,
-    check_narrow,
-    layer_infos,
-    open_inputs,
-    open_outputs,
-    pack,
-    session_limits,
-)
+from neurovm.ports import open_inputs, open_outputs
+from neurovm.program import ProgramBuilder, check_narrow, layer_infos
+from neurovm.records import pack, session_limits
 from neurovm.reference import rate as oracle
 from neurovm.version import GENERATOR
 

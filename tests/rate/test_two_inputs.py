@@ -8,7 +8,7 @@ import pytest
 
 from neurovm import _kernel
 from neurovm.operators.builder import Layer, gather
-from neurovm.program import pack
+from neurovm.records import pack
 
 N = 12
 
