@@ -69,7 +69,8 @@ class Certificate(msgspec.Struct, kw_only=True):
     """What was compared with what, and what differed. Plain data: `as_dict` is its JSON.
 
     `rows` counts the steps of each stream; `inner` is how inner tensors were read (preserved,
-    outputs, one at a time, none); `machine` is the processor both ran on.
+    outputs, one at a time, none); `machine` is the processor both ran on. `within`: the operators
+    of which the runtime shows nothing, compared within the whole network alone.
     """
 
     identical: bool = True
@@ -90,6 +91,7 @@ class Certificate(msgspec.Struct, kw_only=True):
     events: Tally = msgspec.field(default_factory=Tally)
     oracle: Tally = msgspec.field(default_factory=Tally)
     layers: list[LayerResult] = msgspec.field(default_factory=list)
+    within: tuple[int, ...] = ()
     first_difference: str | None = None
     sops: int = 0
     dense_macs: int = 0
@@ -147,7 +149,7 @@ def decode(plain: Mapping[str, Any], where: str) -> Certificate:
 def require(manifest: Manifest, where: str) -> Certificate:
     """The certificate of a bundle; BundleError unless it proves this very program identical."""
     proof = of(manifest, where)
-    found = "it has no certificate" if proof is None else _fault(proof, manifest)
+    found = "it has no certificate" if proof is None else fault(proof, manifest)
     if proof is None or found:
         raise BundleError(
             f"{where}: a certificate is required and {found}; accepted: one of this program in "
@@ -172,11 +174,11 @@ def told(manifest: Manifest) -> str:
         return f"unreadable ({error})"
     if proof is None:
         return "none"
-    fault = _fault(proof, manifest)
-    return f"{proof}; it does not count: {fault}" if fault else str(proof)
+    found = fault(proof, manifest)
+    return f"{proof}; it does not count: {found}" if found else str(proof)
 
 
-def _fault(proof: Certificate, manifest: Manifest) -> str:
+def fault(proof: Certificate, manifest: Manifest) -> str:
     """Why a certificate does not count for a program; empty where it does."""
     if proof.model_sha256 != manifest.identity():
         return (
@@ -189,6 +191,22 @@ def _fault(proof: Certificate, manifest: Manifest) -> str:
         return f"its certificate is by {proof.runtime!r}, which does not stand for this profile"
     if not proof.identical or proof.differing:
         return f"its certificate says that {proof.differing} elements differ"
+    return _untried(proof, manifest)
+
+
+def _untried(proof: Certificate, manifest: Manifest) -> str:
+    """What a certificate would have to compare and did not; empty where it compared everything."""
     if not proof.elements or not proof.session.elements:
         return "its certificate compared nothing"
+    for what in ("predict", "events", "oracle"):
+        if not getattr(proof, what).elements:
+            return f"its certificate compared nothing of {what}"
+    for layer in proof.layers:
+        if not layer.kernel.elements or not layer.oracle.elements:
+            return f"its certificate compared nothing of operator {layer.operator}"
+    tried = {i for layer in proof.layers for i in (layer.operator, *layer.covers)}
+    tried.update(proof.within)
+    left = [op.index for op in manifest.operators if op.layers and op.index not in tried]
+    if left:
+        return f"its certificate does not say what became of operators {', '.join(map(str, left))}"
     return ""

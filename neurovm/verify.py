@@ -8,7 +8,7 @@ TensorFlow Lite Micro. Against it stand, on the same rows,
     predict      dense runs of whole rows
     session      one stream through all rows, each step computing what changed
     events       on the walk of small changes, a second session that never runs densely (on all
-                 rows where the network keeps state)
+                 rows where the network keeps state, or where there is no walk)
     oracle       the NumPy reference
     layers       every operator by itself, in our kernel and in the oracle, on the runtime's own
                  inputs: the first wrong one is named, and its error does not spread
@@ -37,7 +37,7 @@ from neurovm.certificate import JUDGES, Certificate, LayerResult, Tally
 from neurovm.converters import tflite
 from neurovm.converters.tflite_outputs import with_outputs
 from neurovm.disputed import is_disputed
-from neurovm.errors import BackendError, ModelError
+from neurovm.errors import BackendError, ModelError, ShapeError
 from neurovm.operators import Div
 from neurovm.passes import prepare
 from neurovm.units import CODES, Unit, flat, followed, units
@@ -79,9 +79,12 @@ def verify(
     changes; both from `seed`. timeout_s: for one answer of the runtime. python: another Python
     interpreter in which the runtime is installed, such as one with tflite-runtime 2.14.
 
-    Differences are no error: the certificate holds them. Raises BackendError where the runtime is
-    missing, crashes, refuses the model or hangs, ModelError as `convert_tflite` does.
+    Differences are no error: the certificate holds them. Raises ShapeError where there is no row
+    at all, BackendError where the runtime is missing, crashes, refuses the model or hangs,
+    ModelError as `convert_tflite` does.
     """
+    if not count + walk + sum(_length(item) for item in inputs):
+        raise ShapeError("no row to compare: count and walk are 0; accepted: 1 or more, or inputs")
     path = Path(source)
     data = path.read_bytes()
     if model is None:
@@ -206,6 +209,7 @@ class _Comparison:
         covered = {i for unit in self.units for i in unit.result.covers}
         left = [op for op in self.graph.operators if op.index not in covered]
         if left and self.judged and self.units:
+            self.certificate.within = tuple(op.index for op in left)
             names = ", ".join(f"{op.source_name} {op.index}" for op in left)
             self.certificate.remarks.append(f"compared within the whole network only: {names}")
 
@@ -229,7 +233,8 @@ class _Comparison:
     def run(self, inputs: Sequence[Any], count: int, walk: int, progress: Progress) -> Certificate:
         infos = self.model.inputs
         batch = self._batch_rows()
-        stateful = self.model.stateful
+        # What a session remembers depends on every row, so it has to hear them all.
+        always = self.model.stateful or not walk
         streams = {
             "given": stimuli.given(inputs, infos, batch),
             "random": stimuli.random(infos, count, batch, self.rng),
@@ -240,8 +245,7 @@ class _Comparison:
         for name, stream in streams.items():
             self.certificate.rows[name] = 0
             for rows in stream:
-                # What a session remembers depends on every row, so it has to hear them all.
-                answered = self._batch(rows, by_events=name == "walk" or stateful)
+                answered = self._batch(rows, by_events=name == "walk" or always)
                 done += len(rows[0])
                 self.certificate.rows[name] += answered
                 progress(done, total)

@@ -40,11 +40,22 @@ def proof_of(model: neurovm.Model) -> Certificate:
         machine="x86_64",
         seed=0,
         rows={"random": 5},
+        predict=Tally(elements=50),
         session=Tally(elements=50),
+        events=Tally(elements=50),
+        oracle=Tally(elements=50),
         layers=[
             LayerResult(
-                operator=0, source_op="CONV_2D", tensor="t", layer=1, kernel=Tally(elements=9)
+                operator=op.index,
+                source_op=op.source_op,
+                tensor="t",
+                layer=op.layers[0],
+                covers=(op.index,),
+                kernel=Tally(elements=9),
+                oracle=Tally(elements=9),
             )
+            for op in model.manifest.operators
+            if op.layers
         ],
     )
 
@@ -57,7 +68,9 @@ def test_it_is_kept_and_does_not_change_the_identity(model: neurovm.Model, tmp_p
         assert loaded.sha256 == model.sha256
         assert certificate.of(loaded.manifest, "m.nvm") == proof
         assert certificate.require(loaded.manifest, "m.nvm") == proof
-    assert "identical to ai-edge-litert 2.3.0, profile xnnpack: 1 operators" in str(proof)
+    assert "identical to ai-edge-litert 2.3.0, profile xnnpack: 3 operators" in str(proof)
+    proof.within = (proof.layers.pop(1).operator,)
+    assert certificate.fault(proof, model.manifest) == ""
 
 
 def _differs(proof: Certificate) -> None:
@@ -84,6 +97,30 @@ def _empty(proof: Certificate) -> None:
     proof.layers = []
 
 
+def _no_predict(proof: Certificate) -> None:
+    proof.predict = Tally()
+
+
+def _no_events(proof: Certificate) -> None:
+    proof.events = Tally()
+
+
+def _no_oracle(proof: Certificate) -> None:
+    proof.oracle = Tally()
+
+
+def _a_layer_without_rows(proof: Certificate) -> None:
+    proof.layers[1].kernel = Tally()
+
+
+def _a_layer_without_the_oracle(proof: Certificate) -> None:
+    proof.layers[1].oracle = Tally()
+
+
+def _an_operator_left_out(proof: Certificate) -> None:
+    del proof.layers[1]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -93,6 +130,12 @@ def _empty(proof: Certificate) -> None:
         (_another_profile, "profile 'tflm'"),
         (_another_judge, "does not stand for this profile"),
         (_empty, "compared nothing"),
+        (_no_predict, "compared nothing of predict"),
+        (_no_events, "compared nothing of events"),
+        (_no_oracle, "compared nothing of oracle"),
+        (_a_layer_without_rows, "compared nothing of operator 2"),
+        (_a_layer_without_the_oracle, "compared nothing of operator 2"),
+        (_an_operator_left_out, "does not say what became of operators 2"),
     ],
 )
 def test_one_that_does_not_count_is_refused_where_it_is_required(

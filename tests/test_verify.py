@@ -310,6 +310,7 @@ def test_what_is_compared_within_the_whole_only_is_named(monkeypatch: pytest.Mon
     assert proof.remarks == [
         f"compared within the whole network only: {last.source_name} {last.index}"
     ]
+    assert proof.within == (last.index,)
     wrong = verify(MLP, model=altered(MLP, last.index), **FEW)
     assert wrong_operators(wrong) == []
     assert "no operator by itself differs" in str(wrong.first_difference)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from neurovm import manifest
+from neurovm import certificate, manifest
 from neurovm.cli import approx, models, options, show
 from neurovm.errors import ConfigError
 
@@ -157,6 +157,8 @@ def _certified(found: Manifest, model: Model, made: Quantized | None, *, quiet: 
         raise found.error(
             "require_certificate", f"true, but {proof.first_difference}", "an identical model"
         )
+    if lacking := certificate.fault(proof, model.manifest):
+        raise found.error("require_certificate", f"true, but {lacking}", "false")
     return model.with_certificate(proof.as_dict())
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from neurovm import certificate
 from neurovm.cli import models, options, show
 from neurovm.cli.exits import Exit
 
@@ -98,7 +99,7 @@ def verify(
     where those round alike. Every operator is run by itself on that runtime's own inputs, in the
     kernel and in the NumPy reference, so the first wrong one is named; then the whole network:
     whole rows (predict), a session that computes only what changes, one that runs by events alone.
-    The rows are --inputs, then random ones, then a walk of small changes.
+    The rows are --inputs, then random ones, then a walk of small changes; one at least is needed.
 
     --certify keeps the result in the bundle, whose identity does not change: `neurovm inspect`
     shows it, and `require_certificate: true` in neurovm.yaml or a VM's file asks for it.
@@ -123,9 +124,10 @@ def verify(
         )  # fmt: skip
         if save is not None and proof.identical:
             models.save(model.with_certificate(proof.as_dict()), save)
+        lacking = certificate.fault(proof, model.manifest)
     result = {**proof.as_dict(), "saved": str(save) if save and proof.identical else None}
     if not show.data(form, result):
-        _print(proof, save)
+        _print(proof, save, lacking)
     if not proof.identical:
         click.get_current_context().exit(Exit.DIFFERENT)
 
@@ -197,7 +199,7 @@ def sample_rows(path: Path, model: Model, *, real: bool, most: int | None = None
         return taken
 
 
-def _print(proof: Certificate, save: Path | None) -> None:
+def _print(proof: Certificate, save: Path | None, lacking: str) -> None:
     rows = [
         [_operators(r), r.source_op, r.layer, r.delegated, *_tally(r.kernel), *_tally(r.oracle)]
         for r in proof.layers
@@ -222,6 +224,8 @@ def _print(proof: Certificate, save: Path | None) -> None:
         click.echo(f"{proof.elements:,} elements of {len(proof.layers)} operators compared")
         if save is not None:
             click.echo(f"saved {save}")
+            if lacking:
+                click.echo(f"note: it does not count where one is required: {lacking}")
     else:
         click.echo(f"DIFFERENT from {against}: {proof.first_difference}")
 

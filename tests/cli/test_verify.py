@@ -103,6 +103,27 @@ def test_own_rows(run, mlp: Path, bundle: Path, tmp_path: Path) -> None:
 
 
 @needs_litert
+def test_no_row_proves_nothing(run, mlp: Path, tmp_path: Path) -> None:
+    target = tmp_path / "m.nvm"
+    ran = run("verify", mlp, "--count", 0, "--walk", 0, "--save", target)
+    assert ran.code == Exit.DATA
+    assert "no row to compare" in ran.err
+    assert not target.exists()
+
+
+@needs_litert
+def test_without_a_walk_all_rows_run_by_events(run, mlp: Path, tmp_path: Path) -> None:
+    target = tmp_path / "m.nvm"
+    ran = run("verify", mlp, "--count", 5, "--walk", 0, "--save", target)
+    assert ran.code == Exit.OK, ran.err
+    assert "does not count" not in ran.out
+    with neurovm.load(target, require_certificate=True) as model:
+        proof = model.manifest.certificate
+    assert proof is not None
+    assert proof["events"] == proof["session"] == {"elements": 50, "differing": 0, "max_delta": 0.0}
+
+
+@needs_litert
 def test_a_difference_is_exit_code_1(run, mlp: Path, monkeypatch, tmp_path: Path) -> None:
     real = neurovm.Model.predict
 
