@@ -170,6 +170,15 @@ def gathered() -> Made:
     return net.made(net.apply("GATHER", [x, places], 1, 3, 3, Axis=1))
 
 
+def argument() -> Made:
+    net = Net()
+    x = net.input(4, 6)
+    y = net.writer.tensor("place", (1, 4), dtype="int64")
+    x = net.apply("TANH", [x], 1, 4, 6)
+    net.writer.operator("ARG_MAX", [x, net.integers(np.int32(2))], [y], OutputType=4)
+    return net.made(y)
+
+
 def padded() -> Made:
     net = Net()
     x = net.input(3, 4)
@@ -207,6 +216,7 @@ def batches() -> Made:
 CASES: dict[str, Callable[[], Made]] = {
     "ABS": lambda: unary("ABS"),
     "ADD": lambda: binary("ADD", FusedActivationFunction="RELU6"),
+    "ARG_MAX": argument,
     "AVERAGE_POOL_2D": lambda: pooled("AVERAGE_POOL_2D"),
     "BATCH_MATMUL": matrices,
     "BATCH_TO_SPACE_ND": batches,

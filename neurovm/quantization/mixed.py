@@ -20,7 +20,7 @@ from neurovm.errors import ModelError
 from neurovm.quantization.probe import Probe, Progress
 from neurovm.quantization.report import real_values
 from neurovm.quantization.rewrite import FOLLOWING, rewrite
-from neurovm.quantization.rules import RULES
+from neurovm.quantization.rules import rule_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,9 +60,9 @@ def choose(
     if not 0 < share <= 1:
         raise ModelError(f"mixed: found {share:g}; accepted: above 0 to 1, a share of the work")
     model = unpacked.model
-    work = {op.index: work_of(model, op) for op in model.operators if not _follows(op)}
+    work = {op.index: work_of(model, op) for op in model.operators if not _follows(model, op)}
     total = sum(work.values())
-    able = frozenset(i for op in model.operators if (i := op.index) in work and _able(op))
+    able = frozenset(i for op in model.operators if (i := op.index) in work and _able(model, op))
     if not able:
         raise ModelError(f"{model.source.name}: no operator with a 16-bit form here")
     touched = _touched(model)
@@ -75,7 +75,7 @@ def choose(
 def work_of(model: PlainModel, op: PlainOperator) -> int:
     """Multiply-accumulates of an operator with weights; elements of the output of any other."""
     size = sum(model.tensors[i].size for i in op.outputs)
-    rule = RULES[op.name]
+    rule = rule_of(model, op)
     if rule.kind != "weighted":
         return size
     x, w, _ = rule.data or (0, 1, 2)
@@ -85,12 +85,12 @@ def work_of(model: PlainModel, op: PlainOperator) -> int:
     return size * weights.size // max(1, weights.shape[rule.axis])
 
 
-def _follows(op: PlainOperator) -> bool:
-    return RULES[op.name].kind in FOLLOWING
+def _follows(model: PlainModel, op: PlainOperator) -> bool:
+    return rule_of(model, op).kind in FOLLOWING
 
 
-def _able(op: PlainOperator) -> bool:
-    return RULES[op.name].versions[1] > 0 and RULES[op.name].kind != "index"
+def _able(model: PlainModel, op: PlainOperator) -> bool:
+    return rule_of(model, op).versions[1] > 0 and rule_of(model, op).kind != "index"
 
 
 def _touched(model: PlainModel) -> dict[int, set[int]]:
@@ -102,7 +102,7 @@ def _touched(model: PlainModel) -> dict[int, set[int]]:
     touched: dict[int, set[int]] = {i: set() for i in model.inputs}
     for op in model.operators:
         sources = set().union(*(origin.get(i, set()) for i in op.inputs))
-        if _follows(op) and RULES[op.name].versions[1]:
+        if _follows(model, op) and rule_of(model, op).versions[1]:
             origin.update(dict.fromkeys(op.outputs, sources))
             continue
         for tensor in sources:
@@ -150,7 +150,7 @@ def _noise(
 def _watched(model: PlainModel, output: int) -> int:
     """Where noise is judged: before a SOFTMAX or the like, which hides it where it saturates."""
     for op in model.operators:
-        if output in op.outputs and RULES[op.name].kind == "fixed":
+        if output in op.outputs and rule_of(model, op).kind == "fixed":
             return op.inputs[0] if op.inputs[0] not in model.inputs else output
     return output
 

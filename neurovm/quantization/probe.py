@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inner values of a network, from LiteRT in its child process: every tensor made an output.
+"""Inner values of a network, from LiteRT in its child process.
 
-That works with every runtime, and costs one interpreter.
+Their shapes are those of a run: what a file says of them is a guess where shapes are computed.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from neurovm.backends.runtime import Runtime
 from neurovm.converters import tflite_writer
+from neurovm.converters.tflite_outputs import with_outputs
 from neurovm.errors import BackendError
 
 if TYPE_CHECKING:
@@ -46,13 +46,18 @@ class Probe:
         self.batch_rows = max(1, min(64, BATCH_BYTES // max(1, row_bytes)))
         self._folder = tempfile.TemporaryDirectory(prefix="neurovm-")
         path = Path(self._folder.name) / self._name
-        path.write_bytes(tflite_writer.write(dataclasses.replace(model, outputs=self._tensors)))
+        data = tflite_writer.write(model)
+        path.write_bytes(data)
         try:
-            self._lite = Runtime(path, timeout_s=timeout_s)
+            self._lite = Runtime(
+                path,
+                wanted=self._tensors,
+                copy=lambda inner: with_outputs(self._name, data, inner),
+                timeout_s=timeout_s,
+            )
         except BaseException:
             self._folder.cleanup()
             raise
-        self._ports = {port.index: place for place, port in enumerate(self._lite.outputs)}
         self._inputs = [model.inputs.index(port.index) for port in self._lite.inputs]
 
     @property
@@ -62,10 +67,10 @@ class Probe:
 
     def run(self, rows: Rows) -> dict[int, NDArray[Any]]:
         """The tensors after each row; rows (n, *shape[1:]) an input of the model."""
-        outputs = self._lite.run([rows[i] for i in self._inputs]).outputs
-        if any(index not in self._ports for index in self._tensors):
+        kept = self._lite.run([rows[i] for i in self._inputs]).kept
+        if any(index not in kept for index in self._tensors):
             raise BackendError(f"{self._name}: {self.runtime} does not give all tensors asked for")
-        return {index: outputs[self._ports[index]] for index in self._tensors}
+        return {index: kept[index] for index in self._tensors}
 
     def batches(self, rows: Rows) -> Iterator[tuple[Rows, int, int]]:
         """(rows of a batch, number of the first, rows in all)."""

@@ -13,7 +13,7 @@ import numpy as np
 from neurovm.converters.tflite_plain import Options, PlainModel, PlainOperator
 from neurovm.errors import UnsupportedOperatorError
 from neurovm.graph import Quantization, Tensor
-from neurovm.quantization.rules import RULES, Rule
+from neurovm.quantization.rules import Rule, find_rule, rule_of
 from neurovm.quantization.scales import Group, Scales, constant_group, value_places
 from neurovm.quantization.weights import quantize_bias, quantize_values, quantize_weights
 
@@ -37,7 +37,7 @@ class Rewritten:
 def check(model: PlainModel) -> None:
     """UnsupportedOperatorError for the first operator that has no quantised form here."""
     for op in model.operators:
-        rule = RULES.get(op.name)
+        rule = find_rule(model, op)
         if rule is None:
             raise _unsupported(model, op, "a float operator with a rule for its 8-bit form")
         if rule.kind != "weighted":
@@ -87,7 +87,7 @@ def widths(model: PlainModel, wide: frozenset[int]) -> dict[int, int]:
     made = dict.fromkeys(_read_wide(model, wide), 16)
     bits = {}
     for op in model.operators:
-        rule = RULES[op.name]
+        rule = rule_of(model, op)
         width = 16 if op.index in wide else 8
         if rule.kind in FOLLOWING:
             width = max((made.get(i, 8) for i in op.inputs), default=8)
@@ -100,7 +100,7 @@ def _read_wide(model: PlainModel, wide: frozenset[int]) -> set[int]:
     """Inputs of the network that a wide operator reads, also through what only moves codes."""
     wanted: set[int] = set()
     for op in reversed(model.operators):
-        follows = RULES[op.name].kind in FOLLOWING and not wanted.isdisjoint(op.outputs)
+        follows = rule_of(model, op).kind in FOLLOWING and not wanted.isdisjoint(op.outputs)
         if op.index in wide or follows:
             wanted |= set(op.inputs)
     return wanted & set(model.inputs)
@@ -137,7 +137,7 @@ class _Writer:
 
     def translate(self, op: PlainOperator) -> None:
         """One operator, after what makes its inputs fit."""
-        rule, bits = RULES[op.name], self.bits[op.index]
+        rule, bits = rule_of(self.source, op), self.bits[op.index]
         inputs = self._weighted(op, rule, bits) if rule.kind == "weighted" else None
         if inputs is None:
             places = set(value_places(self.source, op, rule))

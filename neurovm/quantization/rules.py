@@ -8,7 +8,10 @@ Source: the TFLite 8-bit quantization specification
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from neurovm.converters.tflite_plain import PlainModel, PlainOperator
 
 Kind = Literal["weighted", "free", "same", "joined", "fixed", "symmetric", "index"]
 
@@ -47,6 +50,7 @@ def _same(*versions: int, data: tuple[int, ...] = (0,)) -> Rule:
 
 
 RULES: dict[str, Rule] = {
+    "ARG_MAX": Rule(kind="index", versions=(2, 0)),
     "ABS": Rule(kind="free", versions=(2, 0)),
     "ADD": Rule(kind="free", versions=(2, 3)),
     "AVERAGE_POOL_2D": _same(2, 3),
@@ -115,3 +119,21 @@ RULES: dict[str, Rule] = {
     "UNPACK": _same(2, 0),
 }
 """Registration: the schema's operator → what its quantised form asks."""
+
+_INTEGERS = Rule(kind="index", versions=(0, 0))
+
+
+def find_rule(model: PlainModel, op: PlainOperator) -> Rule | None:
+    """The rule of an operator; one that has integers only (shapes, axes) stays as it is."""
+    places = [i for i in (*op.inputs, *op.outputs) if i >= 0]
+    if all(model.tensors[i].dtype != "float32" for i in places):
+        return _INTEGERS
+    return RULES.get(op.name)
+
+
+def rule_of(model: PlainModel, op: PlainOperator) -> Rule:
+    """The same, for networks that were checked."""
+    rule = find_rule(model, op)
+    if rule is None:
+        raise ValueError(f"operator {op.index} ({op.name}) has no rule")
+    return rule

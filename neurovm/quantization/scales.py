@@ -14,7 +14,7 @@ import numpy as np
 
 from neurovm.graph import Quantization
 from neurovm.quantization.ranges import Span, span_of
-from neurovm.quantization.rules import RULES, Rule
+from neurovm.quantization.rules import Rule, rule_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -73,11 +73,11 @@ class Scales:
             scales._parent[tensor] = tensor
             scales._groups[tensor] = Group(span)
         for op in model.operators:
-            scales._fix(op, RULES[op.name])
+            scales._fix(op, rule_of(model, op))
         for op in model.operators:
-            scales._join(op, RULES[op.name])
+            scales._join(op, rule_of(model, op))
         for op in model.operators:
-            scales._bound_step(op, RULES[op.name])
+            scales._bound_step(op, rule_of(model, op))
         return scales
 
     def group(self, tensor: int) -> Group:

@@ -286,3 +286,22 @@ def test_models_of_the_field(name: str, tmp_path: Path) -> None:
     with convert_quantized(quantized) as model:
         proof = verify(kept, model=model, inputs=[rows], count=5, walk=5)
     assert proof.identical, proof.first_difference
+
+
+def test_shapes_that_are_computed_are_those_of_a_run(tmp_path: Path) -> None:
+    """As exporters leave it: the file guesses a shape that integers give at run time."""
+    net = Net()
+    a, b = net.input(4, 6), net.input(24)
+    shape = net.writer.tensor("shape", (3,), dtype="int32")
+    net.writer.operator("SHAPE", [a], [shape], OutType=2)
+    parts = [net.writer.tensor(f"s{i}", (), dtype="int32") for i in range(3)]
+    net.writer.operator("UNPACK", [shape], parts, Num=3, Axis=0)
+    packed = net.writer.tensor("packed", (3,), dtype="int32")
+    net.writer.operator("PACK", [parts[0], parts[1], parts[2]], [packed], ValuesCount=3, Axis=0)
+    guessed = net.apply("RESHAPE", [b, packed], 1, 1, 1)
+    net.writer.tensors[guessed].signature = (-1, -1, -1)
+    source, rows = net.made(net.apply("ADD", [a, guessed], 1, 4, 6))
+    quantized = made(source, rows)
+    assert quantized.info.layers[-1].snr_db is not None
+    assert all(x.snr_db is None or x.snr_db > FINE_DB for x in quantized.info.layers)
+    prove(quantized, tmp_path, rows)
