@@ -167,8 +167,9 @@ typedef enum nvm_requant {
                       is NOT added */
     NVM_RQ_HALF16, /* floor((A m' + 2^(14 - e)) / 2^(15 - e)), e <= 14, m' = 32767 where m >= 0x7FFF0000, else
                       floor((m + 2^15) / 2^16); A m' + 2^(14 - e) modulo 2^64 */
-    NVM_RQ_AWAY64, /* sign(A) floor((|A| m + 2^(30 - e)) / 2^(31 - e)) */
-    NVM_RQ_AWAY32, /* v = (float)A * scale[c], as FP32, but halves go away from zero */
+    NVM_RQ_AWAY64, /* v = (double)A * scale[c] to the nearest integer, halves away from zero; scale = double[c]
+                      >= 0, finite */
+    NVM_RQ_AWAY32, /* the same in float */
     NVM_RQ_COUNT
 } nvm_requant;
 

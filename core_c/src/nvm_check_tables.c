@@ -29,6 +29,21 @@ static nvm_status check_integer_rule(const nvm_program *program, const nvm_layer
     return NVM_OK;
 }
 
+static nvm_status check_double_rule(const nvm_program *program, const nvm_layer *layer,
+                                    uint32_t channels)
+{
+    if (!nvm_arena_holds(program, layer->off_scale, (uint64_t)channels * 8)) {
+        return NVM_E_SIZE;
+    }
+    const double *scale = nvm_arena_at(program, layer->off_scale);
+    for (uint32_t c = 0; c < channels; c++) {
+        if (!(scale[c] >= 0.0 && scale[c] <= DBL_MAX)) {
+            return NVM_E_RANGE;
+        }
+    }
+    return NVM_OK;
+}
+
 nvm_status nvm_check_requant(const nvm_program *program, const nvm_layer *layer, uint32_t channels)
 {
     const float *scale = nvm_arena_at(program, layer->off_scale),
@@ -45,6 +60,8 @@ nvm_status nvm_check_requant(const nvm_program *program, const nvm_layer *layer,
             }
         }
         return NVM_OK;
+    case NVM_RQ_AWAY64:
+        return check_double_rule(program, layer, channels);
     case NVM_RQ_AFFINE:
         if (!nvm_arena_holds(program, layer->off_scale, 4) ||
             !nvm_arena_holds(program, layer->off_shift, 4)) {

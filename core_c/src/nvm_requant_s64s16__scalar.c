@@ -23,32 +23,14 @@ static int64_t round_half16(int64_t a, int32_t m, int32_t e)
     return add(product(a, short_m), INT64_C(1) << (14 - e)) >> (15 - e);
 }
 
-/* Half away from zero: the magnitude is rounded half up. |a| m = above 2^31 + below may take 94 bits. */
-static int64_t round_away64(int64_t a, int32_t m, int32_t e)
+/* Clamped beyond every code first, so that the whole part fits; what is left of it is exact. */
+static int64_t round_away64(double v)
 {
-    uint64_t size = a < 0 ? 0 - (uint64_t)a : (uint64_t)a, magnitude;
-    uint64_t below = (size & INT32_MAX) * (uint64_t)m;
-    uint64_t above = (size >> 31) * (uint64_t)m + (below >> 31);
-    below &= INT32_MAX;
-    if (e < 0) {
-        magnitude = (above + (UINT64_C(1) << (-e - 1))) >> -e;
-    } else if (above >> 32 != 0) {
-        magnitude = UINT64_C(1) << 32; /* or more: beyond every code */
-    } else {
-        magnitude = (above << e) + ((below + (UINT64_C(1) << (30 - e))) >> (31 - e));
-    }
-    return a < 0 ? -(int64_t)magnitude : (int64_t)magnitude;
-}
-
-/* Clamped beyond every code first, so that the whole part fits; the rest of it is exact. */
-static int64_t round_away32(int64_t a, float scale)
-{
-    float v = (float)a * scale;
-    v = v > -131072.0f ? v : -131072.0f;
-    v = v < 131072.0f ? v : 131072.0f;
+    v = v > -131072.0 ? v : -131072.0;
+    v = v < 131072.0 ? v : 131072.0;
     int32_t whole = (int32_t)v;
-    float part = v - (float)whole;
-    return whole + (part >= 0.5f) - (part <= -0.5f);
+    double part = v - (double)whole;
+    return whole + (part >= 0.5) - (part <= -0.5);
 }
 
 /* Of a sum that is int32; `away`: halves go away from zero, else up. */
@@ -69,7 +51,6 @@ void nvm_requant_s64s16__scalar(const nvm_node *node, const int64_t *acc, size_t
     size_t step = per_channel ? 1 : 0;
     const int32_t *m = (const int32_t *)node->scale + channel * step,
                   *e = (const int32_t *)node->shift + channel * step;
-    const float *scale = (const float *)node->scale + channel * step;
     int32_t zero = layer->zero_out_s16, lo = layer->lo_s16, hi = layer->hi_s16;
     for (size_t i = 0; i < n; i++, m += step, e += step) {
         int64_t r;
@@ -78,10 +59,10 @@ void nvm_requant_s64s16__scalar(const nvm_node *node, const int64_t *acc, size_t
             r = round_half16(acc[i], *m, *e);
             break;
         case NVM_RQ_AWAY64:
-            r = round_away64(acc[i], *m, *e);
+            r = round_away64((double)acc[i] * ((const double *)node->scale)[(channel + i) * step]);
             break;
         case NVM_RQ_AWAY32:
-            r = round_away32(acc[i], scale[i * step]);
+            r = round_away64((float)acc[i] * ((const float *)node->scale)[(channel + i) * step]);
             break;
         default:
             r = round_twice(acc[i], *m, *e, layer->requant == NVM_RQ_DOUBLE);

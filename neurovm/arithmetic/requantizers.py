@@ -19,8 +19,8 @@ affine  rint_even(f32(f32(A) · scale) + offset), the zero point within offset
         XNNPACK, qs8 mean
 half16  floor((A · m' + 2^(14 − e)) / 2^(15 − e)), m' the mantissa rounded to 15 bits, A int64
         TFLite's MultiplyByQuantizedMultiplier of int64 sums (int16 activations)
-away64  sign(A) · floor((|A| · m + 2^(30 − e)) / 2^(31 − e))
-        ruy on int16 activations
+away64  round_half_away(A · scale) in double, A int64
+        LiteRT's FULLY_CONNECTED of int16 codes
 away32  round_half_away(f32(A) · scale)
         TFLite's QuantizedMeanOrSum, sums of int16 codes
 """
@@ -33,7 +33,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from neurovm.arithmetic.fixed_point import (
-    INT32_MAX,
     Multipliers,
     rdbpot,
     round_half_away,
@@ -57,9 +56,9 @@ Kind = Literal[
 class Requantizer:
     """Parameters of one requantiser; arrays have one entry a channel, or a single one for all.
 
-    scale       float32[n]  fp32, affine, away32
+    scale       float32[n]  fp32, affine, away32; float64[n] away64
     offset      float32[n]  affine
-    multipliers int32[n]    double, single, halfup, half16, away64
+    multipliers int32[n]    double, single, halfup, half16
     bits        1 … 31      shift
     zero_out    0 for affine (its offset holds the zero point)
     long        whether A is int64: half16, away64
@@ -70,7 +69,7 @@ class Requantizer:
     zero_out: int
     lo: int
     hi: int
-    scale: NDArray[np.float32] | None = None
+    scale: NDArray[np.floating] | None = None
     offset: NDArray[np.float32] | None = None
     multipliers: Multipliers | None = None
     bits: int = 0
@@ -94,7 +93,7 @@ class Requantizer:
         return y
 
 
-def _scale(q: Requantizer) -> NDArray[np.float32]:
+def _scale(q: Requantizer) -> NDArray[np.floating]:
     if q.scale is None:
         raise ValueError(f"a {q.kind} requantiser needs a scale")
     return q.scale
@@ -155,19 +154,7 @@ def _half16(q: Requantizer, a: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _away64(q: Requantizer, a: NDArray[np.int64]) -> NDArray[np.int64]:
-    m = _multipliers(q)
-    right = 31 - m.exponent.astype(np.int64)
-    half = np.left_shift(np.int64(1), right - 1)
-    size = np.abs(a)
-    mantissa = m.mantissa.astype(np.int64)
-    # |A| m = above 2^31 + below, which may take more than 63 bits.
-    below = (size & INT32_MAX) * mantissa
-    above = (size >> 31) * mantissa + (below >> 31)
-    below &= INT32_MAX
-    small = (above << np.maximum(31 - right, 0)) + ((below + half) >> np.minimum(right, 31))
-    large = (above + (half >> 31)) >> np.maximum(right - 31, 0)
-    result: NDArray[np.int64] = np.sign(a) * np.where(right <= 31, small, large)
-    return result
+    return round_half_away(a.astype(np.float64) * _scale(q))
 
 
 def _away32(q: Requantizer, a: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -2,11 +2,11 @@
 """int16 codes with int8 weights: which rule an operator's sums take, by the type of its bias.
 
 With an int64 bias sums are int64 and the multiplier is rounded to 15 bits, or (LiteRT's
-FULLY_CONNECTED) the product with all 31 is rounded half away from zero (LiteRT itself rounds the
-product in double there: 4 of 3 million elements differ by one). With an int32 bias they are
-int32 and wrap. Each entry was measured against the runtime itself; what is missing it refuses, or
-answers from memory that is not its own. Sources: tensorflow/lite/kernels/internal/common.cc
-(MultiplyByQuantizedMultiplier of int64), kernels/{conv,depthwise_conv,fully_connected}.cc.
+FULLY_CONNECTED) the product is taken in double and rounded half away from zero. With an int32 bias
+they are int32 and wrap. Each entry was measured against the runtime itself; what is missing it
+refuses, or answers from memory that is not its own. Sources: tensorflow/lite/kernels/internal/
+common.cc (MultiplyByQuantizedMultiplier of int64), kernels/{conv,depthwise_conv,
+fully_connected}.cc.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from neurovm.arithmetic.codes import Activation, Codes
+import numpy as np
+
+from neurovm.arithmetic.codes import Activation, Codes, range_half_away
 from neurovm.arithmetic.errors import NoExactRuleError
 from neurovm.arithmetic.integer_rules import integer_requantizer, weight_multipliers
 from neurovm.arithmetic.requantizers import Kind, Requantizer
@@ -94,4 +96,10 @@ def wide_requantizer(
             f"int16 activations and a bias of type {present}; the runtime answers with {known}"
         )
     reals = weight_multipliers(operator, scale_in, scale_weights, out, exact=rule.exact)
+    if rule.kind == "away64":
+        lo, hi = range_half_away(activation, out)
+        scales = np.array(reals, np.float64)
+        return Requantizer(
+            kind="away64", zero_out=out.zero_point, lo=lo, hi=hi, scale=scales, long=True
+        )
     return integer_requantizer(rule.kind, reals, out, activation, long=rule.long)

@@ -155,15 +155,16 @@ def requantizer_of(layer: Layer) -> Requantizer:
     """The requantizer of a layer that has one: `requantizer_fields` backwards."""
     scale, shift = layer.scale, layer.shift
     multipliers = None
-    if layer.requant in ("DOUBLE", "SINGLE", "HALFUP", "HALF16", "AWAY64"):
+    if layer.requant in ("DOUBLE", "SINGLE", "HALFUP", "HALF16"):
         multipliers = Multipliers(np.asarray(scale, np.int32), np.asarray(shift, np.int32))
         scale = shift = None
+    real = np.float64 if layer.requant == "AWAY64" else np.float32
     return Requantizer(
         kind=cast("RequantizerKind", layer.requant.lower()),
         zero_out=layer.zero_out,
         lo=layer.bounds[0],
         hi=layer.bounds[1],
-        scale=None if scale is None else np.asarray(scale, np.float32),
+        scale=None if scale is None else np.asarray(scale, real),
         offset=None if shift is None else np.asarray(shift, np.float32),
         multipliers=multipliers,
         bits=layer.aux[0] if layer.requant == "SHIFT" else 0,

@@ -63,12 +63,13 @@ static int64_t wrap64(wide a)
     return (int64_t)(uint64_t)a;
 }
 
-static int16_t requantise_away32(const network *net, const nvm_layer *layer, int64_t a,
-                                 uint32_t channel)
+static int16_t requantise_away(const network *net, const nvm_layer *layer, int64_t a,
+                               uint32_t channel)
 {
-    const float *scale = (const float *)(const void *)(net->arena + layer->off_scale);
-    float product = (float)a * scale[channel];
-    return clamp(round((double)product) + zero_of(layer), lowest(layer), highest(layer));
+    const void *scale = net->arena + layer->off_scale;
+    float single = layer->requant == NVM_RQ_AWAY32 ? (float)a * ((const float *)scale)[channel] : 0;
+    double v = layer->requant == NVM_RQ_AWAY32 ? single : (double)a * ((const double *)scale)[channel];
+    return clamp(round(v) + zero_of(layer), lowest(layer), highest(layer));
 }
 
 /* The integer rules of wide layers, of sums of 64 bits. */
@@ -79,16 +80,11 @@ static int16_t requantise_wide(const network *net, const nvm_layer *layer, int64
     const int32_t *e = (const int32_t *)(const void *)(net->arena + layer->off_shift);
     int32_t factor = m[channel], shift = e[channel], right = shift < 0 ? -shift : 0;
     int32_t half = factor >= 0x7FFF0000 ? 32767 : (int32_t)floor_div(factor + power(15), power(16));
-    wide size = a < 0 ? -(wide)a : a;
     int64_t x = srdhm(wrap(a), factor, shift);
     double r;
     switch (layer->requant) {
     case NVM_RQ_HALF16:
         r = (double)floor_div(wrap64((wide)a * half + power(14 - shift)), power(15 - shift));
-        break;
-    case NVM_RQ_AWAY64:
-        r = (double)((size * factor + power(30 - shift)) / power(31 - shift));
-        r = a < 0 ? -r : r;
         break;
     case NVM_RQ_HALFUP:
         r = (double)floor_div((wide)x * 2 + power(right), power(right + 1));
@@ -105,8 +101,8 @@ static int16_t requantise(const network *net, const nvm_layer *layer, int64_t su
                           uint32_t channel)
 {
     int32_t a = wrap(sum);
-    if (layer->requant == NVM_RQ_AWAY32) {
-        return requantise_away32(net, layer, layer->flags & NVM_FLAG_LONG ? sum : a, channel);
+    if (layer->requant == NVM_RQ_AWAY32 || layer->requant == NVM_RQ_AWAY64) {
+        return requantise_away(net, layer, layer->flags & NVM_FLAG_LONG ? sum : a, channel);
     }
     if (is_wide(layer)) {
         return requantise_wide(net, layer, layer->flags & NVM_FLAG_LONG ? sum : a, channel);

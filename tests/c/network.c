@@ -131,6 +131,7 @@ void add_requant(network *net, nvm_layer *layer, nvm_requant requant, uint32_t c
                  double magnitude)
 {
     float *scale = malloc(channels * sizeof *scale), offset;
+    double *wide = malloc(channels * sizeof *wide);
     layer->requant = (uint8_t)requant;
     if (layer->flags & NVM_FLAG_WIDE) {
         layer->zero_out_s16 = (int16_t)random_in(&net->seed, -300, 300);
@@ -144,6 +145,12 @@ void add_requant(network *net, nvm_layer *layer, nvm_requant requant, uint32_t c
             scale[c] = (float)(150.0 / magnitude * (0.5 + random_in(&net->seed, 0, 1000) / 1000.0));
         }
         layer->off_scale = network_put(net, scale, channels * sizeof *scale);
+        break;
+    case NVM_RQ_AWAY64:
+        for (uint32_t c = 0; c < channels; c++) {
+            wide[c] = 150.0 / magnitude * (0.5 + random_in(&net->seed, 0, 1000) / 1000.0);
+        }
+        layer->off_scale = network_put(net, wide, channels * sizeof *wide);
         break;
     case NVM_RQ_AFFINE:
         scale[0] = (float)(150.0 / magnitude);
@@ -159,6 +166,7 @@ void add_requant(network *net, nvm_layer *layer, nvm_requant requant, uint32_t c
         break;
     }
     free(scale);
+    free(wide);
 }
 
 nvm_status network_init(const network *net, nvm_program *program)

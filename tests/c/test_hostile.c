@@ -299,7 +299,8 @@ static void wide_layers(void)
     WIDE_REFUSED(NVM_DENSE, NVM_E_RANGE,
                  (give_wide_rule(net, NVM_RQ_HALF16, 1), set_word(net, layer->off_shift, 15)));
     WIDE_REFUSED(NVM_DENSE, NVM_E_RANGE,
-                 (give_wide_rule(net, NVM_RQ_AWAY64, 1), set_word(net, layer->off_shift, 31)));
+                 (give_wide_rule(net, NVM_RQ_AWAY64, 1),
+                  set_word(net, layer->off_scale + 4, 0x7FF00000u)));
     WIDE_REFUSED(NVM_DENSE, NVM_E_SIZE,
                  (give_wide_rule(net, NVM_RQ_AWAY64, 1),
                   layer->off_bias = (uint32_t)(net->len - (layer->out_c * 8 - 1) / 64 * 64)));
