@@ -109,16 +109,17 @@ def described(detail: dict[str, Any]) -> dict[str, Any]:
     """A detail as JSON; LiteRT has a key that tflite-runtime has not."""
     detail["quantization_parameters"].pop("block_size", None)
 
-    def plain(value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            return [str(value.dtype), value.tolist()]
-        if isinstance(value, type):
-            return value.__name__
-        if isinstance(value, dict):
-            return {k: plain(v) for k, v in value.items()}
-        return [type(v).__name__ for v in value] + list(value) if type(value) is tuple else value
+    return {key: described_value(value) for key, value in detail.items()}
 
-    return {key: plain(value) for key, value in detail.items()}
+
+def described_value(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return [str(value.dtype), value.tolist()]
+    if isinstance(value, type):
+        return value.__name__
+    if isinstance(value, dict):
+        return {k: described_value(v) for k, v in value.items()}
+    return [type(v).__name__ for v in value] + list(value) if type(value) is tuple else value
 
 
 @pattern
@@ -206,6 +207,33 @@ def kind(call: Callable[[], object]) -> str:
 
 
 @pattern
+def operators(api: Any, path: str) -> dict[str, Any]:
+    """The network's operators, before LiteRT adds its delegate to them."""
+    interpreter = api.Interpreter(model_path=path)
+    told = []
+    for detail in interpreter._get_ops_details():
+        types = [[t.__name__ for t in detail.pop(key)] for key in ("operand_types", "result_types")]
+        told.append([types, {k: described_value(v) for k, v in detail.items()}])
+    assert len(told) > 1
+    return {"told": json.dumps(told)}
+
+
+@pattern
+def an_output_overwritten(api: Any, path: str) -> dict[str, Any]:
+    interpreter = opened(api, path)
+    (made,) = interpreter.get_output_details()
+    (given,) = interpreter.get_input_details()
+    interpreter.set_tensor(given["index"], next(samples(given, 1)))
+    found = []
+    for _ in range(2):
+        interpreter.invoke()
+        found.append(interpreter.get_tensor(made["index"]))
+        interpreter.set_tensor(made["index"], np.full(made["shape"], 3, made["dtype"]))
+        found.append(interpreter.get_tensor(made["index"]))
+    return {"found": np.stack(found)}
+
+
+@pattern
 def mistakes(api: Any, path: str) -> dict[str, Any]:
     """The kinds of exceptions for what callers usually get wrong."""
     early = api.Interpreter(model_path=path)
@@ -234,6 +262,23 @@ def mistakes(api: Any, path: str) -> dict[str, Any]:
         "signature": lambda: late.get_signature_runner("none"),
         "signature's inputs": late.get_signature_runner(),
         "signature's names": lambda: late.get_signature_runner()(none=x),
+        "set text": lambda: late.set_tensor("a", x),
+        "set a float": lambda: late.set_tensor(float(given["index"]), x),
+        "set NumPy's": lambda: late.set_tensor(np.int64(given["index"]), x),
+        "set far": lambda: late.set_tensor(2**40, x),
+        "set the output": lambda: late.set_tensor(
+            made["index"], np.zeros(made["shape"], made["dtype"])
+        ),
+        "get text": lambda: late.get_tensor("a"),
+        "get a float": lambda: late.get_tensor(float(made["index"])),
+        "get a list": lambda: late.get_tensor([made["index"]]),
+        "a function of text": lambda: late.tensor("a"),
+        "tensor of text": late.tensor("a"),
+        "resize beyond": lambda: opened(api, path).resize_tensor_input(999, given["shape"]),
+        "resize below": lambda: opened(api, path).resize_tensor_input(-1, given["shape"]),
+        "resize a float": lambda: opened(api, path).resize_tensor_input(0.0, given["shape"]),
+        "resize strictly": lambda: early.resize_tensor_input(given["index"], [1, 1], strict=True),
+        "operator beyond": lambda: late._get_op_details(999),
         "delegate": lambda: api.load_delegate("libnone.so.1"),
     }
     return {"kinds": json.dumps({what: kind(call) for what, call in calls.items()})}

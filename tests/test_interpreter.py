@@ -160,8 +160,9 @@ def test_one_size_only() -> None:
     shape = tuple(given["shape"])
     with pytest.raises(ValueError, match=r"has shape \(1, 8, 8, 1\), found \(2, 8, 8, 1\)"):
         interpreter.resize_tensor_input(given["index"], (2, *shape[1:]))
-    with pytest.raises(ValueError, match="is no input"):
-        interpreter.resize_tensor_input(3, shape)
+    for kind in (ValueError, RuntimeError):
+        with pytest.raises(kind, match="is no input"):
+            interpreter.resize_tensor_input(3, shape)
     with pytest.raises(ValueError, match="found \\(3, 8, 8, 1\\)"):
         interpreter.get_signature_runner()(keras_tensor_57=np.zeros((3, 8, 8, 1), np.int8))
 

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from neurovm.converters.tflite_parts import Part
     from neurovm.graph import Tensor
 
 _NUMPY = {"int4": "int8", "bool": "bool_", "resource": "object_"}
@@ -31,4 +33,21 @@ def details(index: int, tensor: Tensor) -> dict[str, Any]:
             "block_size": 0,
         },
         "sparsity_parameters": {},
+    }
+
+
+def operator_details(part: Part, tensors: Sequence[Tensor]) -> dict[str, Any]:
+    """One operator of the file; -1 among its inputs is an optional one that is absent."""
+    import numpy as np
+
+    def types(indices: Sequence[int]) -> list[Any]:
+        return [details(i, tensors[i])["dtype"] for i in indices if i != -1]
+
+    return {
+        "index": part.index,
+        "op_name": part.name,
+        "inputs": np.array(part.inputs, np.int32),
+        "outputs": np.array(part.outputs, np.int32),
+        "operand_types": types(part.inputs),
+        "result_types": types(part.outputs),
     }

@@ -7,16 +7,26 @@ a session of the converted network.
 
 from __future__ import annotations
 
-import io
+import operator
 import os
 from collections.abc import Callable, Sequence
-from enum import Enum
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from neurovm import codec
-from neurovm.tflite.details import details
+from neurovm.tflite.details import details, operator_details
+from neurovm.tflite.options import (
+    UNUSED,
+    Delegate,
+    OpResolverType,
+    check_threads,
+    content,
+    load_delegate,
+    profile_of,
+    refuse_delegate,
+)
 from neurovm.tflite.signature import SignatureRunner
+
+__all__ = ["Delegate", "Interpreter", "OpResolverType", "SignatureRunner", "load_delegate"]
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,52 +34,14 @@ if TYPE_CHECKING:
     from neurovm.session import Session
 
 
-class OpResolverType(Enum):
-    """Which kernels TFLite would take. AUTO and BUILTIN are profile `xnnpack`, BUILTIN_REF is
-    `tflm`; BUILTIN_WITHOUT_DEFAULT_DELEGATES is refused: its answers depend on the processor.
-    """
-
-    AUTO = 0
-    BUILTIN = 1
-    BUILTIN_REF = 2
-    BUILTIN_WITHOUT_DEFAULT_DELEGATES = 3
-
-
 _CODES = ("int8", "uint8", "int16")
-_PROFILES = {"AUTO": "xnnpack", "BUILTIN": "xnnpack", "BUILTIN_REF": "tflm"}
-_UNUSED = frozenset(
-    {
-        "experimental_preserve_all_tensors",
-        "experimental_disable_delegate_clustering",
-        "experimental_default_delegate_latest_features",
-        "experimental_compress_quantization_zero_points",
-        "experimental_disable_delegate_node_fusion",
-        "experimental_force_delegate_node_profiling",
-    }
-)
-"""Options that change no answer here: accepted, and without effect."""
+_INDEX_BITS = 31
 
 
-class Delegate:
-    """Stands for TFLite's class of that name; there is nothing to delegate to."""
-
-    def __init__(self, library: str, options: dict[str, Any] | None = None) -> None:
-        del options
-        _refuse_delegate(library)
-
-
-def load_delegate(library: str, options: dict[str, Any] | None = None) -> NoReturn:
-    """No delegate runs here: raises what is both an OSError and a ValueError, as TFLite raises one
-    or the other where a library cannot be loaded.
+class ResizeError(RuntimeError, ValueError):
+    """A size that an input cannot have. TFLite raises RuntimeError; ValueError is what all else
+    that is wrong with a value raises here.
     """
-    del options
-    _refuse_delegate(library)
-
-
-def _refuse_delegate(library: object) -> NoReturn:
-    raise io.UnsupportedOperation(
-        f"delegate {library!r}: networks run on neurovm's own kernel; accepted: none"
-    )
 
 
 class Interpreter:
@@ -100,19 +72,21 @@ class Interpreter:
         from neurovm.converters.tflite_signatures import signatures, tensor_count
 
         for name in options:
-            if name not in _UNUSED:
+            if name not in UNUSED:
                 raise TypeError(f"Interpreter() takes no argument {name!r}")
         for delegate in experimental_delegates or ():
-            _refuse_delegate(delegate)
-        _check_threads(num_threads)
-        profile = profile or _profile(experimental_op_resolver_type)
-        name, data = _content(model_path, model_content)
+            refuse_delegate(delegate)
+        check_threads(num_threads)
+        profile = profile or profile_of(experimental_op_resolver_type)
+        name, data = content(model_path, model_content)
+        self._name, self._data = name, data
         self._source = tflite.read(data, name=name)
         self._signatures = signatures(name, data)
         self._count = tensor_count(name, data)
         self._model = neurovm.convert_tflite(data, profile=profile, name=name)
         self._session: Session | None = None
         self._invoked = False
+        self._overwritten = False
         self._holds: dict[int, tuple[int, tuple[int, ...]]] | None = None
         self._arrays: dict[int, NDArray[Any]] = {}
 
@@ -149,21 +123,26 @@ class Interpreter:
         return [details(i, self._source.tensors[i]) for i in range(self._count)]
 
     def set_tensor(self, tensor_index: int, value: Any) -> None:
-        """Copy a value into an input. ValueError for another tensor, type or shape."""
+        """Copy a value into an input, or into an output, where it stands until the next `invoke`.
+
+        ValueError for another tensor, type or shape; TypeError where the index is no int.
+        """
         import numpy as np
 
         index = self._index(tensor_index)
         if self._session is None:
             raise ValueError("call allocate_tensors() before set_tensor()")
-        if index not in self._source.inputs:
+        if index not in self._arrays:
             raise ValueError(f"tensor {index} is no input; accepted: {list(self._source.inputs)}")
         target, found = self._arrays[index], np.asarray(value)
         if found.dtype != target.dtype or found.shape != target.shape:
+            what = "input" if index in self._source.inputs else "output"
             raise ValueError(
-                f"input {index} ({self._source.tensors[index].name}) takes {target.dtype} "
+                f"{what} {index} ({self._source.tensors[index].name}) takes {target.dtype} "
                 f"{target.shape}, found {found.dtype} {found.shape}"
             )
         target[...] = found
+        self._overwritten |= index in self._source.outputs
 
     def invoke(self) -> None:
         """One step: what changed in the inputs since the last one is propagated.
@@ -175,9 +154,9 @@ class Interpreter:
         inputs = [self._arrays[i] for i in self._source.inputs]
         codes = b"".join(self._model.quantize(k, x.data) for k, x in enumerate(inputs))
         output = self._session.step(codes)
-        if self._session.changed or not self._invoked:
+        if self._session.changed or not self._invoked or self._overwritten:
             self._take(output)
-        self._invoked = True
+        self._invoked, self._overwritten = True, False
 
     def get_tensor(self, tensor_index: int, subgraph_index: int = 0) -> NDArray[Any]:
         """A copy of a tensor: input, output, constant, or (after `invoke`) any whose codes a layer
@@ -191,21 +170,23 @@ class Interpreter:
 
     def tensor(self, tensor_index: int) -> Callable[[], NDArray[Any]]:
         """A function that returns the tensor: inputs to be written into, outputs as they stand."""
-        index = self._index(tensor_index)
-        return lambda: self._value(index)
+        return lambda: self._value(self._index(tensor_index))
 
     def resize_tensor_input(
         self, input_index: int, tensor_size: Sequence[int], strict: bool = False
     ) -> None:
-        """Only the size an input has is accepted: a stream has one sample at a time."""
+        """Only the size an input has is accepted: a stream has one sample at a time.
+
+        What is both a RuntimeError and a ValueError for another size or another tensor.
+        """
         del strict
-        index = self._index(input_index)
+        index = _integer(input_index)
         if index not in self._source.inputs:
-            raise ValueError(f"tensor {index} is no input; accepted: {list(self._source.inputs)}")
+            raise ResizeError(f"tensor {index} is no input; accepted: {list(self._source.inputs)}")
         shape = self._model.inputs[self._source.inputs.index(index)].shape
         wanted = tuple(int(n) for n in tensor_size)
         if wanted != shape:
-            raise ValueError(
+            raise ResizeError(
                 f"input {index} has shape {shape}, found {wanted}: a converted network has one "
                 f"size; accepted: {shape} (run further rows one after the other)"
             )
@@ -249,6 +230,23 @@ class Interpreter:
             raise ValueError(f"signature_key {signature_key!r}; accepted: {listed}")
         return SignatureRunner(self, signature_key, self._signatures[signature_key])
 
+    def _get_ops_details(self) -> list[dict[str, Any]]:
+        """index, op_name, inputs, outputs, operand_types and result_types of the file's operators.
+
+        Many programs call it, although TFLite does not document it.
+        """
+        from neurovm.converters.tflite_parts import parts
+
+        found = parts(self._name, self._data)
+        return [operator_details(part, found.tensors) for part in found.operators]
+
+    def _get_op_details(self, op_index: int) -> dict[str, Any]:
+        """As `_get_ops_details`, of one operator."""
+        listed, index = self._get_ops_details(), _integer(op_index)
+        if not 0 <= index < len(listed):
+            raise ValueError(f"operator {index}; accepted: 0 to {len(listed) - 1}")
+        return listed[index]
+
     def _ports(self) -> tuple[tuple[tuple[int, ...], Any], ...]:
         """Inputs and outputs: indices of tensors, and what is known of them."""
         source, model = self._source, self._model
@@ -265,7 +263,7 @@ class Interpreter:
             at += info.bytes
 
     def _index(self, index: int) -> int:
-        found = int(index)
+        found = _integer(index)
         if not 0 <= found < self._count:
             raise ValueError(f"tensor {found}; accepted: 0 to {self._count - 1}")
         return found
@@ -307,35 +305,9 @@ class Interpreter:
         return self._holds
 
 
-def _check_threads(num_threads: int | None) -> None:
-    if num_threads is None:
-        return
-    if not isinstance(num_threads, int):
-        raise ValueError(f"num_threads {num_threads!r}; an int is accepted")  # noqa: TRY004
-    if num_threads < 1:
-        raise ValueError(f"num_threads {num_threads}; 1 or more is accepted")
-
-
-def _profile(resolver: Any) -> str:
-    """The profile that a resolver type means; TFLite's own enumerations are understood too."""
-    name = getattr(resolver, "name", None)
-    if name not in _PROFILES:
-        raise ValueError(
-            f"experimental_op_resolver_type {resolver!r}; accepted: {', '.join(_PROFILES)}"
-        )
-    return _PROFILES[name]
-
-
-def _content(path: str | os.PathLike[str] | None, content: bytes | None) -> tuple[str, bytes]:
-    """Name and bytes of the model."""
-    if path is not None and content is not None:
-        raise ValueError("model_path and model_content were given; one of them is accepted")
-    if content is not None:
-        return "model.tflite", bytes(content)
-    if path is None:
-        raise ValueError("model_path or model_content is needed")
-    place = Path(path)
-    try:
-        return place.name, place.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{place}: cannot be opened: {error.strerror or error}") from error
+def _integer(index: object) -> int:
+    """An index as TFLite takes one; TypeError where it is no 32-bit int."""
+    found = operator.index(index)  # type: ignore[arg-type]  # its TypeError is the answer
+    if found.bit_length() > _INDEX_BITS:
+        raise TypeError(f"index {found}; an int of 32 bits is accepted")
+    return found

@@ -23,7 +23,8 @@ class SignatureRunner:
     def __call__(self, **kwargs: Any) -> dict[str, NDArray[Any]]:
         """Answers by name of output, each a copy.
 
-        ValueError where inputs are missing, unknown, or of another type or shape.
+        ValueError where inputs are missing, unknown, or of another type or shape; for a shape it
+        is a RuntimeError too, as in TFLite.
         """
         import numpy as np
 
