@@ -60,7 +60,10 @@ def _needed(file: TFLiteFile, subgraph: Any, table: Any, code: int) -> str | Non
         return None
     read = file.integers(table.InputsAsNumpy())
     types = [subgraph.Tensors(i).Type() for i in read if 0 <= i < subgraph.TensorsLength()]
-    wrong = [type_name(t) for t in types if DTYPES.get(t) not in _FINE]
+    unread = [type_name(t) for t in types if t not in DTYPES]
+    if unread:
+        return f"element type {unread[0]}; accepted: {', '.join(_FINE)}"
+    wrong = [type_name(t) for t in types if DTYPES[t] not in _FINE]
     if wrong:
         return f"int8 (neurovm convert --calibrate ROWS makes it so); it reads {wrong[0]}"
     return None

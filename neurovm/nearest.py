@@ -94,6 +94,9 @@ _FORMS = {
 }
 
 _NEEDED = re.compile(r" (is|are) (needed|accepted)( here)?$")
+_TYPES = re.compile(r"u?int\d+( or u?int\d+)*")
+_UNREAD = "element type "
+"""How the need of an operator begins that reads or makes values of a type there is none of here."""
 
 _OUTSIDE = "the network apart from it: what it reads becomes an output, what it makes an input"
 _CUSTOM = f"built-in operators in its place, or {_OUTSIDE}"
@@ -104,9 +107,12 @@ def nearest_form(operator: str, needed: str) -> str:
 
     Where the operator as such is supported, the need itself says it: its last clause does.
     """
+    if needed.startswith(_UNREAD):
+        return _OUTSIDE
     if not needed.startswith(KIND):
         plain = re.sub(r" \([^()]*\)", "", needed)
-        return _NEEDED.sub("", plain.rsplit("; ", maxsplit=1)[-1])
+        form = _NEEDED.sub("", plain.rsplit("; ", maxsplit=1)[-1]).removeprefix("accepted: ")
+        return f"{operator} on {form} codes" if _TYPES.fullmatch(form) else form
     if operator.startswith("CUSTOM "):
         return _AFTER if "PostProcess" in operator else _CUSTOM
     return _FORMS.get(operator, _OUTSIDE)

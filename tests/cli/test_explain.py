@@ -176,6 +176,27 @@ def test_a_refusal_carries_the_nearest_form() -> None:
     assert form.nearest == "constants"
     assert UnsupportedOperatorError("m", "PAD", 3, "this", "that").nearest == "that"
     assert "apart from it" in nearest_form("CUSTOM Mine", KIND)
+    wide = UnsupportedOperatorError("m", "QUANTIZE", 3, "it makes int32 of int16; int8 is needed")
+    assert wide.nearest == "QUANTIZE on int8 codes"
+    either = "tensor 'y' is int32; int8 or uint8 is needed here (int8 post-training quantization)"
+    assert nearest_form("PAD", either) == "PAD on int8 or uint8 codes"
+    assert nearest_form("PAD", "mode 7; accepted: SAME, VALID") == "SAME, VALID"
+
+
+def test_values_of_a_type_there_is_none_of_stay_outside(
+    run, w: ModelWriter, tmp_path: Path
+) -> None:
+    """Neither a list of types nor calibration helps an operator that reads or makes them."""
+    x, z = w.tensor("x", (1, 4), dtype="int32"), w.tensor("z", (1, 4), dtype="int32")
+    y = w.tensor("y", (1, 4), dtype="uint32")
+    w.operator("CAST", [x], [y])
+    w.operator("CAST", [y], [z])
+    path = tmp_path / "cast.tflite"
+    path.write_bytes(w.model(inputs=[x], outputs=[z]))
+    for op in json.loads(run("explain", path, "-o", "json").out)["operators"]:
+        assert op["needed"].startswith("element type UINT32")
+        assert op["nearest"] == nearest_form("CUSTOM Mine", "element type UINT32")
+        assert "apart from it" in op["nearest"]
 
 
 def test_the_picture_is_of_the_network(run, dscnn: Path, tmp_path: Path) -> None:
