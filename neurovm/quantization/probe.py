@@ -65,9 +65,17 @@ class Probe:
         """LiteRT's name and version."""
         return f"{self._lite.name} {self._lite.version}"
 
+    @property
+    def shapes(self) -> dict[int, tuple[int, ...]]:
+        """The shape of each tensor in a run."""
+        return {port.index: port.shape for port in self._lite.kept}
+
     def run(self, rows: Rows) -> dict[int, NDArray[Any]]:
         """The tensors after each row; rows (n, *shape[1:]) an input of the model."""
-        kept = self._lite.run([rows[i] for i in self._inputs]).kept
+        answer = self._lite.run([rows[i] for i in self._inputs])
+        kept = answer.kept
+        if answer.refused:
+            raise BackendError(f"{self._name}: {self.runtime} stops at a row: {answer.words}")
         if any(index not in kept for index in self._tensors):
             raise BackendError(f"{self._name}: {self.runtime} does not give all tensors asked for")
         return {index: kept[index] for index in self._tensors}

@@ -19,7 +19,7 @@ import numpy as np
 from neurovm.converters import tflite_plain, tflite_writer
 from neurovm.description import ApproxInfo, SourceInfo
 from neurovm.errors import ModelError, ShapeError
-from neurovm.quantization import ranges, report, rewrite
+from neurovm.quantization import accepted, constants, ranges, report, rewrite
 from neurovm.quantization.mixed import Choice, choose
 from neurovm.quantization.rows import digest, input_infos, rows_of
 from neurovm.quantization.scales import Scales
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from neurovm.converters.tflite_plain import PlainModel
     from neurovm.description import TensorInfo
-    from neurovm.quantization.probe import Progress
-    from neurovm.quantization.unpack import FloatFormat
+    from neurovm.quantization.probe import Progress, Rows
+    from neurovm.quantization.unpack import FloatFormat, Unpacked
 
 TIMEOUT_S = 60.0
 
@@ -96,8 +96,7 @@ def quantize(
     """
     model, kind = _float_model(source)
     rows = rows_of(calibrate, input_infos(model))
-    unpacked = unpack(model)
-    rewrite.check(unpacked.model)
+    unpacked = _folded(unpack(model), rows, timeout_s)
     steps = _Steps(progress)
     spans = ranges.observe(unpacked.model, rows, timeout_s=timeout_s, progress=steps.part(0))
     scales = Scales.choose(unpacked.model, spans)
@@ -124,6 +123,14 @@ def quantize(
             accuracy=None if right is None else found.accuracy,
         ),
     )
+
+
+def _folded(unpacked: Unpacked, rows: Rows, timeout_s: float) -> Unpacked:
+    """The network that is left once its constants are folded, all of whose operators have rules."""
+    accepted.check_names(constants.without_constants(unpacked.model))
+    model = constants.fold(unpacked.model, rows, timeout_s=timeout_s)
+    accepted.check(model)
+    return dataclasses.replace(unpacked, model=model)
 
 
 def _answers(given: Sequence[int] | NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neurovm.converters.tflite_plain import Options, PlainModel, PlainOperator
-from neurovm.errors import UnsupportedOperatorError
 from neurovm.graph import Quantization, Tensor
-from neurovm.quantization.rules import Rule, find_rule, rule_of
+from neurovm.quantization.accepted import bias_of
+from neurovm.quantization.rules import Rule, rule_of
 from neurovm.quantization.scales import Group, Scales, constant_group, value_places
 from neurovm.quantization.weights import quantize_bias, quantize_values, quantize_weights
 
@@ -32,35 +32,6 @@ class Rewritten:
 
     model: PlainModel
     made: dict[int, int]
-
-
-def check(model: PlainModel) -> None:
-    """UnsupportedOperatorError for the first operator that has no quantised form here."""
-    for op in model.operators:
-        rule = find_rule(model, op)
-        if rule is None:
-            raise _unsupported(model, op, "a float operator with a rule for its 8-bit form")
-        if rule.kind != "weighted":
-            continue
-        w = model.tensors[op.inputs[(rule.data or (0, 1))[1]]]
-        if w.data is None:
-            raise _unsupported(model, op, f"constant weights; {w.name!r} are computed at run time")
-        bias = _bias_of(model, op, rule)
-        if bias is not None and bias.data is None:
-            raise _unsupported(model, op, f"a constant bias; {bias.name!r} is computed at run time")
-        if len(w.shape) <= rule.axis:
-            raise model.error(op, f"weights of shape {w.shape}; axis {rule.axis} is needed")
-
-
-def _unsupported(model: PlainModel, op: PlainOperator, needed: str) -> UnsupportedOperatorError:
-    return UnsupportedOperatorError(model.source.name, op.name, op.index, needed)
-
-
-def _bias_of(model: PlainModel, op: PlainOperator, rule: Rule) -> Tensor | None:
-    place = (rule.data or (0, 1, 2))[2]
-    if place >= len(op.inputs) or op.inputs[place] < 0:
-        return None
-    return model.tensors[op.inputs[place]]
 
 
 def rewrite(
@@ -186,7 +157,7 @@ class _Writer:
         x, w, b = rule.data or (0, 1, 2)
         step = self.scales.group(op.inputs[x]).quantization(bits).scale[0]
         tensor = self.source.tensors[op.inputs[w]]
-        found = _bias_of(self.source, op, rule)
+        found = bias_of(self.source, op, rule)
         bias = None if found is None else np.asarray(found.data)
         kept = self.unpacked.codes.get(op.inputs[w])
         weights = quantize_weights(tensor, rule.axis, step, bias, kept)

@@ -29,6 +29,9 @@ _EMPTY_SCALE = 1.0 / 256
 _LARGEST_STEP = 128.0
 """An operator's input step over its output step; XNNPACK takes less than 256."""
 
+CHOOSING = ("MAXIMUM", "MINIMUM")
+"""A constant that is ever chosen stands in the output's range; one that never is may be clipped."""
+
 
 @dataclass(slots=True)
 class Group:
@@ -132,6 +135,8 @@ class Scales:
         for i in live:
             if not self.group(i).fixed:
                 self._unite(out, i)
+        if op.name in CHOOSING:
+            return
         for i in constants:
             self._widen(out, np.asarray(self.model.tensors[i].data))
 

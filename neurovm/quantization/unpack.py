@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from neurovm.converters.tflite_plain import PlainModel, PlainOperator
+from neurovm.converters.tflite_plain import Options, PlainModel, PlainOperator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,10 +96,18 @@ def unpack(model: PlainModel) -> Unpacked:
                         source, dtype="float32", quantization=None, data=_real(model, op, source)
                     )
                     _keep_codes(codes, i, source)
-        operators.append(op)
+        operators.append(_with_form(op))
     return Unpacked(
         dataclasses.replace(model, tensors=tuple(tensors), operators=tuple(operators)), codes
     )
+
+
+def _with_form(op: PlainOperator) -> PlainOperator:
+    """SQUARE has no 8-bit kernel in LiteRT; x · x is the same value."""
+    if op.name != "SQUARE" or len(op.inputs) != 1:
+        return op
+    options = Options(kind="MulOptions", values={"FusedActivationFunction": 0})
+    return dataclasses.replace(op, name="MUL", inputs=op.inputs * 2, options=options, version=1)
 
 
 def _partly(what: str) -> str:
