@@ -65,6 +65,20 @@ def unary() -> Iterator[Case]:
         yield island.quantized(island.operator(operator, [x], SHAPE))
 
 
+def zeros() -> Iterator[Case]:
+    """1 / ±0: the sign of a zero is the end of the range."""
+    for operator in ("ABS", "CEIL", "FLOOR", "NEG", "ROUND", "MUL", "SUB"):
+        island = Island(f"{operator}:zero")
+        x = island.real(scale=0.11, zero_point=24)
+        if operator in ("MUL", "SUB"):
+            pair = [x, island.constant(-2)] if operator == "MUL" else [island.constant(0), x]
+            y = island.operator(operator, pair, SHAPE, FusedActivationFunction="NONE")
+        else:
+            y = island.operator(operator, [x], SHAPE)
+        y = island.operator("DIV", [island.constant(1.3), y], SHAPE, FusedActivationFunction="NONE")
+        yield island.quantized(y, scale=0.05)
+
+
 def binary() -> Iterator[Case]:
     for operator, constant in itertools.product(BINARY, [0.7, [0.3, -1.5, 2.25, 0.5], None]):
         if operator == "DIV" and constant is None:
@@ -263,6 +277,7 @@ def numbers() -> Iterator[Case]:
 
 FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (
     unary,
+    zeros,
     binary,
     chains,
     casts,

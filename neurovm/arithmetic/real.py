@@ -11,7 +11,6 @@ is exact where both ends of the range have the same one.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -56,8 +55,16 @@ class Reals:
 
     @property
     def exact(self) -> bool:
-        """Whether every runtime has these very values."""
+        """Whether every runtime has these very values; a zero may still have either sign."""
         return bool(np.array_equal(self.low, self.high))
+
+    @property
+    def settled(self) -> bool:
+        """Whether every runtime has these very values, zeros with their signs, which a division
+        makes ∞ or −∞ of.
+        """
+        same = self.exact and self.own is None
+        return same and np.array_equal(np.signbit(self.low), np.signbit(self.high))
 
     def map(self, function: Callable[[Any], Any]) -> Reals:
         """The same function of all three: reshaping, indexing, widening of axes."""
@@ -77,15 +84,23 @@ def apply(function: Callable[..., Any], operands: Sequence[Reals]) -> Reals:
     """A function that every runtime computes alike, of values that may lie in narrow ranges."""
     with np.errstate(all="ignore"):
         value = function(*(o.value for o in operands))
-        if all(o.exact for o in operands):
+        if all(o.settled for o in operands):
             return Reals.exactly(value)
         corners = [
             function(*ends) for ends in itertools.product(*((o.low, o.high) for o in operands))
         ]
-        low, high = corners[0], corners[0]
-        for corner in (value, *corners):
-            low, high = np.minimum(low, corner), np.maximum(high, corner)
+        low, high = ends_of([value, *corners])
         return Reals(value=value, low=low, high=high, own=_own(function, operands))
+
+
+def ends_of(values: Sequence[Any]) -> tuple[Any, Any]:
+    """The lowest and the highest in each place; of two zeros −0 is the lower."""
+    low = high = values[0]
+    for v in values[1:]:
+        lower, higher = np.minimum(low, v), np.maximum(high, v)
+        low = np.where((low == v) & np.signbit(v), v, lower)
+        high = np.where((high == v) & ~np.signbit(v), v, higher)
+    return low, high
 
 
 def _own(function: Callable[..., Any], operands: Sequence[Reals]) -> dict[str, Any] | None:
@@ -108,95 +123,25 @@ def widened(reals: Reals, argument: Reals, absolute: float = 0.0) -> Reals:
     return Reals(value=reals.value, low=low, high=high)
 
 
-# ---- functions of one variable ------------------------------------------------------------------
-
-_erfc = np.vectorize(math.erfc, otypes=[np.float64])
-
-
-def _gelu(x: Array) -> Array:
-    wide = x.astype(np.float64)
-    return np.asarray(0.5 * wide * _erfc(-wide * math.sqrt(0.5)))
-
-
-def _gelu_tanh(x: Array) -> Array:
-    wide = x.astype(np.float64)
-    inner = math.sqrt(2 / math.pi) * (wide + 0.044715 * wide**3)
-    return np.asarray(0.5 * wide * (1 + np.tanh(inner)))
-
-
-def _logistic(x: Array) -> Array:
-    return np.asarray(1 / (1 + np.exp(-x.astype(np.float64))))
-
-
-_EXACT: dict[str, Callable[[Any], Any]] = {
-    "abs": np.abs,
-    "ceil": np.ceil,
-    "floor": np.floor,
-    "logical_not": np.logical_not,
-    "neg": np.negative,
-    "relu": lambda x: np.maximum(x, np.float32(0)),
-    "relu6": lambda x: np.clip(x, np.float32(0), np.float32(6)),
-    "relu_0_to_1": lambda x: np.clip(x, np.float32(0), np.float32(1)),
-    "relu_n1_to_1": lambda x: np.clip(x, np.float32(-1), np.float32(1)),
-    "round": np.rint,
-    "sign": np.sign,
-    "square": lambda x: x * x,
-}
-_ROUNDED: dict[str, tuple[Callable[[Any], Any], float]] = {
-    "cos": (lambda x: np.cos(x.astype(np.float64)), 2.0**-22),
-    "elu": (lambda x: np.where(x >= 0, x, np.expm1(x.astype(np.float64))), 0.0),
-    "exp": (lambda x: np.exp(x.astype(np.float64)), 0.0),
-    "gelu": (_gelu, 2.0**-22),
-    "gelu_tanh": (_gelu_tanh, 2.0**-22),
-    "log": (lambda x: np.log(x.astype(np.float64)), 2.0**-24),
-    "logistic": (_logistic, 0.0),
-    "rsqrt": (lambda x: 1 / np.sqrt(x.astype(np.float64)), 0.0),
-    "sin": (lambda x: np.sin(x.astype(np.float64)), 2.0**-22),
-    "sqrt": (lambda x: np.sqrt(x.astype(np.float64)), 0.0),
-    "tanh": (lambda x: np.tanh(x.astype(np.float64)), 0.0),
-}
-"""In double, then rounded; with the part of |x| that a library's own method may be off by."""
-
-
-def _hard_swish(x: Reals) -> Reals:
-    """XNNPACK: clamp(x + 3, 0, 6) · (x · f32(1/6)); TFLM: x · clamp(x + 3, 0, 6) / 6; in float32.
-
-    Source: XNNPACK, f32-vhswish; tensorflow/lite/kernels/internal/reference/hard_swish.h.
-    """
-
-    def gate(v: Any) -> Any:
-        return np.clip(v + np.float32(3), np.float32(0), np.float32(6))
-
-    rules: dict[str, Callable[[Any], Any]] = {
-        "xnnpack": lambda v: gate(v) * (v * np.float32(1 / 6)),
-        "tflm": lambda v: v * gate(v) / np.float32(6),
-    }
-    results = {name: apply(rule, [x]) for name, rule in rules.items()}
-    own = {name: (r.own or {}).get(name, r.value) for name, r in results.items()}
-    ends = [end for r in results.values() for end in (r.low, r.high)]
-    return Reals(
-        value=results["xnnpack"].value,
-        low=np.minimum.reduce(ends),
-        high=np.maximum.reduce(ends),
-        own=own if x.exact or x.own is not None else None,
+def either_zero(result: Reals, *operands: Reals) -> Reals:
+    """The larger or smaller of 0 and −0 is the one or the other, by the instruction set."""
+    if not np.issubdtype(result.value.dtype, np.floating):
+        return result
+    negative = [
+        ((o.low == 0) & np.signbit(o.low)) | ((o.low < 0) & (o.high >= 0)) for o in operands
+    ]
+    unsure = (
+        (result.low <= 0)
+        & (result.high >= 0)
+        & np.logical_or.reduce(np.broadcast_arrays(*negative))
     )
-
-
-def real_unary(function: str, x: Reals, parameter: float = 0.0) -> Reals:
-    """A function of one variable on float32; `parameter` is the α of a leaky RELU."""
-    if function == "leaky_relu":
-        alpha = np.float32(parameter)
-        return apply(lambda v: np.where(v < 0, v * alpha, v), [x])
-    if function == "hard_swish":
-        return _hard_swish(x)
-    if function in _EXACT:
-        return apply(_EXACT[function], [x])
-    if function not in _ROUNDED:
-        raise NoExactRuleError(f"{function} of real values has no rule here")
-    rule, absolute = _ROUNDED[function]
-    if x.value.dtype != np.float32:
-        raise NoExactRuleError(f"{function} of {x.value.dtype} values; float32 is needed")
-    return widened(apply(lambda v: rule(v).astype(np.float32), [x]), x, absolute)
+    if not unsure.any():
+        return result
+    zero = result.value.dtype.type(0)
+    low = np.where(unsure & (result.low == 0), -zero, result.low)
+    high = np.where(unsure & (result.high == 0), zero, result.high)
+    own = None if result.exact else result.own
+    return Reals(value=result.value, low=low, high=high, own=own)
 
 
 # ---- functions of two variables, choices, casts -------------------------------------------------
@@ -245,10 +190,13 @@ _BOUNDS = {"RELU": (0, None), "RELU6": (0, 6), "RELU_N1_TO_1": (-1, 1)}
 def real_binary(function: str, a: Reals, b: Reals, activation: str = "NONE") -> Reals:
     """A function of two variables on one type, then the activation."""
     result = apply(_BINARY[function], [a, b])
+    if function in ("maximum", "minimum"):
+        result = either_zero(result, a, b)
     if activation == "NONE":
         return result
     low, high = _BOUNDS[activation]
-    return apply(lambda v: np.clip(v, v.dtype.type(low), high and v.dtype.type(high)), [result])
+    cut = apply(lambda v: np.clip(v, v.dtype.type(low), high and v.dtype.type(high)), [result])
+    return either_zero(cut, result) if low == 0 else cut
 
 
 def choose(condition: Reals, a: Reals, b: Reals) -> Reals:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from neurovm.arithmetic import NoExactRuleError, Reals
-from neurovm.arithmetic.real import choose, real_binary, real_cast, real_unary
+from neurovm.arithmetic.real import choose, real_binary, real_cast
+from neurovm.arithmetic.real_unary import real_unary
 from neurovm.graph import DType
 from neurovm.operators import (
     Add,
