@@ -53,7 +53,7 @@ from neurovm.operators import (
     TransposeConv,
 )
 
-_SMALLEST_SCALE, _LARGEST_SCALE = 2.0**-40, 2.0**40
+SMALLEST_SCALE, LARGEST_SCALE = 2.0**-40, 2.0**40
 """Products and quotients of three scales within these stay normal float32."""
 
 _SIGNED = ("int8", "int4")
@@ -165,10 +165,10 @@ def _check_codes(tensor: Tensor, dtypes: tuple[str, ...]) -> None:
             f"tensor {tensor.name!r} is {tensor.dtype}; {' or '.join(dtypes)} is needed here "
             f"(int8 post-training quantization; float32 at inputs and outputs only)"
         )
-    if not _SMALLEST_SCALE <= tensor.scale <= _LARGEST_SCALE:
+    if not SMALLEST_SCALE <= tensor.scale <= LARGEST_SCALE:
         raise ModelError(
             f"tensor {tensor.name!r} has scale {tensor.scale!r}; above 0 is needed, from "
-            f"{_SMALLEST_SCALE:.1g} to {_LARGEST_SCALE:.1g}"
+            f"{SMALLEST_SCALE:.1g} to {LARGEST_SCALE:.1g}"
         )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neurovm.graph import Quantization
+from neurovm.passes.formats import SMALLEST_SCALE
 from neurovm.quantization.ranges import Span, span_of
 from neurovm.quantization.rules import Rule, rule_of
 
@@ -54,6 +55,7 @@ class Group:
             scale = (high - low) / (last - first + (1 if self.fixed else 0))
         if not self.fixed:
             scale = max(scale, self.least_scale) or _EMPTY_SCALE
+            scale = max(scale, SMALLEST_SCALE)
         scale = float(np.float32(scale))
         if bits == 8 and not self.symmetric:
             zero_point = int(np.clip(np.rint(first - low / scale), first, last))

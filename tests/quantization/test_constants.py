@@ -181,6 +181,16 @@ def test_constants_without_a_value_are_named(value: float) -> None:
         made(source, given)
 
 
+@pytest.mark.parametrize("value", [1e-45, -1e-42, 1e-38])
+def test_constants_next_to_zero_have_a_scale(value: float) -> None:
+    net = Net()
+    x = net.input(4)
+    tiny = net.writer.constant("tiny", np.float32(value))
+    source, rows = net.made(net.apply("SUB", [x, tiny], 1, 4))
+    with convert_quantized(made(source, rows)) as model:
+        assert np.abs(model.predict(rows[0]).reshape(-1, 4) - rows[0]).max() < 0.02
+
+
 def changed(case: str, seed: int) -> tuple[bytes, list[np.ndarray]]:
     """A network with one thing wrong: an input missing, a type, a shape, an operator's name."""
     rng = np.random.default_rng(seed)
