@@ -116,9 +116,15 @@ class Drawing:
 
 
 def _weights(
-    d: Drawing, shape: tuple[int, ...], channels: int, axis: int, fan_in: int
+    d: Drawing,
+    shape: tuple[int, ...],
+    channels: int,
+    axis: int,
+    fan_in: int,
+    *,
+    bias_needed: bool = True,
 ) -> tuple[int, int, float]:
-    """Weights, bias and a fitting output scale."""
+    """Weights, bias (LiteRT runs no convolution without) and a fitting output scale."""
     per_channel = d.pick(True, False)
     scales = d.rng.uniform(0.002, 0.05, channels if per_channel else 1)
     w = d.rng.integers(-127, 128, shape).astype(np.int8)
@@ -128,14 +134,16 @@ def _weights(
     bias = d.rng.integers(-(1 << 12), 1 << 12, channels).astype(np.int32)
     s_out = float(scales.mean()) * s_in * 70 * 60 * math.sqrt(fan_in) / d.pick(30, 60, 150)
     weights = d.constant(w, tuple(scales), axis)
-    biases = d.constant(bias, tuple(scales * s_in)) if d.pick(True, True, False) else -1
+    biases = (
+        d.constant(bias, tuple(scales * s_in)) if bias_needed or d.pick(True, True, False) else -1
+    )
     return weights, biases, s_out
 
 
 def fully_connected(d: Drawing) -> None:
     fan_in = d.shape[-1] if d.pick(True, False) else math.prod(d.shape)
     outputs = d.small(1, 20)
-    w, b, scale = _weights(d, (outputs, fan_in), outputs, 0, fan_in)
+    w, b, scale = _weights(d, (outputs, fan_in), outputs, 0, fan_in, bias_needed=False)
     activation = d.pick(*ACTIVATIONS)
     d.append(
         FullyConnected,
