@@ -108,6 +108,22 @@ def legacy_operators() -> Iterator[Case]:
         yield net.case(y)
 
 
+def legacy_sums() -> Iterator[Case]:
+    """Ratios of scales at which halves happen, so that the form of the sum is seen."""
+    shape = (1, 5, 6, 3)
+    for operator, axes, ratio in itertools.product(
+        ("MEAN", "SUM"), ([1, 2], [3], [1], [1, 2, 3]), (0.5, 0.75, 2.0)
+    ):
+        net = Net(f"{operator}:u8-{axes}-{ratio}")
+        x = net.input(shape, dtype="uint8", scale=float(np.float32(0.037)))
+        out = [n for i, n in enumerate(shape) if i not in axes]
+        gain = 1 if operator == "MEAN" else 2.0 ** (len(axes) + 1)
+        scale = float(np.float32(scale_of(net, x) * ratio * gain))
+        y = net.output(out, dtype="uint8", zero_point=net.zero("uint8"), scale=scale)
+        net.writer.operator(operator, [x, net.integers("axes", axes)], [y], KeepDims=False)
+        yield net.case(y)
+
+
 def legacy_functions() -> Iterator[Case]:
     ends = {"LOGISTIC": (1 / 256, 0), "TANH": (1 / 128, 128), "SOFTMAX": (1 / 256, 0)}
     options = {"SOFTMAX": {"Beta": 1.0}, "LEAKY_RELU": {"Alpha": 0.2}}
@@ -140,6 +156,7 @@ FAMILIES: tuple[Callable[[], Iterator[Case]], ...] = (
     legacy_weights,
     four_bits,
     legacy_operators,
+    legacy_sums,
     legacy_functions,
     legacy_movements,
 )

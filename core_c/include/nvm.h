@@ -164,7 +164,7 @@ typedef enum nvm_requant {
     NVM_RQ_HALFUP, /* (SRDHM(A << l, m) + (r ? 2^(r - 1) : 0)) >> r */
     NVM_RQ_SHIFT,  /* (A + 2^(aux[0] - 1)) >> aux[0]; aux[0] in [1, 31] */
     NVM_RQ_AFFINE, /* rint_even((float)A * scale[0] + shift[0]), both float and finite, two roundings; zero_out
-                      is NOT added */
+                      is 0 (the zero point is in shift), or -128 where codes stand for uint8 */
     NVM_RQ_HALF16, /* floor((A m' + 2^(14 - e)) / 2^(15 - e)), e <= 14, m' = 32767 where m >= 0x7FFF0000, else
                       floor((m + 2^15) / 2^16); A m' + 2^(14 - e) modulo 2^64 */
     NVM_RQ_AWAY64, /* v = (double)A * scale[c] to the nearest integer, halves away from zero; scale = double[c]

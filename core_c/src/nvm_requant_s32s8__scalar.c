@@ -57,10 +57,11 @@ static void requant_fp32_one(const nvm_layer *layer, const int32_t *restrict acc
 static void requant_affine(const nvm_layer *layer, const int32_t *restrict acc, float scale,
                            float offset, size_t n, int8_t *restrict codes)
 {
-    float lo = (float)layer->lo, hi = (float)layer->hi;
+    int32_t zero = layer->zero_out;
+    float lo = (float)(layer->lo - zero), hi = (float)(layer->hi - zero);
     for (size_t i = 0; i < n; i++) {
         float v = (float)acc[i] * scale;
-        codes[i] = (int8_t)rint_even(clamp_f32(v + offset, lo, hi));
+        codes[i] = (int8_t)(rint_even(clamp_f32(v + offset, lo, hi)) + zero);
     }
 }
 

@@ -101,7 +101,7 @@ class Profile(Protocol):
 
     def mean(self, x: Codes, out: Codes, count: int) -> Requantizer:
         """MEAN over `count` codes. `affine` requantises their raw sum, any other kind the sum of
-        code − zero point.
+        code − zero point. Of uint8 codes it is `affine` in raw codes of both, or refused.
         """
 
     def sum(self, x: Codes, out: Codes, count: int) -> Requantizer:

@@ -60,7 +60,7 @@ class Requantizer:
     offset      float32[n]  affine
     multipliers int32[n]    double, single, halfup, half16
     bits        1 … 31      shift
-    zero_out    0 for affine (its offset holds the zero point)
+    zero_out    for affine 0 (its offset holds the zero point), or -128 where codes are uint8
     long        whether A is int64: half16, away64
     tail        what channels from `tail_from` on take instead; its arrays count from channel 0
     """

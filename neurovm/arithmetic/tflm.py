@@ -180,10 +180,12 @@ class Tflm:
         return product(a, b, out, activation, exact=True)
 
     def mean(self, x: Codes, out: Codes, count: int) -> Requantizer:
+        _refuse_uint8_sums(x)
         return mean_double(x, out, count)
 
     def sum(self, x: Codes, out: Codes, count: int) -> Requantizer:
         del count
+        _refuse_uint8_sums(x)
         return sum_double(x, out)
 
     def batch_fill(self, x: Codes) -> int:
@@ -298,3 +300,12 @@ class Tflm:
         steps = codes.astype(np.int64) - x.zero_point
         result: NDArray[np.float32] = steps.astype(np.float32) * np.float32(x.scale)
         return result
+
+
+def _refuse_uint8_sums(x: Codes) -> None:
+    """TensorFlow Lite Micro has no kernel that sums them."""
+    if x.dtype == "uint8":
+        raise NoExactRuleError(
+            "TensorFlow Lite Micro has no kernel for sums of uint8 codes; profile xnnpack, or the "
+            "operator in int8, is needed"
+        )

@@ -348,7 +348,7 @@ class Xnnpack:
 
 
 def _affine(x: Codes, out: Codes, count: int, scale: np.float32) -> Requantizer:
-    """XNNPACK's reductions of `count` raw codes. Source: XNNPACK, qs8 rdsum and rsum."""
+    """XNNPACK's reductions of `count` raw codes. Source: XNNPACK, qs8 and qu8 rdsum and rsum."""
     offset = np.float32(out.zero_point) - np.float32(count * x.zero_point) * scale
     lo, hi = out.limits
     return Requantizer(

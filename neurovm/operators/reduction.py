@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from neurovm.graph import Tensor
     from neurovm.operators.builder import Builder, Value
 
+UNSIGNED = 128
+"""What a uint8 code is above the int8 code that the kernel holds."""
 MAX_TAPS = 65535
 """Codes along one axis of a window of the kernel."""
 REVERSED = np.arange(127, -129, -1, dtype=np.int8)
@@ -59,16 +61,26 @@ class Summation(Reduction):
         raise NotImplementedError  # each operator has its own
 
     def lower(self, builder: Builder) -> None:
-        """Sums of raw codes, requantized where one changed; a map says which input counts where."""
+        """Sums of raw codes, requantized where one changed; a map says which input counts where.
+
+        As the kernel holds uint8 as code − 128, sums of those begin at what is missing from them.
+        """
         x, y = builder.tensors[self.inputs[0]], builder.tensors[self.outputs[0]]
         kept = tuple(1 if i in self.axes else n for i, n in enumerate(x.shape))
         outputs = np.arange(y.size, dtype=np.uint32).reshape(kept)
         count = x.size // y.size
+        rule = self.requantizer(builder.profile, x.codes, y.codes, count)
         if x.dtype == "uint8":
-            raise NoExactRuleError("it sums uint8 codes, which no layer rounds so; int8 is needed")
-        rule = self.requantizer(builder.profile, x.codes.as_int8, y.codes.as_int8, count)
+            rule = replace(
+                rule,
+                zero_out=rule.zero_out - UNSIGNED,
+                lo=rule.lo - UNSIGNED,
+                hi=rule.hi - UNSIGNED,
+            )
+            self._windowed(builder, rule, zero_in=0, begin=UNSIGNED * count)
+            return
         if rule.kind != "affine":
-            self._centred(builder, rule)
+            self._windowed(builder, rule, zero_in=x.zero_point, begin=0)
             return
         builder.emit(
             self.outputs[0],
@@ -82,8 +94,8 @@ class Summation(Reduction):
             ),
         )
 
-    def _centred(self, builder: Builder, rule: Requantizer) -> None:
-        """Sums of code − zero point: a window as long as what is reduced, all weights 1."""
+    def _windowed(self, builder: Builder, rule: Requantizer, *, zero_in: int, begin: int) -> None:
+        """Sums of code − zero_in from `begin` on: a window as long as what is reduced, of ones."""
         x, y = builder.tensors[self.inputs[0]], builder.tensors[self.outputs[0]]
         order = [*self.axes, *(a for a in range(len(x.shape)) if a not in self.axes)]
         index = np.arange(x.size).reshape(x.shape).transpose(order).reshape(-1)
@@ -106,8 +118,8 @@ class Summation(Reduction):
             n=y.size,
             window=window,
             weights=np.ones((count, 1, y.size), np.int8),
-            bias=np.zeros(y.size, np.int32),
-            zero_in=x.codes.as_int8.zero_point,
+            bias=np.full(y.size, begin, np.int32),
+            zero_in=zero_in,
             acc_bound=(32768 if x.dtype == "int16" else 255) * count,
             macs=x.size,
             **requantizer_fields(rule, y.size),

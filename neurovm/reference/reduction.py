@@ -27,13 +27,11 @@ def summation(call: Call[Summation]) -> NDArray[np.generic]:
     """The requantised sum of the raw codes."""
     shape = call.tensor(0).shape
     count = int(np.prod([shape[a] for a in call.operator.axes], dtype=np.int64))
-    total = call.int8(0).sum(axis=_axes(call))
-    requantizer = call.operator.requantizer(
-        call.profile, call.meaning(0).as_int8, call.out.codes.as_int8, count
-    )
+    total = call.codes(0).sum(axis=_axes(call))
+    requantizer = call.operator.requantizer(call.profile, call.meaning(0), call.out.codes, count)
     if requantizer.kind != "affine":
-        total = total - count * call.meaning(0).as_int8.zero_point
-    return _shaped(call, call.out_codes(requantizer.codes(total)))
+        total = total - count * call.meaning(0).zero_point
+    return _shaped(call, requantizer.codes(total))
 
 
 rule(Mean)(summation)

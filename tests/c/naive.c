@@ -125,7 +125,6 @@ static int16_t requantise(const network *net, const nvm_layer *layer, int64_t su
         product = (float)a * scale[0];
         product = product + offset[0];
         r = nearbyint((double)product);
-        zero = 0;
         break;
     case NVM_RQ_DOUBLE:
         x = srdhm(a, m[channel], e[channel]);
