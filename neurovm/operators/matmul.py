@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from neurovm.arithmetic import NoExactRuleError
 from neurovm.errors import ModelError
 from neurovm.operators.base import Operator, Shape, register
 from neurovm.operators.builder import Layer, gather, requantizer_fields, signed_codes
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
     from neurovm.arithmetic import Requantizer
     from neurovm.graph import Tensor
     from neurovm.operators.builder import Builder, Value
-
-
-MAX_SPREAD = 1 << 24
-"""Codes of one input, turned and broadcast."""
 
 
 @register
@@ -77,11 +72,6 @@ class BatchMatMul(Operator):
         leading, rows, inner, columns = self.matrices(builder.tensors)
         a, b = (builder.tensors[i].codes.as_int8 for i in self.inputs)
         n = math.prod((*leading, rows, columns))
-        largest = math.prod(leading) * inner * max(rows, columns)
-        if largest > MAX_SPREAD:
-            raise NoExactRuleError(
-                f"a matrix broadcast takes {largest} codes; at most {MAX_SPREAD} are accepted"
-            )
         bound = inner * _largest(a.zero_point) * _largest(b.zero_point)
         requantizer = self.requantizer(builder)
         check_reach(requantizer, bound)

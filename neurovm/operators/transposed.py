@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from neurovm.operators.builder import Builder, Value
 
 
-MAX_SPREAD = 1 << 26
+MAX_SPREAD = 1 << 24
 """Codes of an input whose pixels were moved apart."""
 
 
