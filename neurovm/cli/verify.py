@@ -10,7 +10,7 @@ import click
 
 from neurovm import certificate
 from neurovm.cli import models, options, show
-from neurovm.cli.exits import Exit
+from neurovm.cli.exits import CannotCreateError, Exit
 
 if TYPE_CHECKING:
     from neurovm.certificate import Certificate, LayerResult, Tally
@@ -116,7 +116,7 @@ def verify(
       neurovm verify model.tflite --profile tflm --certify --save model.nvm
       neurovm verify model.tflite --profile tflm --python ./old/bin/python
     """
-    save = _target(source, bundle, save, certify=certify)
+    save = _target(source, bundle, save, certify=certify, profile=profile)
     with _model(source, bundle, profile, coding, quiet=quiet) as model:
         proof = _prove(
             source, model, inputs, real=real, quiet=quiet,
@@ -132,13 +132,37 @@ def verify(
         click.get_current_context().exit(Exit.DIFFERENT)
 
 
-def _target(source: Path, bundle: Path | None, save: Path | None, *, certify: bool) -> Path | None:
-    """Where the certified bundle goes; None where nothing is kept."""
+def _target(
+    source: Path, bundle: Path | None, save: Path | None, *, certify: bool, profile: str
+) -> Path | None:
+    """Where the certified bundle goes; None where nothing is kept.
+
+    Only a file that was named takes the place of a bundle of another profile.
+    """
     if save is None and not certify:
         return None
     if save is None and bundle is not None:
         return bundle
-    return models.destination(source, save, force=False)
+    target = models.destination(source, save, force=False)
+    if save is None and target.exists():
+        kept = _profile_of(target)
+        if kept not in ("", profile):
+            raise CannotCreateError(
+                f"{target}: holds the model in profile {kept}, which one of profile {profile} "
+                f"would replace; --save FILE keeps both, --save {target} replaces it"
+            )
+    return target
+
+
+def _profile_of(target: Path) -> str:
+    """The profile of a bundle that is there already; "" where the file cannot be read as one."""
+    import neurovm
+
+    try:
+        with neurovm.load(target, check="sha256") as model:
+            return model.profile
+    except (neurovm.NeurovmError, OSError):
+        return ""
 
 
 def _model(source: Path, bundle: Path | None, profile: str, coding: str, *, quiet: bool) -> Model:

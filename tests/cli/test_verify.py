@@ -53,6 +53,24 @@ def test_the_certificate_is_saved_and_shown(run, mlp: Path, tmp_path: Path) -> N
 
 
 @needs_litert
+def test_certify_keeps_the_bundle_of_another_profile(run, mlp: Path, tmp_path: Path) -> None:
+    source = tmp_path / "mlp.tflite"
+    source.write_bytes(mlp.read_bytes())
+    target = source.with_suffix(".nvm")
+    with neurovm.convert_tflite(source, profile="tflm") as other:
+        other.save(target)
+    ran = run("verify", source, *FEW, "--certify")
+    assert ran.code == Exit.CANNOT_CREATE, ran.err
+    assert "holds the model in profile tflm" in ran.err
+    with neurovm.load(target) as kept:
+        assert kept.profile == "tflm"
+    ran = run("verify", source, *FEW, "--save", target)
+    assert ran.code == Exit.OK, ran.err
+    with neurovm.load(target) as kept:
+        assert kept.profile == "xnnpack"
+
+
+@needs_litert
 def test_certify_keeps_it_in_the_bundle_that_was_judged(run, mlp: Path, tmp_path: Path) -> None:
     target = tmp_path / "m.nvm"
     with neurovm.convert_tflite(mlp) as model:
