@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from verify_models import _clip, _mfcc, pictures, quantized
+from verify_models import clip, mfcc, pictures, quantized
 
 import neurovm
 from neurovm.backends.runtime import Runtime
@@ -72,7 +72,7 @@ def clips(data: Path) -> list[Path]:
 
 
 def keywords(data: Path) -> Labelled:
-    rows = np.stack([_mfcc(_clip(path)) for path in clips(data)])[..., None]
+    rows = np.stack([mfcc(clip(path)) for path in clips(data)])[..., None]
     return Labelled(rows, np.array([WORDS.index(p.parent.name) for p in clips(data)]))
 
 

@@ -24,14 +24,14 @@ import argparse
 import json
 import sys
 import time
-import wave
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import neurovm
+from examples.keywords.features import clip, mfcc
 from neurovm.certificate import Certificate
 from neurovm.verify import verify
 
@@ -70,39 +70,7 @@ def spectrograms(data: Path, info: neurovm.TensorInfo) -> Rows:
 def keywords(data: Path, info: neurovm.TensorInfo) -> Rows:
     """49 × 10 MFCC of one-second clips."""
     paths = sorted((data / "speech_commands_test").glob("*/*.wav"))
-    return quantized(np.stack([_mfcc(_clip(path)) for path in paths]), info)
-
-
-def _clip(path: Path) -> Rows:
-    """One second, divided by its maximum, padded with zeros."""
-    with wave.open(str(path)) as file:
-        samples = np.frombuffer(file.readframes(16000), "<i2").astype(np.float64)
-    peak = max(1.0, float(np.abs(samples).max(initial=0)))
-    return np.pad(samples / peak, (0, 16000 - len(samples)))
-
-
-def _mfcc(clip: Rows) -> Rows:
-    """Frames of 480 every 320, Hann, 512-point magnitude, 40 mels 20 to 4000 Hz, log, DCT-II."""
-    frames = np.stack([clip[i : i + 480] for i in range(0, 16000 - 480 + 1, 320)])
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(480) / 480)
-    magnitude = np.abs(np.fft.rfft(frames * hann, 512))
-    log_mel = np.log(magnitude @ _mel_triangles() + 1e-6)
-    k, n = np.arange(10)[:, None], np.arange(40)
-    dct = 2 * np.cos(np.pi * k * (2 * n + 1) / 80)
-    return (log_mel @ dct.T) / np.sqrt(80)
-
-
-def _mel_triangles() -> Rows:
-    def mel(hertz: Any) -> Any:
-        return 1127 * np.log1p(np.asarray(hertz) / 700)
-
-    edges = np.linspace(mel(20), mel(4000), 42)
-    bins = mel(np.arange(257) * 16000 / 512)[:, None]
-    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
-    triangles = np.maximum(0, np.minimum(rising, falling))
-    triangles[0] = 0
-    return triangles
+    return quantized(np.stack([mfcc(clip(path)) for path in paths]), info)
 
 
 INPUTS: dict[str, Callable[[Path, neurovm.TensorInfo], Rows] | None] = {

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Spoken words from WAV files, by a DS-CNN."""
