@@ -62,9 +62,9 @@ def weight_multipliers(
 ) -> list[float]:
     """s_in · s_w / s_out of each channel in double.
 
-    FULLY_CONNECTED with one weight scale takes the product in float32, unless `exact`. Source:
-    tensorflow/lite/kernels/kernel_util.cc (GetQuantizedConvolutionMultipler,
-    PopulateConvolutionQuantizationParams).
+    FULLY_CONNECTED with one weight scale takes the product in float32 in LiteRT, not in TFLM, and
+    not where the rule is `exact`. Source: tensorflow/lite/kernels/kernel_util.cc
+    (GetQuantizedConvolutionMultipler, PopulateConvolutionQuantizationParams).
     """
     if operator == "FULLY_CONNECTED" and len(scale_weights) == 1 and not exact:
         return [float(np.float32(scale_in) * np.float32(scale_weights[0])) / float(out.scale)]

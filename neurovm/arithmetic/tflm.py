@@ -141,17 +141,14 @@ class Tflm:
         fixed: bool = True,
         bias: str = "",
     ) -> Requantizer:
-        """`double` with double(s_in) · double(s_w) / double(s_out), whatever the operator.
-
-        FULLY_CONNECTED with one weight scale multiplies the input's and it in float32.
-        """
+        """`double` with double(s_in) · double(s_w) / double(s_out), whatever the operator."""
         del weight_bits, inputs, outputs, fixed
         if out.dtype == "uint8":
             raise NoExactRuleError("uint8 weights and activations; TFLM runs int8 only")
         if out.dtype == "int16":
             scales = scale_in, scale_weights
             return wide_requantizer(TFLM_RULES, operator, bias, *scales, out, activation)
-        reals = weight_multipliers(operator, scale_in, scale_weights, out)
+        reals = weight_multipliers(operator, scale_in, scale_weights, out, exact=True)
         return integer_requantizer("double", reals, out, activation)
 
     def add(

@@ -41,7 +41,10 @@ operator then still says of which type it would be.
 """
 ABSENT = "none"
 
-_HALF16, _AWAY64 = WideRule("half16", long=True), WideRule("away64", long=True, exact=True)
+_HALF16, _AWAY64 = (
+    WideRule("half16", long=True, exact=True),
+    WideRule("away64", long=True, exact=True),
+)
 _HALFUP, _DOUBLE = WideRule("halfup", long=False), WideRule("double", long=False, exact=True)
 
 LITERT_RULES: WideRules = {
@@ -64,6 +67,7 @@ TFLM_RULES: WideRules = {
     ("FULLY_CONNECTED", "int64"): _HALF16,
     ("FULLY_CONNECTED", "int32"): _DOUBLE,
     ("FULLY_CONNECTED", ABSENT): _HALF16,
+    ("FULLY_CONNECTED", f"{ABSENT}:int32"): _DOUBLE,
 }
 
 

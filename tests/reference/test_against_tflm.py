@@ -7,6 +7,7 @@ import micro
 import numpy as np
 import pytest
 import shared_files
+from case_net import Net, scale_of
 from operator_cases import CASES
 from random_models import random_model
 
@@ -57,3 +58,26 @@ def test_third_party_models_equal_tflm(name: str) -> None:
     (theirs,) = micro.run_all([micro.Job(path.read_bytes(), inputs, 1)])
     assert not isinstance(theirs, str), theirs
     assert np.array_equal(ours.reshape(-1), theirs[0].reshape(-1))
+
+
+@needs_tflm
+def test_a_fully_connected_layer_multiplies_its_scales_in_double() -> None:
+    """Taken in float32, as LiteRT does, the product moves a few codes of a million."""
+    rows, depth, outputs = 4000, 8, 256
+    jobs, ours = [], []
+    for seed in (1, 6, 7):  # each has such a code
+        net = Net(f"FULLY_CONNECTED:scales-{seed}")
+        x = net.input((1, depth))
+        weights, scales = net.weights((outputs, depth), None)
+        bias = net.bias(outputs, scale_of(net, x), scales, 1 << 27)
+        scale = float(np.float32(scale_of(net, x) * scales[0] * (1 << 21)))
+        y = net.output((1, outputs), scale=scale, zero_point=3)
+        net.writer.operator("FULLY_CONNECTED", [x, weights, bias], [y])
+        codes = net.rng.integers(-128, 128, (rows, 1, depth)).astype(np.int8)
+        model = net.case(y).model
+        graph = prepare(tflite.read(model, name=net.name))
+        ours.append(reference.run(graph, PROFILES["tflm"], [codes])[y])
+        jobs.append(micro.Job(model, [codes], 1))
+    for expected, found in zip(ours, micro.run_all(jobs), strict=True):
+        assert not isinstance(found, str), found
+        assert np.array_equal(expected.reshape(-1), found[0].reshape(-1))
