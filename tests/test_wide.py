@@ -151,3 +151,15 @@ def test_programs_of_int8_codes_stay_in_the_old_format() -> None:
     model = neurovm.convert_tflite(net.writer.model(inputs=[x], outputs=[y]))
     assert model.manifest.format == 1
     assert b'"codes"' not in model.manifest.encode()
+
+
+def test_a_bias_at_the_end_of_int64_is_refused_with_its_size() -> None:
+    net = Net("FULLY_CONNECTED:huge-bias")
+    x = net.input((1, 6), dtype="int16", scale=1e-4, zero_point=0)
+    k, scales = net.weights((3, 6), None)
+    data = np.array([5, -(1 << 63) + 9, 7], np.int64)
+    bias = net.writer.constant("b", data, scale=[float(np.float32(1e-4) * scales[0])])
+    y = net.output((1, 3), dtype="int16", scale=1e-3, zero_point=0)
+    net.writer.operator("FULLY_CONNECTED", [x, k, bias], [y], FusedActivationFunction="NONE")
+    with pytest.raises(ModelError, match=r"sums of up to \d{19}; below 2\^47"):
+        neurovm.convert_tflite(net.case(y).model)

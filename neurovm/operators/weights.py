@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 INT32_MAX = (1 << 31) - 1
 MAX_LONG_SUM = (1 << 47) - 1
 """The largest sum that the source multiplies as int64."""
+MOST_BIAS = float(1 << 62)
+"""A larger one counts as this, far beyond MAX_LONG_SUM."""
 
 
 class Multiplying(Protocol):
@@ -78,7 +80,9 @@ def weighted(operator: Multiplying, builder: Builder, channels: int, pick: Any) 
     per_channel = np.abs(weights.astype(np.int64)).sum(axis=others)
     lowest, highest = codes.limits
     largest = max(highest - codes.zero_point, codes.zero_point - lowest)
-    bound = int((per_channel * largest + np.abs(bias.astype(np.int64))).max())
+    # An int64 bias may be as large as its type; the bound of what is refused must not wrap.
+    size = np.minimum(np.abs(bias.astype(np.float64)), MOST_BIAS).astype(np.int64)
+    bound = int((per_channel * largest + size).max())
     long = requantizer.long and bound > INT32_MAX
     check_reach(requantizer, bound)
     return Weighted(

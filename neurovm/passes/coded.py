@@ -71,6 +71,8 @@ def _coded(graph: Graph, state: State, tensors: list[Tensor], operators: list[Op
         raise _refused(graph, state, "nothing quantizes it")
     for i in held:
         tensors[i] = replace(tensors[i], dtype=codes.dtype, quantization=codes.quantization)
+    if np.isnan(state.initial).any():
+        raise _refused(graph, state, "its first value is NaN")
     first = [p.quantize(state.initial.astype(np.float32), codes.codes) for p in PROFILES.values()]
     if any(not np.array_equal(one, first[0]) for one in first):
         raise _refused(graph, state, "its first value lies half-way between two codes")

@@ -197,13 +197,14 @@ def test_float_variables_that_hold_codes_are_kept_as_codes() -> None:
     [
         ("scale", "otherwise than another one"),
         ("half", "half-way between two codes"),
+        ("nan", "its first value is NaN"),
         ("output", "leaves the network in float32"),
     ],
 )
 def test_float_variables_that_hold_more_are_refused(change: str, words: str) -> None:
     net = Remembering("READ_VARIABLE:float-wrong")
     x, real = net.x(), {"dtype": "float32", "scale": None, "zero_point": 0}
-    first = np.full(SHAPE, 0.0625 if change == "half" else 0.25, np.float32)
+    first = np.full(SHAPE, {"half": 0.0625, "nan": np.nan}.get(change, 0.25), np.float32)
     value = net.start.constant("v_0", first)
     net.variable("v")
     net.start.operators[-1].inputs = (net.start.operators[-1].inputs[0], value)
