@@ -199,6 +199,8 @@ class Lifecycle:
         vm.settled = vm.settled or state in ("ready", "failed", "stopped")
         if state in ("ready", "loaded"):
             vm.served, vm.failed_for = True, ""
+        elif state == "failed":  # a start may be judged before the worker has ended
+            vm.failed_for = reason
         if (state, reason) != (vm.state, vm.reason):
             vm.state, vm.reason = state, reason
             if vm.role is Role.SERVES:

@@ -101,6 +101,9 @@ def test_what_is_retained_is_told_to_whoever_comes_later(port: int) -> None:
     first.publish("kept/a", "2", retain=True)
     first.publish("kept/b", "3", retain=True)
     first.publish("kept/b", "", retain=True)
+    first.subscribe("done")
+    first.publish("done", "all of it is kept")
+    heard(first, "done")
     second = Client(port)
     second.subscribe("kept/+")
     assert heard(second, "kept/a") == b"2"
