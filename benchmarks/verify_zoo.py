@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """verify_zoo.py FOLDER...: every .tflite below against LiteRT, layer by layer, or why not.
 
-    python scripts/zoo.py /tmp/zoo --seed 1       # needs tensorflow
-    python benchmarks/verify_zoo.py /tmp/zoo --count 24
+    python scripts/zoo.py zoo --seed 1       # needs tensorflow
+    python benchmarks/verify_zoo.py zoo --count 24
 
 Each model runs in a process of its own on `count` random rows and as many steps of a walk of small
 changes. Prints a line a model, a table of refusals, and the sum last; exit code 1 if anything
