@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from neurovm.arithmetic.errors import NoExactRuleError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -53,7 +55,12 @@ def multiplier(real: float) -> tuple[int, int]:
 
 
 def multipliers(reals: Sequence[float]) -> Multipliers:
-    """`multiplier` of each entry."""
+    """`multiplier` of each entry; NoExactRuleError where scales make one that is none."""
+    for real in reals:
+        if not 0 <= real < math.inf:
+            raise NoExactRuleError(
+                f"its scales make a factor of {real!r}; finite ones from 0 on are needed"
+            )
     pairs = [multiplier(real) for real in reals]
     return Multipliers(
         np.array([m for m, _ in pairs], np.int32), np.array([e for _, e in pairs], np.int32)

@@ -126,8 +126,9 @@ def svdf_rule(
 ) -> SvdfRule:
     """See `Profile.svdf`. Source: tensorflow/lite/kernels/svdf.cc, micro/kernels/svdf_common.cc."""
     f32 = np.float32
-    first = f32(f32(x.scale) * f32(feature)) / f32(state)
-    second = f32(f32(state) * f32(time)) / f32(out.scale)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        first = f32(f32(x.scale) * f32(feature)) / f32(state)
+        second = f32(f32(state) * f32(time)) / f32(out.scale)
     return SvdfRule(multipliers=multipliers([float(first), float(second)]), narrow=narrow)
 
 

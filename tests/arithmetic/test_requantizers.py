@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from neurovm.arithmetic import (
     NEVER,
+    NoExactRuleError,
     Requantizer,
     ladder,
     multiplier,
@@ -180,3 +181,9 @@ def test_a_tail_takes_the_last_channels() -> None:
     sums = np.array([[-6, -6, -6], [6, 6, 6]])
     assert head.codes(sums).tolist() == [[-1, -1, -1], [2, 2, 2]]
     assert both.codes(sums).tolist() == [[-1, -1, -2], [2, 2, 2]]
+
+
+@pytest.mark.parametrize("real", [-1.0, float("inf"), float("nan")])
+def test_a_factor_that_is_none_is_refused(real: float) -> None:
+    with pytest.raises(NoExactRuleError, match="its scales make a factor of"):
+        multipliers([0.5, real])
