@@ -10,6 +10,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 C_SOURCES := $(wildcard core_c/src/*.c)
+include core_c/isa.mk
+CC_ISAS := $(ISAS_$(firstword $(subst -, ,$(shell $(CC) -dumpmachine))))
+C_FOREIGN := $(foreach isa,$(filter-out $(CC_ISAS),$(ISAS)),%__$(isa).c)
 C_WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
 	-Werror
 DEMO_ARGS ?=
@@ -52,11 +55,11 @@ layers:
 	$(BIN)/lint-imports
 
 warnings:
-	@for source in $(C_SOURCES); do \
-		$(CC) -std=c11 -O2 -ffp-contract=off $(C_WARNINGS) -Icore_c/include -c -o /dev/null \
-			"$$source" || exit 1; \
-	done
-	@echo "$(words $(C_SOURCES)) C files compile without a warning"
+	@$(foreach source,$(filter-out $(C_FOREIGN),$(C_SOURCES)), \
+		$(CC) -std=c11 -O2 -ffp-contract=off $(CC_ISAS:%=-DNVM_HAVE_%) $(C_WARNINGS) \
+			$(FLAGS_$(lastword $(subst __, ,$(basename $(source))))) -Icore_c/include -c \
+			-o /dev/null $(source) &&) \
+		echo "$(words $(filter-out $(C_FOREIGN),$(C_SOURCES))) C files compile without a warning"
 
 bench: ## the shipped models on this machine, beside LiteRT, and what an idle daemon costs
 	@scripts/setup.sh check

@@ -622,4 +622,26 @@ def version():
 
 
 def isa():
-    return "scalar"
+    return nvm_isa_chosen().decode()
+
+
+def isas():
+    cdef uint32_t i = 0
+    found = []
+    while nvm_isa_name(i) is not NULL:
+        if nvm_isa_available(i):
+            found.append(nvm_isa_name(i).decode())
+        i += 1
+    return tuple(found)
+
+
+def choose_isa(name, str what="instruction set"):
+    cdef nvm_status status
+    if name is None:
+        status = nvm_isa_force(NULL)
+    else:
+        encoded = name.encode()
+        status = nvm_isa_force(encoded) if b"\0" not in encoded else NVM_E_ARG
+    if status != NVM_OK:
+        reason = " (which this machine lacks)" if status == NVM_E_UNSUPPORTED else ""
+        raise BackendError(f"{what}: found {name!r}{reason}; accepted: {', '.join(isas())}")

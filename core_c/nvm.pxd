@@ -124,6 +124,10 @@ cdef extern from "nvm.h" nogil:
 
     uint32_t nvm_version()
     const char *nvm_status_text(nvm_status status)
+    const char *nvm_isa_name(uint32_t i)
+    int nvm_isa_available(uint32_t i)
+    const char *nvm_isa_chosen()
+    nvm_status nvm_isa_force(const char *name)
     nvm_status nvm_program_init(
         nvm_program *program, const void *layers, uint32_t n_layers, const uint8_t *arena, size_t len,
         uint32_t *bad_layer)

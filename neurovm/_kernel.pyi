@@ -152,4 +152,13 @@ def version() -> tuple[int, int, int]:
     """Major, minor, patch of the kernel."""
 
 def isa() -> str:
-    """The instruction set of the kernels in use."""
+    """The instruction set that programs taken into use from now on run."""
+
+def isas() -> tuple[str, ...]:
+    """The instruction sets that this build and this machine have, lowest first."""
+
+def choose_isa(name: str | None, what: str = ...) -> None:
+    """The set that later programs run, one of `isas()`; None: the best again.
+
+    BackendError, which names `what` and those accepted, for any other.
+    """

@@ -4,7 +4,7 @@
  *
  * A program is a flat list of layers in topological order and an arena of constants, both read-only
  * and shared by every session. A session is the state of one stream. The library never allocates,
- * keeps no globals, and never reads or writes outside the memory it is given: ask a size, give
+ * keeps nothing of its own but which instruction set it runs, and never reads or writes outside the memory it is given: ask a size, give
  * memory, and free it yourself.
  *
  *     nvm_program p;
@@ -215,6 +215,8 @@ typedef struct nvm_layer {
     uint32_t reserved[1];
 } nvm_layer;
 
+typedef struct nvm_isa nvm_isa;
+
 typedef struct nvm_program {
     const nvm_layer *layers;
     const uint8_t *arena;
@@ -226,6 +228,7 @@ typedef struct nvm_program {
     uint64_t macs;                          /* weights applied by one dense pass */
     int unit;                               /* some layer has NVM_FLAG_UNIT */
     int memory;                             /* some layer carries state from step to step */
+    const nvm_isa *isa;                     /* what its sessions run: the choice when it was taken into use */
 } nvm_program;
 
 typedef struct nvm_session nvm_session;
@@ -265,6 +268,18 @@ typedef struct nvm_layer_view {
 uint32_t nvm_version(void);
 /* One short English phrase; never NULL. */
 const char *nvm_status_text(nvm_status status);
+
+/* Instruction sets. Every one gives the same bits; "scalar" is plain C. The best that this build and this
+ * machine have is chosen when it is first asked for. Programs keep the set that was chosen when
+ * nvm_program_init took them into use. Any thread may call these at any time.
+ *
+ * Name of set i of this build, lowest first; NULL beyond the last. */
+const char *nvm_isa_name(uint32_t i);
+int nvm_isa_available(uint32_t i); /* whether this machine has set i */
+const char *nvm_isa_chosen(void);
+/* For programs to come; NULL: the best again. A name this build does not know: NVM_E_ARG; one that this
+ * machine lacks: NVM_E_UNSUPPORTED. */
+nvm_status nvm_isa_force(const char *name);
 
 /* Checks every field of every layer and everything reachable in the arena (maps, offsets, requantiser
  * parameters), so that no later call can read or write out of bounds whatever the bytes were; time

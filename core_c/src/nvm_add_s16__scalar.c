@@ -23,13 +23,13 @@ static int32_t combine(const nvm_node *node, size_t i, int16_t a, int16_t b)
     return nvm_add_wrap(term(table0 + half, a), term(table1 + half, b));
 }
 
-void nvm_add_events_s16__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_OWN(add_events_s16)(nvm_node *node, nvm_scratch *scratch)
 {
     (void)scratch;
     nvm_pairs_events(node, combine);
 }
 
-void nvm_add_full_s16__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_OWN(add_full_s16)(nvm_node *node, nvm_scratch *scratch)
 {
     (void)scratch;
     nvm_pairs_full(node, combine);

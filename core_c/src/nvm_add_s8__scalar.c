@@ -2,7 +2,7 @@
  *
  * Element-wise sum by two tables: u = table0[q0 + 128] + table1[q1 + 128]; touched elements again.
  */
-#include "nvm_internal.h"
+#include "nvm_types.h"
 
 #define CHUNK 64
 
@@ -13,7 +13,7 @@ static inline int32_t sum_at(const nvm_node *node, size_t i)
     return nvm_add_wrap(table0[codes0[i] + 128], table1[codes1[i] + 128]);
 }
 
-void nvm_add_full_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_NAME(add_full)(nvm_node *node, nvm_scratch *scratch)
 {
     int32_t acc[CHUNK];
     int8_t wanted[CHUNK];
@@ -24,21 +24,21 @@ void nvm_add_full_s8__scalar(nvm_node *node, nvm_scratch *scratch)
         for (size_t i = 0; i < part; i++) {
             acc[i] = sum_at(node, first + i);
         }
-        nvm_requant_s32s8__scalar(node, acc, 0, part, wanted);
-        nvm_neuron_sd_s8__scalar(node, first, wanted, part);
+        NVM_OWN(requant_s32s8)(node, acc, 0, part, wanted);
+        NVM_OWN(neuron_sd_s8)(node, first, wanted, part);
     }
 }
 
 static void send_elements(nvm_node *node, const uint32_t *index, const int32_t *acc, size_t n)
 {
     int8_t wanted[CHUNK];
-    nvm_requant_s32s8__scalar(node, acc, 0, n, wanted);
+    NVM_OWN(requant_s32s8)(node, acc, 0, n, wanted);
     for (size_t i = 0; i < n; i++) {
         nvm_send_s8(node, index[i], wanted[i]);
     }
 }
 
-void nvm_add_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_NAME(add_events)(nvm_node *node, nvm_scratch *scratch)
 {
     const nvm_event *a = node->in[0]->events, *a_end = a + node->in[0]->n_events;
     const nvm_event *b = node->in[1]->events, *b_end = b + node->in[1]->n_events;

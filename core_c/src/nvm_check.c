@@ -146,7 +146,7 @@ static nvm_status check_width(const nvm_program *program, uint32_t index)
     }
     if (layer->kind != NVM_INPUT && layer->kind != NVM_CONST && layer->kind != NVM_STATE) {
         REQUIRE(!is_long || nvm_is_wide(&program->layers[layer->in[0]]));
-        REQUIRE(nvm_kernel_of(layer->kind, nvm_types_of(program, index))->full != NULL);
+        REQUIRE(nvm_kernel_of(program->isa, layer->kind, nvm_types_of(program, index))->full != NULL);
     }
     if (!wide) {
         REQUIRE(layer->zero_out_s16 == 0 && layer->lo_s16 == 0 && layer->hi_s16 == 0);

@@ -14,7 +14,7 @@
 #include <float.h>
 #include <string.h>
 
-#include "nvm.h"
+#include "nvm_isa.h"
 
 _Static_assert(sizeof(nvm_layer) == 128, "a layer record has 128 bytes");
 _Static_assert(sizeof(nvm_event) == 8, "an event has 8 bytes");
@@ -34,14 +34,14 @@ typedef struct nvm_marks {
 } nvm_marks;
 
 /* Memory that no layer keeps from one layer to the next. */
-typedef struct nvm_scratch {
+struct nvm_scratch {
     nvm_marks marks; /* empty between layers */
     int32_t *drive;  /* synaptic sums of one IF or LIF layer */
-} nvm_scratch;
+};
 
-typedef struct nvm_node nvm_node;
 struct nvm_node {
     const nvm_layer *layer;
+    const nvm_kernel *kernel;
     const nvm_node *in[NVM_MAX_INPUTS];
     const int8_t *weights;
     const void *bias; /* int32_t, of LONG layers int64_t */
@@ -68,19 +68,6 @@ struct nvm_node {
     uint8_t moved;       /* memory: the last step changed it, so that this one must run */
 };
 
-/* One entry a kind: bring the node up to date from the events of its inputs, or from their codes
- * alone; both leave the same bits and send the same events. */
-typedef void nvm_node_fn(nvm_node *node, nvm_scratch *scratch);
-typedef struct nvm_kernel {
-    nvm_node_fn *events, *full;
-} nvm_kernel;
-
-#define NVM_VARIANT(kind, op, types, isa)                                                          \
-    nvm_node_fn nvm_##op##_events_##types##__##isa;                                                \
-    nvm_node_fn nvm_##op##_full_##types##__##isa;
-#include "nvm_variants.inc"
-#undef NVM_VARIANT
-
 /* Widths of a layer's inputs and outputs, named as in the functions. */
 typedef enum nvm_types {
     NVM_TYPES_s8 = 0, /* int8 to int8 */
@@ -90,9 +77,6 @@ typedef enum nvm_types {
     NVM_TYPES_s16s8,
     NVM_TYPES_COUNT
 } nvm_types;
-
-/* The variant this machine runs; events == NULL where there is none, as for INPUT, CONST and STATE. */
-const nvm_kernel *nvm_kernel_of(uint32_t kind, uint32_t types);
 
 struct nvm_session {
     const nvm_program *program;
@@ -138,7 +122,7 @@ void nvm_memory_begin(nvm_session *session);
 /* At the end of a step: what the layers hold now is what the next step remembers. */
 void nvm_memory_commit(nvm_session *session);
 
-/* The same for one LSTM or SVDF layer (nvm_lstm_s8__scalar.c, nvm_svdf_s8__scalar.c); commit says whether anything moved. */
+/* The same for one LSTM or SVDF layer (nvm_lstm.c, nvm_svdf.c); commit says whether anything moved. */
 size_t nvm_lstm_bytes(const nvm_layer *layer);
 void nvm_lstm_begin(nvm_node *node);
 int nvm_lstm_commit(nvm_node *node);
@@ -153,25 +137,8 @@ void nvm_session_publish(nvm_session *session, int always);
 void nvm_estimate_full(nvm_node *node);
 int nvm_prefers_events(const nvm_node *node, size_t received);
 
-/* R and clamp of n accumulators of consecutive channels, the first of them `channel`. */
-void nvm_requant_s32s8__scalar(const nvm_node *node, const int32_t *acc, size_t channel, size_t n,
-                               int8_t *codes);
-void nvm_requant_s64s16__scalar(const nvm_node *node, const int64_t *acc, size_t channel, size_t n,
-                                int16_t *codes);
-void nvm_requant_s32s16__scalar(const nvm_node *node, const int32_t *acc, size_t channel, size_t n,
-                                int16_t *codes);
-
-/* The SD neuron's fire and reset: codes[first .. first + n) become wanted[0 .. n), one event each change. */
-void nvm_neuron_sd_s8__scalar(nvm_node *node, size_t first, const int8_t *wanted, size_t n);
-void nvm_neuron_sd_s16__scalar(nvm_node *node, size_t first, const int16_t *wanted, size_t n);
-
 /* IF and LIF: leak, bias, drive, fire, reset of all n neurons; one event each spike. */
 void nvm_neuron_lif_s32__scalar(nvm_node *node);
-
-/* The neuron stage of DENSE, CONV and DWCONV after the synapses: all neurons, or (SD) those of the
- * marked pixels. Both empty the marks. */
-void nvm_fire_all(nvm_node *node, nvm_scratch *scratch);
-void nvm_fire_marked(nvm_node *node, nvm_scratch *scratch);
 
 /* NULL outside the arena: offsets that a kind does not name are never followed. */
 static inline const void *nvm_arena_at(const nvm_program *program, uint32_t offset)
@@ -206,7 +173,7 @@ static inline void nvm_send_s8(nvm_node *node, size_t i, int8_t wanted)
 {
     int8_t *codes = node->codes;
     if (node->unit) {
-        nvm_neuron_sd_s8__scalar(node, i, &wanted, 1);
+        NVM_OWN(neuron_sd_s8)(node, i, &wanted, 1);
         return;
     }
     node->events[node->n_events] = (nvm_event){(uint32_t)i, wanted - codes[i]};

@@ -4,67 +4,13 @@
  * changed since the last step; and over the hidden codes, one in all, changed from time to time by
  * what h changed. Gates and cells follow at every time, as the cell moves by itself.
  */
+#include "nvm_lstm.h"
 #include "nvm_rows__scalar.h"
 
 #define RECURRENT_SHARE 4u /* of the hidden codes: with more changes a dense sum is the cheaper */
 
-typedef struct lstm {
-    size_t batches, times, inputs, units, width; /* width: gates of all units */
-    int32_t *from_x;        /* [batches][times][width], with the bias */
-    int32_t *from_h;        /* [batches][width], over the codes in fed */
-    int16_t *cell, *cells;  /* [batches][units]: when the step begins, and now */
-    int8_t *hidden, *hiddens;
-    int8_t *fed;
-} lstm;
-
-size_t nvm_lstm_bytes(const nvm_layer *layer)
-{
-    size_t units = (size_t)layer->out_h * layer->out_c;
-    return (size_t)layer->n * 16 + units * (16 + 4 + 3);
-}
-
-static lstm memory_of(const nvm_node *node)
-{
-    const nvm_layer *layer = node->layer;
-    lstm l = {.batches = layer->out_h,
-              .times = layer->out_w,
-              .inputs = layer->in_c,
-              .units = layer->out_c,
-              .width = 4 * (size_t)layer->out_c,
-              .from_x = node->memory};
-    size_t units = l.batches * l.units;
-    l.from_h = l.from_x + l.batches * l.times * l.width;
-    l.cell = (int16_t *)(l.from_h + 4 * units);
-    l.cells = l.cell + units;
-    l.hidden = (int8_t *)(l.cells + units);
-    l.hiddens = l.hidden + units;
-    l.fed = l.hiddens + units;
-    return l;
-}
-
-void nvm_lstm_begin(nvm_node *node)
-{
-    lstm l = memory_of(node);
-    size_t units = l.batches * l.units;
-    memset(l.from_h, 0, 4 * units * sizeof *l.from_h);
-    memset(l.cell, 0, units * sizeof *l.cell);
-    memset(l.hidden, node->layer->zero_out, units);
-    memset(l.fed, node->layer->zero_out, units);
-}
-
-int nvm_lstm_commit(nvm_node *node)
-{
-    lstm l = memory_of(node);
-    size_t units = l.batches * l.units;
-    int moved = memcmp(l.cell, l.cells, units * sizeof *l.cell) != 0 ||
-                memcmp(l.hidden, l.hiddens, units) != 0;
-    memcpy(l.cell, l.cells, units * sizeof *l.cell);
-    memcpy(l.hidden, l.hiddens, units);
-    return moved;
-}
-
 /* Brings the sums over h up to date with what batch b holds now. */
-static void feed_back(nvm_node *node, const lstm *l, size_t b, int densely)
+static void feed_back(nvm_node *node, const nvm_lstm *l, size_t b, int densely)
 {
     const int8_t *h = l->hiddens + b * l->units, *w = node->weights + l->inputs * l->width;
     int8_t *fed = l->fed + b * l->units;
@@ -114,7 +60,7 @@ static inline int32_t scale_down(int32_t x, int32_t r, int stepwise)
 }
 
 /* Cells and hidden codes of batch b at time t. */
-static void advance(nvm_node *node, const lstm *l, size_t b, size_t t)
+static void advance(nvm_node *node, const nvm_lstm *l, size_t b, size_t t)
 {
     const nvm_layer *layer = node->layer;
     const int32_t *a = l->from_x + (b * l->times + t) * l->width, *fb = l->from_h + b * l->width;
@@ -148,23 +94,23 @@ static void advance(nvm_node *node, const lstm *l, size_t b, size_t t)
 
 static void run(nvm_node *node, int densely)
 {
-    lstm l = memory_of(node);
+    nvm_lstm l = nvm_lstm_memory(node);
     memcpy(l.cells, l.cell, l.batches * l.units * sizeof *l.cells);
     memcpy(l.hiddens, l.hidden, l.batches * l.units);
     for (size_t b = 0; b < l.batches; b++) {
         for (size_t t = 0; t < l.times; t++) {
             feed_back(node, &l, b, densely);
             advance(node, &l, b, t);
-            nvm_neuron_sd_s8__scalar(node, (b * l.times + t) * l.units, l.hiddens + b * l.units,
+            NVM_OWN(neuron_sd_s8)(node, (b * l.times + t) * l.units, l.hiddens + b * l.units,
                                      l.units);
         }
     }
 }
 
-void nvm_lstm_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_NAME(lstm_events)(nvm_node *node, nvm_scratch *scratch)
 {
     const nvm_node *in = node->in[0];
-    lstm l = memory_of(node);
+    nvm_lstm l = nvm_lstm_memory(node);
     (void)scratch;
     for (size_t k = 0, n; k < in->n_events; k += n) {
         size_t at = in->events[k].index / l.inputs, first = at * l.inputs;
@@ -177,10 +123,10 @@ void nvm_lstm_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
     run(node, 0);
 }
 
-void nvm_lstm_full_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_NAME(lstm_full)(nvm_node *node, nvm_scratch *scratch)
 {
     const int8_t *codes = node->in[0]->codes;
-    lstm l = memory_of(node);
+    nvm_lstm l = nvm_lstm_memory(node);
     size_t all = l.batches * l.times;
     (void)scratch;
     for (size_t at = 0; at < all; at++) {

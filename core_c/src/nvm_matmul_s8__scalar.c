@@ -102,14 +102,14 @@ static void add_right(nvm_node *node, nvm_marks *marks)
     node->sops += (uint64_t)n * s.rows;
 }
 
-void nvm_matmul_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_NAME(matmul_events)(nvm_node *node, nvm_scratch *scratch)
 {
     add_left(node, &scratch->marks);
     add_right(node, &scratch->marks);
     nvm_fire_marked(node, scratch);
 }
 
-void nvm_matmul_full_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_NAME(matmul_full)(nvm_node *node, nvm_scratch *scratch)
 {
     const nvm_layer *layer = node->layer;
     const int8_t *a = node->in[0]->codes;

@@ -17,13 +17,13 @@ static int32_t combine(const nvm_node *node, size_t i, int16_t a, int16_t b)
     }
 }
 
-void nvm_pair_events_s16__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_OWN(pair_events_s16)(nvm_node *node, nvm_scratch *scratch)
 {
     (void)scratch;
     nvm_pairs_events(node, combine);
 }
 
-void nvm_pair_full_s16__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_OWN(pair_full_s16)(nvm_node *node, nvm_scratch *scratch)
 {
     (void)scratch;
     nvm_pairs_full(node, combine);

@@ -18,7 +18,7 @@ static inline void nvm_pairs_codes(const nvm_node *node, const int32_t *acc, siz
 {
     const nvm_layer *layer = node->layer;
     if (layer->requant != NVM_RQ_NONE) {
-        nvm_requant_s32s16__scalar(node, acc, 0, n, wanted);
+        NVM_OWN(requant_s32s16)(node, acc, 0, n, wanted);
         return;
     }
     for (size_t i = 0; i < n; i++) {
@@ -39,7 +39,7 @@ static inline void nvm_pairs_full(nvm_node *node, nvm_combine_fn *combine)
             acc[i] = combine(node, first + i, a[first + i], b[first + i]);
         }
         nvm_pairs_codes(node, acc, part, wanted);
-        nvm_neuron_sd_s16__scalar(node, first, wanted, part);
+        NVM_OWN(neuron_sd_s16)(node, first, wanted, part);
     }
 }
 

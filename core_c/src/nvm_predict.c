@@ -17,7 +17,7 @@ void nvm_session_pass(nvm_session *session)
         if (node->wanted != NULL) {
             memcpy(node->codes, node->wanted, layer->n * nvm_code_bytes(layer));
         } else if (layer->kind != NVM_CONST && layer->neuron == NVM_SD) {
-            nvm_kernel_of(layer->kind, node->types)->full(node, &session->scratch);
+            node->kernel->full(node, &session->scratch);
         }
         node->n_events = 0;
         node->way = layer->n_in == 0 ? NVM_EVENTS : NVM_DENSE_WAY;

@@ -182,6 +182,7 @@ nvm_status nvm_program_init(nvm_program *program, const void *layers, uint32_t n
     program->layers = layers;
     program->arena = arena;
     program->arena_len = len;
+    program->isa = nvm_isa_current();
     for (uint32_t i = 0; i < n_layers; i++) {
         program->n_layers = i; /* a layer may only look back */
         status = add_layer(program, i, &work, &neurons);

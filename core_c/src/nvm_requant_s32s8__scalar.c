@@ -113,7 +113,7 @@ static void requant_shift(const nvm_layer *layer, const int32_t *restrict acc, s
     }
 }
 
-void nvm_requant_s32s8__scalar(const nvm_node *node, const int32_t *acc, size_t channel, size_t n,
+void NVM_OWN(requant_s32s8)(const nvm_node *node, const int32_t *acc, size_t channel, size_t n,
                                int8_t *codes)
 {
     const nvm_layer *layer = node->layer;

@@ -42,7 +42,7 @@ static int64_t round_twice(int64_t a, int32_t m, int32_t e, int away)
     return right == 0 ? x : (x + (INT64_C(1) << (right - 1)) - (away && x < 0)) >> right;
 }
 
-void nvm_requant_s64s16__scalar(const nvm_node *node, const int64_t *acc, size_t channel, size_t n,
+void NVM_OWN(requant_s64s16)(const nvm_node *node, const int64_t *acc, size_t channel, size_t n,
                                 int16_t *codes)
 {
     const nvm_layer *layer = node->layer;
@@ -74,7 +74,7 @@ void nvm_requant_s64s16__scalar(const nvm_node *node, const int64_t *acc, size_t
     }
 }
 
-void nvm_requant_s32s16__scalar(const nvm_node *node, const int32_t *acc, size_t channel, size_t n,
+void NVM_OWN(requant_s32s16)(const nvm_node *node, const int32_t *acc, size_t channel, size_t n,
                                 int16_t *codes)
 {
     int64_t long_acc[CHUNK];
@@ -83,6 +83,6 @@ void nvm_requant_s32s16__scalar(const nvm_node *node, const int32_t *acc, size_t
         for (size_t i = 0; i < part; i++) {
             long_acc[i] = acc[first + i];
         }
-        nvm_requant_s64s16__scalar(node, long_acc, channel + first, part, codes + first);
+        NVM_OWN(requant_s64s16)(node, long_acc, channel + first, part, codes + first);
     }
 }

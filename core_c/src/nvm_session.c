@@ -112,6 +112,7 @@ static void resolve_node(const nvm_program *program, nvm_node *nodes, uint32_t i
     node->macs = nvm_layer_macs(layer);
     node->forced = NVM_AUTO;
     node->types = (uint8_t)nvm_types_of(program, index);
+    node->kernel = nvm_kernel_of(program->isa, layer->kind, node->types);
     nvm_estimate_full(node);
 }
 

@@ -18,14 +18,14 @@ static void send_spikes(nvm_node *node)
 }
 
 /* Sends what the wanted codes of an input or a memory differ by from those it sent before. */
-static void send_input(nvm_node *node)
+static void send_input(const nvm_isa *isa, nvm_node *node)
 {
     if (node->layer->flags & NVM_FLAG_SPIKES) {
         send_spikes(node);
     } else if (nvm_is_wide(node->layer)) {
-        nvm_neuron_sd_s16__scalar(node, 0, node->wanted, node->layer->n);
+        isa->neuron_sd_s16(node, 0, node->wanted, node->layer->n);
     } else {
-        nvm_neuron_sd_s8__scalar(node, 0, node->wanted, node->layer->n);
+        isa->neuron_sd_s8(node, 0, node->wanted, node->layer->n);
     }
 }
 
@@ -74,7 +74,6 @@ static nvm_way choose_way(const nvm_node *node, size_t received)
 
 static void run_node(nvm_session *session, nvm_node *node)
 {
-    const nvm_kernel *kernel = nvm_kernel_of(node->layer->kind, node->types);
     const nvm_layer *layer = node->layer;
     size_t received = 0;
     for (uint32_t p = 0; p < layer->n_in; p++) {
@@ -94,9 +93,9 @@ static void run_node(nvm_session *session, nvm_node *node)
     }
     node->moved = 0;
     if (way == NVM_EVENTS) {
-        kernel->events(node, &session->scratch);
+        node->kernel->events(node, &session->scratch);
     } else {
-        kernel->full(node, &session->scratch);
+        node->kernel->full(node, &session->scratch);
     }
 }
 
@@ -106,7 +105,7 @@ static void add_to(uint64_t *counter, uint64_t amount)
 }
 
 /* Inputs sent before the first sweep, memory sends in it; later sweeps send what is left of both. */
-static void send_wanted(nvm_node *node, int first)
+static void send_wanted(const nvm_isa *isa, nvm_node *node, int first)
 {
     if (first && node->layer->kind == NVM_INPUT) {
         return;
@@ -115,7 +114,7 @@ static void send_wanted(nvm_node *node, int first)
     node->behind = node->pending;
     node->pending = 0;
     if (first || node->behind) {
-        send_input(node);
+        send_input(isa, node);
     }
 }
 
@@ -131,7 +130,7 @@ static uint64_t sweep(nvm_session *session, int first)
             continue; /* time does not pass between sweeps: spiking neurons step once */
         }
         if (node->wanted != NULL) {
-            send_wanted(node, first);
+            send_wanted(session->program->isa, node, first);
         } else {
             node->n_events = 0;
             run_node(session, node);
@@ -207,7 +206,7 @@ nvm_status nvm_session_step(nvm_session *session, const void *codes, size_t n)
             size_t bytes = node->layer->n * nvm_code_bytes(node->layer);
             memcpy(node->wanted, from, bytes);
             from += bytes;
-            send_input(node);
+            send_input(session->program->isa, node);
         }
     }
     finish_step(session);

@@ -3,56 +3,8 @@
  * Singular value decomposition filters: features of the input, and what they were in the steps
  * before. The features' sums change by what changed; all of time moves on by one at every step.
  */
+#include "nvm_svdf.h"
 #include "nvm_rows__scalar.h"
-
-typedef struct svdf {
-    size_t batches, length, inputs, units, rank, filters;
-    int32_t *features; /* [batches][filters]: sums over the input */
-    int16_t *states;   /* [batches][filters][length], oldest first, when the step begins */
-    int16_t *newest;   /* [batches][filters]: what joins them when it ends */
-} svdf;
-
-size_t nvm_svdf_bytes(const nvm_layer *layer)
-{
-    size_t filters = (size_t)layer->n * layer->aux[0];
-    return filters * (4 + 2 + 2 * (size_t)layer->out_w);
-}
-
-static svdf memory_of(const nvm_node *node)
-{
-    const nvm_layer *layer = node->layer;
-    svdf s = {.batches = layer->out_h,
-              .length = layer->out_w,
-              .inputs = layer->in_c,
-              .units = layer->out_c,
-              .rank = layer->aux[0],
-              .features = node->memory};
-    s.filters = s.units * s.rank;
-    s.newest = (int16_t *)(s.features + s.batches * s.filters);
-    s.states = s.newest + s.batches * s.filters;
-    return s;
-}
-
-void nvm_svdf_begin(nvm_node *node)
-{
-    svdf s = memory_of(node);
-    memset(s.states, 0, s.batches * s.filters * s.length * sizeof *s.states);
-}
-
-int nvm_svdf_commit(nvm_node *node)
-{
-    svdf s = memory_of(node);
-    int moved = 0;
-    for (size_t f = 0; f < s.batches * s.filters; f++) {
-        int16_t *state = s.states + f * s.length;
-        for (size_t m = 0; m < s.length; m++) {
-            int16_t next = m + 1 < s.length ? state[m + 1] : s.newest[f];
-            moved |= next != state[m];
-            state[m] = next;
-        }
-    }
-    return moved;
-}
 
 /* RQ_DOUBLE; m in [0, 2^31), e in [-31, 30]. */
 static inline int32_t rescale(int32_t a, int32_t m, int32_t e)
@@ -63,7 +15,7 @@ static inline int32_t rescale(int32_t a, int32_t m, int32_t e)
 }
 
 /* Sum over time of one filter, its newest value in place of the oldest. */
-static int32_t over_time(const svdf *s, const int16_t *weights, const int16_t *state,
+static int32_t over_time(const nvm_svdf *s, const int16_t *weights, const int16_t *state,
                          int16_t newest)
 {
     uint32_t sum = 0;
@@ -78,7 +30,7 @@ static void run(nvm_node *node)
     const nvm_layer *layer = node->layer;
     const int16_t *time = node->table0;
     const int32_t *m = node->scale, *e = node->shift, *bias = node->bias;
-    svdf s = memory_of(node);
+    nvm_svdf s = nvm_svdf_memory(node);
     int narrow = layer->aux[1] != 0;
     int32_t low = narrow ? INT8_MIN : INT16_MIN, high = narrow ? INT8_MAX : INT16_MAX;
     int32_t zero = (int32_t)layer->aux[1] - 129;
@@ -97,15 +49,15 @@ static void run(nvm_node *node)
         int64_t y = (int64_t)rescale(sum, m[1], e[1]) + layer->zero_out;
         y = y < layer->lo ? layer->lo : y;
         int8_t wanted = (int8_t)(y > layer->hi ? layer->hi : y);
-        nvm_neuron_sd_s8__scalar(node, i, &wanted, 1);
+        NVM_OWN(neuron_sd_s8)(node, i, &wanted, 1);
     }
     node->sops += (uint64_t)layer->n * s.rank * s.length;
 }
 
-void nvm_svdf_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_NAME(svdf_events)(nvm_node *node, nvm_scratch *scratch)
 {
     const nvm_node *in = node->in[0];
-    svdf s = memory_of(node);
+    nvm_svdf s = nvm_svdf_memory(node);
     (void)scratch;
     for (size_t k = 0, n; k < in->n_events; k += n) {
         size_t batch = in->events[k].index / s.inputs, first = batch * s.inputs;
@@ -118,10 +70,10 @@ void nvm_svdf_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
     run(node);
 }
 
-void nvm_svdf_full_s8__scalar(nvm_node *node, nvm_scratch *scratch)
+void NVM_NAME(svdf_full)(nvm_node *node, nvm_scratch *scratch)
 {
     const int8_t *codes = node->in[0]->codes;
-    svdf s = memory_of(node);
+    nvm_svdf s = nvm_svdf_memory(node);
     (void)scratch;
     memset(s.features, 0, s.batches * s.filters * sizeof *s.features);
     for (size_t b = 0; b < s.batches; b++) {

@@ -19,9 +19,10 @@
 #define NVM_ACC     32
 #endif
 
-#define NVM_PASTE_(op, types)  nvm_##op##_##types##__scalar
-#define NVM_PASTE(op, types)   NVM_PASTE_(op, types)
-#define NVM_NAME(op)           NVM_PASTE(op, NVM_TYPES)
+/* nvm_<op>_<types>__<isa> */
+#define NVM_TYPED_(op, types)  NVM_OWN(op##_##types)
+#define NVM_TYPED(op, types)   NVM_TYPED_(op, types)
+#define NVM_NAME(op)           NVM_TYPED(op, NVM_TYPES)
 
 #if NVM_IN == 8
 typedef int8_t nvm_code_in;
@@ -39,21 +40,24 @@ typedef int32_t nvm_change;
 
 #if NVM_OUT == 8
 typedef int8_t nvm_code;
-#define nvm_neuron_sd         nvm_neuron_sd_s8__scalar
+#define nvm_neuron_sd         NVM_OWN(neuron_sd_s8)
 #define nvm_send_code         nvm_send_s8
-#define nvm_requant           nvm_requant_s32s8__scalar
+#define nvm_requant           NVM_OWN(requant_s32s8)
 #define NVM_LO(layer)         ((layer)->lo)
 #define NVM_HI(layer)         ((layer)->hi)
 #define NVM_ZERO_OUT(layer)   ((layer)->zero_out)
 #else
 typedef int16_t nvm_code;
-#define nvm_neuron_sd         nvm_neuron_sd_s16__scalar
+#define nvm_neuron_sd         NVM_OWN(neuron_sd_s16)
 #define nvm_send_code         nvm_send_s16
-#define nvm_requant           nvm_requant_s32s16__scalar
+#define nvm_requant           NVM_OWN(requant_s32s16)
 #define NVM_LO(layer)         ((layer)->lo_s16)
 #define NVM_HI(layer)         ((layer)->hi_s16)
 #define NVM_ZERO_OUT(layer)   ((layer)->zero_out_s16)
 #endif
+
+#define nvm_fire_all    NVM_OWN(fire_all)
+#define nvm_fire_marked NVM_OWN(fire_marked)
 
 #if NVM_ACC == 32
 typedef int32_t nvm_acc;

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
@@ -63,6 +64,15 @@ def _check(manifest: Manifest, program: _kernel.Program) -> None:
         )
 
 
+def instruction_set() -> str:
+    """The instruction set that programs loaded now run: NEUROVM_ISA, else the best there is.
+
+    BackendError where NEUROVM_ISA names one that this build or this machine has not.
+    """
+    _kernel.choose_isa(os.environ.get("NEUROVM_ISA") or None, "NEUROVM_ISA")
+    return _kernel.isa()
+
+
 class CpuBackend:
     """Backend `cpu`."""
 
@@ -70,6 +80,7 @@ class CpuBackend:
     kind = "cpu"
 
     def load(self, bundle: Bundle) -> CpuProgram:
+        instruction_set()
         return CpuProgram(bundle)
 
 

@@ -66,11 +66,15 @@ def facts(root: Path) -> dict[str, Any]:
 
 
 def kernel() -> dict[str, Any]:
-    """Version and instruction set of the C kernel; the reason where it cannot be loaded."""
+    """Version and instruction sets of the C kernel: the one in use and all that could be."""
     from neurovm import _kernel  # noqa: TID251 - only asked for its version
+    from neurovm.backends.cpu import instruction_set
 
-    version = _kernel.version()
-    return {"version": ".".join(str(part) for part in version), "isa": _kernel.isa()}
+    return {
+        "version": ".".join(str(part) for part in _kernel.version()),
+        "isa": instruction_set(),
+        "isas": list(_kernel.isas()),
+    }
 
 
 def profiles() -> list[str]:
@@ -114,7 +118,7 @@ def _print(result: dict[str, Any]) -> None:
     show.facts(
         [
             ("neurovm", result["neurovm"]),
-            ("kernel", f"{core['version']} ({core['isa']})"),
+            ("kernel", f"{core['version']} ({core['isa']}; available: {', '.join(core['isas'])})"),
             ("backends", ", ".join(result["backends"])),
             ("profiles", ", ".join(result["profiles"])),
             ("python", f"{result['python']} ({result['executable']})"),

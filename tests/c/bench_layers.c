@@ -270,8 +270,14 @@ static void each_layer(layer_report *one)
     one("SOFTMAX, 64 rows of 64", single_random(NVM_SOFTMAX));
 }
 
+/* bench [SET] [layers | break-even [runs]] */
 int main(int argc, char **argv)
 {
+    if (argc > 1 && nvm_isa_force(argv[1]) == NVM_OK) {
+        argc--;
+        argv++;
+    }
+    printf("instruction set %s\n", nvm_isa_chosen());
     in_runs = argc > 2 && strcmp(argv[2], "runs") == 0;
     if (argc > 1 && strcmp(argv[1], "layers") == 0) {
         each_layer(report);

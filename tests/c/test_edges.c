@@ -244,16 +244,38 @@ static void wrong_arguments(void)
     free(net);
 }
 
+/* Any set may be forced that is there, and the best one is chosen. */
+static void instruction_sets(void)
+{
+    uint32_t count = 0;
+    const char *best = NULL;
+    CHECK(strcmp(nvm_isa_name(0), "scalar") == 0 && nvm_isa_available(0));
+    for (; nvm_isa_name(count) != NULL; count++) {
+        const char *name = nvm_isa_name(count), *before = nvm_isa_chosen();
+        int there = nvm_isa_available(count);
+        CHECK(nvm_isa_force(name) == (there ? NVM_OK : NVM_E_UNSUPPORTED));
+        CHECK(strcmp(nvm_isa_chosen(), there ? name : before) == 0);
+        best = there ? name : best;
+    }
+    CHECK(!nvm_isa_available(count) && !nvm_isa_available(UINT32_MAX));
+    CHECK(nvm_isa_name(UINT32_MAX) == NULL);
+    CHECK(nvm_isa_force("no such set") == NVM_E_ARG && nvm_isa_force("") == NVM_E_ARG);
+    CHECK(nvm_isa_force(NULL) == NVM_OK && strcmp(nvm_isa_chosen(), best) == 0);
+}
+
 int main(void)
 {
-    RUN(quantises_like_the_equation);
-    RUN(quantising_edges);
-    RUN(counts_thresholds);
-    RUN(quantises_to_int16);
-    RUN(dequantises);
-    RUN(top_k_sorts);
-    RUN(ports_and_updates);
-    RUN(counters_count);
-    RUN(wrong_arguments);
+    RUN(instruction_sets);
+    EACH_SET {
+        RUN(quantises_like_the_equation);
+        RUN(quantising_edges);
+        RUN(counts_thresholds);
+        RUN(quantises_to_int16);
+        RUN(dequantises);
+        RUN(top_k_sorts);
+        RUN(ports_and_updates);
+        RUN(counters_count);
+        RUN(wrong_arguments);
+    }
     return REPORT();
 }

@@ -419,11 +419,13 @@ static void unit_spikes_at_rest(void)
 
 int main(void)
 {
-    RUN(each_kind_alone);
-    RUN(wide_layers);
-    RUN(extreme_accumulators);
-    RUN(extreme_wide_accumulators);
-    RUN(random_networks);
-    RUN(unit_spikes_at_rest);
+    EACH_SET {
+        RUN(each_kind_alone);
+        RUN(wide_layers);
+        RUN(extreme_accumulators);
+        RUN(extreme_wide_accumulators);
+        RUN(random_networks);
+        RUN(unit_spikes_at_rest);
+    }
     return REPORT();
 }

@@ -202,8 +202,10 @@ static void fires_every_third_step(void)
 
 int main(void)
 {
-    RUN(random_spiking_networks);
-    RUN(potential_saturates);
-    RUN(fires_every_third_step);
+    EACH_SET {
+        RUN(random_spiking_networks);
+        RUN(potential_saturates);
+        RUN(fires_every_third_step);
+    }
     return REPORT();
 }

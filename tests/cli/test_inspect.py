@@ -78,6 +78,8 @@ def test_info(run) -> None:
     assert "xnnpack" in result["profiles"]
     assert result["packages"]["numpy"]
     assert any(path.endswith("neurovmd.yaml") for path in result["configuration"])
+    assert result["kernel"]["isa"] == result["kernel"]["isas"][-1]
+    assert result["kernel"]["isas"][0] == "scalar"
     assert "neurovm  " in run("info").out
 
 

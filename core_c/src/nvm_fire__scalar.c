@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * nvm_fire.c: from sums to spikes, shared by all kinds with weights.
+ * From sums to spikes, shared by all kinds with weights.
  */
 #include "nvm_internal.h"
 
@@ -13,8 +13,8 @@ static void fire_run(nvm_node *node, size_t first, size_t n)
     int8_t wanted[CHUNK];
     for (size_t i = 0; i < n; i += CHUNK) {
         size_t part = n - i < CHUNK ? n - i : CHUNK;
-        nvm_requant_s32s8__scalar(node, acc + first + i, i, part, wanted);
-        nvm_neuron_sd_s8__scalar(node, first + i, wanted, part);
+        NVM_OWN(requant_s32s8)(node, acc + first + i, i, part, wanted);
+        NVM_OWN(neuron_sd_s8)(node, first + i, wanted, part);
     }
 }
 
@@ -26,15 +26,15 @@ static void fire_wide(nvm_node *node, size_t first, size_t n)
     for (size_t i = 0; i < n; i += CHUNK) {
         size_t part = n - i < CHUNK ? n - i : CHUNK;
         if (node->layer->flags & NVM_FLAG_LONG) {
-            nvm_requant_s64s16__scalar(node, long_acc + first + i, i, part, wanted);
+            NVM_OWN(requant_s64s16)(node, long_acc + first + i, i, part, wanted);
         } else {
-            nvm_requant_s32s16__scalar(node, acc + first + i, i, part, wanted);
+            NVM_OWN(requant_s32s16)(node, acc + first + i, i, part, wanted);
         }
-        nvm_neuron_sd_s16__scalar(node, first + i, wanted, part);
+        NVM_OWN(neuron_sd_s16)(node, first + i, wanted, part);
     }
 }
 
-void nvm_fire_all(nvm_node *node, nvm_scratch *scratch)
+void NVM_OWN(fire_all)(nvm_node *node, nvm_scratch *scratch)
 {
     const nvm_layer *layer = node->layer;
     nvm_unmark_all(&scratch->marks);
@@ -51,11 +51,11 @@ void nvm_fire_all(nvm_node *node, nvm_scratch *scratch)
     }
 }
 
-void nvm_fire_marked(nvm_node *node, nvm_scratch *scratch)
+void NVM_OWN(fire_marked)(nvm_node *node, nvm_scratch *scratch)
 {
     const nvm_layer *layer = node->layer;
     if (layer->neuron != NVM_SD || node->behind) {
-        nvm_fire_all(node, scratch);
+        NVM_OWN(fire_all)(node, scratch);
         return;
     }
     for (size_t pixel; (pixel = nvm_unmark_next(&scratch->marks)) != SIZE_MAX;) {

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nvm_isa_avx2.h: first in every file that is compiled for AVX2.
+ */
+#ifndef NVM_ISA_AVX2_H
+#define NVM_ISA_AVX2_H
+
+#define NVM_ISA avx2
+
+#ifndef __AVX2__
+#error "compile this file with FLAGS_avx2 of core_c/isa.mk"
+#endif
+
+#endif

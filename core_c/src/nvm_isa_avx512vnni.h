@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nvm_isa_avx512vnni.h: first in every file that is compiled for AVX-512 with VNNI.
+ */
+#ifndef NVM_ISA_AVX512VNNI_H
+#define NVM_ISA_AVX512VNNI_H
+
+#define NVM_ISA avx512vnni
+
+#ifndef __AVX512VNNI__
+#error "compile this file with FLAGS_avx512vnni of core_c/isa.mk"
+#endif
+
+#endif

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The scalar source, compiled for AVX2.
+ */
+#include "nvm_isa_avx2.h"
+
+#include "nvm_neuron_sd_s16__scalar.c"
