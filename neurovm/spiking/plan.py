@@ -20,10 +20,13 @@ after Δ ticks, what leaks has leaked for Δ of them, rounded once:
 
 so that running in steps and running by time stamps hold the same bits. The initial state is that
 of tick −1. A group is awake after a tick, and is stepped in the next, if one of its neurons would
-do more than leak by itself: its bias is not 0, its current is not 0, it fires and v ≥ theta, or it
-is refractory while v is not 0. Currents leak towards 0 and reach it:
+do more than leak by itself: its bias is not 0, its current is not 0, it fires and max(v, 0) ≥
+theta, or it is refractory in the next tick while v is not 0. Currents leak towards 0 and reach it:
 
     C(x, λ, Δ) = (x · λ_Δ + (x < 0 ? 2^31 − 1 : 0)) >> 31
+
+The potentials that an answer or a picture shows are those of every group leaked to the last tick,
+D(v, λ, Δ), which changes neither the group nor its time stamp.
 
 `loihi` and `truenorth` groups (always the whole population) are awake while any state, bias or
 leak is not 0; they know Δ = 1 alone: asleep, all of their state is 0.
@@ -41,8 +44,17 @@ leak is not 0; they know Δ = 1 alone: asleep, all of their state is 0.
                a refractory neuron (for `refractory` ticks after the one it fired in) holds
                v at what the reset left, ignores drive and bias, and does not fire; its current
                goes on
-    loihi      the fixed-point CUBA LIF of Loihi (see `neurovm.reference.spiking`)
-    truenorth  the deterministic core model
+
+    loihi      a' = a << weight_exponent, or a >> −weight_exponent where that is negative
+               u ← T(u · (4095 − current_decay)) + (a' << 6), taken modulo 2^24 into (−2^23, 2^23]
+               v ← clip(T(v · (4096 − voltage_decay)) + u + bias, ±(2^23 − 1)), T: / 4096 towards 0
+               v > threshold << 6: s = 1; v ← 0
+    truenorth  v ← v + a + leak, saturated at 20 bits (−2^19 … 2^19 − 1)
+               v ≥ threshold: s = 1; by reset_mode  0: v ← reset_to  1: v ← v − threshold  2: v
+               else v < negative_threshold: floor_mode 1: v ← negative_threshold; floor_mode 0, by
+               reset_mode  0: v ← −reset_to  1: v ← v − negative_threshold  2: v
+
+Spikes that come from outside are counted 0 … 127 a neuron and tick.
 
 Sources: Davies et al., Loihi: a neuromorphic manycore processor with on-chip learning, IEEE Micro
 38 (2018) 82; Cassidy et al., Cognitive computing building block: a versatile and efficient digital
@@ -87,6 +99,7 @@ class Neurons:
     refractory: int = 0
     """Ticks, 0 … 65535."""
     v_min: int = -(1 << 31)
+    """At most 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +129,9 @@ class TrueNorthNeurons:
     """−β ≤ 0."""
     reset_to: NDArray[np.int32]
     reset_mode: int
-    """What happens at α: see `neurovm.reference.spiking`."""
+    """What happens at α: 0, 1 or 2 (γ)."""
     floor_mode: int
-    """What happens below −β."""
+    """What happens below −β: 0 or 1 (κ)."""
 
 
 @dataclass(frozen=True, slots=True)
