@@ -8,6 +8,7 @@ NeurovmError
 ├── ShapeError (ValueError)            data whose shape, length or type does not fit the model
 ├── ConfigError (ValueError)           a configuration file with a wrong key or value
 ├── RecordingError (ValueError)        a recording of messages that cannot be used
+├── EventError (ValueError)            events, or values to encode as events, that cannot be used
 └── BackendError (RuntimeError)        a backend or device that is missing or failed
 
 Messages say what, where, what was found and what is accepted.
@@ -91,6 +92,17 @@ class RecordingError(NeurovmError, ValueError):
         self.line = line
         self.found = found
         self.accepted = accepted
+
+
+class EventError(NeurovmError, ValueError):
+    """Events that cannot be used: a file or payload of them, or a value that has no encoding.
+
+    ``index`` is the first event at fault, from 0; None where it is not one event.
+    """
+
+    def __init__(self, message: str, index: int | None = None) -> None:
+        super().__init__(message)
+        self.index = index
 
 
 class BackendError(NeurovmError, RuntimeError):
