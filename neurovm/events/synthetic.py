@@ -38,8 +38,9 @@ def _disc(x: Reals, y: Reals, size: float) -> Reals:
 
 
 def _triangle(x: Reals, y: Reals, size: float) -> Reals:
-    slope = 0.5 * (np.sqrt(3.0) * np.abs(x) - y)
-    return size * 0.7 - np.maximum(slope, y)
+    slope: Reals = 0.5 * (np.sqrt(3.0) * np.abs(x) - y)
+    inside: Reals = size * 0.7 - np.maximum(slope, y)
+    return inside
 
 
 def _cross(x: Reals, y: Reals, size: float) -> Reals:
