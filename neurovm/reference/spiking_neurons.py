@@ -215,6 +215,6 @@ def _fired(p: Neurons, v: Ints, theta: Ints, reset_to: Ints) -> tuple[Ints, Ints
     if p.fire == "many":
         count = np.minimum(1 + (v - theta) // reset_to, MOST_SPIKES)
         spikes: Ints = np.where(fires, count, 0)
-        return spikes, v - spikes * reset_to
+        return spikes, saturated(v - spikes * reset_to)
     left = saturated(v - reset_to) if p.reset == "subtract" else reset_to
     return _counts(fires), np.where(fires, left, v)

@@ -40,7 +40,7 @@ leak is not 0; they know Δ = 1 alone: asleep, all of their state is 0.
       fire none   never: a readout, whose answer is v
       fire one    s = 1; v ← reset_to, or v ← sat(v − reset_to) where reset is subtract
       fire many   (subtract only, reset_to ≥ 1) s = min(1 + (v − theta) / reset_to, 127),
-                  v ← v − s·reset_to
+                  v ← sat(v − s·reset_to)
                a refractory neuron (for `refractory` ticks after the one it fired in) holds
                v at what the reset left, ignores drive and bias, and does not fire; its current
                goes on
