@@ -91,7 +91,7 @@ def _graph(file: TFLiteFile, name: str) -> Graph:
         )
     _check_number_format(subgraph, raw)
     _check_supported(file, raw)
-    tensors = list(_tensors(file, subgraph))
+    tensors = list(_tensors(file, subgraph, {*inputs, *outputs, *_named(raw)}))
     check_handles(raw, tensors)
     variables = Variables(file, tensors, _raw_operators)
     owned: list[State] = []
@@ -204,20 +204,26 @@ def _check_supported(file: TFLiteFile, raw: list[RawOperator]) -> None:
     )
 
 
-def _tensors(file: TFLiteFile, subgraph: Any) -> tuple[Tensor, ...]:
+def _named(raw: Sequence[RawOperator]) -> Iterator[int]:
+    """The tensors that operators read or make."""
+    return (i for r in raw for i in (*r.inputs, *r.outputs))
+
+
+def _tensors(file: TFLiteFile, subgraph: Any, used: set[int]) -> tuple[Tensor, ...]:
     tensors = []
     for i, table in enumerate(file.items(subgraph.TensorsLength(), subgraph.Tensors)):
         file.place = f"tensor {i}"
-        tensors.append(_tensor(file, table, i))
+        tensors.append(_tensor(file, table, i, used=i in used))
     return tuple(tensors)
 
 
-def _tensor(file: TFLiteFile, table: Any, index: int) -> Tensor:
+def _tensor(file: TFLiteFile, table: Any, index: int, *, used: bool) -> Tensor:
     name = file.text(table.Name(), f"tensor_{index}")
     file.place = f"tensor {index} ({name[:80]})"
     if table.Sparsity() is not None:
         raise file.error("it is stored sparsely; dense constants are needed")
-    dtype, shape = file.dtype(table), file.shape(table)
+    dtype = file.dtype(table)
+    shape = file.shape(table, dtype, used=used)
     return Tensor(
         name=name,
         shape=shape,

@@ -54,6 +54,8 @@ _NUMPY: dict[DType, str] = {
     "int64": "<i8",
     "bool": "?",
 }
+_INDICES = ("int32", "int64")
+"""Element types of sizes and axes."""
 _ZERO_POINTS: dict[str, tuple[int, int]] = {
     "int8": (-128, 127),
     "uint8": (0, 255),
@@ -135,13 +137,21 @@ class TFLiteFile:
         self.spend(len(value), 1)
         return value[:MAX_NAME_BYTES].decode("utf-8", errors="backslashreplace")
 
-    def shape(self, tensor: Any) -> tuple[int, ...]:
-        """The shape of a tensor: its rank, sizes and product bounded."""
+    def shape(self, tensor: Any, dtype: DType, *, used: bool = True) -> tuple[int, ...]:
+        """The shape of a tensor: its rank, sizes and product bounded.
+
+        What no operator reads or makes may be empty: converters write the intermediates of an LSTM
+        so. Of what is `used`, a list of sizes or axes may, as RESHAPE to one number has none.
+        """
         shape = self.integers(tensor.ShapeAsNumpy())
         if len(shape) > MAX_RANK or min((*shape, 0)) < 0 or math.prod(shape) > MAX_ELEMENTS:
             raise self.error(
                 f"shape {shape}; at most {MAX_RANK} axes of 0 or more, "
                 f"{MAX_ELEMENTS} elements together, are accepted"
+            )
+        if used and 0 in shape and (dtype not in _INDICES or len(shape) > 1):
+            raise self.error(
+                f"{dtype} of shape {shape} has no elements; a shape without an axis of 0 is needed"
             )
         return shape
 

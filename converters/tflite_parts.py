@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neurovm.converters.tflite import _operator, _raw_operators, _tensor
+from neurovm.converters.tflite import _named, _operator, _raw_operators, _tensor
 from neurovm.converters.tflite_file import TFLiteFile
 from neurovm.converters.tflite_operators import DECODERS, RawOperator
 from neurovm.converters.tflite_recurrent import owned_states
@@ -33,7 +33,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """All operators of the main subgraph. A tensor that cannot be read is an empty float32."""
+    """All operators of the main subgraph, and those of its inputs that are no constants.
+
+    A tensor that cannot be read is an empty float32.
+    """
 
     tensors: tuple[Tensor, ...]
     inputs: tuple[int, ...]
@@ -48,18 +51,19 @@ def parts(name: str, data: bytes) -> Parts:
             raise file.error("no subgraph")
         subgraph = file.model.Subgraphs(0)
         raw = _raw_operators(file, subgraph)
+        inputs = file.integers(subgraph.InputsAsNumpy())
+        used = {*inputs, *_named(raw)}
         tensors: list[Tensor] = []
         wrong: dict[int, ModelError] = {}
         for i, table in enumerate(file.items(subgraph.TensorsLength(), subgraph.Tensors)):
             try:
-                tensors.append(_tensor(file, table, i))
+                tensors.append(_tensor(file, table, i, used=i in used))
             except ModelError as error:
                 wrong[i] = error
                 tensors.append(Tensor(name=f"tensor_{i}", shape=(0,), dtype="float32"))
-        inputs = file.integers(subgraph.InputsAsNumpy())
         taken: set[int] = set()
         found = [_part(file, r, tensors, wrong, taken) for r in raw]
-    kept = tuple(i for i in inputs if 0 <= i < len(tensors))
+    kept = tuple(i for i in inputs if 0 <= i < len(tensors) and tensors[i].data is None)
     return Parts(tensors=tuple(tensors), inputs=kept, operators=tuple(found))
 
 

@@ -93,13 +93,16 @@ def _model(file: TFLiteFile) -> PlainModel:
             f"{file.model.SubgraphsLength()} subgraphs; a float model with one is quantized here"
         )
     subgraph = file.model.Subgraphs(0)
-    tensors = []
-    for i, table in enumerate(file.items(subgraph.TensorsLength(), subgraph.Tensors)):
-        file.place = f"tensor {i}"
-        tensors.append(_tensor(file, table, i))
     operators = tuple(_operators(file, subgraph))
+    count = subgraph.TensorsLength()
     file.place = "subgraph 0"
-    count = len(tensors)
+    inputs = _indices(file, subgraph.InputsAsNumpy(), count)
+    outputs = _indices(file, subgraph.OutputsAsNumpy(), count)
+    used = {*inputs, *outputs, *(i for op in operators for i in (*op.inputs, *op.outputs))}
+    tensors = []
+    for i, table in enumerate(file.items(count, subgraph.Tensors)):
+        file.place = f"tensor {i}"
+        tensors.append(_tensor(file, table, i, used=i in used))
     model = PlainModel(
         source=Source(
             format="tflite",
@@ -109,8 +112,8 @@ def _model(file: TFLiteFile) -> PlainModel:
         ),
         tensors=tuple(tensors),
         operators=operators,
-        inputs=_indices(file, subgraph.InputsAsNumpy(), count),
-        outputs=_indices(file, subgraph.OutputsAsNumpy(), count),
+        inputs=inputs,
+        outputs=outputs,
     )
     _check_order(file, model)
     return model
@@ -138,12 +141,13 @@ def _indices(file: TFLiteFile, vector: Any, count: int) -> tuple[int, ...]:
     return indices
 
 
-def _tensor(file: TFLiteFile, table: Any, index: int) -> Tensor:
+def _tensor(file: TFLiteFile, table: Any, index: int, *, used: bool) -> Tensor:
     name = file.text(table.Name(), f"tensor_{index}")
     file.place = f"tensor {index} ({name[:80]})"
     if table.IsVariable() or table.Sparsity() is not None:
         raise file.error("a variable, or stored sparsely; a float model of neither is needed")
-    dtype, shape = file.dtype(table), file.shape(table)
+    dtype = file.dtype(table)
+    shape = file.shape(table, dtype, used=used)
     return Tensor(
         name=name,
         shape=shape,

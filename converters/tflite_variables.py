@@ -180,7 +180,8 @@ class Variables:
                 f"it starts variable {variable.name!r}, which an operator before it uses"
             )
         table = subgraph.Tensors(value)
-        dtype, shape = self.file.dtype(table), self.file.shape(table)
+        dtype = self.file.dtype(table)
+        shape = self.file.shape(table, dtype)
         data = self.file.constant(table, dtype, shape)
         if data is None:
             raise raw.unsupported(

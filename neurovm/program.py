@@ -30,7 +30,7 @@ from neurovm.description import (
 from neurovm.errors import ModelError, UnsupportedOperatorError
 from neurovm.fusion import Draft, fuse
 from neurovm.operators.base import check_runs
-from neurovm.operators.builder import Layer, Value, gather, signed_codes
+from neurovm.operators.builder import Layer, Value, constant_layer, gather, signed_codes
 from neurovm.ports import open_inputs, open_outputs
 from neurovm.records import pack, session_limits
 from neurovm.version import GENERATOR
@@ -88,9 +88,7 @@ class ProgramBuilder:
                 raise ModelError(
                     f"tensor {self.tensors[tensor].name!r} is used before it is computed"
                 )
-            codes = signed_codes(data)
-            wide = codes.dtype == np.int16
-            self.emit(tensor, Layer(kind="CONST", inputs=(), n=codes.size, table0=codes, wide=wide))
+            self.emit(tensor, constant_layer(data))
         return self._values[tensor]
 
     def emit(self, tensor: int, layer: Layer) -> Value:

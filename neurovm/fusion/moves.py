@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neurovm.operators.builder import Layer, gather
+from neurovm.operators.builder import Layer, constant_layer, gather
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,8 +84,7 @@ def _through(draft: Draft, layer: Layer) -> Layer | None:
         return None
     fill = fills.pop() if fills else 0
     if not bases:
-        constant = np.full(layer.n, fill, np.int16 if layer.wide else np.int8)
-        return Layer(kind="CONST", inputs=(), n=layer.n, table0=constant, wide=layer.wide)
+        return constant_layer(np.full(layer.n, fill, np.int16 if layer.wide else np.int8))
     moved = np.concatenate(parts)
     found = gather(tuple(bases), np.where(flat < 0, -1, moved[flat]), total, fill)
     return replace(found, wide=layer.wide)

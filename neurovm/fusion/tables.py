@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neurovm.operators.builder import Layer
+from neurovm.operators.builder import Layer, constant_layer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,10 +34,7 @@ def _fuse(draft: Draft, index: Value, layer: Layer) -> bool:
         draft.substitute(index, source)
         return True
     if before.kind == "CONST":
-        codes = tables[_which(layer), _places(before, tables)]
-        draft.layers[index] = Layer(
-            kind="CONST", inputs=(), n=layer.n, table0=codes, wide=layer.wide
-        )
+        draft.layers[index] = constant_layer(tables[_which(layer), _places(before, tables)])
         return True
     if not draft.private_to(source, index):
         return False

@@ -192,6 +192,13 @@ def gather(
     )
 
 
+def constant_layer(codes: NDArray[np.generic]) -> Layer:
+    """A CONST layer of these codes, of any shape, in C order."""
+    flat = signed_codes(np.ascontiguousarray(codes)).reshape(-1)
+    wide = flat.dtype == np.int16
+    return Layer(kind="CONST", inputs=(), n=flat.size, table0=flat, wide=wide)
+
+
 def table_layer(source: Value, n: int, tables: NDArray[np.signedinteger], run: int = 1) -> Layer:
     """A TABLE layer: code i of n goes through table (i / run) mod their number.
 

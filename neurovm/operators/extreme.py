@@ -38,11 +38,10 @@ class ArgMax(Operator):
     def infer_shapes(self, tensors: Sequence[Tensor]) -> tuple[Shape, ...]:
         shape = tensors[self.inputs[0]].shape
         axis = self.axis % len(shape) if shape else 0
-        fits = -len(shape) <= self.axis < len(shape) and 1 <= shape[axis] <= MAX_INDICES
-        if not fits:
+        if not -len(shape) <= self.axis < len(shape) or shape[axis] > MAX_INDICES:
             raise NoExactRuleError(
                 f"operator {self.index} ({self.source_name}): axis {self.axis} of {shape}; an axis "
-                f"of 1 to {MAX_INDICES} codes is needed, so that its index is one code"
+                f"of at most {MAX_INDICES} codes is needed, so that its index is one code"
             )
         return ((*shape[:axis], *shape[axis + 1 :]),)
 

@@ -41,7 +41,7 @@ class ResizeBilinear(Operator):
 
     def infer_shapes(self, tensors: Sequence[Tensor]) -> tuple[Shape, ...]:
         shape = tensors[self.inputs[0]].shape
-        if len(shape) != 4 or min(self.size) < 1 or 0 in shape:
+        if len(shape) != 4 or min(self.size) < 1:
             raise ModelError(
                 f"operator {self.index} ({self.source_name}): size {self.size} for input {shape}; "
                 f"(N, H, W, C) is needed"

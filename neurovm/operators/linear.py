@@ -119,7 +119,7 @@ class Conv2D(Operator):
 
     def infer_shapes(self, tensors: Sequence[Tensor]) -> tuple[Shape, ...]:
         x, w = tensors[self.inputs[0]], tensors[self.inputs[1]]
-        if len(x.shape) != 4 or len(w.shape) != 4 or 0 in w.shape or x.shape[3] % w.shape[3]:
+        if len(x.shape) != 4 or len(w.shape) != 4 or x.shape[3] % w.shape[3]:
             raise ModelError(
                 f"operator {self.index} ({self.source_name}): weights {w.shape} do not fit "
                 f"input {x.shape}; "
@@ -183,14 +183,7 @@ class DepthwiseConv2D(Operator):
 
     def infer_shapes(self, tensors: Sequence[Tensor]) -> tuple[Shape, ...]:
         x, w = tensors[self.inputs[0]], tensors[self.inputs[1]]
-        if (
-            len(x.shape) != 4
-            or len(w.shape) != 4
-            or w.shape[0] != 1
-            or 0 in x.shape
-            or 0 in w.shape
-            or w.shape[3] % x.shape[3]
-        ):
+        if len(x.shape) != 4 or len(w.shape) != 4 or w.shape[0] != 1 or w.shape[3] % x.shape[3]:
             raise ModelError(
                 f"operator {self.index} ({self.source_name}): weights {w.shape} do not fit "
                 f"input {x.shape}; "

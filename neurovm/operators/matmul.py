@@ -12,7 +12,7 @@ import numpy as np
 
 from neurovm.errors import ModelError
 from neurovm.operators.base import Operator, Shape, register
-from neurovm.operators.builder import Layer, gather, requantizer_fields, signed_codes
+from neurovm.operators.builder import Layer, constant_layer, gather, requantizer_fields
 from neurovm.operators.weights import check_reach
 
 if TYPE_CHECKING:
@@ -99,10 +99,7 @@ class BatchMatMul(Operator):
         if index.size == tensor.size and np.array_equal(index.reshape(-1), np.arange(index.size)):
             return builder.value(self.inputs[port])
         if tensor.data is not None:
-            codes = np.ascontiguousarray(signed_codes(tensor.data).reshape(-1)[index])
-            return builder.emit(
-                self.outputs[0], Layer(kind="CONST", inputs=(), n=codes.size, table0=codes)
-            )
+            return builder.emit(self.outputs[0], constant_layer(tensor.data.reshape(-1)[index]))
         value = builder.value(self.inputs[port])
         return builder.emit(self.outputs[0], gather((value,), index, tensor.size))
 

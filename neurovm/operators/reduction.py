@@ -42,7 +42,7 @@ class Reduction(Operator):
 
     def infer_shapes(self, tensors: Sequence[Tensor]) -> tuple[Shape, ...]:
         x = tensors[self.inputs[0]]
-        if any(not 0 <= a < len(x.shape) for a in self.axes) or x.size == 0:
+        if any(not 0 <= a < len(x.shape) for a in self.axes):
             raise ModelError(
                 f"operator {self.index} ({self.source_name}): axes {self.axes} do not fit input "
                 f"{x.shape}"

@@ -37,7 +37,7 @@ class Softmax(Operator):
 
     def infer_shapes(self, tensors: Sequence[Tensor]) -> tuple[Shape, ...]:
         x = tensors[self.inputs[0]]
-        if not x.shape or x.size == 0:
+        if not x.shape:
             raise ModelError(
                 f"operator {self.index} ({self.source_name}): input {x.shape} has no last axis"
             )
@@ -80,7 +80,7 @@ class Softmax(Operator):
 class _Rows(Operator):
     def infer_shapes(self, tensors: Sequence[Tensor]) -> tuple[Shape, ...]:
         x = tensors[self.inputs[0]]
-        if not x.shape or x.size == 0:
+        if not x.shape:
             raise ModelError(
                 f"operator {self.index} ({self.source_name}): input {x.shape} has no last axis"
             )

@@ -83,7 +83,8 @@ def _resolve_one(
     if isinstance(operator, Movement) and not _pads(operator):
         fold = _move
     constant = all(i == -1 or tensors[i].data is not None for i in operator.inputs)
-    if fold is None and constant and tensors[operator.outputs[0]].dtype not in ("int8", "uint8"):
+    codes = tensors[operator.outputs[0]].dtype in ("int8", "uint8", "int16")
+    if fold is None and constant and not codes:
         fold = _evaluated if has_rule(operator) else None
     if fold is not None and (constant or isinstance(operator, ShapeOf)):
         _check_folded(operator, tensors)
@@ -123,7 +124,8 @@ def _with_shape(operator: Operator, tensor: Tensor, shape: tuple[int, ...]) -> T
         raise ModelError(f"{where}: its inputs make shape {shape}; the file states {stated}")
     if not 1 <= math.prod(shape) <= MAX_ELEMENTS:
         raise ModelError(f"{where}: shape {shape}; 1 to {MAX_ELEMENTS} elements are accepted")
-    return replace(tensor, shape=shape, signature=None)
+    # What an operator makes is no constant, whatever the file gives it for data.
+    return replace(tensor, shape=shape, signature=None, data=None)
 
 
 def _constant(tensors: Sequence[Tensor], index: int) -> NDArray[np.generic]:

@@ -121,7 +121,7 @@ def _keep_codes(codes: dict[int, Tensor], index: int, source: Tensor) -> None:
     q = source.quantization
     if source.dtype != "int8" or q is None or any(q.zero_point) or source.data is None:
         return
-    if all(scale > 0 for scale in q.scale) and (source.size == 0 or source.data.min() > -128):
+    if all(scale > 0 for scale in q.scale) and source.data.min() > -128:
         codes[index] = source
 
 

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from operator_cases import CASES
 from tflite_writer import ModelWriter
 
-from neurovm.converters import tflite
+import neurovm
+from neurovm.converters import tflite, tflite_plain
 from neurovm.errors import ModelError
 from neurovm.operators.window import MAX_EXTENT
 from neurovm.passes import prepare
+from neurovm.survey import survey
 
 NETWORKS = [c.model for c in CASES if c.operator == "NETWORK"]
 SINGLE = [c.model for c in CASES if c.name.endswith(("-NONE", "-1.0", "input"))]
@@ -150,3 +152,75 @@ def test_windows_without_measure(changes: dict[str, int]) -> None:
     w.operator("AVERAGE_POOL_2D", [x], [y], **(options | changes))
     with pytest.raises(ModelError, match="window"):
         prepare(tflite.read(w.model(inputs=[x], outputs=[y])))
+
+
+SHAPE = (1, 6, 6, 2)
+
+
+def chain(*shapes: tuple[int, ...], constant: int = -1) -> bytes:
+    """LOGISTIC after LOGISTIC between tensors of these shapes, whose batch the file leaves open."""
+    w = ModelWriter()
+    for i, shape in enumerate(shapes):
+        data = np.zeros(shape, np.int8) if i == constant else None
+        signature = (-1, *shape[1:])
+        w.tensor(f"t{i}", shape, scale=1 / 256, zero_point=-128, signature=signature, data=data)
+    for i in range(1, len(shapes)):
+        w.operator("LOGISTIC", [i - 1], [i])
+    return w.model(inputs=[0], outputs=[len(shapes) - 1])
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_tensors_without_elements(place: int) -> None:
+    shapes = [SHAPE] * 3
+    shapes[place] = (0, 6, 6, 2)
+    data = chain(*shapes)
+    words = rf"tensor {place} \(t{place}\): int8 of shape \(0, 6, 6, 2\) has no elements"
+    for refuse in (tflite.read, tflite_plain.read):
+        with pytest.raises(ModelError, match=words):
+            refuse(data)
+    found = survey("t.tflite", data, "xnnpack")
+    assert [one.needed is not None and "no elements" in one.needed for one in found] == [
+        place < 2,
+        place > 0,
+    ]
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0)])
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "float32", "bool"])
+def test_of_what_operators_use_only_lists_of_sizes_may_be_empty(
+    shape: tuple[int, ...], dtype: str
+) -> None:
+    w = ModelWriter()
+    w.tensor("x", (1, 1), scale=1.0)
+    w.tensor("sizes", shape, dtype=dtype)
+    w.tensor("y", (), scale=1.0)
+    w.operator("RESHAPE", [0, 1], [2])
+    w.operator("ABS", [2], [w.tensor("z", (), scale=1.0)])
+    data = w.model(inputs=[0], outputs=[3])
+    if (shape, dtype) == ((0,), "int32"):
+        assert prepare(tflite.read(data)).tensors[3].shape == ()
+        assert neurovm.convert_tflite(data).outputs[0].size == 1
+        return
+    with pytest.raises(ModelError, match=r"tensor 1 \(sizes\).* has no elements"):
+        tflite.read(data)
+
+
+def test_what_no_operator_uses_may_be_empty() -> None:
+    w = ModelWriter()
+    w.tensor("x", (1, 4), scale=1.0)
+    w.tensor("y", (1, 4), scale=1.0)
+    w.tensor("between", (0,), dtype="float32")
+    w.operator("ABS", [0], [1], intermediates=[2])
+    data = w.model(inputs=[0], outputs=[1])
+    assert len(tflite.read(data).tensors) == len(tflite_plain.read(data).tensors) == 3
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_constants_where_values_are_computed(place: int) -> None:
+    """Their shape follows from the batch or the operator, their data from nothing."""
+    shapes = [SHAPE] * 3
+    shapes[place] = (2, 6, 6, 2)
+    data = chain(*shapes, constant=place)
+    with pytest.raises(ModelError, match=r"is a constant|is produced twice"):
+        tflite.read(data)
+    survey("t.tflite", data, "xnnpack")

@@ -43,7 +43,7 @@ def check(case: Case, expected: Sequence[str] | None = None) -> Model:
     for way in ("auto", "events", "dense"):
         session = model.session(way=way)
         for t in range(len(case.inputs[0])):
-            codes = b"".join(x[t].tobytes() for x in case.inputs)
+            codes = b"".join(signed_codes(x[t]).tobytes() for x in case.inputs)
             np.testing.assert_array_equal(np.asarray(session.step(codes)), wanted[t])
     return model
 
@@ -111,7 +111,7 @@ def test_fills_of_two_codes_stay_two_maps() -> None:
 # ---- tables ------------------------------------------------------------------------------------
 
 
-def unary(net: Net, operator: str, x: int, **quantization: float) -> int:
+def unary(net: Net, operator: str, x: int, **quantization: object) -> int:
     y = net.output(net.writer.tensors[x].shape, **quantization)
     net.writer.operator(operator, [x], [y])
     return y
@@ -124,6 +124,20 @@ def test_a_chain_of_unary_operators_is_one_table() -> None:
     y = unary(net, "ELU", y)
     y = unary(net, "LOGISTIC", y, scale=1 / 256, zero_point=-128)
     check(net.case(y), ["INPUT", "TABLE"])
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16"])
+def test_tables_of_a_constant_are_a_constant(dtype: str) -> None:
+    net = Net("NETWORK:of-a-constant")
+    zero = {"int8": 5, "uint8": 133, "int16": 0}[dtype]
+    x = net.input((1, 3, 4, 2), dtype=dtype, scale=0.05, zero_point=zero)
+    data = net.codes((1, 3, 4, 2), dtype)
+    value = net.writer.constant("v", data, scale=0.05, zero_point=zero)
+    for operator in ("RELU", "ABS") if dtype == "int16" else ("RELU", "RELU6"):
+        value = unary(net, operator, value, dtype=dtype, scale=0.03, zero_point=zero)
+    y = net.output((1, 3, 4, 2), dtype=dtype, scale=0.05, zero_point=zero)
+    net.writer.operator("ADD", [x, value], [y])
+    check(net.case(y), ["INPUT", "CONST", "ADD"])
 
 
 def test_a_table_that_others_read_stays() -> None:
