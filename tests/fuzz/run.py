@@ -4,7 +4,8 @@
     python tests/fuzz/run.py read convert load --seconds 40 [--jobs 2] [--seed 0]
     python tests/fuzz/run.py read --runs 1000000 --models *.tflite
 
-Every target runs for the time given (0: without end) or for so many executions. What else leaves, a
+Every target runs for the time given (0: without end) or for so many executions, which are the same
+ones in every run with the same first seed, however many processes share them. What else leaves, a
 crash of the process, more memory than the target may take, a refusal that takes longer than a
 second and a hang are findings: each is printed with the seed that repeats it (--runs 1 --seed N),
 and any makes the exit code 1.
@@ -14,12 +15,14 @@ from __future__ import annotations
 
 import argparse
 import collections
+import itertools
 import multiprocessing as mp
 import os
 import resource
 import sys
 import time
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -38,12 +41,13 @@ MOST_FINDINGS = 20
 
 @dataclass(slots=True)
 class Worker:
-    """One process and what it said: which seed it is at, and since when."""
+    """One process and what it said: which seed it is at, since when, and whether it is done."""
 
     process: Any
     pipe: Connection
     seed: int
     since: float
+    ended: bool = False
 
 
 @dataclass(slots=True)
@@ -53,14 +57,14 @@ class Tally:
     findings: list[str] = field(default_factory=list)
 
 
-def work(target: Target, seeds: list[bytes], pipe: Connection, first: int, step: int) -> None:
-    """Execute seeds first, first + step, …; say after how many what came of them."""
+def work(target: Target, seeds: list[bytes], pipe: Connection, share: Iterable[int]) -> None:
+    """Execute a share of the seeds; say after how many what came of them."""
     used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     limit = used * os.sysconf("SC_PAGE_SIZE") + target.memory_bytes
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     outcomes: collections.Counter[str] = collections.Counter()
-    seed, reported = first, time.monotonic()
-    while True:
+    reported = time.monotonic()
+    for seed in share:
         data = target.damage(seeds[seed % len(seeds)], seed)
         started = time.thread_time()
         try:
@@ -72,11 +76,11 @@ def work(target: Target, seeds: list[bytes], pipe: Connection, first: int, step:
         if outcome != "accepted" and took_s > SLOW_REFUSAL_S:
             pipe.send(("finding", seed, f"{outcome} after {took_s:.1f} s of CPU time"))
         outcomes[outcome] += 1
-        seed += step
         if outcomes.total() >= REPORT_EVERY or time.monotonic() - reported > 1:
             pipe.send(("done", seed, dict(outcomes)))
             outcomes.clear()
             reported = time.monotonic()
+    pipe.send(("end", 0, dict(outcomes)))
 
 
 class Run:
@@ -89,8 +93,11 @@ class Run:
         self.workers = [self._start(options.seed + i) for i in range(self.jobs)]
 
     def _start(self, seed: int) -> Worker:
+        """One process for each `jobs`-th seed from this one on, to the end of the runs if any."""
         ours, theirs = mp.Pipe(duplex=False)
-        arguments = (self.target, self.seeds, theirs, seed, self.jobs)
+        end = self.options.seed + self.options.runs
+        share = range(seed, end, self.jobs) if self.options.runs else itertools.count(seed, self.jobs)
+        arguments = (self.target, self.seeds, theirs, share)
         process = mp.get_context("fork").Process(target=work, args=arguments, daemon=True)
         process.start()
         theirs.close()
@@ -99,7 +106,7 @@ class Run:
     def until_done(self) -> Tally:
         started = shown = time.monotonic()
         while not self._enough(time.monotonic() - started):
-            for pipe in wait([w.pipe for w in self.workers], timeout=0.5):
+            for pipe in wait([w.pipe for w in self.workers if not w.ended], timeout=0.5):
                 index = next(i for i, w in enumerate(self.workers) if w.pipe is pipe)
                 self._hear(index)
             self._end_hangs()
@@ -115,7 +122,7 @@ class Run:
         if len(self.tally.findings) >= MOST_FINDINGS:
             return True
         if self.options.runs:
-            return self.tally.executions >= self.options.runs
+            return all(worker.ended for worker in self.workers)
         return 0 < self.options.seconds <= passed_s
 
     def _hear(self, index: int) -> None:
@@ -130,13 +137,13 @@ class Run:
         if what == "finding":
             self._find(seed, told)
             return
-        worker.seed = seed
+        worker.seed, worker.ended = seed + self.jobs, what == "end"
         self.tally.outcomes.update(told)
         self.tally.executions += sum(told.values())
 
     def _end_hangs(self) -> None:
         for index, worker in enumerate(self.workers):
-            if time.monotonic() - worker.since > HANG_S:
+            if not worker.ended and time.monotonic() - worker.since > HANG_S:
                 worker.process.kill()
                 self._restart(index, f"nothing was heard for {HANG_S:.0f} s")
 

@@ -16,11 +16,15 @@ from fuzz.bundle_mutations import damaged
 from fuzz.targets import TARGETS, Target
 
 
-def findings(check: Callable[[bytes], str], runs: int = 60) -> list[str]:
-    """What one process finds in seeds 0, 1, …, each of which becomes its own text."""
+def tally(check: Callable[[bytes], str], runs: int = 60, jobs: int = 1) -> run.Tally:
+    """What comes of seeds 0, 1, …, each of which becomes its own text."""
     target = Target("planted", lambda _: [b""], lambda _, seed: b"%d" % seed, check, 256 << 20)
-    options = argparse.Namespace(jobs=1, runs=runs, seconds=0, seed=0)
-    return run.Run(target, [b""], options).until_done().findings
+    options = argparse.Namespace(jobs=jobs, runs=runs, seconds=0, seed=0)
+    return run.Run(target, [b""], options).until_done()
+
+
+def findings(check: Callable[[bytes], str]) -> list[str]:
+    return tally(check).findings
 
 
 def planted(seed: int, effect: Callable[[], object]) -> Callable[[bytes], str]:
@@ -35,6 +39,14 @@ def planted(seed: int, effect: Callable[[], object]) -> Callable[[bytes], str]:
 def test_where_there_is_nothing_it_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "REPORT_EVERY", 20)
     assert findings(lambda _: "accepted") == []
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 3])
+def test_so_many_executions_are_the_same_ones_however_many_processes_share_them(jobs: int) -> None:
+    found = tally(lambda data: data.decode()[-1], runs=1234, jobs=jobs)
+    assert found.executions == 1234
+    assert found.outcomes == {str(d): 124 if d < 4 else 123 for d in range(10)}
+    assert found.findings == []
 
 
 def raise_it() -> None:
