@@ -96,7 +96,9 @@ class Run:
         """One process for each `jobs`-th seed from this one on, to the end of the runs if any."""
         ours, theirs = mp.Pipe(duplex=False)
         end = self.options.seed + self.options.runs
-        share = range(seed, end, self.jobs) if self.options.runs else itertools.count(seed, self.jobs)
+        share = (
+            range(seed, end, self.jobs) if self.options.runs else itertools.count(seed, self.jobs)
+        )
         arguments = (self.target, self.seeds, theirs, share)
         process = mp.get_context("fork").Process(target=work, args=arguments, daemon=True)
         process.start()
