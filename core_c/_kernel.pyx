@@ -345,6 +345,19 @@ cdef class _Memory:
         free(self.block)
 
 
+cdef nvm_counters *_counters(_Memory memory, counters, nvm_counters *own) except NULL:
+    """Where a session counts: in the caller's buffer, which `memory` then holds, or its own."""
+    if counters is None:
+        return own
+    PyObject_GetBuffer(counters, &memory.counters, PyBUF_SIMPLE | PyBUF_WRITABLE)
+    memory.held = True
+    if memory.counters.len < <Py_ssize_t>sizeof(nvm_counters):
+        raise ShapeError(f"counters: found {memory.counters.len} bytes; accepted: 40 or more")
+    if <uintptr_t>memory.counters.buf % 8 != 0:
+        raise ShapeError("counters: found a buffer that is not aligned; accepted: 8-byte aligned")
+    return <nvm_counters *>memory.counters.buf
+
+
 @cython.final
 cdef class Session:
     """One stream. The block belongs to `memory`, which the exported views keep alive too."""
@@ -367,11 +380,9 @@ cdef class Session:
         self.busy = False
         self.any_changed = False
         memset(&self.own, 0, sizeof(self.own))
-        self.counts = &self.own
         self.program = program
         self.memory = _Memory()
-        if counters is not None:
-            self.count_into(counters)
+        self.counts = _counters(self.memory, counters, &self.own)
         block = self.memory.block = _allocate(size)
         with nogil:
             status = nvm_session_init(block, size, &program.program, self.counts, &self.session)
@@ -387,16 +398,6 @@ cdef class Session:
         if _all_wide(count, length):
             return _export(owner, codes, count, 2, b"h")
         return _export(owner, codes, length, 1, b"B")
-
-    cdef int count_into(self, counters) except -1:
-        PyObject_GetBuffer(counters, &self.memory.counters, PyBUF_SIMPLE | PyBUF_WRITABLE)
-        self.memory.held = True
-        if self.memory.counters.len < <Py_ssize_t>sizeof(nvm_counters):
-            raise ShapeError(f"counters: found {self.memory.counters.len} bytes; accepted: 40 or more")
-        if <uintptr_t>self.memory.counters.buf % 8 != 0:
-            raise ShapeError("counters: found a buffer that is not aligned; accepted: 8-byte aligned")
-        self.counts = <nvm_counters *>self.memory.counters.buf
-        return 0
 
     cdef int enter(self) except -1:
         if self.busy:
@@ -615,6 +616,9 @@ def top_k(codes, Py_ssize_t k):
             free(index)
     finally:
         PyBuffer_Release(&view)
+
+
+include "spiking.pxi"
 
 
 def version():

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Declarations of include/nvm.h, nothing else."""
 
-from libc.stdint cimport int8_t, int16_t, int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 
 cdef extern from "nvm.h" nogil:
@@ -160,3 +160,63 @@ cdef extern from "nvm.h" nogil:
         const int16_t *codes, size_t n, float scale, int32_t zero, float *x)
     nvm_status nvm_top_k_s8(const int8_t *codes, size_t n, size_t k, uint32_t *index)
     nvm_status nvm_top_k_s16(const int16_t *codes, size_t n, size_t k, uint32_t *index)
+
+
+cdef extern from "nvm_spiking.h" nogil:
+    enum: NVM_MAX_POPULATIONS
+    enum: NVM_MAX_PROJECTIONS
+    enum: NVM_CELL_CUBA
+    enum: NVM_CELL_LOIHI
+
+    ctypedef struct nvm_population:
+        uint8_t kind
+        uint32_t n
+
+    ctypedef struct nvm_projection:
+        uint8_t kind
+
+    ctypedef struct nvm_spiking_program:
+        const nvm_population *populations
+        const nvm_projection *projections
+        uint32_t n_populations
+        uint32_t n_projections
+        size_t n_in
+        size_t n_out
+        size_t most_out
+        uint64_t synapses
+        size_t session_size
+
+    ctypedef struct nvm_spiking_session:
+        pass
+
+    ctypedef struct nvm_progress:
+        size_t events
+        size_t spikes
+        int64_t tick
+        size_t bad
+
+    nvm_status nvm_spiking_program_init(
+        nvm_spiking_program *program, const void *populations, uint32_t n_populations,
+        const void *projections, uint32_t n_projections, const uint8_t *arena, size_t len,
+        uint32_t *bad)
+    size_t nvm_spiking_session_size(const nvm_spiking_program *program)
+    nvm_status nvm_spiking_session_init(
+        void *mem, size_t len, const nvm_spiking_program *program, nvm_counters *counters,
+        nvm_spiking_session **out)
+    nvm_status nvm_spiking_reset(nvm_spiking_session *session)
+    int64_t nvm_spiking_tick(const nvm_spiking_session *session)
+    nvm_status nvm_spiking_step(nvm_spiking_session *session, const uint8_t *spikes, size_t n)
+    nvm_status nvm_spiking_step_events(
+        nvm_spiking_session *session, const uint32_t *address, size_t n, size_t *bad)
+    const int8_t *nvm_spiking_output(const nvm_spiking_session *session)
+    nvm_status nvm_spiking_run(
+        nvm_spiking_session *session, const uint8_t *spikes, size_t ticks, int8_t *out,
+        int32_t *potentials)
+    nvm_status nvm_spiking_advance(
+        nvm_spiking_session *session, const int64_t *tick, const uint32_t *address, size_t n,
+        int64_t until, int64_t *out_tick, uint32_t *out_address, size_t capacity,
+        nvm_progress *progress)
+    nvm_status nvm_spiking_potentials(const nvm_spiking_session *session, int32_t *potentials)
+    nvm_status nvm_spiking_population(
+        const nvm_spiking_session *session, uint32_t population, int8_t *spikes, int32_t *v,
+        int32_t *current)

@@ -353,4 +353,7 @@ nvm_status nvm_top_k_s16(const int16_t *codes, size_t n, size_t k, uint32_t *ind
 #ifdef __cplusplus
 }
 #endif
+
+#include "nvm_spiking.h" /* networks of spiking neurons */
+
 #endif

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The binding of networks of spiking neurons; a part of _kernel.pyx."""
+
+POPULATION_BYTES = 128
+PROJECTION_BYTES = 128
+
+cdef tuple _CELL_NAMES = ("input", "lif", "cuba", "loihi", "truenorth")
+cdef tuple _SYNAPSE_NAMES = (
+    "dense int8", "dense int16", "sparse", "convolution int8", "convolution int16", "pool", "wires",
+    "procedural")
+
+
+@cython.final
+cdef class SpikingProgram:
+    """Owns its three buffers (or aligned copies of them); the C program points into them."""
+
+    cdef nvm_spiking_program program
+    cdef _Bytes populations
+    cdef _Bytes projections
+    cdef _Bytes arena
+
+    def __cinit__(self, populations, projections, arena):
+        cdef uint32_t bad = UINT32_MAX
+        cdef nvm_status status
+        memset(&self.program, 0, sizeof(self.program))
+        self.populations = _records(populations, "populations", 1, NVM_MAX_POPULATIONS)
+        self.projections = _records(projections, "projections", 0, NVM_MAX_PROJECTIONS)
+        self.arena = _Bytes(arena, "arena")
+        with nogil:
+            status = nvm_spiking_program_init(
+                &self.program, self.populations.data, <uint32_t>(self.populations.size // 128),
+                self.projections.data, <uint32_t>(self.projections.size // 128), self.arena.data,
+                self.arena.size, &bad)
+        if status != NVM_OK:
+            raise self.refusal(status, bad)
+
+    cdef object refusal(self, nvm_status status, uint32_t bad):
+        cdef size_t count = self.populations.size // 128
+        text = nvm_status_text(status).decode()
+        if bad == UINT32_MAX:
+            return BundleError(f"spiking program: {text}")
+        if bad < count:
+            kind = (<const nvm_population *>(self.populations.data + <size_t>bad * 128)).kind
+            return BundleError(f"population {bad} ({_named(_CELL_NAMES, kind)}): {text}")
+        kind = (<const nvm_projection *>(self.projections.data + (bad - count) * 128)).kind
+        return BundleError(f"projection {bad - count} ({_named(_SYNAPSE_NAMES, kind)}): {text}")
+
+    @property
+    def n_populations(self):
+        return self.program.n_populations
+
+    @property
+    def n_projections(self):
+        return self.program.n_projections
+
+    @property
+    def n_in(self):
+        return self.program.n_in
+
+    @property
+    def n_out(self):
+        return self.program.n_out
+
+    @property
+    def most_out(self):
+        return self.program.most_out
+
+    @property
+    def synapses(self):
+        return self.program.synapses
+
+    @property
+    def session_bytes(self):
+        return nvm_spiking_session_size(&self.program)
+
+    def session(self, counters=None):
+        return SpikingSession(self, counters)
+
+
+cdef _Bytes _records(source, str what, size_t least, size_t most):
+    cdef _Bytes found = _Bytes(source, what)
+    if found.size % 128 != 0 or not least <= found.size // 128 <= most:
+        raise BundleError(
+            f"{what}: found {found.size} bytes; accepted: {least} to {most} records of 128")
+    return found
+
+
+cdef str _named(tuple names, int kind):
+    return names[kind] if kind < len(names) else f"kind {kind}"
+
+
+@cython.final
+cdef class SpikingSession:
+    """One stream. The block belongs to `memory`, which the exported views keep alive too."""
+
+    cdef SpikingProgram program
+    cdef _Memory memory
+    cdef nvm_spiking_session *session
+    cdef nvm_counters own
+    cdef nvm_counters *counts
+    cdef bint busy
+    cdef readonly object output
+    cdef void *shown
+    cdef _Memory shown_memory
+
+    def __cinit__(self, SpikingProgram program not None, counters=None):
+        cdef size_t size = nvm_spiking_session_size(&program.program)
+        cdef nvm_status status
+        cdef void *block
+        self.session = NULL
+        self.shown = NULL
+        self.busy = False
+        memset(&self.own, 0, sizeof(self.own))
+        self.program = program
+        self.memory = _Memory()
+        self.shown_memory = _Memory()
+        self.counts = _counters(self.memory, counters, &self.own)
+        block = self.memory.block = _allocate(size)
+        with nogil:
+            status = nvm_spiking_session_init(
+                block, size, &program.program, self.counts, &self.session)
+        if status != NVM_OK:
+            raise _error(status, "session")
+        self.output = _export(
+            (self.memory, program), nvm_spiking_output(self.session), program.program.n_out, 1, b"b")
+
+    cdef int enter(self) except -1:
+        if self.busy:
+            raise RuntimeError("this session is in use by another thread; accepted: one at a time")
+        self.busy = True
+        return 0
+
+    cdef object leave(self, nvm_status status, str what):
+        self.busy = False
+        if status == NVM_E_RANGE:
+            raise ShapeError(f"{what}: found a count above 127 or below 0; accepted: 0 to 127")
+        if status != NVM_OK:
+            raise _error(status, what)
+        return self.output
+
+    def step(self, spikes):
+        cdef Py_buffer view
+        cdef nvm_status status
+        _get(spikes, &view, b"bB?c", 1, False, "spikes")
+        try:
+            _expect(view.len, <Py_ssize_t>self.program.program.n_in, "spikes")
+            self.enter()
+            with nogil:
+                status = nvm_spiking_step(self.session, <const uint8_t *>view.buf, <size_t>view.len)
+            return self.leave(status, "spikes")
+        finally:
+            PyBuffer_Release(&view)
+
+    def step_events(self, addresses):
+        cdef Py_buffer view
+        cdef size_t bad = 0
+        cdef nvm_status status
+        _get(addresses, &view, b"IL", 4, False, "addresses")
+        try:
+            self.enter()
+            with nogil:
+                status = nvm_spiking_step_events(
+                    self.session, <const uint32_t *>view.buf, <size_t>view.len // 4, &bad)
+            if status == NVM_E_RANGE:
+                self.busy = False
+                raise self.beyond((<const uint32_t *>view.buf)[bad], f"addresses[{bad}]")
+            return self.leave(status, "addresses")
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef object beyond(self, address, str what):
+        return ShapeError(
+            f"{what}: found {address}; accepted: 0 to {self.program.program.n_in - 1}")
+
+    def event(self, address):
+        cdef uint32_t at
+        cdef nvm_status status
+        if not 0 <= address < self.program.program.n_in:
+            raise self.beyond(address, "address")
+        at = address
+        self.enter()
+        with nogil:
+            status = nvm_spiking_step_events(self.session, &at, 1, NULL)
+        return self.leave(status, "address")
+
+    def run(self, spikes, out, potentials=None):
+        cdef Py_buffer source, target, shown
+        cdef nvm_status status
+        cdef int32_t *v = NULL
+        cdef size_t ticks
+        _get(spikes, &source, b"bB?c", 1, False, "spikes")
+        try:
+            ticks = self.ticks_of(source.len)
+            _get(out, &target, b"bBc", 1, True, "out")
+            try:
+                _expect(target.len, <Py_ssize_t>(ticks * self.program.program.n_out), "out")
+                if potentials is not None:
+                    _get(potentials, &shown, b"il", 4, True, "potentials")
+                    v = <int32_t *>shown.buf
+                try:
+                    if potentials is not None:
+                        _expect(shown.len // 4, <Py_ssize_t>(ticks * self.program.program.n_out),
+                                "potentials")
+                    self.enter()
+                    with nogil:
+                        status = nvm_spiking_run(
+                            self.session, <const uint8_t *>source.buf, ticks, <int8_t *>target.buf, v)
+                    self.leave(status, "spikes")
+                finally:
+                    if potentials is not None:
+                        PyBuffer_Release(&shown)
+            finally:
+                PyBuffer_Release(&target)
+        finally:
+            PyBuffer_Release(&source)
+
+    cdef size_t ticks_of(self, Py_ssize_t length) except? 0xFFFFFFFF:
+        cdef size_t n_in = self.program.program.n_in
+        if <size_t>length % n_in != 0:
+            raise ShapeError(f"spikes: found {length} counts; accepted: a multiple of {n_in}")
+        return <size_t>length // n_in
+
+    def reset(self):
+        cdef nvm_status status
+        self.enter()
+        with nogil:
+            status = nvm_spiking_reset(self.session)
+        self.leave(status, "reset")
+
+    @property
+    def tick(self):
+        return nvm_spiking_tick(self.session)
+
+    @property
+    def counters(self):
+        return (
+            self.counts.steps, self.counts.events_in, self.counts.events_out, self.counts.sops,
+            self.counts.dense_macs)
+
+    @property
+    def potentials(self):
+        cdef size_t count = self.program.program.n_out
+        cdef nvm_status status
+        if self.shown is NULL:
+            self.shown = self.shown_memory.block = _allocate(count * 4)
+        self.enter()
+        with nogil:
+            status = nvm_spiking_potentials(self.session, <int32_t *>self.shown)
+        self.leave(status, "potentials")
+        return _export(self.shown_memory, self.shown, count, 4, b"i")
+
+    def population(self, index):
+        cdef const nvm_population *record
+        cdef _Memory block = _Memory()
+        cdef uint8_t *base
+        cdef size_t n
+        cdef uint32_t i
+        cdef nvm_status status
+        if not 0 <= index < self.program.program.n_populations:
+            raise IndexError(
+                f"population: found {index}; accepted: 0 to {self.program.program.n_populations - 1}")
+        i = index
+        record = &self.program.program.populations[i]
+        n = record.n
+        base = <uint8_t *>_allocate(9 * n)
+        block.block = base
+        self.enter()
+        with nogil:
+            status = nvm_spiking_population(
+                self.session, i, <int8_t *>(base + 8 * n), <int32_t *>base, <int32_t *>(base + 4 * n))
+        self.leave(status, "population")
+        has_current = record.kind == NVM_CELL_CUBA or record.kind == NVM_CELL_LOIHI
+        return (
+            _export(block, base + 8 * n, n, 1, b"b"), _export(block, base, n, 4, b"i"),
+            _export(block, base + 4 * n, n, 4, b"i") if has_current else None)

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nvm_spiking_internal.h: what the files of spiking networks share; not installed.
+ *
+ * `nvm_cells` is one population in one session, `nvm_link` one projection, both with every offset
+ * resolved. In a tick the links of a population add what arrives to its drive and mark the groups that
+ * they reach; then those and the awake ones are stepped, which takes the drive back to 0 and leaves the
+ * spikes in the population's list. Everything here was validated by nvm_spiking_program_init.
+ */
+#ifndef NVM_SPIKING_INTERNAL_H
+#define NVM_SPIKING_INTERNAL_H
+
+#include "nvm_internal.h"
+
+_Static_assert(sizeof(nvm_population) == 128, "a population record has 128 bytes");
+_Static_assert(sizeof(nvm_projection) == 128, "a projection record has 128 bytes");
+
+/* One neuron's spikes in one tick: index << 7 | count, the index below 2^25. */
+typedef uint32_t nvm_spike;
+#define NVM_COUNT_BITS 7
+
+static inline size_t nvm_spike_index(nvm_spike spike)
+{
+    return spike >> NVM_COUNT_BITS;
+}
+
+static inline uint32_t nvm_spike_count(nvm_spike spike)
+{
+    return spike & NVM_MAX_SPIKES;
+}
+
+/* Room behind the last entry of a list of spikes and behind the arrays of neurons: vector code may
+ * write and read whole registers there. */
+#define NVM_SLACK 64u
+
+/* The spikes of one tick. */
+typedef struct nvm_volley {
+    int64_t tick; /* which one; -1: none yet */
+    uint32_t n;   /* entries */
+    uint32_t sent; /* spikes */
+} nvm_volley;
+
+typedef struct nvm_cells nvm_cells;
+typedef struct nvm_link nvm_link;
+
+/* Steps the neurons first .. first + n of one group, `elapsed` >= 1 ticks after its stamp; appends their
+ * spikes to cells->spikes and says whether the group is awake now. */
+typedef int nvm_cells_fn(nvm_cells *cells, size_t first, size_t n, uint64_t elapsed);
+
+/* Adds what n spikes of a tick bring to the target's drive, and marks the groups they reach; segment: which
+ * of the delays of a row. Returns the weights applied. */
+typedef uint64_t nvm_link_fn(const nvm_link *link, uint32_t segment, const nvm_spike *spikes, size_t n);
+
+struct nvm_cells {
+    const nvm_population *record;
+    const int32_t *param[NVM_PARAM_COUNT]; /* NULL: the kind has none */
+    nvm_cells_fn *step;                    /* NULL: INPUT */
+    int32_t *v, *current, *refractory;     /* n each; refractory: ticks to come, from the stamp on */
+    int32_t *drive;                        /* n, all 0 between ticks */
+    uint32_t *factors[2];                  /* leaks over several ticks, of v and of the current: 1 or n */
+    int64_t *stamp;                        /* one a group */
+    uint64_t *reached, *awake;             /* one bit a group; reached is 0 between ticks */
+    uint32_t n_groups, n_awake;
+    uint32_t first_link, end_link; /* what leads here */
+    uint32_t ring_mask;            /* volleys kept: a power of two, - 1 */
+    uint32_t capacity;             /* spikes of a volley */
+    nvm_volley *volleys;
+    nvm_spike *ring;               /* [ring_mask + 1][capacity] */
+    nvm_spike *spikes;             /* of the tick being run; n_spikes of them */
+    uint32_t n_spikes;
+    uint32_t sent;                 /* their counts */
+    uint32_t in_address, out_address; /* of its first neuron among the inputs, the outputs */
+};
+
+struct nvm_link {
+    const nvm_projection *record;
+    nvm_cells *source, *target;
+    nvm_link_fn *deliver;
+    const void *weights;
+    const uint64_t *rows;
+    const uint16_t *delays; /* SPARSE */
+    uint32_t n_delays;      /* segments: SPARSE, PROCEDURAL; else 1 */
+    nvm_axis axis_rows, axis_cols;
+    size_t stride;          /* DENSE: entries of a row */
+};
+
+struct nvm_spiking_session {
+    const nvm_spiking_program *program;
+    nvm_cells *cells;
+    nvm_link *links; /* sorted by target */
+    nvm_counters *counters;
+    nvm_counters own;
+    int64_t tick;
+    int8_t *output;
+    uint8_t *counts;      /* n_in, 0 between calls: merges events of one address */
+    uint64_t *due;        /* bit (tick & due_mask): delayed spikes may arrive then */
+    uint64_t due_mask;
+    int delayed;          /* some projection has a delay */
+};
+
+/* Checks (nvm_spiking_check.c). */
+nvm_status nvm_spiking_check_population(const nvm_spiking_program *program, uint32_t index);
+nvm_status nvm_spiking_check_projection(const nvm_spiking_program *program, uint32_t index);
+nvm_status nvm_spiking_check_sparse(const nvm_spiking_program *program, const nvm_projection *record);
+int nvm_spiking_holds(const nvm_spiking_program *program, uint64_t offset, uint64_t bytes);
+
+/* Synapses of one projection; those of rows and procedures, of all sources. */
+uint64_t nvm_spiking_synapses(const nvm_spiking_program *program, const nvm_projection *record);
+
+/* Delay of segment k, on top of the projection's own. */
+uint32_t nvm_spiking_segments(const nvm_projection *record);
+uint32_t nvm_spiking_segment_delay(const nvm_spiking_program *program, const nvm_projection *record,
+                                   uint32_t k);
+
+/* Lays out a session at base, or measures only (base NULL). zeroed (may be NULL): how many bytes from
+ * the start must be 0 before. Returns the bytes. */
+size_t nvm_spiking_layout(const nvm_spiking_program *program, uint8_t *base, size_t *zeroed);
+
+/* Runs the session's tick: the INPUT populations hold their spikes of it already. */
+void nvm_spiking_run_tick(nvm_spiking_session *session);
+/* Opens the list of a population for the session's tick, closes it. */
+void nvm_spiking_open(nvm_cells *cells, int64_t tick);
+void nvm_spiking_close(nvm_spiking_session *session, nvm_cells *cells);
+/* Puts counts into the lists of the INPUT populations. */
+void nvm_spiking_take_counts(nvm_spiking_session *session, const uint8_t *spikes);
+void nvm_spiking_take_events(nvm_spiking_session *session, const uint32_t *address, size_t n);
+
+nvm_cells_fn *nvm_cells_fn_of(const nvm_population *record);
+nvm_link_fn *nvm_link_fn_of(const nvm_projection *record);
+
+/* The factor L of n neurons from `first`, `elapsed` ticks after their stamp: *step 0 (shared) or 1. */
+const uint32_t *nvm_leak_over(const nvm_cells *cells, nvm_param leak, size_t first, size_t n,
+                              uint64_t elapsed, size_t *step);
+
+/* Whether neurons first .. first + n, not stepped yet, are awake. */
+int nvm_cells_are_awake(const nvm_cells *cells, size_t first, size_t n);
+
+/* v and current of n neurons from `first` as of `elapsed` >= 0 ticks after their stamp. */
+void nvm_cells_read(const nvm_cells *cells, size_t first, size_t n, uint64_t elapsed, int32_t *v,
+                    int32_t *current);
+
+/* Entries of a parameter. */
+static inline size_t nvm_param_step(const nvm_population *record, nvm_param param)
+{
+    return record->arrays >> param & 1;
+}
+
+/* What leaks to the nearest, and towards 0. */
+static inline int32_t nvm_leak_nearest(int32_t x, uint32_t factor)
+{
+    return (int32_t)(((int64_t)x * factor + (INT64_C(1) << 30)) >> 31);
+}
+
+static inline int32_t nvm_leak_towards_0(int32_t x, uint32_t factor)
+{
+    return (int32_t)(((int64_t)x * factor + (x < 0 ? INT32_MAX : 0)) >> 31);
+}
+
+static inline int32_t nvm_saturate_s32(int64_t x)
+{
+    x = x < INT32_MAX ? x : INT32_MAX;
+    return (int32_t)(x > INT32_MIN ? x : INT32_MIN);
+}
+
+static inline void nvm_send(nvm_cells *cells, size_t index, uint32_t count)
+{
+    cells->spikes[cells->n_spikes++] = (nvm_spike)index << NVM_COUNT_BITS | count;
+    cells->sent += count;
+}
+
+/* The groups of neurons first .. first + n, n >= 1. */
+static inline void nvm_mark_reached(nvm_cells *cells, size_t first, size_t n)
+{
+    if (cells->n_groups == 1) {
+        cells->reached[0] = 1;
+        return;
+    }
+    uint32_t group = cells->record->group;
+    size_t g = (uint32_t)first / group, end = (uint32_t)(first + n - 1) / group;
+    for (; g <= end; g++) {
+        cells->reached[g / 64] |= UINT64_C(1) << (g % 64);
+    }
+}
+
+/* drive + weight count, modulo 2^32. */
+static inline void nvm_drive_add(int32_t *drive, int32_t weight, uint32_t count)
+{
+    *drive = (int32_t)((uint32_t)*drive + (uint32_t)weight * count);
+}
+
+/* Where input neuron `index` of a window stands. */
+typedef struct nvm_pixel {
+    int32_t y, x;
+    uint32_t c;
+} nvm_pixel;
+
+static inline nvm_pixel nvm_pixel_of(const nvm_projection *record, size_t index)
+{
+    uint32_t i = (uint32_t)index, w = record->in_w, c = record->in_c;
+    if (record->flags & NVM_PROJECTION_CHW) {
+        uint32_t plane = record->in_h * w, rest = i % plane;
+        return (nvm_pixel){(int32_t)(rest / w), (int32_t)(rest % w), i / plane};
+    }
+    uint32_t pixel = i / c;
+    return (nvm_pixel){(int32_t)(pixel / w), (int32_t)(pixel % w), i % c};
+}
+
+#define NVM_CELLS(kind, isa) nvm_cells_fn nvm_cells_##kind##_s32__##isa;
+NVM_CELLS(lif, scalar)
+NVM_CELLS(cuba, scalar)
+NVM_CELLS(loihi, scalar)
+NVM_CELLS(truenorth, scalar)
+#undef NVM_CELLS
+
+#define NVM_LINK(kind, isa) nvm_link_fn nvm_link_##kind##__##isa;
+NVM_LINK(dense_s8, scalar)
+NVM_LINK(dense_s16, scalar)
+NVM_LINK(sparse, scalar)
+NVM_LINK(conv_s8, scalar)
+NVM_LINK(conv_s16, scalar)
+NVM_LINK(pool, scalar)
+NVM_LINK(wires, scalar)
+NVM_LINK(procedural, scalar)
+#undef NVM_LINK
+
+#endif
