@@ -190,9 +190,9 @@ cdef class SpikingSession:
         cdef size_t ticks
         _get(spikes, &source, b"bB?c", 1, False, "spikes")
         try:
-            ticks = self.ticks_of(source.len)
             _get(out, &target, b"bBc", 1, True, "out")
             try:
+                ticks = self.ticks_of(source.len, target.len)
                 _expect(target.len, <Py_ssize_t>(ticks * self.program.program.n_out), "out")
                 if potentials is not None:
                     _get(potentials, &shown, b"il", 4, True, "potentials")
@@ -214,8 +214,11 @@ cdef class SpikingSession:
         finally:
             PyBuffer_Release(&source)
 
-    cdef size_t ticks_of(self, Py_ssize_t length) except? 0xFFFFFFFF:
-        cdef size_t n_in = self.program.program.n_in
+    cdef size_t ticks_of(self, Py_ssize_t length, Py_ssize_t room) except? 0xFFFFFFFF:
+        """How many ticks the spikes are of; without inputs, how many there is room for."""
+        cdef size_t n_in = self.program.program.n_in, n_out = self.program.program.n_out
+        if n_in == 0:
+            return 0 if n_out == 0 else <size_t>room // n_out
         if <size_t>length % n_in != 0:
             raise ShapeError(f"spikes: found {length} counts; accepted: a multiple of {n_in}")
         return <size_t>length // n_in

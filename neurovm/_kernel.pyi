@@ -130,6 +130,83 @@ class Session:
         The views show the session's memory as it changes.
         """
 
+POPULATION_BYTES: Final = 128
+"""Bytes of one population record of a spiking program."""
+PROJECTION_BYTES: Final = 128
+
+@final
+class SpikingProgram:
+    """A checked network of spiking neurons (core_c/include/nvm_spiking.h), shared by its sessions.
+
+    Holds its buffers; one that is not aligned to `ALIGN` bytes is copied. Raises BundleError naming
+    the population or projection at fault. Any thread may use it.
+    """
+
+    def __init__(self, populations: Buffer, projections: Buffer, arena: Buffer) -> None: ...
+    @property
+    def n_populations(self) -> int: ...
+    @property
+    def n_projections(self) -> int: ...
+    @property
+    def n_in(self) -> int:
+        """Neurons of all inputs, in the order of populations."""
+    @property
+    def n_out(self) -> int:
+        """Neurons of all outputs, readouts among them, in the order of populations."""
+    @property
+    def most_out(self) -> int:
+        """Spikes that the outputs can send in one tick."""
+    @property
+    def synapses(self) -> int:
+        """Weights that one tick can apply at most."""
+    @property
+    def session_bytes(self) -> int: ...
+    def session(self, counters: Buffer | None = None) -> SpikingSession: ...
+
+@final
+class SpikingSession:
+    """The state of one stream on a spiking program, used by one thread at a time.
+
+    Spikes are counts of 0 to 127, one byte a neuron (format b, B, ? or c), in the order of
+    populations; any other count is a ShapeError before any effect. `counters` as for `Session`.
+    """
+
+    def __init__(self, program: SpikingProgram, counters: Buffer | None = None) -> None: ...
+    def step(self, spikes: Buffer) -> memoryview:
+        """One tick with `n_in` counts. Returns `output`."""
+    def step_events(self, addresses: Buffer) -> memoryview:
+        """One tick with a spike at each of these uint32 addresses, in any order; those of one
+        address add up, to 127 at most. Returns `output`.
+        """
+    def event(self, address: int) -> memoryview:
+        """One tick with one spike. Returns `output`."""
+    def run(self, spikes: Buffer, out: Buffer, potentials: Buffer | None = None) -> None:
+        """T ticks: T · n_in counts to T · n_out counts, and to T · n_out int32 potentials (format
+        i). Where the program has no inputs, `out` says how many ticks.
+        """
+    def reset(self) -> None:
+        """Back to tick 0; counters go on."""
+    @property
+    def output(self) -> memoryview:
+        """Counts of the last tick: int8 (`n_out`), always the same object, rewritten each tick."""
+    @property
+    def potentials(self) -> memoryview:
+        """v of the outputs after the last tick, leaked to it: int32 (`n_out`), in units of the
+        plan; rewritten whenever it is asked for.
+        """
+    @property
+    def tick(self) -> int:
+        """The next tick to be run."""
+    @property
+    def counters(self) -> tuple[int, int, int, int, int]:
+        """Ticks that were run, spikes of inputs, of all others, weights applied, weights of the
+        program a tick.
+        """
+    def population(self, index: int) -> tuple[memoryview, memoryview, memoryview | None]:
+        """Spikes (int8), v and currents (int32, None where the kind has none) after the last tick;
+        copies.
+        """
+
 def quantize_steps(values: Buffer, thresholds: Buffer, out: Buffer) -> None:
     """float32 → int8 codes: −128 plus how many of the 255 ascending float32 thresholds are reached.
 

@@ -95,7 +95,7 @@ static nvm_status add_populations(nvm_spiking_program *program, uint32_t *bad)
         add_population(program, &program->populations[i]);
     }
     *bad = UINT32_MAX;
-    return program->n_in == 0 || program->n_out == 0 ? NVM_E_FORMAT : NVM_OK;
+    return NVM_OK;
 }
 
 static nvm_status add_projections(nvm_spiking_program *program, uint32_t *bad)

@@ -102,7 +102,7 @@ static int are_counts(const uint8_t *spikes, size_t n)
 
 nvm_status nvm_spiking_step(nvm_spiking_session *session, const uint8_t *spikes, size_t n)
 {
-    if (session == NULL || spikes == NULL || n != session->program->n_in) {
+    if (session == NULL || (spikes == NULL && n != 0) || n != session->program->n_in) {
         return NVM_E_ARG;
     }
     if (!are_counts(spikes, n)) {
@@ -141,10 +141,13 @@ nvm_status nvm_spiking_step_events(nvm_spiking_session *session, const uint32_t 
 nvm_status nvm_spiking_run(nvm_spiking_session *session, const uint8_t *spikes, size_t ticks,
                            int8_t *out, int32_t *potentials)
 {
-    if (session == NULL || ((spikes == NULL || out == NULL) && ticks != 0)) {
+    if (session == NULL) {
         return NVM_E_ARG;
     }
     size_t n_in = session->program->n_in, n_out = session->program->n_out;
+    if (ticks != 0 && ((spikes == NULL && n_in != 0) || (out == NULL && n_out != 0))) {
+        return NVM_E_ARG;
+    }
     if (!are_counts(spikes, ticks * n_in)) {
         return NVM_E_RANGE;
     }
@@ -154,7 +157,9 @@ nvm_status nvm_spiking_run(nvm_spiking_session *session, const uint8_t *spikes, 
     for (size_t t = 0; t < ticks; t++) {
         nvm_spiking_take_counts(session, spikes + t * n_in);
         nvm_spiking_run_tick(session);
-        memcpy(out + t * n_out, session->output, n_out);
+        if (n_out != 0) {
+            memcpy(out + t * n_out, session->output, n_out);
+        }
         if (potentials != NULL) {
             (void)nvm_spiking_potentials(session, potentials + t * n_out);
         }

@@ -22,7 +22,7 @@ class Compressed(NamedTuple):
     """NVM_SYNAPSES_SPARSE of core_c/include/nvm_spiking.h."""
 
     rows: NDArray[np.uint64]
-    """Where the segments begin in `entries`: row by row, delay by delay, and the end of the last."""
+    """Where segments begin in `entries`: row by row, delay by delay, and the end of the last."""
     delays: NDArray[np.uint16]
     entries: NDArray[np.uint8]
 

@@ -19,10 +19,6 @@ from neurovm.spiking.plan import (
     Dense,
     LoihiNeurons,
     Neurons,
-    Plan,
-    Population,
-    Procedural,
-    Projection,
     Sparse,
     SumPool,
     TrueNorthNeurons,
@@ -31,6 +27,8 @@ from neurovm.spiking.plan import (
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from neurovm.spiking.plan import Plan, Population, Projection, Synapses
 
 _POPULATION = struct.Struct("<4B 3I 2i H B x 4x 9Q 24x")
 _PROJECTION = struct.Struct("<2B H 2I I 7I 6H 2h 2i I 2H 4x 3Q Q 16x")
@@ -218,7 +216,7 @@ def _projection(projection: Projection, plan: Plan, arena: _Arena) -> bytes:
 
 
 def _fields(projection: Projection, n_in: int, n_out: int, arena: _Arena) -> _Fields:
-    s = projection.synapses
+    s: Synapses = projection.synapses
     if isinstance(s, Dense):
         _expect(s.weights.shape, (n_in, n_out), projection, "weights")
         wide = s.weights.dtype == np.int16
@@ -267,7 +265,6 @@ def _fields(projection: Projection, n_in: int, n_out: int, arena: _Arena) -> _Fi
         return _Fields(
             _WIRES, high=int(each), weights=arena.place(weights), rows=arena.place(targets)
         )
-    assert isinstance(s, Procedural)
     return _Fields(
         _PROCEDURAL,
         low=s.low,
