@@ -14,7 +14,8 @@ cimport cython
 from cpython.buffer cimport (
     PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release,
     PyObject_CheckBuffer, PyObject_GetBuffer)
-from libc.stdint cimport UINT32_MAX, int8_t, int16_t, int32_t, uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport (
+    SIZE_MAX, UINT32_MAX, int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t)
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset, strchr
 

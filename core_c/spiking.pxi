@@ -214,6 +214,62 @@ cdef class SpikingSession:
         finally:
             PyBuffer_Release(&source)
 
+    def advance(self, ticks, addresses, until, out_ticks, out_addresses):
+        cdef Py_buffer tick, address, out_tick, out_address
+        cdef int64_t end = until
+        cdef nvm_progress done
+        cdef nvm_status status
+        _get(ticks, &tick, b"qQlL", 8, False, "ticks")
+        try:
+            _get(addresses, &address, b"IL", 4, False, "addresses")
+            try:
+                _get(out_ticks, &out_tick, b"qQlL", 8, True, "out_ticks")
+                try:
+                    _get(out_addresses, &out_address, b"IL", 4, True, "out_addresses")
+                    try:
+                        _expect(address.len // 4, tick.len // 8, "addresses (one a tick)")
+                        _expect(out_address.len // 4, out_tick.len // 8, "out_addresses (one a tick)")
+                        self.enter()
+                        with nogil:
+                            status = nvm_spiking_advance(
+                                self.session, <const int64_t *>tick.buf,
+                                <const uint32_t *>address.buf, <size_t>tick.len // 8, end,
+                                <int64_t *>out_tick.buf, <uint32_t *>out_address.buf,
+                                <size_t>out_tick.len // 8, &done)
+                        self.busy = False
+                        if status == NVM_E_RANGE:
+                            raise self.out_of_order(&done, &tick, &address, &out_tick, end)
+                        if status != NVM_OK:
+                            raise _error(status, "advance")
+                        return done.events, done.spikes, done.tick
+                    finally:
+                        PyBuffer_Release(&out_address)
+                finally:
+                    PyBuffer_Release(&out_tick)
+            finally:
+                PyBuffer_Release(&address)
+        finally:
+            PyBuffer_Release(&tick)
+
+    cdef object out_of_order(
+            self, nvm_progress *done, Py_buffer *tick, Py_buffer *address, Py_buffer *out,
+            int64_t end):
+        """What of the arguments of `advance` nvm_spiking_advance refused."""
+        cdef const int64_t *ticks = <const int64_t *>tick.buf
+        cdef size_t i = done.bad
+        if i != SIZE_MAX:
+            first = done.tick if i == 0 else max(done.tick, ticks[i - 1])
+            if first <= ticks[i] < end:
+                return self.beyond((<const uint32_t *>address.buf)[i], f"addresses[{i}]")
+            return ShapeError(
+                f"ticks[{i}]: found {ticks[i]}; accepted: {first} to {end - 1} (in order, none before "
+                "the session's tick, all before `until`)")
+        if end < done.tick:
+            return ShapeError(f"until: found {end}; accepted: {done.tick} (the session's tick) or more")
+        return ShapeError(
+            f"out_ticks: found room for {out.len // 8} spikes; accepted: {self.program.program.most_out} "
+            "or more, what the outputs can send in one tick")
+
     cdef size_t ticks_of(self, Py_ssize_t length, Py_ssize_t room) except? 0xFFFFFFFF:
         """How many ticks the spikes are of; without inputs, how many there is room for."""
         cdef size_t n_in = self.program.program.n_in, n_out = self.program.program.n_out

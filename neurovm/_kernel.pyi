@@ -184,6 +184,25 @@ class SpikingSession:
         """T ticks: T · n_in counts to T · n_out counts, and to T · n_out int32 potentials (format
         i). Where the program has no inputs, `out` says how many ticks.
         """
+    def advance(
+        self,
+        ticks: Buffer,
+        addresses: Buffer,
+        until: int,
+        out_ticks: Buffer,
+        out_addresses: Buffer,
+    ) -> tuple[int, int, int]:
+        """All ticks up to but not including `until`, with a spike of input addresses[i] (uint32) in
+        tick ticks[i] (int64); ticks ascend, none is before `tick`, all are before `until`.
+        ShapeError names the first that is not, or the first address beyond the inputs, before any
+        effect.
+
+        Spikes of the outputs fill out_ticks (int64) and out_addresses (uint32), which have room for
+        at least `most_out`, each once for every spike. Stops before a tick whose spikes might not
+        fit. Returns how many events are done, how many spikes were written, and the next tick to be
+        run: less than `until` where there is more to do, with the other events and the buffers
+        emptied.
+        """
     def reset(self) -> None:
         """Back to tick 0; counters go on."""
     @property

@@ -96,6 +96,7 @@ struct nvm_spiking_session {
     uint64_t *due;        /* bit (tick & due_mask): delayed spikes may arrive then */
     uint64_t due_mask;
     int delayed;          /* some projection has a delay */
+    int64_t ran;          /* the last tick that was run; -1: none */
 };
 
 /* Checks (nvm_spiking_check.c). */
@@ -118,6 +119,8 @@ size_t nvm_spiking_layout(const nvm_spiking_program *program, uint8_t *base, siz
 
 /* Runs the session's tick: the INPUT populations hold their spikes of it already. */
 void nvm_spiking_run_tick(nvm_spiking_session *session);
+/* Takes back the spikes that can be read: nobody sent any in the last tick. */
+void nvm_spiking_silence(nvm_spiking_session *session);
 /* Opens the list of a population for the session's tick, closes it. */
 void nvm_spiking_open(nvm_cells *cells, int64_t tick);
 void nvm_spiking_close(nvm_spiking_session *session, nvm_cells *cells);

@@ -228,8 +228,7 @@ nvm_status nvm_spiking_population(const nvm_spiking_session *session, uint32_t p
     read_population(session, cells, v, current);
     if (spikes != NULL) {
         memset(spikes, 0, cells->record->n);
-        int ran = session->tick > 0 && cells->spikes != NULL;
-        for (uint32_t k = 0; ran && k < cells->n_spikes; k++) {
+        for (uint32_t k = 0; k < cells->n_spikes; k++) {
             spikes[nvm_spike_index(cells->spikes[k])] = (int8_t)nvm_spike_count(cells->spikes[k]);
         }
     }

@@ -223,7 +223,8 @@ static void begin_cells(nvm_cells *cells)
 static void begin(nvm_spiking_session *session)
 {
     session->tick = 0;
-    memset(session->output, 0, session->program->n_out);
+    session->ran = -1;
+    nvm_spiking_silence(session);
     memset(session->counts, 0, session->program->n_in);
     memset(session->due, 0, (session->due_mask + 1) / 8);
     for (uint32_t i = 0; i < session->program->n_populations; i++) {

@@ -102,6 +102,14 @@ static void publish(nvm_spiking_session *session)
     }
 }
 
+void nvm_spiking_silence(nvm_spiking_session *session)
+{
+    for (uint32_t i = 0; i < session->program->n_populations; i++) {
+        session->cells[i].n_spikes = 0;
+    }
+    memset(session->output, 0, session->program->n_out);
+}
+
 void nvm_spiking_run_tick(nvm_spiking_session *session)
 {
     const nvm_spiking_program *program = session->program;
@@ -124,6 +132,7 @@ void nvm_spiking_run_tick(nvm_spiking_session *session)
     }
     publish(session);
     session->counters->steps++;
+    session->ran = session->tick;
     session->counters->dense_macs += program->synapses;
     session->tick++;
 }
