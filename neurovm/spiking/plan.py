@@ -147,7 +147,8 @@ class Population:
     """Neurons that share a time stamp; 0: all of them."""
     is_output: bool = False
     scale: float = 1.0
-    """Real value of one unit of v; what readouts and plots are shown in."""
+    """Real value of one unit of v; what readouts and plots are shown in: scale · v + offset."""
+    offset: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
