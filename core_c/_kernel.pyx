@@ -48,7 +48,8 @@ REQUANTS = {
 RESETS = {"ZERO": NVM_RESET_ZERO, "VALUE": NVM_RESET_VALUE, "SUBTRACT": NVM_RESET_SUBTRACT}
 FLAGS = {
     "OUTPUT": NVM_FLAG_OUTPUT, "SPIKES": NVM_FLAG_SPIKES, "UNIT": NVM_FLAG_UNIT,
-    "WIDE": NVM_FLAG_WIDE, "LONG": NVM_FLAG_LONG,
+    "WIDE": NVM_FLAG_WIDE, "LONG": NVM_FLAG_LONG, "PLANES": NVM_FLAG_PLANES,
+    "TIMES": NVM_FLAG_TIMES,
 }
 WAYS = {
     "auto": NVM_AUTO, "events": NVM_EVENTS, "tiles": NVM_TILES, "zeroskip": NVM_ZEROSKIP,
@@ -251,6 +252,14 @@ cdef class Program:
     def memory(self):
         return self.program.memory != 0
 
+    @property
+    def coding(self):
+        if self.program.coding == NVM_FLAG_PLANES:
+            return "bitplane"
+        if self.program.coding == NVM_FLAG_TIMES:
+            return "ttfs"
+        return "unit" if self.program.unit else "graded"
+
     def predict(self, codes_in, codes_out, Py_ssize_t rows):
         cdef Py_buffer source, target
         cdef void *scratch = NULL
@@ -370,6 +379,7 @@ cdef class Session:
     cdef nvm_counters *counts
     cdef bint busy
     cdef bint any_changed
+    cdef int sent_planes
     cdef readonly object output
 
     def __cinit__(self, Program program not None, counters=None):
@@ -380,6 +390,7 @@ cdef class Session:
         self.session = NULL
         self.busy = False
         self.any_changed = False
+        self.sent_planes = 8
         memset(&self.own, 0, sizeof(self.own))
         self.program = program
         self.memory = _Memory()
@@ -477,6 +488,48 @@ cdef class Session:
             index = self.layer_index(layer)
         self.enter()
         self.leave(nvm_session_force(self.session, index, <nvm_way><int>WAYS[way]), f"way {way!r}")
+
+    @property
+    def planes(self):
+        return self.sent_planes
+
+    @planes.setter
+    def planes(self, Py_ssize_t planes):
+        if not 1 <= planes <= 8:
+            raise ValueError(f"planes: found {planes}; accepted: 1 to 8")
+        self.enter()
+        self.leave_planes(nvm_session_planes(self.session, <uint32_t>planes))
+        self.sent_planes = <int>planes
+
+    cdef int leave_planes(self, nvm_status status) except -1:
+        self.busy = False
+        if status != NVM_OK:
+            raise BackendError(
+                f"planes: coding {self.program.coding}"
+                f"{' with state' if self.program.program.memory else ''} always sends whole codes; "
+                "accepted: coding bitplane, of networks without state")
+        return 0
+
+    def bounds(self):
+        cdef size_t size = nvm_bounds_size(&self.program.program)
+        cdef size_t n = self.program.program.codes_out
+        cdef nvm_status status
+        cdef void *scratch = NULL
+        low, high = bytearray(n), bytearray(n)
+        cdef char *low_codes = low
+        cdef char *high_codes = high
+        self.enter()
+        try:
+            scratch = _allocate(size)
+            with nogil:
+                status = nvm_session_bounds(
+                    self.session, scratch, size, <int8_t *>low_codes, <int8_t *>high_codes)
+            free(scratch)
+        finally:
+            self.busy = False
+        if status != NVM_OK:
+            raise _error(status, "bounds")
+        return bytes(low), bytes(high)
 
     cdef uint32_t layer_index(self, layer) except? 0xFFFFFFFF:
         if not 0 <= layer < self.program.program.n_layers:

@@ -71,6 +71,8 @@ cdef extern from "nvm.h" nogil:
         NVM_FLAG_UNIT
         NVM_FLAG_WIDE
         NVM_FLAG_LONG
+        NVM_FLAG_PLANES
+        NVM_FLAG_TIMES
 
     ctypedef enum nvm_way:
         NVM_AUTO
@@ -100,6 +102,7 @@ cdef extern from "nvm.h" nogil:
         uint64_t macs
         int unit
         int memory
+        uint32_t coding
 
     ctypedef struct nvm_session:
         pass
@@ -144,6 +147,10 @@ cdef extern from "nvm.h" nogil:
         const nvm_session *session, uint32_t port, const int8_t **codes, size_t *n, int *changed)
     nvm_status nvm_session_layer(const nvm_session *session, uint32_t layer, nvm_layer_view *view)
     nvm_status nvm_session_force(nvm_session *session, uint32_t layer, nvm_way way)
+    nvm_status nvm_session_planes(nvm_session *session, uint32_t planes)
+    size_t nvm_bounds_size(const nvm_program *program)
+    nvm_status nvm_session_bounds(
+        const nvm_session *session, void *scratch, size_t len, int8_t *low, int8_t *high)
     size_t nvm_predict_size(const nvm_program *program)
     nvm_status nvm_predict(
         const nvm_program *program, void *scratch, size_t len, const void *codes, void *out,

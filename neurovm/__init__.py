@@ -71,8 +71,9 @@ def convert_tflite(
     """Convert a .tflite (a path, or the file's bytes) into a spiking network ready to run.
 
     profile: the rounding rules the answer is exact to (`xnnpack`: LiteRT as everybody runs it).
-    coding: `graded` (events carry any delta) or `unit` (+1 and −1 only, drained to rest each step);
-    both give the same codes. `rate` approximates them in `steps` time steps of IF neurons.
+    coding: `graded` (events carry any delta), `unit` (+1 and −1 only, drained to rest each step),
+    `bitplane` (the bit planes of a code that changed) or `ttfs` (the time of one spike); all give
+    the same codes. `rate` approximates them in `steps` time steps of IF neurons.
     labels: names of the first output's elements.
     calibrate: for a float network (float32, float16-stored or hybrid): rows of real values as it
     takes them in use, (n, *shape[1:]) or a mapping by input name. It is quantized to int8 over

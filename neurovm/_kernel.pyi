@@ -32,7 +32,7 @@ REQUANTS: Final[dict[str, int]]
 RESETS: Final[dict[str, int]]
 """ZERO, VALUE, SUBTRACT."""
 FLAGS: Final[dict[str, int]]
-"""OUTPUT, SPIKES, UNIT, WIDE, LONG."""
+"""OUTPUT, SPIKES, UNIT, WIDE, LONG, PLANES, TIMES."""
 WAYS: Final[dict[str, int]]
 """auto, events, tiles, zeroskip, dense."""
 ROUNDINGS: Final[dict[str, int]]
@@ -80,6 +80,9 @@ class Program:
     @property
     def memory(self) -> bool:
         """Whether some layer carries state from one step to the next."""
+    @property
+    def coding(self) -> str:
+        """How its layers send: graded, unit, bitplane or ttfs."""
     def predict(self, codes_in: Buffer, codes_out: Buffer, rows: int) -> None:
         """`rows` independent dense runs, `bytes_in` and `bytes_out` bytes each; keeps no state.
 
@@ -109,6 +112,17 @@ class Session:
         """
     def reset(self) -> None:
         """Back to the state after construction; counters go on."""
+    planes: int
+    """How many of its 8 bit planes a layer sends from the next step on, 8 at first.
+
+    Setting it raises ValueError beyond 1 to 8, BackendError for fewer than 8 where the program is
+    not of coding bitplane or carries state.
+    """
+    def bounds(self) -> tuple[bytes, bytes]:
+        """Lowest and highest int8 code that each output can end at once all planes are sent.
+
+        From the planes of the inputs in the last step alone. BackendError for other codings.
+        """
     def force(self, way: str, layer: int | None = None) -> None:
         """Take this way (a key of `WAYS`) in one layer or in all; "auto": the cheaper one."""
     @property

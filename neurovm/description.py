@@ -14,15 +14,15 @@ import msgspec
 
 from neurovm.errors import BundleError
 
-FORMAT = 2
+FORMAT = 3
 """The newest manifest format; all older ones are read as well.
 
-2: some codes are int16. Programs of int8 codes alone are still written as 1.
+2: some codes are int16. 3: coding `bitplane` or `ttfs`. What needs neither is still written as 1.
 """
 
 ProfileName = Literal["xnnpack", "tflm"]
 SourceDType = Literal["float32", "int8", "uint8", "int16", "int32", "int64", "bool"]
-Coding = Literal["graded", "unit", "rate"]
+Coding = Literal["graded", "unit", "bitplane", "ttfs", "rate"]
 Way = Literal["auto", "events", "dense"]
 Fate = Literal["events", "table", "dense", "folded"]
 

@@ -27,7 +27,8 @@ _RANGE = {
     True: (118, struct.pack("<2h", -32768, 32767)),
 }
 """Where the range of codes stands in a record, and the whole of it; of wide layers elsewhere."""
-_OUTPUT, _UNIT, _WIDE = (_kernel.FLAGS[name] for name in ("OUTPUT", "UNIT", "WIDE"))
+_OUTPUT, _WIDE = (_kernel.FLAGS[name] for name in ("OUTPUT", "WIDE"))
+_CODING = sum(_kernel.FLAGS[name] for name in ("UNIT", "PLANES", "TIMES"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,9 +63,9 @@ def excerpt(content: Bundle, sources: Collection[int], target: int) -> Excerpt:
     records = _records(content)
     reached, needed = _reach(records, sources, target)
     first = _HEAD.unpack_from(records[target])
-    unit = first[3] & _UNIT
+    coding = first[3] & _CODING
     places = {layer: i for i, layer in enumerate((*reached, *needed))}
-    parts = [_input(records[layer], unit) for layer in reached]
+    parts = [_input(records[layer], coding) for layer in reached]
     parts += [_moved(records[layer], places, output=layer == target) for layer in needed]
     program = _kernel.Program(b"".join(parts), content.arena)
     return Excerpt(tuple(reached), target, program)
@@ -107,12 +108,12 @@ def _reach(
     return sorted(reached), sorted(needed)
 
 
-def _input(record: bytes, unit: int) -> bytes:
+def _input(record: bytes, coding: int) -> bytes:
     """An input of as many codes of the same width as a layer's, at code 0 until it is heard."""
     _, _, _, flags, *_, n = _HEAD.unpack_from(record)
     wide = flags & _WIDE
     made = bytearray(_kernel.LAYER_BYTES)
-    _HEAD.pack_into(made, 0, _kernel.KINDS["INPUT"], 0, 0, unit | wide, 0, 0, 0, n)
+    _HEAD.pack_into(made, 0, _kernel.KINDS["INPUT"], 0, 0, coding | wide, 0, 0, 0, n)
     at, limits = _RANGE[bool(wide)]
     made[at : at + len(limits)] = limits
     return bytes(made)

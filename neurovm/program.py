@@ -225,7 +225,7 @@ def compile_graph(
     ports = builder.fuse(ports)
     if coding != "graded":
         check_narrow(builder, coding)
-    layers, arena, sizes = pack(builder.layers, ports, unit=coding == "unit")
+    layers, arena, sizes = pack(builder.layers, ports, coding=coding)
     limits = session_limits(layers, arena)
     macs = sum(layer.macs for layer in builder.layers)
     tensors = {"layers": memoryview(layers), "arena": memoryview(arena)}
@@ -233,7 +233,7 @@ def compile_graph(
     tensors |= golden.tensors(pairs)
     return Bundle(
         manifest=Manifest(
-            format=2 if any(layer.wide for layer in builder.layers) else 1,
+            format=_format(builder.layers, coding),
             generator=GENERATOR,
             name=graph.name,
             source=SourceInfo(**dataclasses.asdict(graph.source)),
@@ -258,10 +258,17 @@ def compile_graph(
     )
 
 
+def _format(layers: Sequence[Layer], coding: str) -> int:
+    """The oldest manifest format that can say this."""
+    if coding in ("bitplane", "ttfs"):
+        return 3
+    return 2 if any(layer.wide for layer in layers) else 1
+
+
 def check_narrow(builder: ProgramBuilder, coding: str) -> None:
     """ModelError where a code is int16: binary spikes are for codes of 8 bits.
 
-    Of 16 a step would take up to 65,535 sweeps a layer, and rates as many time steps.
+    Of 16 a step would take up to 65,535 sweeps or ticks a layer, and rates as many time steps.
     """
     for layer, (_, _, tensor) in zip(builder.layers, builder.owners, strict=True):
         if layer.wide:

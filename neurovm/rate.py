@@ -261,7 +261,7 @@ def compile_rate(
         builder.lower(operator)
     check_narrow(builder, "rate")
     ports, outputs = open_outputs(builder, labels)
-    layers, arena, sizes = pack(builder.layers, ports, unit=False)
+    layers, arena, sizes = pack(builder.layers, ports, coding="rate")
     rates = builder.rates[builder.head]
     info = RateInfo(
         steps=steps,

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from neurovm.operators.builder import Layer, Value
 
 _RECORD = struct.Struct("<4B I 2I I 6I 6H 2h I 4b 6I i i I I 2I 3h 6x")
-_FLAG_OUTPUT, _FLAG_SPIKES, _FLAG_UNIT, _FLAG_WIDE, _FLAG_LONG = 1, 2, 4, 8, 16
+_FLAG_OUTPUT, _FLAG_SPIKES, _FLAG_WIDE, _FLAG_LONG = 1, 2, 8, 16
+_FLAG_CODING = {"unit": 4, "bitplane": 32, "ttfs": 64}
+"""How SD layers and inputs send what changed; not named: graded."""
 
 
 def session_limits(layers: bytes, arena: bytes) -> Limits:
@@ -53,7 +55,7 @@ class _Arena:
 
 
 def pack(
-    layers: Sequence[Layer], ports: set[Value], *, unit: bool
+    layers: Sequence[Layer], ports: set[Value], *, coding: str
 ) -> tuple[bytes, bytes, list[int]]:
     """Layer records, arena, and the constants' bytes of each layer. `ports`: layers that are
     outputs.
@@ -66,7 +68,8 @@ def pack(
         offsets = [arena.place(a) for a in arrays]
         sizes.append(sum(a.nbytes for a in arrays if a is not None))
         flags = _FLAG_OUTPUT * (index in ports) | _FLAG_SPIKES * layer.spikes
-        flags |= _FLAG_UNIT * (unit and layer.neuron == "SD" and not layer.spikes)
+        if layer.neuron == "SD" and not layer.spikes:
+            flags |= _FLAG_CODING.get(coding, 0)
         flags |= _FLAG_WIDE * layer.wide | _FLAG_LONG * layer.long
         records.append(_record(layer, flags, offsets))
     if arena.length > 0xFFFFFFFF:

@@ -39,6 +39,19 @@
  * formulas below write q + 128 for the place of a code in a table of 256; for a wide code read q + 32768
  * and 65536. All inputs of a layer have one width, and but for TABLE, SOFTMAX and SOFTMAXQ it has theirs.
  *
+ * Spikes of a code. An SD layer sends what its codes changed by once all its sums are there, in a window of
+ * its own. Graded: one event a change. PLANES: eight phases, bit 7 first; in phase k the neurons whose bit k
+ * differs from that of the code sent before send s = +1 or -1, and synapses add s w c_k, c_7 = -128, c_k = 2^k:
+ * q = -128 b_7 + sum of 2^k b_k, so that after the window the sums are those of the graded network, modulo
+ * 2^32. TIMES: 256 ticks, the highest code first; a changed code q sends once, at tick 127 - q, and synapses
+ * add w times the ticks it is earlier than the one before. DENSE, CONV and DWCONV take spikes one by one
+ * (where they do not run densely); all other kinds take the codes as they stand after the window. What is
+ * sent is counted in spikes, and a weight that a spike meets in sops.
+ *
+ * With PLANES a session may stop after k < 8 phases of every window (nvm_session_planes). A layer then sends
+ * the multiple of g = 2^(8 - k) nearest to its code, min(q + g/2, 127) & -g; only output ports are read whole.
+ * nvm_session_bounds says what the answer to all planes can still be.
+ *
  * Thread safety: a program may be used by any number of threads; a session by one at a time.
  * Byte order: little-endian hosts only (checked by nvm_program_init).
  */
@@ -185,7 +198,11 @@ enum {
                             a step then sweeps the layers until nothing is left to send (spiking layers
                             step in the first sweep alone). Not wide */
     NVM_FLAG_WIDE = 8,   /* codes are int16; SD layers and inputs */
-    NVM_FLAG_LONG = 16   /* wide DENSE, CONV and DWCONV: accumulators and bias are int64 */
+    NVM_FLAG_LONG = 16,  /* wide DENSE, CONV and DWCONV: accumulators and bias are int64 */
+    NVM_FLAG_PLANES = 32, /* coding bitplane: a changed code is sent as its bit planes, most significant first */
+    NVM_FLAG_TIMES = 64   /* coding ttfs: a changed code is sent as one spike, whose tick is 127 - code */
+    /* A program has one of the last two flags on all of its layers or on none; such layers are SD, not wide
+       and not UNIT. See "Spikes of a code". */
 };
 
 /* 128 bytes, little-endian. Fields a kind does not name must be 0, but for lo and hi: lo <= hi. Offsets
@@ -229,6 +246,7 @@ typedef struct nvm_program {
     int unit;                               /* some layer has NVM_FLAG_UNIT */
     int memory;                             /* some layer carries state from step to step */
     const nvm_isa *isa;                     /* what its sessions run: the choice when it was taken into use */
+    uint32_t coding;                        /* NVM_FLAG_PLANES or NVM_FLAG_TIMES of its layers; 0: neither */
 } nvm_program;
 
 typedef struct nvm_session nvm_session;
@@ -321,6 +339,20 @@ nvm_status nvm_session_layer(const nvm_session *session, uint32_t layer, nvm_lay
 
 /* layer = UINT32_MAX: all. TILES and ZEROSKIP: NVM_E_UNSUPPORTED in this version. */
 nvm_status nvm_session_force(nvm_session *session, uint32_t layer, nvm_way way);
+
+/* From the next step on the layers of a PLANES program send so many of their 8 planes, 1 .. 8. The first step
+ * after a change looks at every neuron, so what is sent depends on nothing but the inputs. Other programs,
+ * and programs with memory: NVM_E_UNSUPPORTED, but for 8. */
+nvm_status nvm_session_planes(nvm_session *session, uint32_t planes);
+
+/* What the output codes can be once all planes are sent, from the planes of the inputs that were sent in the
+ * last step alone: low[i] <= final code <= high[i] for all codes_out codes. Intervals go from layer to layer: sums
+ * by the signs of the weights, requantisers (non-decreasing) at both ends, tables over the range; a kind without
+ * a rule (or sums that may wrap) gives all its codes, unless its inputs are certain. Takes two dense passes, which
+ * are not counted. scratch: NVM_ALIGN-aligned, >= nvm_bounds_size. Programs without PLANES: NVM_E_UNSUPPORTED. */
+size_t nvm_bounds_size(const nvm_program *program);
+nvm_status nvm_session_bounds(const nvm_session *session, void *scratch, size_t len, int8_t *low,
+                              int8_t *high);
 
 size_t nvm_predict_size(const nvm_program *program);
 

@@ -46,6 +46,10 @@ static nvm_status check_neuron(const nvm_program *program, const nvm_layer *laye
     REQUIRE(layer->neuron < NVM_NEURON_COUNT);
     REQUIRE(!(layer->flags & NVM_FLAG_SPIKES) || layer->kind == NVM_INPUT);
     REQUIRE(!(layer->flags & NVM_FLAG_UNIT) || !nvm_is_spiking(layer));
+    REQUIRE(nvm_coding_of(layer) == nvm_coding_of(program->layers));
+    REQUIRE(nvm_coding_of(layer) == 0 ||
+            (!nvm_is_spiking(layer) && !nvm_is_wide(layer) && !(layer->flags & NVM_FLAG_UNIT) &&
+             nvm_coding_of(layer) != (NVM_FLAG_PLANES | NVM_FLAG_TIMES)));
     for (uint32_t p = 0; p < layer->n_in; p++) {
         REQUIRE(nvm_is_spiking(&program->layers[layer->in[p]]) == spiking);
     }
@@ -176,7 +180,7 @@ static nvm_status check_common(const nvm_program *program, uint32_t index)
         return NVM_E_RANGE;
     }
     REQUIRE((layer->flags & ~(NVM_FLAG_OUTPUT | NVM_FLAG_SPIKES | NVM_FLAG_UNIT |
-                              NVM_FLAG_WIDE | NVM_FLAG_LONG)) == 0);
+                              NVM_FLAG_WIDE | NVM_FLAG_LONG | NVM_FLAG_PLANES | NVM_FLAG_TIMES)) == 0);
     REQUIRE(layer->n_in >= inputs[layer->kind][0] && layer->n_in <= inputs[layer->kind][1]);
     for (uint32_t p = 0; p < NVM_MAX_INPUTS; p++) {
         REQUIRE(p < layer->n_in ? layer->in[p] < index : layer->in[p] == 0);

@@ -66,6 +66,9 @@ struct nvm_node {
     uint8_t changed;     /* output port: some code differs from before the step */
     uint8_t types;       /* nvm_types */
     uint8_t moved;       /* memory: the last step changed it, so that this one must run */
+    nvm_event *spikes;   /* coded: those of the events' window, in the order they are sent */
+    uint32_t n_spikes;
+    uint32_t coding;     /* NVM_FLAG_PLANES, NVM_FLAG_TIMES or 0 */
 };
 
 /* Widths of a layer's inputs and outputs, named as in the functions. */
@@ -86,6 +89,8 @@ struct nvm_session {
     nvm_counters *counters;
     nvm_counters own;
     int changed;
+    uint32_t planes, sent_planes; /* of 8 that are sent; that were in the last step */
+    int behind;      /* their number changed: every neuron is looked at */
 };
 
 /* Where things lie in the arena and what a layer costs (nvm_program.c). */
@@ -130,6 +135,14 @@ size_t nvm_svdf_bytes(const nvm_layer *layer);
 void nvm_svdf_begin(nvm_node *node);
 int nvm_svdf_commit(nvm_node *node);
 
+/* The coding of what a layer sends (nvm_coding.c): room for its events and spikes; the spikes of its
+ * changes, after which codes are what was sent; and the sums of a layer that takes spikes one by one, with the
+ * pixels marked that they reach (its kernel then fires them on no events). */
+size_t nvm_event_room(const nvm_layer *layer);
+void nvm_code_changes(nvm_node *node, uint32_t planes);
+int nvm_takes_spikes(const nvm_node *node);
+void nvm_add_spikes(nvm_node *node, nvm_scratch *scratch);
+
 /* Copies the ports that sent something (or all) to the output block and notes which of them changed. */
 void nvm_session_publish(nvm_session *session, int always);
 
@@ -154,6 +167,12 @@ static inline int nvm_is_spiking(const nvm_layer *layer)
 static inline int nvm_is_wide(const nvm_layer *layer)
 {
     return (layer->flags & NVM_FLAG_WIDE) != 0;
+}
+
+/* How it sends: NVM_FLAG_PLANES, NVM_FLAG_TIMES or 0. */
+static inline uint32_t nvm_coding_of(const nvm_layer *layer)
+{
+    return layer->flags & (uint32_t)(NVM_FLAG_PLANES | NVM_FLAG_TIMES);
 }
 
 /* Bytes of one code of the layer. */

@@ -26,6 +26,8 @@ void nvm_session_pass(nvm_session *session)
     }
     nvm_session_publish(session, 1);
     session->changed = 0;
+    session->behind = session->planes < 8; /* codes are whole here */
+    session->sent_planes = 8;
 }
 
 nvm_status nvm_predict(const nvm_program *program, void *scratch, size_t len, const void *in,

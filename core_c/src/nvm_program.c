@@ -133,6 +133,7 @@ static nvm_status add_layer(nvm_program *program, uint32_t index, uint64_t *work
     program->macs += nvm_layer_macs(layer);
     program->unit |= (layer->flags & NVM_FLAG_UNIT) != 0;
     program->memory |= nvm_layer_has_memory(layer);
+    program->coding = nvm_coding_of(layer);
     if (layer->kind == NVM_INPUT) {
         program->n_inputs++;
         program->codes_in += layer->n;

@@ -75,8 +75,9 @@ static void place_events(const nvm_program *program, block *mem, nvm_node *nodes
                 continue;
             }
             uint32_t until = last_reader(program, i);
-            uint32_t slot = choose_slot(&plan, inputs ? 0 : i, until, layer->n);
-            nvm_event *own = slot == OWN_SLOT ? take(mem, layer->n, sizeof *own) : NULL;
+            uint32_t room = (uint32_t)nvm_event_room(layer); /* <= 9 * NVM_MAX_NEURONS */
+            uint32_t slot = choose_slot(&plan, inputs ? 0 : i, until, room);
+            nvm_event *own = slot == OWN_SLOT ? take(mem, room, sizeof *own) : NULL;
             if (nodes != NULL) {
                 nodes[i].slot = slot;
                 nodes[i].events = own;
@@ -89,6 +90,9 @@ static void place_events(const nvm_program *program, block *mem, nvm_node *nodes
     for (uint32_t i = 0; nodes != NULL && i < program->n_layers; i++) {
         if (program->layers[i].kind != NVM_CONST && nodes[i].slot != OWN_SLOT) {
             nodes[i].events = buffers[nodes[i].slot];
+        }
+        if (nodes[i].events != NULL) {
+            nodes[i].spikes = nodes[i].events + nodes[i].layer->n;
         }
     }
 }
@@ -113,6 +117,7 @@ static void resolve_node(const nvm_program *program, nvm_node *nodes, uint32_t i
     node->forced = NVM_AUTO;
     node->types = (uint8_t)nvm_types_of(program, index);
     node->kernel = nvm_kernel_of(program->isa, layer->kind, node->types);
+    node->coding = nvm_coding_of(layer);
     nvm_estimate_full(node);
 }
 
@@ -207,6 +212,7 @@ nvm_status nvm_session_open(void *mem, size_t len, const nvm_program *program,
     nvm_session *session = mem;
     session->program = program;
     session->counters = counters != NULL ? counters : &session->own;
+    session->planes = 8;
     (void)nvm_session_layout(program, mem, session);
     begin(session);
     *out = session;

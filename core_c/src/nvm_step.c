@@ -61,6 +61,16 @@ static void send_marked(nvm_session *session)
     }
 }
 
+/* Sends all inputs that differ from what was sent; of programs without spiking inputs. */
+static void send_inputs(nvm_session *session)
+{
+    for (uint32_t i = 0; i < session->program->n_layers; i++) {
+        if (session->nodes[i].layer->kind == NVM_INPUT) {
+            send_input(&session->nodes[i]);
+        }
+    }
+}
+
 /* ---- layers ------------------------------------------------------------------------------- */
 
 /* The exact way with the smaller estimate, unless the caller forced one. */
@@ -77,7 +87,7 @@ static void run_node(nvm_session *session, nvm_node *node)
     const nvm_layer *layer = node->layer;
     size_t received = 0;
     for (uint32_t p = 0; p < layer->n_in; p++) {
-        received += node->in[p]->n_events;
+        received += nvm_takes_spikes(node) ? node->in[p]->n_spikes : node->in[p]->n_events;
     }
     node->behind = node->pending;
     node->pending = 0;
@@ -92,7 +102,14 @@ static void run_node(nvm_session *session, nvm_node *node)
         return;
     }
     node->moved = 0;
-    if (way == NVM_EVENTS) {
+    if (way == NVM_EVENTS && nvm_takes_spikes(node)) {
+        nvm_node *in = &session->nodes[layer->in[0]];
+        uint32_t n_events = in->n_events;
+        nvm_add_spikes(node, &session->scratch);
+        in->n_events = 0; /* they are in the sums */
+        node->kernel->events(node, &session->scratch);
+        in->n_events = n_events;
+    } else if (way == NVM_EVENTS) {
         node->kernel->events(node, &session->scratch);
     } else {
         node->kernel->full(node, &session->scratch);
@@ -135,9 +152,11 @@ static uint64_t sweep(nvm_session *session, int first)
             node->n_events = 0;
             run_node(session, node);
         }
-        *(node->layer->kind == NVM_INPUT ? &events_in : &events_out) += node->n_events;
-        node->sent += node->n_events;
-        node->last_events += node->n_events;
+        nvm_code_changes(node, session->planes);
+        uint32_t sent = node->coding != 0 ? node->n_spikes : node->n_events;
+        *(node->layer->kind == NVM_INPUT ? &events_in : &events_out) += sent;
+        node->sent += sent;
+        node->last_events += sent;
         sops += node->sops - before;
     }
     add_to(&counters->events_in, events_in);
@@ -175,6 +194,7 @@ static void begin_step(nvm_session *session)
     for (uint32_t i = 0; i < session->program->n_layers; i++) {
         session->nodes[i].n_events = 0;
         session->nodes[i].last_events = 0;
+        session->nodes[i].pending |= (uint8_t)session->behind;
     }
 }
 
@@ -187,6 +207,8 @@ static void finish_step(nvm_session *session)
     }
     nvm_session_publish(session, 0);
     nvm_memory_commit(session);
+    session->behind = 0;
+    session->sent_planes = session->planes;
     add_to(&session->counters->steps, 1);
     add_to(&session->counters->dense_macs, session->program->macs);
 }
@@ -284,6 +306,10 @@ static nvm_status update(nvm_session *session, const named *set)
         }
     }
     want_named(session, set);
+    if (session->behind) {
+        nvm_unmark_all(&session->scratch.marks);
+        send_inputs(session);
+    }
     send_marked(session);
     for (uint32_t i = 0; i < session->program->n_layers; i++) {
         nvm_node *node = &session->nodes[i];

@@ -57,6 +57,12 @@ def _check(manifest: Manifest, program: _kernel.Program) -> None:
             f"{manifest.name}: the manifest names {named} (inputs, their bytes, outputs, theirs, "
             f"layers), the program has {found}"
         )
+    wanted = "graded" if manifest.coding == "rate" else manifest.coding
+    if program.coding != wanted or (manifest.coding == "rate") != (manifest.rate is not UNSET):
+        raise BundleError(
+            f"{manifest.name}: the manifest names coding {manifest.coding}, the program sends "
+            f"{program.coding} spikes{'' if manifest.rate is UNSET else ' in time steps'}"
+        )
     if program.memory != (manifest.state_bytes > 0):
         raise BundleError(
             f"{manifest.name}: the manifest names {manifest.state_bytes} bytes of state, the "

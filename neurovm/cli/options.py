@@ -80,10 +80,11 @@ profile = click.option(
 
 coding = click.option(
     "--coding",
-    type=click.Choice(["graded", "unit"]),
+    type=click.Choice(["graded", "unit", "bitplane", "ttfs"]),
     default="graded",
     show_default=True,
-    help="Spikes that carry a delta, or only +1 and -1.",
+    help="How a changed code travels: as one delta, as spikes of +1 and -1, as its bit planes, or as "
+    "the time of one spike. All give the same codes.",
 )
 
 labels = click.option(

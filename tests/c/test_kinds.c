@@ -417,6 +417,30 @@ static void unit_spikes_at_rest(void)
     }
 }
 
+/* Planes and times leave the codes that graded events do, in every kind of layer. */
+static void coded_spikes(void)
+{
+    int run = 0;
+    for (uint64_t round = 0; round < 400; round++) {
+        network *net = random_network(7000 + round, (uint32_t)(3 + round % 7));
+        int narrow = 1;
+        for (uint32_t i = 0; i < net->n; i++) {
+            narrow &= !is_wide_layer(net, i);
+        }
+        if (!narrow) {
+            free(net);
+            continue;
+        }
+        set_flags(net, 0);
+        for (uint32_t i = 0; i < net->n; i++) {
+            net->layers[i].flags |= round % 2 ? NVM_FLAG_PLANES : NVM_FLAG_TIMES;
+        }
+        run_trial(net, 6);
+        run++;
+    }
+    CHECK(run > 100);
+}
+
 int main(void)
 {
     EACH_SET {
@@ -426,6 +450,7 @@ int main(void)
         RUN(extreme_wide_accumulators);
         RUN(random_networks);
         RUN(unit_spikes_at_rest);
+        RUN(coded_spikes);
     }
     return REPORT();
 }

@@ -42,7 +42,7 @@ def test_events_of_one_input_never_overwrite_those_of_another(apart: bool, way: 
     made = layers(apart=apart)
     dense = made[1] if apart else made[2]
     assert dense.weights is not None
-    records, arena, _ = pack(made, {len(made) - 1}, unit=False)
+    records, arena, _ = pack(made, {len(made) - 1}, coding="rate")
     session = _kernel.Session(_kernel.Program(records, arena))
     session.force(way)
     rng = np.random.default_rng(4)
