@@ -510,6 +510,10 @@ cdef class Session:
                 "accepted: coding bitplane, of networks without state")
         return 0
 
+    @property
+    def sent_planes(self):
+        return nvm_session_sent_planes(self.session)
+
     def bounds(self):
         cdef size_t size = nvm_bounds_size(&self.program.program)
         cdef size_t n = self.program.program.codes_out

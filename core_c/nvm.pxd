@@ -148,6 +148,7 @@ cdef extern from "nvm.h" nogil:
     nvm_status nvm_session_layer(const nvm_session *session, uint32_t layer, nvm_layer_view *view)
     nvm_status nvm_session_force(nvm_session *session, uint32_t layer, nvm_way way)
     nvm_status nvm_session_planes(nvm_session *session, uint32_t planes)
+    uint32_t nvm_session_sent_planes(const nvm_session *session)
     size_t nvm_bounds_size(const nvm_program *program)
     nvm_status nvm_session_bounds(
         const nvm_session *session, void *scratch, size_t len, int8_t *low, int8_t *high)

@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from neurovm.description import Counters, LayerInfo, OperatorInfo, TensorInfo
     from neurovm.loading import load
     from neurovm.model import Model
-    from neurovm.session import LayerState, Session
+    from neurovm.session import Answer, LayerState, Session
 
 __all__ = [
+    "Answer",
     "BackendError",
     "BundleError",
     "ConfigError",
@@ -104,6 +105,7 @@ def convert_tflite(
 # oracle can be used without one; the rest, so that the command begins to answer at once.
 _LAZY = {
     **dict.fromkeys(("Counters", "LayerInfo", "OperatorInfo", "TensorInfo"), "neurovm.description"),
+    "Answer": "neurovm.session",
     "LayerState": "neurovm.session",
     "Model": "neurovm.model",
     "Session": "neurovm.session",

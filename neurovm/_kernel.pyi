@@ -118,6 +118,9 @@ class Session:
     Setting it raises ValueError beyond 1 to 8, BackendError for fewer than 8 where the program is
     not of coding bitplane or carries state.
     """
+    @property
+    def sent_planes(self) -> int:
+        """How many of 8 were sent in the last step."""
     def bounds(self) -> tuple[bytes, bytes]:
         """Lowest and highest int8 code that each output can end at once all planes are sent.
 

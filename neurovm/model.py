@@ -128,7 +128,8 @@ class Model:
 
         `counters`: a writable buffer of five uint64 that the kernel counts straight into.
         """
-        return Session(self._executable().session(counters), way)
+        state = self._executable().session(counters)
+        return Session(state, way, first=self.outputs[0].size)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the bundle atomically (.nvm) and return its path."""

@@ -28,6 +28,24 @@ class LayerState(NamedTuple):
     way: str
 
 
+class Answer(NamedTuple):
+    """What the last step's answer is worth (`Session.answer`).
+
+    `planes` of 8 were sent. `low` and `high`: between which codes every output code ends once all
+    are; `codes` the best estimate, the step's own moved between them. `exact`: all ends meet.
+    `certified`: the largest code of the first output (the first of equal ones) will be at `best`;
+    for an output of one code, that it is exact. Where not, `best` is that of `codes`.
+    """
+
+    planes: int
+    exact: bool
+    certified: bool
+    best: int
+    codes: memoryview
+    low: memoryview
+    high: memoryview
+
+
 class Session:
     """The state of one stream: every step updates only what changed.
 
@@ -38,14 +56,15 @@ class Session:
     one gets RuntimeError); the GIL is released while the kernel runs. `Model.session` makes one.
     """
 
-    __slots__ = ("_state", "step", "update")
+    __slots__ = ("_first", "_state", "step", "update")
 
-    def __init__(self, state: BackendSession, way: Way = "auto") -> None:
+    def __init__(self, state: BackendSession, way: Way = "auto", *, first: int = 0) -> None:
         if way not in WAYS:
             raise ValueError(f"way {way!r} is not known; accepted: {', '.join(WAYS)}")
         if way != "auto":
             state.force(way)
         self._state = state
+        self._first = first
         self.step = state.step
         """step(codes) → memoryview: all inputs' int8 codes, concatenated in C order.
 
@@ -72,6 +91,44 @@ class Session:
         """Totals since the session began, or of all that share its block of counters."""
         return Counters(*self._state.counters)
 
+    @property
+    def planes(self) -> int:
+        """How many of the 8 bit planes of a code each layer sends from the next step on.
+
+        8 at first, and for other codings than `bitplane` always. With fewer, a layer sends the
+        nearest code that they can say, and an answer is an estimate: see `answer`. Going back to 8
+        sends the rest, and answers are exact again. ValueError beyond 1 to 8, BackendError where
+        the model is not of coding `bitplane` or keeps state.
+        """
+        return self._state.planes
+
+    @planes.setter
+    def planes(self, planes: int) -> None:
+        self._state.planes = planes
+
+    def answer(self) -> Answer:
+        """How far the last step's answer can be from the exact one; BackendError as `planes`.
+
+        Intervals go from layer to layer, from the planes of the inputs that were sent, and hold
+        whatever the unsent ones are. That takes the work of two dense runs, beside what `counters`
+        count. The rule is `nvm_session_bounds` in core_c/include/nvm.h.
+        """
+        found, ends = self._state.output, self._state.bounds()
+        low, high = (memoryview(end).cast("b") for end in ends)
+        kept = bytes(
+            min(max(code, least), most) & 0xFF
+            for code, least, most in zip(found.tolist(), low.tolist(), high.tolist(), strict=True)
+        )
+        codes = memoryview(kept).cast("b")
+        exact = ends[0] == ends[1]
+        size = self._first or len(codes)
+        best = _certain(low[:size].tolist(), high[:size].tolist())
+        certified = best is not None if size > 1 else exact
+        if best is None:
+            first = codes[:size].tolist()
+            best = first.index(max(first))
+        return Answer(self._state.sent_planes, exact, certified, best, codes, low, high)
+
     def reset(self) -> None:
         """Back to the start: every input at its zero point, every state at its initial value.
 
@@ -82,3 +139,10 @@ class Session:
     def layer(self, index: int) -> LayerState:
         """The state of layer `index`, as numbered by `Model.explain`."""
         return LayerState(*self._state.layer(index))
+
+
+def _certain(low: list[int], high: list[int]) -> int | None:
+    """Where the first largest of codes between these ends is for certain; None: nowhere."""
+    at = low.index(max(low))
+    above = all(low[at] > code for code in high[:at])
+    return at if above and all(low[at] >= code for code in high[at + 1 :]) else None

@@ -345,6 +345,9 @@ nvm_status nvm_session_force(nvm_session *session, uint32_t layer, nvm_way way);
  * and programs with memory: NVM_E_UNSUPPORTED, but for 8. */
 nvm_status nvm_session_planes(nvm_session *session, uint32_t planes);
 
+/* How many were sent in the last step; 8 before the first. */
+uint32_t nvm_session_sent_planes(const nvm_session *session);
+
 /* What the output codes can be once all planes are sent, from the planes of the inputs that were sent in the
  * last step alone: low[i] <= final code <= high[i] for all codes_out codes. Intervals go from layer to layer: sums
  * by the signs of the weights, requantisers (non-decreasing) at both ends, tables over the range; a kind without

@@ -35,7 +35,7 @@ static void *take(uint8_t *base, size_t *used, size_t count, size_t size)
 static walk lay_out(const nvm_program *program, uint8_t *base)
 {
     walk w = {.session = NULL};
-    size_t neurons = 0, channels = 0;
+    size_t neurons = 0, channels = 1; /* sums of one element at the least */
     w.of = take(base, &w.used, program->n_layers, sizeof *w.of);
     for (uint32_t i = 0; i < program->n_layers; i++) {
         const nvm_layer *layer = &program->layers[i];
@@ -78,7 +78,7 @@ static void run_end(walk *w, uint32_t index, int high, int8_t *codes)
     copy.n_events = 0;
     copy.pending = copy.behind = 0;
     memset(codes, 0, node->layer->n);
-    nvm_kernel_of(node->layer->kind, node->types)->full(&copy, &none);
+    node->kernel->full(&copy, &none);
 }
 
 static int is_certain(const walk *w, const nvm_layer *layer)
@@ -445,6 +445,11 @@ nvm_status nvm_session_planes(nvm_session *session, uint32_t planes)
     session->planes = planes;
 done:
     return status;
+}
+
+uint32_t nvm_session_sent_planes(const nvm_session *session)
+{
+    return session == NULL ? 8 : session->sent_planes;
 }
 
 nvm_status nvm_session_bounds(const nvm_session *session, void *scratch, size_t len, int8_t *low,

@@ -22,20 +22,45 @@ size_t nvm_event_room(const nvm_layer *layer)
 
 /* ---- sending ------------------------------------------------------------------------------ */
 
-/* Codes become the nearest that so many planes can say; changes between equal ones are not sent. */
+/* The nearest code that so many planes can say. */
+static int32_t nearest(int32_t code, uint32_t planes)
+{
+    int32_t step = 256 >> planes, up = code + step / 2;
+    return (up < INT8_MAX ? up : INT8_MAX) & -step;
+}
+
+/* Codes become the nearest that can be said; changes between equal ones are not sent. */
 static void keep_planes(nvm_node *node, uint32_t planes)
 {
-    int32_t step = 256 >> planes;
     int8_t *codes = node->codes;
     uint32_t kept = 0;
     for (uint32_t k = 0; k < node->n_events; k++) {
         nvm_event event = node->events[k];
-        int32_t old = codes[event.index] - event.delta, up = codes[event.index] + step / 2;
-        int32_t sent = (up < INT8_MAX ? up : INT8_MAX) & -step;
+        int32_t old = codes[event.index] - event.delta;
+        int32_t sent = nearest(codes[event.index], planes);
         codes[event.index] = (int8_t)sent;
         node->events[kept] = (nvm_event){event.index, sent - old};
         kept += sent != old;
     }
+    node->n_events = kept;
+}
+
+/* The same where the number of planes changed: codes that did not change are said in others too. */
+static void keep_planes_of_all(nvm_node *node, uint32_t planes)
+{
+    int8_t *codes = node->codes;
+    nvm_event *made = node->spikes; /* not in use yet */
+    uint32_t kept = 0, k = 0;
+    for (uint32_t i = 0; i < node->layer->n; i++) {
+        int changed = k < node->n_events && node->events[k].index == i;
+        int32_t old = codes[i] - (changed ? node->events[k].delta : 0);
+        int32_t sent = nearest(codes[i], planes);
+        k += (uint32_t)changed;
+        codes[i] = (int8_t)sent;
+        made[kept] = (nvm_event){i, sent - old};
+        kept += sent != old;
+    }
+    memcpy(node->events, made, kept * sizeof *made);
     node->n_events = kept;
 }
 
@@ -75,11 +100,11 @@ static void send_times(nvm_node *node)
     node->n_spikes = node->n_events;
 }
 
-void nvm_code_changes(nvm_node *node, uint32_t planes)
+void nvm_code_changes(nvm_node *node, uint32_t planes, int all)
 {
     if (node->coding == NVM_FLAG_PLANES) {
         if (planes < 8 && !(node->layer->flags & NVM_FLAG_OUTPUT)) {
-            keep_planes(node, planes);
+            (all ? keep_planes_of_all : keep_planes)(node, planes);
         }
         send_planes(node);
     } else if (node->coding == NVM_FLAG_TIMES) {

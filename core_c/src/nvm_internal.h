@@ -136,10 +136,10 @@ void nvm_svdf_begin(nvm_node *node);
 int nvm_svdf_commit(nvm_node *node);
 
 /* The coding of what a layer sends (nvm_coding.c): room for its events and spikes; the spikes of its
- * changes, after which codes are what was sent; and the sums of a layer that takes spikes one by one, with the
+ * changes (all: codes that did not change are looked at too), after which codes are what was sent; and the sums of a layer that takes spikes one by one, with the
  * pixels marked that they reach (its kernel then fires them on no events). */
 size_t nvm_event_room(const nvm_layer *layer);
-void nvm_code_changes(nvm_node *node, uint32_t planes);
+void nvm_code_changes(nvm_node *node, uint32_t planes, int all);
 int nvm_takes_spikes(const nvm_node *node);
 void nvm_add_spikes(nvm_node *node, nvm_scratch *scratch);
 

@@ -152,7 +152,7 @@ static uint64_t sweep(nvm_session *session, int first)
             node->n_events = 0;
             run_node(session, node);
         }
-        nvm_code_changes(node, session->planes);
+        nvm_code_changes(node, session->planes, session->behind);
         uint32_t sent = node->coding != 0 ? node->n_spikes : node->n_events;
         *(node->layer->kind == NVM_INPUT ? &events_in : &events_out) += sent;
         node->sent += sent;

@@ -96,6 +96,21 @@ class RateSession:
     def counters(self) -> tuple[int, int, int, int, int]:
         return self._state.counters
 
+    @property
+    def sent_planes(self) -> int:
+        return self._state.sent_planes
+
+    @property
+    def planes(self) -> int:
+        return self._state.planes
+
+    @planes.setter
+    def planes(self, planes: int) -> None:
+        self._state.planes = planes
+
+    def bounds(self) -> tuple[bytes, bytes]:
+        return self._state.bounds()
+
     def step(self, codes: Buffer) -> memoryview:
         """Set all inputs; T steps where any changed."""
         given = memoryview(codes)

@@ -83,8 +83,8 @@ coding = click.option(
     type=click.Choice(["graded", "unit", "bitplane", "ttfs"]),
     default="graded",
     show_default=True,
-    help="How a changed code travels: as one delta, as spikes of +1 and -1, as its bit planes, or as "
-    "the time of one spike. All give the same codes.",
+    help="How a changed code travels: as one delta, as spikes of +1 and -1, as its bit planes, or "
+    "as the time of one spike. All give the same codes.",
 )
 
 labels = click.option(

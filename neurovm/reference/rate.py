@@ -15,6 +15,7 @@ import numpy as np
 
 from neurovm.operators.builder import signed_codes
 from neurovm.reference.oracle import run as run_graph
+from neurovm.reference.weighted_sums import sums
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +50,7 @@ def run(layers: Sequence[Layer], rate: RateInfo, codes: NDArray[np.int8]) -> NDA
                 if layer.spikes:
                     sent[i] = spikes(codes, step)
                 continue
-            u = potentials[i] + _drive(layer, sent[layer.inputs[0]])
+            u = potentials[i] + sums(layer, sent[layer.inputs[0]]) + _bias(layer)
             sent[i] = (u >= layer.theta).astype(np.int64)
             potentials[i] = u - sent[i] * layer.theta
     return decode(rate, potentials[rate.head])
@@ -80,48 +81,7 @@ def finish(
     return signed_codes(known[held]).reshape(len(codes), -1)
 
 
-def _drive(layer: Layer, sent: NDArray[np.int64]) -> NDArray[np.int64]:
-    """b + Σ w s of every neuron, (N, n)."""
-    weights = np.asarray(layer.weights, np.float64)  # sums stay far below 2^53
-    spiked = sent.astype(np.float64)
-    if layer.window is None:
-        total = spiked @ weights
-    else:
-        total = _windows(layer, spiked, weights).reshape(len(sent), -1, weights.shape[-1])
-    drive: NDArray[np.int64] = (total + np.asarray(layer.bias)).astype(np.int64)
-    return drive.reshape(len(sent), -1)
-
-
-def _windows(
-    layer: Layer, spiked: NDArray[np.float64], weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Σ w s of every window, (N, out H, out W, out C)."""
-    w = layer.window
-    if w is None:
-        raise ValueError("a layer with a window is needed")
-    images = spiked.reshape(len(spiked), *w.in_shape)
-    rows = np.arange(w.out_shape[0]) * w.stride[0] - w.before[0]
-    columns = np.arange(w.out_shape[1]) * w.stride[1] - w.before[1]
-    total = np.zeros((len(spiked), *w.out_shape))
-    for i in range(w.kernel[0]):
-        for j in range(w.kernel[1]):
-            y, x = rows + i * w.dilation[0], columns + j * w.dilation[1]
-            inside = np.ix_((y >= 0) & (y < w.in_shape[0]), (x >= 0) & (x < w.in_shape[1]))
-            patch = np.zeros((len(spiked), *w.out_shape[:2], w.in_shape[2]))
-            read = images[:, np.clip(y, 0, w.in_shape[0] - 1)][
-                :, :, np.clip(x, 0, w.in_shape[1] - 1)
-            ]
-            patch[:, inside[0], inside[1]] = read[:, inside[0], inside[1]]
-            total += _tap(layer, patch, weights.reshape(*w.kernel, -1, w.out_shape[2])[i, j])
-    return total
-
-
-def _tap(
-    layer: Layer, patch: NDArray[np.float64], weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    groups = layer.window.groups if layer.window is not None else 1
-    if layer.kind == "DWCONV":  # groups is the channel multiplier; weights (1, out C)
-        depthwise: NDArray[np.float64] = np.repeat(patch, groups, axis=-1) * weights[0]
-        return depthwise
-    parts = zip(np.split(patch, groups, axis=-1), np.split(weights, groups, axis=-1), strict=True)
-    return np.concatenate([p @ w for p, w in parts], axis=-1)
+def _bias(layer: Layer) -> NDArray[np.int64]:
+    """The bias of every neuron."""
+    bias = np.asarray(layer.bias, np.int64)
+    return np.tile(bias, layer.n // bias.size)

@@ -41,6 +41,29 @@ static double pass_work(const nvm_layer *layers, uint32_t n)
     return work;
 }
 
+/* Fewer planes, and what the outputs can still be; a bound below another's is no bound. */
+static void try_planes(nvm_session *session, const nvm_program *program, uint64_t *seed)
+{
+    size_t size = (nvm_bounds_size(program) + NVM_ALIGN - 1) / NVM_ALIGN * NVM_ALIGN;
+    size_t n = program->codes_out;
+    if (size >= 1 << 22) {
+        return;
+    }
+    void *scratch = aligned_alloc(NVM_ALIGN, size);
+    int8_t *low = malloc(n), *high = malloc(n);
+    if (nvm_session_bounds(session, scratch, size, low, high) == NVM_OK) {
+        for (size_t i = 0; i < n; i++) {
+            if (low[i] > high[i]) {
+                abort();
+            }
+        }
+    }
+    (void)nvm_session_planes(session, (uint32_t)random_in(seed, 0, 9));
+    free(scratch);
+    free(low);
+    free(high);
+}
+
 static void run(const nvm_program *program, uint64_t seed)
 {
     size_t n = program->codes_in, size = nvm_session_size(program);
@@ -61,6 +84,7 @@ static void run(const nvm_program *program, uint64_t seed)
         }
         (void)nvm_session_step(session, codes, n);
         (void)nvm_session_update(session, index, codes, n < 3 ? n : 3);
+        try_planes(session, program, &seed);
     }
     for (uint32_t i = 0; i < program->n_layers; i++) {
         nvm_layer_view view;
@@ -97,10 +121,14 @@ static network *patched_network(const uint8_t *data, size_t size)
     uint32_t depth = 2 + (uint32_t)(seed % 5);
     int spiking = seed % 7 == 0;
     (void)add_input(net, (shape){1 + seed % 4, 1 + seed / 4 % 5, 1 + seed / 20 % 9}, 5);
-    net->layers[0].flags = spiking ? NVM_FLAG_SPIKES : seed % 11 == 0 ? NVM_FLAG_UNIT : 0;
+    uint8_t coding = seed % 11 == 0   ? NVM_FLAG_UNIT
+                     : seed % 11 == 1 ? NVM_FLAG_PLANES
+                     : seed % 11 == 2 ? NVM_FLAG_TIMES
+                                      : 0;
+    net->layers[0].flags = spiking ? NVM_FLAG_SPIKES : coding;
     while (net->n < depth) {
         if (!spiking && random_in(&net->seed, 0, 3) == 0) {
-            (void)add_input(net, (shape){2, 2, 1 + seed % 7}, 0);
+            net->layers[add_input(net, (shape){2, 2, 1 + seed % 7}, 0)].flags |= coding;
             continue;
         }
         nvm_kind kind =
@@ -108,7 +136,7 @@ static network *patched_network(const uint8_t *data, size_t size)
         uint32_t made = spiking ? add_spiking(net, kind, NVM_LIF, net->n - 1)
                                 : add_random(net, kind, net->n - 1);
         net->layers[made].flags =
-            (uint8_t)(NVM_FLAG_OUTPUT | (seed % 11 == 0 && !spiking ? NVM_FLAG_UNIT : 0));
+            (uint8_t)(NVM_FLAG_OUTPUT | (spiking ? 0 : coding));
     }
     /* Patches: where (bit 15: arena), what. */
     for (size_t k = 4; k + 3 <= size; k += 3) {
