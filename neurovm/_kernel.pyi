@@ -112,12 +112,15 @@ class Session:
         """
     def reset(self) -> None:
         """Back to the state after construction; counters go on."""
-    planes: int
-    """How many of its 8 bit planes a layer sends from the next step on, 8 at first.
+    @property
+    def planes(self) -> int:
+        """How many of its 8 bit planes a layer sends from the next step on, 8 at first.
 
-    Setting it raises ValueError beyond 1 to 8, BackendError for fewer than 8 where the program is
-    not of coding bitplane or carries state.
-    """
+        Setting it raises ValueError beyond 1 to 8, BackendError for fewer than 8 where the program
+        is not of coding bitplane or carries state.
+        """
+    @planes.setter
+    def planes(self, planes: int) -> None: ...
     @property
     def sent_planes(self) -> int:
         """How many of 8 were sent in the last step."""

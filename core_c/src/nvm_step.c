@@ -66,7 +66,7 @@ static void send_inputs(nvm_session *session)
 {
     for (uint32_t i = 0; i < session->program->n_layers; i++) {
         if (session->nodes[i].layer->kind == NVM_INPUT) {
-            send_input(&session->nodes[i]);
+            send_input(session->program->isa, &session->nodes[i]);
         }
     }
 }
