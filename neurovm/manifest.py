@@ -27,7 +27,7 @@ from neurovm.errors import ConfigError
 from neurovm.regular import open_regular
 
 FILE = "neurovm.yaml"
-RUNTIME = (1, 1, 0)
+RUNTIME = (1, 2, 0)
 """The newest `runtime.version`: what a manifest may rely on; raised with every new key or value."""
 RESERVED_NAMES = frozenset({"availability", "info", "main"})
 """Levels of the daemon's own topics."""
@@ -100,17 +100,25 @@ class Hardware(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Network(Struct, frozen=True, forbid_unknown_fields=True):
-    """`graded` events are exact; `rate` runs `steps` time steps of IF neurons, approximately."""
+    """`graded`, `bitplane` and `ttfs` are exact; `rate` runs `steps` time steps of IF neurons,
+    approximately. With `bitplane` layers may send the first `planes` of a code's 8 bit planes.
+    """
 
     type: Literal["spiking"] = "spiking"
-    encoding: Literal["graded", "rate"] = "graded"
+    encoding: Literal["graded", "bitplane", "ttfs", "rate"] = "graded"
     steps: Annotated[int, Meta(ge=1, le=MOST_STEPS)] | None = None
+    planes: Annotated[int, Meta(ge=1, le=8)] | None = None
 
     def __post_init__(self) -> None:
         if self.steps is not None and self.encoding != "rate":
             raise ValueError(
                 f"steps: found {self.steps} with encoding: {self.encoding}; "
                 f"accepted: a number of steps with encoding: rate, nothing otherwise"
+            )
+        if self.planes is not None and self.encoding != "bitplane":
+            raise ValueError(
+                f"planes: found {self.planes} with encoding: {self.encoding}; "
+                f"accepted: 1 to 8 with encoding: bitplane, nothing otherwise"
             )
 
 
@@ -311,6 +319,8 @@ def vm_settings(vm: VmManifest, model: str, inputs: int = 1) -> dict[str, Any]:
         settings["cpu"] = quantity.parse(vm.resources.cpu, quantity.CPUS)
     if vm.hardware.power_limit is not None:
         settings["power_limit"] = quantity.parse(vm.hardware.power_limit, quantity.WATTS)
+    if vm.network.planes is not None:
+        settings["planes"] = vm.network.planes
     settings["sandbox"] = vm.security.sandbox
     settings["capabilities"] = vm.security.capabilities
     return settings

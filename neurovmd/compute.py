@@ -23,7 +23,7 @@ from zlib import crc32
 from neurovm.errors import BackendError, ShapeError
 from neurovmd import log
 from neurovmd.mailbox import HELD, Mailbox, Message, Receipt
-from neurovmd.mapping import InputCodes, Inputs, RefusedError, Update, joined
+from neurovmd.mapping import WHOLE, InputCodes, Inputs, RefusedError, Update, joined
 from neurovmd.pace import Pace
 from neurovmd.result import Cost, ResultWriter
 from neurovmd.schema import Output, Vm
@@ -118,7 +118,7 @@ class Streams:
         refused: Callable[[DropReason, str, int], None] = log_refusal,
     ) -> None:
         self._output: Output = vm.output
-        self._max_streams = vm.max_streams
+        self._max_streams, self._planes = vm.max_streams, vm.planes
         self._model, self._inputs, self._writer = model, inputs, writer
         self._topic, self._slot = topic, slot
         self._clock_ns, self._wall_ns = clock_ns, wall_ns
@@ -180,6 +180,8 @@ class Streams:
         if len(self._streams) >= limit:
             raise RefusedError(DropReason.STREAMS, f"stream {name!r} beyond max_streams {limit}")
         session = self._model.session(counters=self._slot.counters)
+        if self._planes != WHOLE:
+            session.planes = self._planes
         first = self._initial if self._model.stateful else None
         if first is None:
             session.update(*self._initial)
@@ -232,9 +234,12 @@ class Streams:
         codes = stream.session.output
         stream.published = codes.tobytes()
         first, stream.answered = stream.answered + 1, stream.seq
+        start_ns = self._work_ns()
+        answer = None if self._planes == WHOLE else stream.session.answer()
+        stream.cost.compute_ns += self._work_ns() - start_ns
         cost, stream.cost = stream.cost, Cost()
         t_us = self._wall_ns() // 1000
-        payload = self._writer.write(stream.name, first, stream.seq, t_us, codes, cost)
+        payload = self._writer.write(stream.name, first, stream.seq, t_us, codes, cost, answer)
         covers = tuple(stream.held)
         stream.held.clear()
         return Done(receipt, stream.topic, payload, covers=covers)

@@ -41,6 +41,10 @@ class RefusedError(Exception):
         self.reason = reason
 
 
+WHOLE = 8
+"""Planes of a code."""
+
+
 class MappingError(ValueError):
     """A VM's inputs that do not fit its model; `key` is where in its file."""
 
@@ -197,10 +201,23 @@ class Route:
     parts: tuple[tuple[Binding, int | None], ...]
 
 
+def _check_planes(vm: Vm, model: Model) -> None:
+    """Fewer than 8 planes are for models that send any, and remember nothing of estimates."""
+    if vm.planes == WHOLE or (model.coding == "bitplane" and not model.stateful):
+        return
+    found = f"{vm.planes} with a model of coding {model.coding}"
+    raise MappingError(
+        "planes",
+        f"{found} that keeps state" if model.stateful else found,
+        f"{WHOLE}, or 1 to {WHOLE} with a model of coding bitplane that keeps no state",
+    )
+
+
 class Inputs:
     """All `inputs` of a VM bound to its model."""
 
     def __init__(self, vm: Vm, names: Mapping[str, str], model: Model) -> None:
+        _check_planes(vm, model)
         ports: list[Port] = []
         base = 0
         for tensor in range(len(model.inputs)):

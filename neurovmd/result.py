@@ -13,7 +13,7 @@ from neurovm.codec import codes_of
 from neurovmd.schema import Form
 
 if TYPE_CHECKING:
-    from neurovm import Model
+    from neurovm import Answer, Model
     from neurovm.description import TensorInfo
 
 Found = dict[str, Any]
@@ -44,25 +44,58 @@ class ResultWriter:
         if model.approximate:
             self._fixed["approx"] = True
         self._find = finder(model, form)
+        self._first = model.outputs[0]
+        self._is_class = form.top_k == 1 and self._first.size > 1
         self._encode = msgspec.json.Encoder().encode
 
     def write(
-        self, stream: str, first: int, last: int, t_us: int, codes: memoryview, cost: Cost
+        self,
+        stream: str,
+        first: int,
+        last: int,
+        t_us: int,
+        codes: memoryview,
+        cost: Cost,
+        answer: Answer | None = None,
     ) -> bytes:
         """The result after message `last` of `stream`, covering all from `first` on.
 
         `t_us` is the time of day in microseconds, `codes` all outputs as a session gives them.
+        `answer`, where not all planes were sent, says how far from the final one it can be.
         """
         head: Found = {"vm": self._vm, "stream": stream, "seq": last}
         if first != last:
             head["seq_first"] = first
         head["t_us"] = t_us
         head.update(self._fixed)
-        head.update(self._find(codes))
+        head.update(self._find(codes) if answer is None else self._bounded(answer))
         head["sops"] = cost.sops
         head["dense_macs"] = cost.dense_macs
         head["compute_us"] = cost.compute_ns // 1000
         return self._encode(head)
+
+    def _bounded(self, answer: Answer) -> Found:
+        """The best estimate; an approximation unless what the form asks for is final."""
+        found = self._find(answer.codes)
+        final = answer.certified if self._is_class else answer.exact
+        said: Found = {"planes": answer.planes, "certified": answer.certified}
+        if not final:
+            said["approx"] = True
+        if not answer.exact:
+            said["low"], said["high"] = self._ends(found, answer)
+        return {**said, **found}
+
+    def _ends(self, found: Found, answer: Answer) -> tuple[Any, Any]:
+        """Between which values the first of `found` ends, or all of them, in the same form."""
+        if "values" in found:
+            low, high = (self._find(end)["values"] for end in (answer.low, answer.high))
+            return low, high
+        at, info = found["top"][0]["index"], self._first
+        ends = (
+            codes_of(info, end.cast("B")[: info.bytes])[at] for end in (answer.low, answer.high)
+        )
+        low, high = (info.real(code) for code in ends)
+        return low, high
 
 
 def finder(model: Model, form: Form) -> Callable[[memoryview], Found]:

@@ -219,6 +219,7 @@ class Vm(Struct, frozen=True, forbid_unknown_fields=True):
     memory: str | int | None = None
     cpu: Annotated[float, Meta(gt=0, le=1)] | None = None
     power_limit: Quantity = None
+    planes: Annotated[int, Meta(ge=1, le=8)] = 8
     sandbox: bool = True
     capabilities: list[CapabilityName] = msgspec.field(default_factory=list)
 
