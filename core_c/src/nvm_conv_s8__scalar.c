@@ -3,7 +3,7 @@
  * Convolution, HWC. An event meets, for every tap that reads its pixel, one contiguous run of out_c
  * weights; the events of one pixel share the walk over its taps.
  */
-#include "nvm_rows__scalar.h"
+#include "nvm_rows.h"
 
 /* Adds n events of one input pixel to one output pixel through one tap, group by group. */
 static void scatter_tap(nvm_node *node, nvm_acc *sum, const int8_t *tap, const nvm_event *events,

@@ -2,7 +2,7 @@
  *
  * Fully connected: u[o] = bias[o] + sum_i w[i][o] (q[i] - zero_in). An event meets one row.
  */
-#include "nvm_rows__scalar.h"
+#include "nvm_rows.h"
 
 void NVM_NAME(dense_events)(nvm_node *node, nvm_scratch *scratch)
 {

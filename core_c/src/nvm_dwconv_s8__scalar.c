@@ -2,7 +2,7 @@
  *
  * Depthwise convolution, HWC: output channel c reads input channel c / multiplier.
  */
-#include "nvm_rows__scalar.h"
+#include "nvm_rows.h"
 
 #define CHUNK 128u /* channels of a pixel that are scattered together */
 

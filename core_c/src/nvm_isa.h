@@ -56,7 +56,8 @@ typedef struct nvm_kernel {
     nvm_node_fn *events, *full;
 } nvm_kernel;
 
-/* R and clamp of n accumulators of consecutive channels, the first of them `channel`. */
+/* R and clamp of n accumulators of consecutive channels, the first of them `channel`; after the last
+ * channel comes the first again. */
 typedef void nvm_requant_s32s8_fn(const nvm_node *node, const int32_t *acc, size_t channel,
                                   size_t n, int8_t *codes);
 typedef void nvm_requant_s64s16_fn(const nvm_node *node, const int64_t *acc, size_t channel,

@@ -5,7 +5,8 @@
 #ifndef NVM_ISA_AVX512VNNI_H
 #define NVM_ISA_AVX512VNNI_H
 
-#define NVM_ISA avx512vnni
+#define NVM_ISA     avx512vnni
+#define NVM_ROWS_S8 "nvm_rows_s8__avx512vnni.h"
 
 #ifndef __AVX512VNNI__
 #error "compile this file with FLAGS_avx512vnni of core_c/isa.mk"

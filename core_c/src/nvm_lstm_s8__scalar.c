@@ -5,7 +5,7 @@
  * what h changed. Gates and cells follow at every time, as the cell moves by itself.
  */
 #include "nvm_lstm.h"
-#include "nvm_rows__scalar.h"
+#include "nvm_rows.h"
 
 #define RECURRENT_SHARE 4u /* of the hidden codes: with more changes a dense sum is the cheaper */
 

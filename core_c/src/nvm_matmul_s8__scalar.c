@@ -3,7 +3,7 @@
  * Products of two live matrices, group by group: u = A B with the zero points taken off. Changes
  * dA and dB add dA B' + A dB = dA B' + A' dB - dA dB, where ' marks what is there now.
  */
-#include "nvm_rows__scalar.h"
+#include "nvm_rows.h"
 
 typedef struct sizes {
     size_t rows, inner, cols; /* of one group: A is rows x inner, B inner x cols */

@@ -113,32 +113,39 @@ static void requant_shift(const nvm_layer *layer, const int32_t *restrict acc, s
     }
 }
 
-void NVM_OWN(requant_s32s8)(const nvm_node *node, const int32_t *acc, size_t channel, size_t n,
-                               int8_t *codes)
+/* Channels [channel, channel + n). */
+static void requant_channels(const nvm_node *node, const int32_t *acc, size_t channel, size_t n,
+                             int8_t *codes)
 {
     const nvm_layer *layer = node->layer;
-    /* ADD and MEAN have one entry in all. */
+    const int32_t *m = node->scale, *e = node->shift;
+    if (layer->requant == NVM_RQ_FP32) {
+        requant_fp32(layer, acc, (const float *)node->scale + channel, n, codes);
+    } else {
+        requant_integer(layer, acc, m + channel, e + channel, 1, n, codes);
+    }
+}
+
+void NVM_OWN(requant_s32s8)(const nvm_node *node, const int32_t *acc, size_t channel, size_t n,
+                            int8_t *codes)
+{
+    const nvm_layer *layer = node->layer;
+    /* ADD, MEAN and MATMUL have one entry in all, and so has AFFINE. */
     int per_channel =
         layer->kind == NVM_DENSE || layer->kind == NVM_CONV || layer->kind == NVM_DWCONV;
-    const float *scale = node->scale;
-    const int32_t *m = node->scale, *e = node->shift;
-    switch (layer->requant) {
-    case NVM_RQ_FP32:
-        if (per_channel) {
-            requant_fp32(layer, acc, scale + channel, n, codes);
-        } else {
-            requant_fp32_one(layer, acc, *scale, n, codes);
-        }
-        break;
-    case NVM_RQ_AFFINE:
-        requant_affine(layer, acc, *scale, *(const float *)node->shift, n, codes);
-        break;
-    case NVM_RQ_SHIFT:
+    if (layer->requant == NVM_RQ_AFFINE) {
+        requant_affine(layer, acc, *(const float *)node->scale, *(const float *)node->shift, n,
+                       codes);
+    } else if (layer->requant == NVM_RQ_SHIFT) {
         requant_shift(layer, acc, n, codes);
-        break;
-    default:
-        requant_integer(layer, acc, per_channel ? m + channel : m, per_channel ? e + channel : e,
-                        per_channel ? 1 : 0, n, codes);
-        break;
+    } else if (per_channel) {
+        for (size_t part; n != 0; n -= part, acc += part, codes += part, channel = 0) {
+            part = layer->out_c - channel < n ? layer->out_c - channel : n;
+            requant_channels(node, acc, channel, part, codes);
+        }
+    } else if (layer->requant == NVM_RQ_FP32) {
+        requant_fp32_one(layer, acc, *(const float *)node->scale, n, codes);
+    } else {
+        requant_integer(layer, acc, node->scale, node->shift, 0, n, codes);
     }
 }

@@ -42,8 +42,9 @@ static int64_t round_twice(int64_t a, int32_t m, int32_t e, int away)
     return right == 0 ? x : (x + (INT64_C(1) << (right - 1)) - (away && x < 0)) >> right;
 }
 
-void NVM_OWN(requant_s64s16)(const nvm_node *node, const int64_t *acc, size_t channel, size_t n,
-                                int16_t *codes)
+/* Channels [channel, channel + n). */
+static void requant_channels(const nvm_node *node, const int64_t *acc, size_t channel, size_t n,
+                             int16_t *codes)
 {
     const nvm_layer *layer = node->layer;
     int per_channel =
@@ -74,15 +75,29 @@ void NVM_OWN(requant_s64s16)(const nvm_node *node, const int64_t *acc, size_t ch
     }
 }
 
+void NVM_OWN(requant_s64s16)(const nvm_node *node, const int64_t *acc, size_t channel, size_t n,
+                             int16_t *codes)
+{
+    const nvm_layer *layer = node->layer;
+    int per_channel =
+        layer->kind == NVM_DENSE || layer->kind == NVM_CONV || layer->kind == NVM_DWCONV;
+    for (size_t part; n != 0; n -= part, acc += part, codes += part, channel = 0) {
+        part = per_channel && layer->out_c - channel < n ? layer->out_c - channel : n;
+        requant_channels(node, acc, channel, part, codes);
+    }
+}
+
 void NVM_OWN(requant_s32s16)(const nvm_node *node, const int32_t *acc, size_t channel, size_t n,
                                 int16_t *codes)
 {
     int64_t long_acc[CHUNK];
+    /* Kinds with one entry in all have channel 0 only; their out_c may be 0. */
+    size_t channels = node->layer->out_c != 0 ? node->layer->out_c : 1;
     for (size_t first = 0; first < n; first += CHUNK) {
         size_t part = n - first < CHUNK ? n - first : CHUNK;
         for (size_t i = 0; i < part; i++) {
             long_acc[i] = acc[first + i];
         }
-        NVM_OWN(requant_s64s16)(node, long_acc, channel + first, part, codes + first);
+        NVM_OWN(requant_s64s16)(node, long_acc, (channel + first) % channels, part, codes + first);
     }
 }

@@ -1,24 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * nvm_rows__scalar.h: sums of weight rows, the inner loop of every synapse.
+ * nvm_rows__scalar.h: sums of weight rows in plain C.
  *
- *     acc[u] += sum_k w[row_k * stride + u] * x_k        u < width, modulo 2^32 (2^64)
- *
- * int8 weights times |x| <= 255 stay below 2^15, times |x| <= 65535 below 2^23. The accumulators of one tile live in registers over
- * the whole list of rows; tiles of constant width are what compilers turn into SIMD code.
+ * int8 weights times |x| <= 255 stay below 2^15, times |x| <= 65535 below 2^23. The accumulators of one
+ * tile live in registers over the whole list of rows; tiles of constant width are what compilers turn
+ * into SIMD code.
  */
 #ifndef NVM_ROWS_SCALAR_H
 #define NVM_ROWS_SCALAR_H
-
-#include "nvm_types.h"
-
-#define NVM_INLINE static inline __attribute__((always_inline))
-
-/* Before the inner loop. gcc 12 otherwise turns several rows at a time into gathers (the empty asm
- * forbids it) or unrolls short tiles before it looks for SIMD: 7 and 2 times slower. */
-#define NVM_ROW_BY_ROW                                                                             \
-    __asm__ volatile("");                                                                          \
-    _Pragma("GCC unroll 1")
 
 /* Rows of a list of events; row = index - first. */
 NVM_INLINE void nvm_event_tile(nvm_acc *restrict acc, const int8_t *restrict w, size_t stride,

@@ -4,7 +4,7 @@
  * before. The features' sums change by what changed; all of time moves on by one at every step.
  */
 #include "nvm_svdf.h"
-#include "nvm_rows__scalar.h"
+#include "nvm_rows.h"
 
 /* RQ_DOUBLE; m in [0, 2^31), e in [-31, 30]. */
 static inline int32_t rescale(int32_t a, int32_t m, int32_t e)
