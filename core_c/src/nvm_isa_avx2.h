@@ -5,7 +5,8 @@
 #ifndef NVM_ISA_AVX2_H
 #define NVM_ISA_AVX2_H
 
-#define NVM_ISA avx2
+#define NVM_ISA     avx2
+#define NVM_ROWS_S8 "nvm_rows_s8__avx2.h"
 
 #ifndef __AVX2__
 #error "compile this file with FLAGS_avx2 of core_c/isa.mk"

@@ -80,6 +80,26 @@ NVM_INLINE void nvm_add_mixed(nvm_tile *t, const __m512i mixed[4])
     t->sum[3] = _mm512_add_epi32(t->sum[3], _mm512_shuffle_i32x4(c, d, 0xDD));
 }
 
+/* Narrow tiles: rows in turn to PARTS sums, so that one need not wait for the one before it. */
+#define NVM_PARTS 4
+
+NVM_INLINE void nvm_join_parts(nvm_tile part[NVM_PARTS], int vectors)
+{
+    for (int v = 0; v < vectors; v++) {
+        __m512i a = _mm512_add_epi32(part[0].sum[v], part[1].sum[v]);
+        part[0].sum[v] = _mm512_add_epi32(a, _mm512_add_epi32(part[2].sum[v], part[3].sum[v]));
+    }
+}
+
+NVM_INLINE void nvm_empty_parts(nvm_tile part[NVM_PARTS], int vectors)
+{
+    for (int p = 1; p < NVM_PARTS; p++) {
+        for (int v = 0; v < vectors; v++) {
+            part[p].sum[v] = _mm512_setzero_si512();
+        }
+    }
+}
+
 /* ---- events: row = index - first, x = delta ------------------------------------------------- */
 
 /* Whether x of four events fit int8; then their bytes, in order. */
@@ -133,24 +153,34 @@ NVM_INLINE void nvm_event_tile_of(int32_t *acc, const int8_t *w, size_t stride,
                                   const nvm_event *events, size_t n, uint32_t first,
                                   const nvm_columns *columns, int vectors, int is_whole)
 {
-    nvm_tile t;
+    nvm_tile t[NVM_PARTS];
     size_t k = 0;
     for (int v = 0; v < vectors; v++) {
-        t.sum[v] = is_whole ? _mm512_loadu_si512(acc + 16 * v)
+        t[0].sum[v] = is_whole ? _mm512_loadu_si512(acc + 16 * v)
                             : _mm512_maskz_loadu_epi32(columns->of[v], acc + 16 * v);
     }
     if (vectors == 4 && n >= NVM_FOUR_FROM) {
-        k = nvm_event_fours(&t, w, stride, events, n, first, columns, is_whole);
+        k = nvm_event_fours(t, w, stride, events, n, first, columns, is_whole);
+    }
+    if (vectors <= 2 && n >= NVM_PARTS) {
+        nvm_empty_parts(t, vectors);
+        for (; n - k >= NVM_PARTS; k += NVM_PARTS) {
+            for (size_t p = 0; p < NVM_PARTS; p++) {
+                nvm_add_row(&t[p], w + (size_t)(events[k + p].index - first) * stride,
+                            events[k + p].delta, columns, vectors, is_whole);
+            }
+        }
+        nvm_join_parts(t, vectors);
     }
     for (; k < n; k++) {
-        nvm_add_row(&t, w + (size_t)(events[k].index - first) * stride, events[k].delta, columns,
+        nvm_add_row(t, w + (size_t)(events[k].index - first) * stride, events[k].delta, columns,
                     vectors, is_whole);
     }
     for (int v = 0; v < vectors; v++) {
         if (is_whole) {
-            _mm512_storeu_si512(acc + 16 * v, t.sum[v]);
+            _mm512_storeu_si512(acc + 16 * v, t[0].sum[v]);
         } else {
-            _mm512_mask_storeu_epi32(acc + 16 * v, columns->of[v], t.sum[v]);
+            _mm512_mask_storeu_epi32(acc + 16 * v, columns->of[v], t[0].sum[v]);
         }
     }
 }
@@ -194,23 +224,33 @@ NVM_INLINE void nvm_code_tile_of(int32_t *acc, const int8_t *w, size_t stride, c
                                  size_t n, int32_t zero, const nvm_columns *columns, int vectors,
                                  int is_whole)
 {
-    nvm_tile t;
+    nvm_tile t[NVM_PARTS];
     size_t k = 0;
     for (int v = 0; v < vectors; v++) {
-        t.sum[v] = is_whole ? _mm512_loadu_si512(acc + 16 * v)
+        t[0].sum[v] = is_whole ? _mm512_loadu_si512(acc + 16 * v)
                             : _mm512_maskz_loadu_epi32(columns->of[v], acc + 16 * v);
     }
     if (vectors == 4 && n >= NVM_FOUR_FROM) {
-        k = nvm_code_fours(&t, w, stride, codes, n, zero, columns, is_whole);
+        k = nvm_code_fours(t, w, stride, codes, n, zero, columns, is_whole);
+    }
+    if (vectors <= 2 && n >= NVM_PARTS) {
+        nvm_empty_parts(t, vectors);
+        for (; n - k >= NVM_PARTS; k += NVM_PARTS) {
+            for (size_t p = 0; p < NVM_PARTS; p++) {
+                nvm_add_row(&t[p], w + (k + p) * stride,
+                            codes[k + p] - zero, columns, vectors, is_whole);
+            }
+        }
+        nvm_join_parts(t, vectors);
     }
     for (; k < n; k++) {
-        nvm_add_row(&t, w + k * stride, codes[k] - zero, columns, vectors, is_whole);
+        nvm_add_row(t, w + k * stride, codes[k] - zero, columns, vectors, is_whole);
     }
     for (int v = 0; v < vectors; v++) {
         if (is_whole) {
-            _mm512_storeu_si512(acc + 16 * v, t.sum[v]);
+            _mm512_storeu_si512(acc + 16 * v, t[0].sum[v]);
         } else {
-            _mm512_mask_storeu_epi32(acc + 16 * v, columns->of[v], t.sum[v]);
+            _mm512_mask_storeu_epi32(acc + 16 * v, columns->of[v], t[0].sum[v]);
         }
     }
 }
