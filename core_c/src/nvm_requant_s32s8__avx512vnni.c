@@ -139,7 +139,7 @@ requant_run(nvm_requant rule, const bounds *to, const int32_t *acc, const parame
             int8_t *codes)
 {
     for (size_t i = 0; i < n; i += LANES) {
-        __mmask16 lanes = n - i < LANES ? (__mmask16)((1u << (n - i)) - 1) : 0xFFFF;
+        __mmask16 lanes = (__mmask16)(n - i < LANES ? (1u << (n - i)) - 1 : 0xFFFF);
         __m512i scale = load_or_repeat(by->scale, by->step, i, lanes);
         __m512i shift =
             rule == NVM_RQ_FP32 ? scale : load_or_repeat(by->shift, by->step, i, lanes);
