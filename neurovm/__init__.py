@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from neurovm.errors import (
     BackendError,
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from neurovm.loading import load
     from neurovm.model import Model
     from neurovm.session import Answer, LayerState, Session
+    from neurovm.spiking.network import Network
+    from neurovm.spiking_model import SpikingModel
+    from neurovm.spiking_session import SpikingSession
 
 __all__ = [
     "Answer",
@@ -50,9 +53,12 @@ __all__ = [
     "Session",
     "RecordingError",
     "ShapeError",
+    "SpikingModel",
+    "SpikingSession",
     "TensorInfo",
     "UnsupportedOperatorError",
     "__version__",
+    "convert_network",
     "convert_tflite",
     "load",
 ]
@@ -101,6 +107,25 @@ def convert_tflite(
     )
 
 
+def convert_network(
+    network: Network,
+    *,
+    weights: Literal["auto", "int8", "int16"] = "auto",
+    labels: Sequence[str] | None = None,
+) -> SpikingModel:
+    """Turn a network of spiking neurons (`neurovm.spiking.network`) into integers, ready to run.
+
+    weights: `int8`, `int16`, or `auto`: int8 where all of a projection's weights are exact in it or
+    its synapses are few, else int16; the manifest says what each projection lost.
+    labels: names of the neurons of its only output.
+
+    Raises ModelError naming the population or projection that cannot be run. Imports numpy.
+    """
+    from neurovm.spiking_conversion import convert_network as convert
+
+    return convert(network, weights=weights, labels=labels)
+
+
 # What needs the extension is loaded when it is first asked for, so that the arithmetic and the
 # oracle can be used without one; the rest, so that the command begins to answer at once.
 _LAZY = {
@@ -109,6 +134,8 @@ _LAZY = {
     "LayerState": "neurovm.session",
     "Model": "neurovm.model",
     "Session": "neurovm.session",
+    "SpikingModel": "neurovm.spiking_model",
+    "SpikingSession": "neurovm.spiking_session",
     "load": "neurovm.loading",
 }
 

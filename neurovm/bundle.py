@@ -9,6 +9,9 @@ begin at a multiple of 64; every tensor is padded to 64 bytes:
     arena (U8)           weights, biases, scales, tables
     golden.{i}.in, .out  (I8) golden vectors
 
+A network of spiking neurons has `populations` and `projections` (U8: 128-byte records) in place of
+`layers`.
+
 The header is checked here rather than by the safetensors package, whose reader loads numpy, which
 no process of the daemon may (8 to 14 MB each); the rules are the same, and tests hold them to be.
 Format: https://github.com/huggingface/safetensors#format
@@ -28,13 +31,13 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET
 
-from neurovm.description import Manifest, TensorInfo, Way, decode
+from neurovm.description import SPIKING_FORMAT, Manifest, TensorInfo, Way, decode
 from neurovm.errors import BundleError
 from neurovm.regular import open_regular
 
 ALIGN = 64
 MAX_HEADER_BYTES = 16 << 20
-MAX_TENSORS = 2 + 2 * 8
+MAX_TENSORS = 3 + 2 * 8
 METADATA_KEY = "neurovm"
 
 Check = Literal["golden", "sha256"]
@@ -63,26 +66,46 @@ class Bundle:
         return self.tensors["layers"]
 
     @property
+    def populations(self) -> memoryview:
+        """Of a spiking network, as `projections`."""
+        return self.tensors["populations"]
+
+    @property
+    def projections(self) -> memoryview:
+        return self.tensors["projections"]
+
+    @property
     def arena(self) -> memoryview:
         return self.tensors["arena"]
 
     def golden(self) -> list[tuple[memoryview, memoryview, Way]]:
         """Input codes, output codes and way of each golden pair, in the order they are run."""
-        n_in = sum(t.bytes for t in self.manifest.inputs)
-        n_out = sum(t.bytes for t in self.manifest.outputs)
+        n_in, n_out = golden_bytes(self.manifest)
         return [
             (self.tensors[g.input][:n_in], self.tensors[g.output][:n_out], g.way)
             for g in self.manifest.golden
         ]
 
 
+def golden_bytes(manifest: Manifest) -> tuple[int, int]:
+    """Bytes of the input and of the output of a golden pair."""
+    if manifest.spiking is not UNSET:
+        ticks = manifest.spiking.golden_ticks
+        return ticks * manifest.spiking.n_in, ticks * manifest.spiking.n_out * 5
+    return sum(t.bytes for t in manifest.inputs), sum(t.bytes for t in manifest.outputs)
+
+
 def digests(tensors: dict[str, memoryview]) -> dict[str, str]:
-    """sha256 (hex) of `layers`, `arena`, and of all golden tensors in name order."""
-    golden = hashlib.sha256()
+    """sha256 (hex) of `layers` (or `populations` and `projections`), `arena`, and of all golden
+    tensors in name order.
+    """
+    layers, golden = hashlib.sha256(), hashlib.sha256()
+    for name in ("layers", "populations", "projections"):
+        layers.update(tensors.get(name, b""))
     for name in sorted(n for n in tensors if n.startswith("golden.")):
         golden.update(tensors[name])
     return {
-        "layers": hashlib.sha256(tensors["layers"]).hexdigest(),
+        "layers": layers.hexdigest(),
         "arena": hashlib.sha256(tensors["arena"]).hexdigest(),
         "golden": golden.hexdigest(),
     }
@@ -164,7 +187,13 @@ def _check_cover(entries: dict[str, _Entry], length: int, where: str) -> None:
 
 
 def _check_manifest(manifest: Manifest, tensors: dict[str, memoryview], where: str) -> None:
-    wanted = {"layers", "arena"}
+    spiking = manifest.spiking
+    if (spiking is UNSET) != (manifest.format < SPIKING_FORMAT):
+        raise BundleError(f"{where}: format {manifest.format} and its manifest do not go together")
+    if spiking is not UNSET and (fault := spiking.fault()):
+        raise BundleError(f"{where}: {fault}")
+    wanted = {"layers"} if spiking is UNSET else {"populations", "projections"}
+    wanted.add("arena")
     for pair in manifest.golden:
         wanted |= {pair.input, pair.output}
     if wanted != set(tensors):
@@ -193,9 +222,10 @@ def _check_manifest(manifest: Manifest, tensors: dict[str, memoryview], where: s
             )
     if any(t.dtype in ("int32", "int64", "bool") and t.values is UNSET for t in manifest.outputs):
         raise BundleError(f"{where}: an output of integers or truth values has no values")
+    sizes = golden_bytes(manifest)
     for pair in manifest.golden:
-        for name, ports in ((pair.input, manifest.inputs), (pair.output, manifest.outputs)):
-            if len(tensors[name]) < sum(t.bytes for t in ports):
+        for name, size in zip((pair.input, pair.output), sizes, strict=True):
+            if len(tensors[name]) < size:
                 raise BundleError(f"{where}: golden tensor {name!r} is too short")
 
 

@@ -13,12 +13,15 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from neurovm.errors import BundleError
+from neurovm.populations import Numerics, SpikingInfo
 
-FORMAT = 3
+FORMAT = 4
 """The newest manifest format; all older ones are read as well.
 
-2: some codes are int16. 3: coding `bitplane` or `ttfs`. What needs neither is still written as 1.
+2: some codes are int16. 3: coding `bitplane` or `ttfs`. 4: a network of spiking neurons in time
+(`spiking`). What needs none of these is still written as 1.
 """
+SPIKING_FORMAT = 4
 
 ProfileName = Literal["xnnpack", "tflm"]
 SourceDType = Literal["float32", "int8", "uint8", "int16", "int32", "int64", "bool"]
@@ -199,7 +202,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Digests(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """sha256 (hex) of the tensors of the file; `golden` covers all golden tensors in name order.
+    """sha256 (hex) of the tensors of the file; `golden` covers all golden tensors in name order,
+    `layers` of a spiking network its populations and then its projections.
 
     `manifest` covers the manifest itself, canonical, with this one field empty. It is filled in
     when a bundle is written.
@@ -212,14 +216,18 @@ class Digests(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything in a bundle but the numbers."""
+    """Everything in a bundle but the numbers.
+
+    Of a spiking network `profile` is its numerics, `coding` is `spikes`, and `layers` are its
+    populations.
+    """
 
     format: int
     generator: str
     name: str
     source: SourceInfo
-    profile: ProfileName
-    coding: Coding
+    profile: ProfileName | Numerics
+    coding: Coding | Literal["spikes"]
     neuron: str
     layers: tuple[LayerInfo, ...]
     operators: tuple[OperatorInfo, ...]
@@ -234,6 +242,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     notes: tuple[str, ...] = ()
     rate: RateInfo | msgspec.UnsetType = msgspec.UNSET
     approx: ApproxInfo | msgspec.UnsetType = msgspec.UNSET
+    spiking: SpikingInfo | msgspec.UnsetType = msgspec.UNSET
     certificate: dict[str, Any] | None = None
     deploy: dict[str, Any] | None = None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 
+from msgspec import UNSET
+
 from neurovm import bundle, certificate
 from neurovm.model import Model, replay_golden
 
@@ -30,7 +32,20 @@ def load(
     content = bundle.read(path)
     if require_certificate:
         certificate.require(content.manifest, os.fspath(path))
+    return checked(content, os.fspath(path), backend=backend, replay=check == "golden")
+
+
+def checked(content: bundle.Bundle, where: str, *, backend: str = "cpu", replay: bool) -> Model:
+    """The model of a bundle: of layers, or of spiking neurons."""
+    if content.manifest.spiking is not UNSET:
+        # Most processes never see one.
+        from neurovm.spiking_model import SpikingModel, replay_trains
+
+        spiking = SpikingModel(content, backend)
+        if replay:
+            replay_trains(spiking, content, where)
+        return spiking
     model = Model(content, backend)
-    if check == "golden":
-        replay_golden(model, content, os.fspath(path))
+    if replay:
+        replay_golden(model, content, where)
     return model

@@ -32,13 +32,19 @@ class Model:
     Made by `neurovm.load` or `neurovm.convert_tflite`. Use it as a context manager, or `close` it.
     """
 
+    timed = False
+    """Whether it is a network of spiking neurons, whose sessions run in ticks or by time."""
+
     def __init__(self, content: bundle.Bundle, backend: str = "cpu") -> None:
         found = find(backend)
-        self._bundle: bundle.Bundle | None = content
         self._program: Executable | None = _ready(found.load(content), content)
+        self._take(content, found.name, found.kind)
+
+    def _take(self, content: bundle.Bundle, backend: str, kind: str) -> None:
+        self._bundle: bundle.Bundle | None = content
         self._manifest = content.manifest
-        self._kind = found.kind
-        self._backend = found.name
+        self._kind = kind
+        self._backend = backend
         self._sha256 = content.manifest.identity()
 
     def __enter__(self) -> Self:
@@ -151,12 +157,14 @@ class Model:
     def with_deploy(self, deploy: Mapping[str, Any]) -> Model:
         """The same model with the manifest it is deployed by; its identity does not change."""
         changed = structs.replace(self._manifest, deploy=dict(deploy))
-        return Model(bundle.Bundle(manifest=changed, tensors=self.content.tensors), self._backend)
+        content = bundle.Bundle(manifest=changed, tensors=self.content.tensors)
+        return type(self)(content, self._backend)
 
     def with_certificate(self, certificate: Mapping[str, Any]) -> Model:
         """The same model with the record of its verification; its identity does not change."""
         changed = structs.replace(self._manifest, certificate=dict(certificate))
-        return Model(bundle.Bundle(manifest=changed, tensors=self.content.tensors), self._backend)
+        content = bundle.Bundle(manifest=changed, tensors=self.content.tensors)
+        return type(self)(content, self._backend)
 
     def to_codes(self, x: Values | Mapping[str, Values]) -> bytes:
         """Codes of all inputs, concatenated in C order: bytes, two (little-endian) an int16 code.

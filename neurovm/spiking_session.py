@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SpikingSession: the state of one stream on a network of spiking neurons, by ticks or by time.
+
+Needs no numpy: buffers in, memoryviews and arrays out.
+"""
+
+from __future__ import annotations
+
+from array import array
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal, NamedTuple, overload
+
+from neurovm.description import Counters
+from neurovm.errors import ShapeError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from neurovm.backends.spiking import SpikingState
+    from neurovm.populations import SpikingInfo
+
+_ROOM = 1 << 14
+"""Spikes for which a call of `advance` has room at once."""
+
+
+class Spikes(NamedTuple):
+    """Spikes in time: `times_us` (int64), the beginning of each one's tick, and `addresses`
+    (uint32); in the order of ticks, in a tick of addresses, one entry a spike.
+    """
+
+    times_us: array[int]
+    addresses: array[int]
+
+
+class PopulationState(NamedTuple):
+    """One population after the last tick: `spikes` int8, `v` int32, `current` int32 or None."""
+
+    spikes: memoryview
+    v: memoryview
+    current: memoryview | None
+
+
+class SpikingSession:
+    """The state of one stream, from tick 0 on; used by one thread at a time.
+
+    Spikes are counts of 0 to 127, one byte a neuron, of all inputs in order, tick by tick; or
+    events: a time in microseconds since the session began, which lies in tick floor(t / dt), and an
+    address, counted through all inputs. Both ways may be mixed, and hold the same bits. What does
+    not fit is a ShapeError, and nothing has happened then.
+    """
+
+    __slots__ = ("_dt_us", "_info", "_most_out", "_state", "event", "step", "step_events")
+
+    def __init__(self, state: SpikingState, info: SpikingInfo, most_out: int) -> None:
+        self._state = state
+        self._info = info
+        self._most_out = most_out
+        self._dt_us = Fraction(info.dt_us)
+        self.step = state.step
+        """step(counts) → memoryview: one tick; int8 counts of all outputs, the session's own view,
+        rewritten by the next call."""
+        self.step_events = state.step_events
+        """step_events(addresses) → memoryview: one tick with a spike at each uint32 address."""
+        self.event = state.event
+        """event(address) → memoryview: one tick with one spike."""
+
+    @overload
+    def run(
+        self, spikes: Buffer, *, potentials: Literal[False] = False, ticks: int | None = None
+    ) -> memoryview: ...
+    @overload
+    def run(
+        self, spikes: Buffer, *, potentials: Literal[True], ticks: int | None = None
+    ) -> tuple[memoryview, memoryview]: ...
+
+    def run(
+        self, spikes: Buffer, *, potentials: bool = False, ticks: int | None = None
+    ) -> memoryview | tuple[memoryview, memoryview]:
+        """T ticks: counts of T · n_in bytes to int8 counts (T, n_out); with `potentials` also int32
+        (T, n_out), in units of the populations' scales. `ticks`: T, of a network without inputs.
+        """
+        raw = memoryview(spikes).cast("B") if memoryview(spikes).nbytes else memoryview(b"")
+        n_in, n_out = self._info.n_in, self._info.n_out
+        if ticks is None:
+            ticks = len(raw) // n_in if n_in else 0
+        if ticks < 0 or len(raw) != ticks * n_in:
+            raise ShapeError(f"{len(raw)} counts; a multiple of {n_in}, the inputs, is needed")
+        out = memoryview(bytearray(ticks * n_out))
+        v = memoryview(bytearray(4 * ticks * n_out)) if potentials else None
+        self._state.run(raw, out, None if v is None else v.cast("i"))
+        found = _rows(out, "b", ticks, n_out)
+        return found if v is None else (found, _rows(v, "i", ticks, n_out))
+
+    def advance(
+        self,
+        times_us: Buffer,
+        addresses: Buffer,
+        until_us: float | Fraction | None = None,
+    ) -> Spikes:
+        """Spikes by time: int64 µs, none before the one before it, and uint32 addresses.
+
+        Runs every tick that begins before `until_us`; None: up to that of the last spike. Returns
+        what the outputs send in these ticks. Time never goes backwards: a spike in a tick that is
+        done, or at or after `until_us`, is a ShapeError.
+        """
+        ticks = self._ticks(memoryview(times_us).cast("B").cast("q"))
+        if until_us is not None:
+            until = _ceil(Fraction(until_us) / self._dt_us)
+        else:
+            until = ticks[-1] + 1 if len(ticks) else self.tick
+        found = self.advance_ticks(ticks, addresses, until)
+        return Spikes(self._times(found[0]), found[1])
+
+    def advance_ticks(
+        self, ticks: Buffer, addresses: Buffer, until: int
+    ) -> tuple[array[int], array[int]]:
+        """As `advance`, in ticks: int64 of each spike, up to but excluding tick `until`."""
+        if until < self.tick:
+            raise ShapeError(f"until tick {until}; tick {self.tick} is the next already")
+        at = memoryview(ticks).cast("B").cast("q")
+        to = memoryview(addresses).cast("B").cast("I")
+        room = max(self._most_out, _ROOM)
+        out_ticks, out_addresses = array("q", bytes(8 * room)), array("I", bytes(4 * room))
+        found: tuple[array[int], array[int]] = array("q"), array("I")
+        while True:
+            done, count, tick = self._state.advance(at, to, until, out_ticks, out_addresses)
+            found[0].extend(out_ticks[:count])
+            found[1].extend(out_addresses[:count])
+            if tick >= until:
+                return found
+            at, to = at[done:], to[done:]
+
+    def _ticks(self, times_us: memoryview) -> memoryview:
+        """The tick of each time."""
+        dt = self._dt_us
+        if dt == 1:
+            return times_us
+        n, d = dt.numerator, dt.denominator
+        if d == 1:
+            return memoryview(array("q", [t // n for t in times_us]))
+        return memoryview(array("q", [t * d // n for t in times_us]))
+
+    def _times(self, ticks: array[int]) -> array[int]:
+        """The beginning of each tick, in whole µs up."""
+        n, d = self._dt_us.numerator, self._dt_us.denominator
+        return ticks if n == d else array("q", [-(-t * n // d) for t in ticks])
+
+    @property
+    def output(self) -> memoryview:
+        """int8 counts of the last tick."""
+        return self._state.output
+
+    @property
+    def potentials(self) -> memoryview:
+        """v of all outputs, leaked to the last tick: int32, rewritten whenever it is asked for."""
+        return self._state.potentials
+
+    @property
+    def tick(self) -> int:
+        """The next tick to be run."""
+        return self._state.tick
+
+    @property
+    def time_us(self) -> float:
+        """When the next tick begins."""
+        return float(self.tick * self._dt_us)
+
+    @property
+    def counters(self) -> Counters:
+        """Totals since the session began, or of all that share its block of counters."""
+        return Counters(*self._state.counters)
+
+    def reset(self) -> None:
+        """Back to the start, tick 0. Counters are kept."""
+        self._state.reset()
+
+    def population(self, index: int) -> PopulationState:
+        """The state of a population, as numbered in the manifest; copies."""
+        return PopulationState(*self._state.population(index))
+
+
+def _ceil(x: Fraction) -> int:
+    return -(-x.numerator // x.denominator)
+
+
+def _rows(flat: memoryview, form: Literal["b", "i"], ticks: int, n: int) -> memoryview:
+    """(ticks, n); flat where there is nothing."""
+    return flat.cast(form, (ticks, n)) if ticks and n else flat.cast(form)
