@@ -12,7 +12,8 @@ from neurovm.errors import ConfigError, NeurovmError
 from neurovmd import broker, config, models, sandbox
 from neurovmd.config import Deployment, Settings
 from neurovmd.layers import Source
-from neurovmd.mapping import Inputs, MappingError
+from neurovmd.mapping import Inputs
+from neurovmd.refusal import MappingError
 from neurovmd.schema import Vm
 
 if TYPE_CHECKING:

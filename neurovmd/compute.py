@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The compute thread of a worker: messages in, steps of sessions, results out.
 
-Every accepted message gets the next `seq` of its stream. A result says the last `seq` it follows
-and, where it covers several, the first (`seq_first`): the ranges of a stream's results touch, so a
-subscriber sees no gap. With `on: always` each seq is answered by itself once the stream is complete
-(`wait_for`); before that, and with `change` and `interval`, by the next result there is.
+With `on: always` each seq is answered by itself once the stream is complete (`wait_for`); before
+that, and with `change` and `interval`, by the next result there is.
 
 For a network that keeps state (`Model.stateful`) every accepted message is one step of time, also
 one that changes nothing; a stream begins with its first message, and anew in a new worker.
@@ -14,20 +12,17 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-from zlib import crc32
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from neurovm.errors import BackendError, ShapeError
-from neurovmd import log
-from neurovmd.mailbox import HELD, Mailbox, Message, Receipt
-from neurovmd.mapping import WHOLE, InputCodes, Inputs, RefusedError, Update, joined
+from neurovmd.mailbox import Mailbox, Message
+from neurovmd.mapping import WHOLE, InputCodes, Inputs, Update, joined
 from neurovmd.pace import Pace
 from neurovmd.result import Cost, ResultWriter
-from neurovmd.schema import Output, Vm
+from neurovmd.schema import Vm
 from neurovmd.shared import DropReason, Slot
+from neurovmd.stream_table import AnyStream, Done, StreamTable, log_refusal
 
 if TYPE_CHECKING:
     from neurovm import Model, Session
@@ -41,66 +36,23 @@ ROOM_LOOK_S = 0.02
 _SOPS, _DENSE_MACS = 3, 4
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A processed message: `receipt` (None: QoS 0) and what it is answered with, if anything.
-
-    `covers` are earlier messages that it answers too; `repeated`: it has been published before.
-    """
-
-    receipt: Receipt | None
-    topic: str = ""
-    payload: bytes = b""
-    repeated: bool = False
-    covers: tuple[Receipt, ...] = ()
-
-    def settle(self) -> None:
-        """What it answers may be acknowledged."""
-        if self.receipt is not None:
-            self.receipt.done = True
-        for receipt in self.covers:
-            receipt.done = True
-
-
-def fingerprint(message: Message) -> int:
-    """A number that tells a message from others when it comes again (1..2^32-1)."""
-    return crc32(message.payload, crc32((message.topic or "").encode())) or 1
-
-
-@dataclass(slots=True)
-class Stream:
-    """One sensor key: its session and what its subscriber has not been told yet.
+@dataclass(slots=True, kw_only=True)
+class Stream(AnyStream):
+    """One sensor key of a network that answers by its codes.
 
     `first`: values of elements not heard yet, which a network that keeps state takes with the first
     message, as setting them before would be a step of its own.
-    `held` are the newest messages to be acknowledged with the result that covers them; the
-    publisher acknowledges older ones before they fill the broker's window.
     """
 
-    name: str
-    topic: str
     session: Session
-    missing: set[int]
-    seq: int = 0
-    answered: int = 0
-    due_s: float = 0.0
     published: bytes | None = None
     first: tuple[array[int], InputCodes] | None = None
-    cost: Cost = field(default_factory=Cost)
-    held: deque[Receipt] = field(default_factory=lambda: deque(maxlen=HELD))
 
 
-def log_refusal(reason: DropReason, detail: str, total: int) -> None:
-    """Log the 1st, 2nd, 4th, 8th, ... message refused for a reason."""
-    if total & (total - 1) == 0:
-        log.warning("message.dropped", reason=reason.name.lower(), total=total, detail=detail)
+class Streams(StreamTable[Stream]):
+    """The streams of a VM whose network answers by its codes.
 
-
-class Streams:
-    """The streams of a VM and what is done with one message; used by one thread.
-
-    `clock_ns` is monotonic, `wall_ns` the time of day, `work_ns` measures the steps; `refused`
-    hears of each message that sets nothing, after it was counted.
+    `wall_ns` is the time of day, `work_ns` measures the steps.
     """
 
     def __init__(
@@ -117,68 +69,14 @@ class Streams:
         work_ns: Callable[[], int] | None = None,
         refused: Callable[[DropReason, str, int], None] = log_refusal,
     ) -> None:
-        self._output: Output = vm.output
-        self._max_streams, self._planes = vm.max_streams, vm.planes
+        super().__init__(vm, slot, clock_ns, refused)
+        self._planes = vm.planes
         self._model, self._inputs, self._writer = model, inputs, writer
-        self._topic, self._slot = topic, slot
-        self._clock_ns, self._wall_ns = clock_ns, wall_ns
+        self._topic, self._wall_ns = topic, wall_ns
         self._work_ns = work_ns or clock_ns
-        self._refused = refused
-        self._streams: dict[str, Stream] = {}
-        self._due: dict[str, Stream] = {}
         self._initial = inputs.initial()
 
-    def accept(self, message: Message) -> Done:
-        """Process one message; what it is answered with."""
-        slot = self._slot
-        slot.in_work = number = fingerprint(message)
-        if number == slot.deadly:
-            self._refuse(DropReason.BACKEND, "it ended several workers")
-            return Done(message.receipt)
-        try:
-            update = self._inputs.read(message.topic, message.payload)
-            stream = self._streams.get(update.stream) or self._open(update.stream)
-            self._step(stream, update)
-        except RefusedError as refusal:
-            self._refuse(refusal.reason, str(refusal))
-            return Done(message.receipt)
-        except (BackendError, ShapeError, MemoryError) as error:
-            self._refuse(DropReason.BACKEND, str(error) or "out of memory")
-            return Done(message.receipt)
-        if self._output.on == "interval":
-            self._plan(stream)
-            return self._hold(stream, message.receipt)
-        if self._to_answer(stream):
-            return self._answer(stream, message.receipt)
-        if stream.missing:
-            return self._hold(stream, message.receipt)
-        return Done(message.receipt)
-
-    def due(self) -> list[Done]:
-        """The results of `on: interval` whose time has come."""
-        now_s = self._clock_ns() / 1e9
-        return self._answer_all([stream for stream in self._due.values() if stream.due_s <= now_s])
-
-    def flush(self) -> list[Done]:
-        """The results of `on: interval` that still wait, at the end."""
-        return self._answer_all(list(self._due.values()))
-
-    def _answer_all(self, ready: list[Stream]) -> list[Done]:
-        for stream in ready:
-            del self._due[stream.name]
-        return [self._answer(stream, None) for stream in ready]
-
-    def next_due_s(self) -> float | None:
-        """Seconds until `due` has something; None while nothing waits for its interval."""
-        if not self._due:
-            return None
-        first = min(stream.due_s for stream in self._due.values())
-        return max(0.0, first - self._clock_ns() / 1e9)
-
     def _open(self, name: str) -> Stream:
-        limit = min(self._max_streams, self._slot.max_streams or self._max_streams)
-        if len(self._streams) >= limit:
-            raise RefusedError(DropReason.STREAMS, f"stream {name!r} beyond max_streams {limit}")
         session = self._model.session(counters=self._slot.counters)
         if self._planes != WHOLE:
             session.planes = self._planes
@@ -186,9 +84,14 @@ class Streams:
         if first is None:
             session.update(*self._initial)
         missing = set(self._inputs.expected) if self._output.wait_for == "all" else set()
-        stream = Stream(name, self._topic(name), session, missing, first=first)
-        self._streams[name] = stream
-        self._slot.streams = len(self._streams)
+        return Stream(
+            name=name, topic=self._topic(name), session=session, missing=missing, first=first
+        )
+
+    def _take(self, message: Message) -> Stream:
+        update = self._inputs.read(message.topic, message.payload)
+        stream = self._stream(update.stream)
+        self._step(stream, update)
         return stream
 
     def _step(self, stream: Stream, update: Update) -> None:
@@ -215,37 +118,14 @@ class Streams:
             return True
         return stream.session.changed and stream.session.output.tobytes() != stream.published
 
-    def _plan(self, stream: Stream) -> None:
-        if not stream.missing and stream.name not in self._due:
-            now_s = self._clock_ns() / 1e9
-            period_s = self._output.interval_s or 0.0
-            # A stream that was quiet answers at once, then at most once an interval.
-            stream.due_s = max(now_s, stream.due_s + period_s)
-            self._due[stream.name] = stream
-
-    def _hold(self, stream: Stream, receipt: Receipt | None) -> Done:
-        """Leave the message to the result that will cover it."""
-        if receipt is not None:
-            stream.held.append(receipt)
-            receipt.held = True
-        return Done(None)
-
-    def _answer(self, stream: Stream, receipt: Receipt | None) -> Done:
+    def _write(self, stream: Stream, first: int, cost: Cost) -> bytes:
         codes = stream.session.output
         stream.published = codes.tobytes()
-        first, stream.answered = stream.answered + 1, stream.seq
         start_ns = self._work_ns()
         answer = None if self._planes == WHOLE else stream.session.answer()
-        stream.cost.compute_ns += self._work_ns() - start_ns
-        cost, stream.cost = stream.cost, Cost()
+        cost.compute_ns += self._work_ns() - start_ns
         t_us = self._wall_ns() // 1000
-        payload = self._writer.write(stream.name, first, stream.seq, t_us, codes, cost, answer)
-        covers = tuple(stream.held)
-        stream.held.clear()
-        return Done(receipt, stream.topic, payload, covers=covers)
-
-    def _refuse(self, reason: DropReason, detail: str) -> None:
-        self._refused(reason, detail, self._slot.count_drop(reason))
+        return self._writer.write(stream.name, first, stream.seq, t_us, codes, cost, answer)
 
 
 class Compute:
@@ -253,7 +133,7 @@ class Compute:
 
     def __init__(
         self,
-        streams: Streams,
+        streams: StreamTable[Any],
         mailbox: Mailbox,
         slot: Slot,
         pace: Pace,
@@ -286,7 +166,7 @@ class Compute:
         for message in batch:
             now_ns = time.monotonic_ns()
             slot.busy_since_ns = now_ns
-            done.append(self._streams.accept(message))
+            done += self._streams.answers(message)
             if now_ns - handed_ns > HAND_OVER_NS:
                 self._hand_over(done)
                 slot.busy_since_ns = slot.in_work = 0

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Union
 
 from neurovm.errors import ShapeError
 from neurovmd.payload import Codes, PayloadError, Values
+from neurovmd.refusal import MappingError, RefusedError
+from neurovmd.routes import Router, filters
 from neurovmd.schema import Input, Vm
 from neurovmd.shared import DropReason
 from neurovmd.topics import TopicPattern, parse_input
@@ -22,35 +24,15 @@ from neurovmd.topics import TopicPattern, parse_input
 if TYPE_CHECKING:
     from neurovm import Model
 
-# A topic seen before is not taken apart again; a publisher that invents topics cannot fill memory.
-MAX_ROUTES = 8192
-MAX_ROUTE_BYTES = 1024
-MAX_STREAM_BYTES = 256
-
-InputCodes = Union[bytes, "array[int]"]
-"""int8 codes as bytes; where an input of the model has int16 codes, all of them as int16."""
+InputCodes = Union[bytes, "array[int]", "array[float]"]
+"""int8 codes as bytes; where an input of the model has int16 codes, all of them as int16; reals
+(float64) where an encoder is to make spikes of them."""
 
 _FLIP = bytes(code ^ 0x80 for code in range(256))
 
 
-class RefusedError(Exception):
-    """A message that sets nothing; `reason` is what it is counted as."""
-
-    def __init__(self, reason: DropReason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-
-
 WHOLE = 8
 """Planes of a code."""
-
-
-class MappingError(ValueError):
-    """A VM's inputs that do not fit its model; `key` is where in its file."""
-
-    def __init__(self, key: str, found: str, accepted: str) -> None:
-        super().__init__(f"{key}: found {found}; accepted: {accepted}")
-        self.key, self.found, self.accepted = key, found, accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +90,7 @@ class Binding:
 
     def __init__(self, source: Input, pattern: TopicPattern, port: Port, key: str) -> None:
         names = source.to.elements
-        self.pattern = pattern
+        self.pattern, self.source, self.key = pattern, source, key
         self._port = port
         self._decode = source.payload.decoder()
         self._numbers = None if names is None else {name: at for at, name in enumerate(names)}
@@ -193,14 +175,6 @@ class Binding:
             raise RefusedError(DropReason.VALUE, str(error)) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where the messages of one topic go: the stream, and the element of each entry."""
-
-    stream: str
-    parts: tuple[tuple[Binding, int | None], ...]
-
-
 def _check_planes(vm: Vm, model: Model) -> None:
     """Fewer than 8 planes are for models that send any, and remember nothing of estimates."""
     if vm.planes == WHOLE or (model.coding == "bitplane" and not model.stateful):
@@ -225,7 +199,6 @@ class Inputs:
             base += ports[-1].size
         self._none = ports[0].none()
         self.bindings: list[Binding] = []
-        self.filters: dict[str, int] = {}
         for number, source in enumerate(vm.inputs):
             key = f"inputs[{number}]"
             if source.to.tensor >= len(ports):
@@ -233,20 +206,10 @@ class Inputs:
                 raise MappingError(f"{key}.to.tensor", str(source.to.tensor), accepted)
             pattern = parse_input(source.topic, names)
             port = ports[source.to.tensor]
-            binding = Binding(source, pattern, port, key)
-            self._check_stream(pattern, source.topic, key)
-            self.bindings.append(binding)
-            qos = max(source.qos, self.filters.get(pattern.filter, 0))
-            self.filters[pattern.filter] = qos
+            self.bindings.append(Binding(source, pattern, port, key))
         self.expected = frozenset(at for binding in self.bindings for at in binding.indices)
-        self._routes: dict[str, Route] = {}
-
-    def _check_stream(self, pattern: TopicPattern, topic: str, key: str) -> None:
-        """A topic that two entries read must be of one stream."""
-        for other in self.bindings:
-            if pattern.meets(other.pattern) and pattern.stream_level != other.pattern.stream_level:
-                accepted = "{stream} at the same level in all entries that read the same topic"
-                raise MappingError(f"{key}.topic", repr(topic), accepted)
+        self.filters = filters(self.bindings)
+        self._router = Router(self.bindings)
 
     def initial(self) -> tuple[array[int], InputCodes]:
         """The elements' codes until they are first heard."""
@@ -262,9 +225,7 @@ class Inputs:
         Every entry whose topic matches takes what it finds; together they are one update. Only
         where none finds anything the message is refused, for the first entry's reason.
         """
-        if topic is None:
-            raise RefusedError(DropReason.TOPIC, "a topic that is not UTF-8")
-        route = self._routes.get(topic) or self._find(topic)
+        route = self._router.route(topic)
         if len(route.parts) == 1:
             binding, element = route.parts[0]
             return Update(route.stream, *binding.read(payload, element))
@@ -282,36 +243,7 @@ class Inputs:
             raise refusals[0]
         return Update(route.stream, indices, codes)
 
-    def _find(self, topic: str) -> Route:
-        levels = topic.split("/")
-        matching = [binding for binding in self.bindings if binding.pattern.matches(levels)]
-        if not matching:
-            raise RefusedError(DropReason.TOPIC, f"no input has the topic {topic[:80]!r}")
-        stream = matching[0].pattern.stream(levels)
-        if not stream or len(stream.encode("utf-8", "replace")) > MAX_STREAM_BYTES:
-            raise RefusedError(DropReason.TOPIC, f"a stream name of {len(stream)} characters")
-        route = Route(stream, _parts(matching, levels))
-        if len(topic) <= MAX_ROUTE_BYTES:
-            if len(self._routes) >= MAX_ROUTES:
-                self._routes.clear()
-            self._routes[topic] = route
-        return route
-
 
 def joined(first: InputCodes, then: InputCodes) -> InputCodes:
     """One after the other; both of the form that the model's inputs take."""
     return first + then  # type: ignore[operator]  # one model, one form
-
-
-def _parts(matching: list[Binding], levels: list[str]) -> tuple[tuple[Binding, int | None], ...]:
-    """The entries that have the element a topic names; RefusedError where none has it."""
-    parts: list[tuple[Binding, int | None]] = []
-    refusals: list[RefusedError] = []
-    for binding in matching:
-        try:
-            parts.append((binding, binding.element(levels)))
-        except RefusedError as refusal:
-            refusals.append(refusal)
-    if not parts:
-        raise refusals[0]
-    return tuple(parts)

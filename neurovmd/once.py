@@ -21,13 +21,15 @@ from neurovm.errors import BackendError, ConfigError, NeurovmError
 from neurovm.loading import load
 from neurovm.recording import Recorded
 from neurovmd import topics
-from neurovmd.compute import Done, Streams
+from neurovmd.compute import Streams
 from neurovmd.config import Deployment, Settings
 from neurovmd.conversion import Conversion, cached_bundle
 from neurovmd.mailbox import Message
-from neurovmd.mapping import Inputs, MappingError
+from neurovmd.mapping import Inputs
+from neurovmd.refusal import MappingError
 from neurovmd.result import ResultWriter
 from neurovmd.shared import DropReason, SharedBlock, Slot
+from neurovmd.stream_table import Done
 
 if TYPE_CHECKING:
     from neurovm import Model
@@ -140,7 +142,7 @@ class Run:
             detail = f"{message.size} bytes; accepted: at most {machine.max_message_bytes}"
             self._refused(DropReason.OVERSIZE, detail, 0)
             return
-        self._answer([machine.streams.accept(Message(message.topic, message.payload, None))])
+        self._answer(machine.streams.answers(Message(message.topic, message.payload, None)))
 
     def _answer(self, done: list[Done]) -> None:
         for item in done:

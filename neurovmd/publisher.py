@@ -19,11 +19,11 @@ from collections import deque
 from collections.abc import Callable
 
 from neurovmd import log
-from neurovmd.compute import Done
 from neurovmd.mailbox import HELD, Receipt
 from neurovmd.mqtt import IN_FLIGHT, Connection
 from neurovmd.schema import Output
 from neurovmd.shared import DropReason, Slot
+from neurovmd.stream_table import Done
 
 # With so many results waiting the compute thread rests: a slow broker is felt at the intake, where
 # messages of QoS 0 may be dropped, and not as answers that are missing.

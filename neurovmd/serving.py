@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from neurovmd import log, topics
 from neurovmd.assignment import EXIT_OK, EXIT_SOFTWARE, Assignment, report
 from neurovmd.broker import Broker
-from neurovmd.compute import Compute, Done, Streams
+from neurovmd.compute import Compute, Streams
 from neurovmd.confinement import out_of_memory
 from neurovmd.mailbox import Mailbox, Message, Receipt
 from neurovmd.mapping import Inputs
@@ -29,6 +29,7 @@ from neurovmd.pace import Pace
 from neurovmd.publisher import Publisher
 from neurovmd.result import ResultWriter
 from neurovmd.shared import DropReason, WorkerState
+from neurovmd.stream_table import Done
 from neurovmd.subscriptions import Subscriptions
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from neurovm.loading import load
 from neurovmd import confinement, log
 from neurovmd.assignment import EXIT_CONFIG, EXIT_DATA, EXIT_SOFTWARE, Assignment, report
 from neurovmd.config import Deployment
-from neurovmd.mapping import MappingError
+from neurovmd.refusal import MappingError
 from neurovmd.serving import Worker
 from neurovmd.shared import WorkerState
 

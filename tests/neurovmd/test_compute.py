@@ -15,13 +15,14 @@ import pytest
 from operator_cases import CASES
 
 import neurovm
-from neurovmd.compute import MOST_REST_NS, Compute, Done, Streams
+from neurovmd.compute import MOST_REST_NS, Compute, Streams
 from neurovmd.mailbox import HELD, Mailbox, Message, Receipt
 from neurovmd.mapping import Inputs
 from neurovmd.pace import Pace
 from neurovmd.result import ResultWriter
 from neurovmd.schema import Vm
 from neurovmd.shared import DUTY_ONE, DropReason, SharedBlock, Slot
+from neurovmd.stream_table import Done
 
 NAMES = {"prefix": "neurovm", "node": "box", "vm": "digits"}
 SIZE = 64

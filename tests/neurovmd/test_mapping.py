@@ -10,8 +10,10 @@ import pytest
 from tflite_writer import ModelWriter
 
 import neurovm
-from neurovmd.mapping import MAX_ROUTE_BYTES, MAX_ROUTES, Inputs, MappingError, RefusedError
+from neurovmd.mapping import Inputs
+from neurovmd.refusal import MappingError, RefusedError
 from neurovmd.result import finder
+from neurovmd.routes import MAX_ROUTE_BYTES, MAX_ROUTES
 from neurovmd.schema import Form, Vm
 from neurovmd.shared import DropReason
 
@@ -207,14 +209,14 @@ def test_invented_topics_do_not_fill_memory(bundles: dict[str, Path]) -> None:
     bound = inputs(bundles["digits_mlp"], topic="a/{stream}/{element}")
     for number in range(MAX_ROUTES + 10):
         bound.read(f"a/{number}/1", b'{"value": 1}')
-    assert len(bound._routes) <= MAX_ROUTES
+    assert len(bound._router._routes) <= MAX_ROUTES
 
 
 def test_long_topics_are_not_remembered(bundles: dict[str, Path]) -> None:
     bound = inputs(bundles["digits_mlp"], topic="a/{_}/{stream}/{element}")
     for number in range(10):
         bound.read(f"a/{'x' * MAX_ROUTE_BYTES}{number}/p/1", b'{"value": 1}')
-    assert not bound._routes
+    assert not bound._router._routes
 
 
 def wide_model() -> bytes:

@@ -13,12 +13,12 @@ from scripted_broker import (
 )
 
 from benchmarks.rig import wait_for
-from neurovmd.compute import Done
 from neurovmd.mailbox import HELD, Receipt
 from neurovmd.mqtt import IN_FLIGHT, Connection
 from neurovmd.publisher import ACKNOWLEDGE_S, BACKLOG, Publisher
 from neurovmd.schema import Output
 from neurovmd.shared import DropReason, SharedBlock
+from neurovmd.stream_table import Done
 
 
 def done(receipt: Receipt | None, payload: bytes = b"r") -> Done:

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the streams of all kinds of networks share: messages in, `seq`, when a result is due.
+
+Every accepted message gets the next `seq` of its stream. A result says the last `seq` it follows
+and, where it covers several, the first (`seq_first`): the ranges of a stream's results touch, so a
+subscriber sees no gap.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+from zlib import crc32
+
+from neurovm.errors import BackendError, ShapeError
+from neurovmd import log
+from neurovmd.mailbox import HELD, Message, Receipt
+from neurovmd.refusal import RefusedError
+from neurovmd.result import Cost
+from neurovmd.schema import Output, Vm
+from neurovmd.shared import DropReason, Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A processed message: `receipt` (None: QoS 0) and what it is answered with, if anything.
+
+    `covers` are earlier messages that it answers too; `repeated`: it has been published before.
+    """
+
+    receipt: Receipt | None
+    topic: str = ""
+    payload: bytes = b""
+    repeated: bool = False
+    covers: tuple[Receipt, ...] = ()
+
+    def settle(self) -> None:
+        """What it answers may be acknowledged."""
+        if self.receipt is not None:
+            self.receipt.done = True
+        for receipt in self.covers:
+            receipt.done = True
+
+
+def fingerprint(message: Message) -> int:
+    """A number that tells a message from others when it comes again (1..2^32-1)."""
+    return crc32(message.payload, crc32((message.topic or "").encode())) or 1
+
+
+@dataclass(slots=True, kw_only=True)
+class AnyStream:
+    """One sensor key and what its subscriber has not been told yet; `missing`: what of its inputs
+    was not heard yet.
+
+    `held` are the newest messages to be acknowledged with the result that covers them; the
+    publisher acknowledges older ones before they fill the broker's window.
+    """
+
+    name: str
+    topic: str
+    missing: set[int]
+    seq: int = 0
+    answered: int = 0
+    due_s: float = 0.0
+    cost: Cost = field(default_factory=Cost)
+    held: deque[Receipt] = field(default_factory=lambda: deque(maxlen=HELD))
+
+
+S = TypeVar("S", bound=AnyStream)
+
+
+def log_refusal(reason: DropReason, detail: str, total: int) -> None:
+    """Log the 1st, 2nd, 4th, 8th, ... message refused for a reason."""
+    if total & (total - 1) == 0:
+        log.warning("message.dropped", reason=reason.name.lower(), total=total, detail=detail)
+
+
+class StreamTable(ABC, Generic[S]):
+    """The streams of a VM and what is done with one message; used by one thread.
+
+    `clock_ns` is monotonic; `refused` hears of each message that sets nothing, after it was
+    counted.
+    """
+
+    def __init__(
+        self,
+        vm: Vm,
+        slot: Slot,
+        clock_ns: Callable[[], int],
+        refused: Callable[[DropReason, str, int], None],
+    ) -> None:
+        self._output: Output = vm.output
+        self._max_streams = vm.max_streams
+        self._slot, self._clock_ns, self._refused = slot, clock_ns, refused
+        self._streams: dict[str, S] = {}
+        self._due: dict[str, S] = {}
+        self._early: list[Done] = []
+
+    def answers(self, message: Message) -> list[Done]:
+        """As `accept`, after the results that it led to on the way, if any."""
+        done = self.accept(message)
+        if not self._early:
+            return [done]
+        early, self._early = self._early, []
+        return [*early, done]
+
+    def accept(self, message: Message) -> Done:
+        """Process one message; what it is answered with."""
+        slot = self._slot
+        slot.in_work = number = fingerprint(message)
+        if number == slot.deadly:
+            self._refuse(DropReason.BACKEND, "it ended several workers")
+            return Done(message.receipt)
+        try:
+            stream = self._take(message)
+        except RefusedError as refusal:
+            self._refuse(refusal.reason, str(refusal))
+            return Done(message.receipt)
+        except (BackendError, ShapeError, MemoryError) as error:
+            self._refuse(DropReason.BACKEND, str(error) or "out of memory")
+            return Done(message.receipt)
+        if self._output.on == "interval":
+            self._plan(stream)
+            return self._hold(stream, message.receipt)
+        if self._to_answer(stream):
+            return self._answer(stream, message.receipt)
+        if stream.missing:
+            return self._hold(stream, message.receipt)
+        return Done(message.receipt)
+
+    def due(self) -> list[Done]:
+        """The results of `on: interval` whose time has come."""
+        now_s = self._clock_ns() / 1e9
+        return self._answer_all([stream for stream in self._due.values() if stream.due_s <= now_s])
+
+    def flush(self) -> list[Done]:
+        """The results of `on: interval` that still wait, at the end."""
+        return self._answer_all(list(self._due.values()))
+
+    def _answer_all(self, ready: list[S]) -> list[Done]:
+        for stream in ready:
+            del self._due[stream.name]
+        return [self._answer(stream, None) for stream in ready]
+
+    def next_due_s(self) -> float | None:
+        """Seconds until `due` has something; None while nothing waits for its interval."""
+        if not self._due:
+            return None
+        first = min(stream.due_s for stream in self._due.values())
+        return max(0.0, first - self._clock_ns() / 1e9)
+
+    def _stream(self, name: str) -> S:
+        """The stream of a name, new or known; RefusedError beyond `max_streams`."""
+        stream = self._streams.get(name)
+        if stream is None:
+            limit = min(self._max_streams, self._slot.max_streams or self._max_streams)
+            if len(self._streams) >= limit:
+                raise RefusedError(
+                    DropReason.STREAMS, f"stream {name!r} beyond max_streams {limit}"
+                )
+            self._streams[name] = stream = self._open(name)
+            self._slot.streams = len(self._streams)
+        return stream
+
+    @abstractmethod
+    def _open(self, name: str) -> S:
+        """A new stream."""
+
+    @abstractmethod
+    def _take(self, message: Message) -> S:
+        """Let a message do what it does; the stream it was for. RefusedError: nothing was done."""
+
+    @abstractmethod
+    def _to_answer(self, stream: S) -> bool:
+        """Whether a result is due after a message, by `on`."""
+
+    @abstractmethod
+    def _write(self, stream: S, first: int, cost: Cost) -> bytes:
+        """The result that covers the messages from `first` to the stream's last."""
+
+    def _plan(self, stream: S) -> None:
+        if not stream.missing and stream.name not in self._due:
+            now_s = self._clock_ns() / 1e9
+            period_s = self._output.interval_s or 0.0
+            # A stream that was quiet answers at once, then at most once an interval.
+            stream.due_s = max(now_s, stream.due_s + period_s)
+            self._due[stream.name] = stream
+
+    def _hold(self, stream: S, receipt: Receipt | None) -> Done:
+        """Leave the message to the result that will cover it."""
+        if receipt is not None:
+            stream.held.append(receipt)
+            receipt.held = True
+        return Done(None)
+
+    def _answer(self, stream: S, receipt: Receipt | None) -> Done:
+        first, stream.answered = min(stream.answered + 1, stream.seq), stream.seq
+        cost, stream.cost = stream.cost, Cost()
+        payload = self._write(stream, first, cost)
+        covers = tuple(stream.held)
+        stream.held.clear()
+        return Done(receipt, stream.topic, payload, covers=covers)
+
+    def _refuse(self, reason: DropReason, detail: str) -> None:
+        self._refused(reason, detail, self._slot.count_drop(reason))
