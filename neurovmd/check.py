@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from neurovm import certificate
 from neurovm.errors import ConfigError, NeurovmError
 from neurovmd import broker, config, models, sandbox
+from neurovmd.binding import inputs_of
 from neurovmd.config import Deployment, Settings
 from neurovmd.layers import Source
-from neurovmd.mapping import Inputs
 from neurovmd.refusal import MappingError
 from neurovmd.schema import Vm
 
@@ -128,7 +128,7 @@ def _examine_model(deployment: Deployment, settings: Settings, report: Report) -
 
     try:
         with neurovm.load(deployment.model, check="sha256") as model:
-            Inputs(deployment.vm, settings.names(deployment.name), model)
+            inputs_of(deployment.vm, settings.names(deployment.name), model)
             report.warnings += [f"{where}: {text}" for text in _hardly_meant(deployment.vm, model)]
             asked = deployment.vm.require_certificate
             certificate.demand(model.manifest, str(deployment.model), asked=asked)

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Union
 
 from neurovm.errors import ShapeError
-from neurovmd.payload import Codes, PayloadError, Values
+from neurovmd.payload import Aer, Codes, PayloadError, Values
 from neurovmd.refusal import MappingError, RefusedError
 from neurovmd.routes import Router, filters
-from neurovmd.schema import Input, Vm
+from neurovmd.schema import Input, Time, Vm
 from neurovmd.shared import DropReason
 from neurovmd.topics import TopicPattern, parse_input
 
@@ -92,6 +92,8 @@ class Binding:
         names = source.to.elements
         self.pattern, self.source, self.key = pattern, source, key
         self._port = port
+        if isinstance(source.payload, Aer):
+            raise MappingError(f"{key}.payload.format", "aer", "json or raw: these are no spikes")
         self._decode = source.payload.decoder()
         self._numbers = None if names is None else {name: at for at, name in enumerate(names)}
         self._all = array("I", range(port.base, port.base + port.size))
@@ -191,6 +193,7 @@ class Inputs:
     """All `inputs` of a VM bound to its model."""
 
     def __init__(self, vm: Vm, names: Mapping[str, str], model: Model) -> None:
+        _check_plain(vm)
         _check_planes(vm, model)
         ports: list[Port] = []
         base = 0
@@ -247,3 +250,24 @@ class Inputs:
 def joined(first: InputCodes, then: InputCodes) -> InputCodes:
     """One after the other; both of the form that the model's inputs take."""
     return first + then  # type: ignore[operator]  # one model, one form
+
+
+def _check_plain(vm: Vm) -> None:
+    """MappingError for what is of spiking networks alone."""
+    for number, source in enumerate(vm.inputs):
+        key = f"inputs[{number}]"
+        if source.encode is not None:
+            kind = type(source.encode).__name__
+            raise MappingError(
+                f"{key}.encode", kind, "no such key: the model is no spiking network"
+            )
+        if source.to.first:
+            raise MappingError(f"{key}.to.first", str(source.to.first), "0 without encode")
+    form, codes = vm.output.form, "real or codes: the model is no spiking network"
+    if form.values not in (None, "real", "codes"):
+        raise MappingError("output.form.values", form.values, codes)
+    if vm.output.on == "window":
+        accepted = "change, always or interval: the model is no spiking network"
+        raise MappingError("output.on", "window", accepted)
+    if vm.time != Time():
+        raise MappingError("time", "a mapping", "no such key: the model is no spiking network")

@@ -14,22 +14,20 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from neurovm import certificate, recording
 from neurovm.errors import BackendError, ConfigError, NeurovmError
 from neurovm.loading import load
 from neurovm.recording import Recorded
 from neurovmd import topics
-from neurovmd.compute import Streams
+from neurovmd.binding import inputs_of, streams_of
 from neurovmd.config import Deployment, Settings
 from neurovmd.conversion import Conversion, cached_bundle
 from neurovmd.mailbox import Message
-from neurovmd.mapping import Inputs
 from neurovmd.refusal import MappingError
-from neurovmd.result import ResultWriter
 from neurovmd.shared import DropReason, SharedBlock, Slot
-from neurovmd.stream_table import Done
+from neurovmd.stream_table import Done, StreamTable
 
 if TYPE_CHECKING:
     from neurovm import Model
@@ -73,7 +71,7 @@ class Machine:
     name: str
     max_message_bytes: int
     patterns: list[topics.TopicPattern]
-    streams: Streams
+    streams: StreamTable[Any]
 
     def hears(self, levels: list[str]) -> bool:
         return any(pattern.matches(levels) for pattern in self.patterns)
@@ -96,17 +94,17 @@ class Run:
         """Bind a VM to its model; ConfigError where its inputs do not fit."""
         vm, names = deployment.vm, settings.names(deployment.name)
         try:
-            inputs = Inputs(vm, names, model)
+            inputs = inputs_of(vm, names, model)
         except MappingError as error:
             raise ConfigError(
                 str(deployment.file), error.key, error.found, error.accepted
             ) from None
         topic = topics.fill(vm.output.topic, names)
-        streams = Streams(
+        streams = streams_of(
+            deployment.name,
             vm,
             model,
             inputs,
-            ResultWriter(deployment.name, model, vm.output.form),
             lambda stream: topics.fill(topic, {"stream": stream}),
             slot,
             clock_ns=self.clock.read_ns,

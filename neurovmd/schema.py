@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from neurovm import quantity
 from neurovm.description import ProfileName
+from neurovm.encoders import AnyEncoder
 from neurovm.manifest import CapabilityName, check_capabilities
 from neurovmd import models, places, topics
 from neurovmd.payload import Json, Payload
@@ -32,6 +33,7 @@ TopicPrefix = Annotated[
     ),
 ]
 Quantity = str | float | None
+MOST_WINDOWS = 100_000
 
 
 def _keyed(key: str, check: Callable[[str], object], value: str) -> None:
@@ -152,10 +154,14 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Target(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which input tensor, and the names of its elements in C order (none = by number)."""
+    """Which input tensor, and the names of its elements in C order (none = by number).
+
+    `first` is where an encoder's spikes begin in the tensor, so that several share it.
+    """
 
     tensor: Annotated[int, Meta(ge=0, le=255)] = 0
     elements: Annotated[list[str], Meta(min_length=1)] | None = None
+    first: Annotated[int, Meta(ge=0, le=1 << 32)] = 0
 
     def __post_init__(self) -> None:
         names = self.elements or []
@@ -170,27 +176,38 @@ class Input(Struct, frozen=True, forbid_unknown_fields=True):
     payload: Payload = Json()
     to: Target = Target()
     initial: float = 0.0
+    encode: AnyEncoder | None = None
 
     def __post_init__(self) -> None:
         _keyed("topic", topics.parse_input, self.topic)
 
 
 class Form(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a result holds: the `top_k` largest outputs, or all `values` as reals or codes."""
+    """What a result holds: the `top_k` largest outputs, or all `values` as reals or codes.
+
+    Of a spiking network: the `top_k` outputs of most spikes (readouts: of highest potential), or
+    `values`: its spike counts or potentials, or its output spikes as `events` or `packed`.
+    """
 
     top_k: Annotated[int, Meta(ge=1, le=1024)] | None = None
-    values: Literal["real", "codes"] | None = None
+    values: Literal["real", "codes", "counts", "potentials", "events", "packed"] | None = None
 
     def __post_init__(self) -> None:
         if (self.top_k is None) == (self.values is None):
             found = "neither" if self.top_k is None else "both"
             raise ValueError(f"found {found}; accepted: one of top_k and values")
 
+    @property
+    def is_events(self) -> bool:
+        """Whether a result holds the output spikes themselves."""
+        return self.values in ("events", "packed")
+
 
 class Output(Struct, frozen=True, forbid_unknown_fields=True):
     topic: str = DEFAULT_OUTPUT_TOPIC
-    on: Literal["change", "always", "interval"] = "change"
+    on: Literal["change", "always", "interval", "window"] = "change"
     interval_s: Annotated[float, Meta(ge=0.01, le=86400)] | None = None
+    window_s: Annotated[float, Meta(ge=0.000001, le=86400)] | None = None
     wait_for: Literal["all", "any"] = "all"
     form: Form = Form(top_k=1)
     qos: Literal[0, 1] = 1
@@ -203,6 +220,34 @@ class Output(Struct, frozen=True, forbid_unknown_fields=True):
                 f"interval_s: found {self.interval_s} with on: {self.on}; "
                 "accepted: seconds with on: interval, nothing with the others"
             )
+        if (self.on == "window") != (self.window_s is not None):
+            raise ValueError(
+                f"window_s: found {self.window_s} with on: {self.on}; "
+                "accepted: seconds with on: window, nothing with the others"
+            )
+
+
+class Time(Struct, frozen=True, forbid_unknown_fields=True):
+    """The time of a spiking network, stream by stream.
+
+    `source`: the payload's own (default where all inputs are events), the arrival of a message
+    (default otherwise), or the message itself: each begins where the one before ended. `reset`:
+    with `source: message`, whether every message begins anew. A gap of more than `idle_reset_s`,
+    forwards or backwards, begins anew, and no message may span more. `wait_s`: with `source:
+    payload`, after how long without a message what is still held is run.
+    """
+
+    source: Literal["payload", "arrival", "message"] | None = None
+    reset: Literal["never", "message"] = "never"
+    idle_reset_s: Annotated[float, Meta(ge=0.001, le=86400)] = 60.0
+    wait_s: Annotated[float, Meta(ge=0.001, le=86400)] = 0.1
+
+    def __post_init__(self) -> None:
+        if self.reset == "message" and self.source != "message":
+            raise ValueError(
+                f"reset: found message with source: {self.source}; "
+                "accepted: it with source: message"
+            )
 
 
 class Vm(Struct, frozen=True, forbid_unknown_fields=True):
@@ -211,6 +256,7 @@ class Vm(Struct, frozen=True, forbid_unknown_fields=True):
     model: Annotated[str, Meta(min_length=1)]
     inputs: Annotated[list[Input], Meta(min_length=1, max_length=64)]
     output: Output = Output()
+    time: Time = Time()
     profile: ProfileName = "xnnpack"
     require_certificate: bool = False
     backend: Literal["cpu"] = "cpu"
@@ -225,6 +271,12 @@ class Vm(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         check_capabilities(self.capabilities)
+        window_s, idle_s = self.output.window_s, self.time.idle_reset_s
+        if window_s is not None and idle_s / window_s > MOST_WINDOWS:
+            raise ValueError(
+                f"output.window_s: found {window_s:g} with time.idle_reset_s {idle_s:g}; accepted: "
+                f"{idle_s / MOST_WINDOWS:g} or more (a gap may hold {MOST_WINDOWS} windows)"
+            )
         if self.power_limit is not None:
             quantity.parse(self.power_limit, quantity.WATTS, key="power_limit")
         if self.memory is not None:

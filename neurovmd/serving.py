@@ -19,15 +19,14 @@ from typing import TYPE_CHECKING
 
 from neurovmd import log, topics
 from neurovmd.assignment import EXIT_OK, EXIT_SOFTWARE, Assignment, report
+from neurovmd.binding import inputs_of, streams_of
 from neurovmd.broker import Broker
-from neurovmd.compute import Compute, Streams
+from neurovmd.compute import Compute
 from neurovmd.confinement import out_of_memory
 from neurovmd.mailbox import Mailbox, Message, Receipt
-from neurovmd.mapping import Inputs
 from neurovmd.mqtt import Connection
 from neurovmd.pace import Pace
 from neurovmd.publisher import Publisher
-from neurovmd.result import ResultWriter
 from neurovmd.shared import DropReason, WorkerState
 from neurovmd.stream_table import Done
 from neurovmd.subscriptions import Subscriptions
@@ -50,7 +49,7 @@ class Worker:
         name = work.deployment.name
         names = settings.names(name)
         self._base = f"{settings.config.prefix}/{settings.node}/{name}"
-        self._inputs = Inputs(vm, names, model)
+        self._inputs = inputs_of(vm, names, model)
         self._mailbox = Mailbox()
         self._publisher = Publisher(vm.output, work.slot)
         broker = Broker.of(
@@ -64,11 +63,11 @@ class Worker:
         self._connection = self._publisher.connection = Connection(broker, self)
         self._subscriptions = Subscriptions(Path(settings.config.state_dir), name)
         topic = topics.fill(vm.output.topic, names)
-        streams = Streams(
+        streams = streams_of(
+            name,
             vm,
             model,
             self._inputs,
-            ResultWriter(name, model, vm.output.form),
             lambda stream: topics.fill(topic, {"stream": stream}),
             work.slot,
         )

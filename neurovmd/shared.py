@@ -73,7 +73,7 @@ class Slot:
     `network_tick_ns`, `messages_in`, `results_out`, `queue_depth` (messages), `dropped`,
     `streams`, `cpu_ns`, `last_message_ns`, `unacknowledged` (results that the broker left without
     an acknowledgement until the connection was given up), `in_work` (fingerprint of the message
-    being processed, 0 = none), `counters`.
+    being processed, 0 = none), `late_events` (of spiking networks, let go), `counters`.
     Written by the supervisor: `generation` (forks so far), `paused` (0 or 1), `duty_q16`
     (0..65536, the share of time the worker may compute), `coalesce_us`, `dead_band` (codes),
     `max_streams`, `deadly` (fingerprint of a message to be refused, 0 = none), `for_good` (0 or 1:
@@ -95,6 +95,7 @@ class Slot:
     last_message_ns = Word(18)
     unacknowledged = Word(19)
     in_work = Word(20)
+    late_events = Word(21)
 
     generation = Word(64)
     paused = Word(65)

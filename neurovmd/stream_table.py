@@ -127,7 +127,7 @@ class StreamTable(ABC, Generic[S]):
             return self._hold(stream, message.receipt)
         if self._to_answer(stream):
             return self._answer(stream, message.receipt)
-        if stream.missing:
+        if stream.missing or self._output.on == "window":
             return self._hold(stream, message.receipt)
         return Done(message.receipt)
 

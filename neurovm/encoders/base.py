@@ -49,12 +49,16 @@ class Stream(ABC):
 
         EventError for anything else, and the stream is as it was before.
         """
+        self.check(values)
+        return self._push(values)
+
+    def check(self, values: Sequence[float]) -> None:
+        """EventError where `push` would refuse the values."""
         if len(values) != self.n:
             raise EventError(f"found {len(values)} values; accepted: {self.n}")
         for at, value in enumerate(values):
             if not math.isfinite(value):
                 raise EventError(f"value {at}: found {value}; accepted: a finite number", at)
-        return self._push(values)
 
     def reset(self) -> None:  # noqa: B027  # many have no state
         """As before the first sample."""

@@ -97,11 +97,6 @@ class Latency(Encoder, frozen=True, tag="latency"):
         theta, first = self.threshold, self.first_spike_time
         room = self.num_steps - 1 - first
         tau = room if self.normalize else self.tau
-        if not self.normalize:
-            for at, value in enumerate(values):
-                if value > 1:
-                    accepted = "at most 1 with linear, unless normalize"
-                    raise EventError(f"value {at}: found {value}; accepted: {accepted}", at)
         times = [tau * (1 - max(value, theta)) + first for value in values]
         earliest, latest = min(times), max(times)
         if earliest < 0:  # only with normalize
@@ -118,6 +113,14 @@ class LatencyStream(Stream):
     def __init__(self, n: int, encoder: Latency) -> None:
         super().__init__(n)
         self._encoder = encoder
+
+    def check(self, values: Sequence[float]) -> None:
+        super().check(values)
+        if self._encoder.linear and not self._encoder.normalize:
+            for at, value in enumerate(values):
+                if value > 1:
+                    accepted = "at most 1 with linear, unless normalize"
+                    raise EventError(f"value {at}: found {value}; accepted: {accepted}", at)
 
     def _push(self, values: Sequence[float]) -> Spikes:
         encoder = self._encoder

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Payload formats: one a file, each a configuration struct with a `decoder()`; listed here."""
+"""Payload formats: one a file, each a configuration struct with a `decoder()`; listed here.
+
+Of events it is `events()`.
+"""
 
 from __future__ import annotations
 
+from neurovmd.payload.aer import Aer
 from neurovmd.payload.json import Json
 from neurovmd.payload.raw import Raw
 from neurovmd.payload.values import Codes, PayloadError, Values
 
-Payload = Json | Raw
+Payload = Json | Raw | Aer
 DEFAULT_FORMAT = "json"
 
-__all__ = ["DEFAULT_FORMAT", "Codes", "Json", "Payload", "PayloadError", "Raw", "Values"]
+__all__ = ["DEFAULT_FORMAT", "Aer", "Codes", "Json", "Payload", "PayloadError", "Raw", "Values"]

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A VM bound to its model: inputs and streams of the kind that the model's network asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from neurovmd.compute import Streams
+from neurovmd.mapping import Inputs
+from neurovmd.result import ResultWriter
+from neurovmd.schema import Vm
+from neurovmd.shared import Slot
+from neurovmd.spike_inputs import SpikeInputs
+from neurovmd.spike_model import spiking
+from neurovmd.spike_result import SpikeWriter
+from neurovmd.spike_streams import SpikeStreams
+from neurovmd.stream_table import StreamTable
+
+if TYPE_CHECKING:
+    from neurovm import Model
+
+AnyInputs = Inputs | SpikeInputs
+
+
+def inputs_of(vm: Vm, names: Mapping[str, str], model: Model) -> AnyInputs:
+    """The inputs of a VM; MappingError where it asks for what its model has not."""
+    timed = spiking(model)
+    if timed is None:
+        return Inputs(vm, names, model)
+    SpikeWriter("", model, timed, vm.output.form)  # what it would refuse, before anything runs
+    return SpikeInputs(vm, names, timed)
+
+
+def streams_of(
+    name: str,
+    vm: Vm,
+    model: Model,
+    inputs: AnyInputs,
+    topic: Callable[[str], str],
+    slot: Slot,
+    **clocks: Any,
+) -> StreamTable[Any]:
+    """The streams of the VM `name`; `clocks` as `Streams` takes them."""
+    form, timed = vm.output.form, spiking(model)
+    if isinstance(inputs, Inputs):
+        writer = ResultWriter(name, model, form)
+        return Streams(vm, model, inputs, writer, topic, slot, **clocks)
+    assert timed is not None  # noqa: S101  # by its inputs
+    spikes = SpikeWriter(name, model, timed, form)
+    return SpikeStreams(vm, timed, inputs, spikes, topic, slot, **clocks)
