@@ -17,7 +17,8 @@ import neurovm
 from neurovm import manifest
 from neurovmd.compute import Streams
 from neurovmd.mailbox import Message
-from neurovmd.mapping import Inputs, MappingError
+from neurovmd.mapping import Inputs
+from neurovmd.refusal import MappingError
 from neurovmd.result import ResultWriter
 from neurovmd.schema import Vm
 from neurovmd.shared import SharedBlock
