@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Brian2, C++ standalone: a recurrent network with constant drive. Run in Brian2's own Python.
 
-`brian2_recurrent.py NETWORK.npz STEPS RUNS FOLDER` prints one JSON line: seconds a step of every
-run (Brian2's own clock of its simulation loop) and the spikes of the last, [step, neuron] each.
+`brian2_recurrent.py NETWORK.npz STEPS FOLDER` builds and runs it once and prints a JSON line: version
+and spikes, [step, neuron] each. For every line of standard input it runs again and prints another:
+seconds a step by Brian2's own clock of its simulation loop.
 
 The order of a step is made ours: leak and drive, threshold, reset, then synapses. A spike thus
 counts in the next step after it has leaked once, for which its weights make up.
@@ -10,6 +11,7 @@ counts in the next step after it has leaked once, for which its weights make up.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import sys
@@ -19,7 +21,7 @@ import brian2 as b
 import numpy as np
 
 
-def main(network: Path, steps: int, runs: int, folder: Path) -> None:
+def main(network: Path, steps: int, folder: Path) -> None:
     given = np.load(network)
     leak, drive, threshold = (float(given[key]) for key in ("leak", "drive", "threshold"))
     b.prefs.devices.cpp_standalone.openmp_threads = 0
@@ -49,13 +51,15 @@ def main(network: Path, steps: int, runs: int, folder: Path) -> None:
     net.schedule = ["start", "groups", "thresholds", "resets", "synapses", "end"]
     net.run(steps * b.ms)
     b.device.build(directory=str(folder), compile=True, run=False, debug=False)
-    took = []
-    for _ in range(runs):
-        b.device.run(str(folder), with_output=False, run_args=[])
-        took.append(b.device._last_run_time / steps)  # noqa: SLF001 - Brian2 publishes it nowhere else
+    run = functools.partial(b.device.run, str(folder), with_output=False, run_args=[])
+    run()
     spikes = np.stack([np.rint(monitor.t / b.ms).astype(int), np.asarray(monitor.i)], axis=1)
-    print(json.dumps({"version": b.__version__, "step_s": took, "spikes": spikes.tolist()}))
+    print(json.dumps({"version": b.__version__, "spikes": spikes.tolist()}), flush=True)
+    for _ in sys.stdin:
+        run()
+        took_s = b.device._last_run_time  # noqa: SLF001 - Brian2 publishes it nowhere else
+        print(json.dumps({"step_s": took_s / steps}), flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

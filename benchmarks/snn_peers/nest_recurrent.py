@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """NEST: a recurrent network with constant drive. Run in a Python that has NEST.
 
-`nest_recurrent.py NETWORK.npz STEPS RUNS` prints one JSON line: seconds a step of every run and the
-spikes of the first, [step, neuron] each.
+`nest_recurrent.py NETWORK.npz STEPS` runs it once and prints a JSON line: version and spikes, [step,
+neuron] each. For every line of standard input it runs as many steps more and prints another: seconds
+a step.
 
 iaf_psc_delta with resolution and delay of 1 ms: V(t + 1) = leak V(t) + drive + w s(t), fires at
 V >= threshold, resets to 0.
@@ -20,10 +21,10 @@ import nest
 import numpy as np
 
 
-def main(network: Path, steps: int, runs: int) -> None:
+def main(network: Path, steps: int) -> None:
     given = np.load(network)
     leak, drive, threshold = (float(given[key]) for key in ("leak", "drive", "threshold"))
-    nest.set_verbosity("M_ERROR")
+    nest.verbosity = nest.VerbosityLevel.ERROR
     nest.ResetKernel()
     nest.resolution = 1.0
     nest.local_num_threads = 1
@@ -50,18 +51,18 @@ def main(network: Path, steps: int, runs: int) -> None:
     recorder = nest.Create("spike_recorder")
     nest.Connect(neurons, recorder)
     nest.Prepare()
-    took = []
-    for _ in range(runs):
-        begun = time.perf_counter()
-        nest.Run(float(steps))
-        took.append((time.perf_counter() - begun) / steps)
-    nest.Cleanup()
+    nest.Run(float(steps))
     events = recorder.events
     when = np.rint(events["times"]).astype(int) - 1
-    kept = when < steps
-    spikes = np.stack([when[kept], events["senders"][kept] - 1], axis=1)
-    print(json.dumps({"version": nest.__version__, "step_s": took, "spikes": spikes.tolist()}))
+    spikes = np.stack([when, events["senders"] - 1], axis=1)
+    print(json.dumps({"version": nest.__version__, "spikes": spikes.tolist()}), flush=True)
+    for _ in sys.stdin:
+        begun = time.perf_counter()
+        nest.Run(float(steps))
+        took_s = time.perf_counter() - begun
+        print(json.dumps({"step_s": took_s / steps}), flush=True)
+    nest.Cleanup()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))
