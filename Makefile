@@ -23,7 +23,7 @@ FUZZ_S ?=
 
 export PYTHON
 
-.PHONY: help demo test check bench wheel clean lint types layers warnings test-c test-systemd test-limits \
+.PHONY: help demo test check bench bench-snn wheel clean lint types layers warnings test-c test-systemd test-limits \
 	test-bare fuzz deb test-deb
 
 help: ## this list
@@ -67,6 +67,10 @@ bench: ## the shipped models on this machine, beside LiteRT, and what an idle da
 		printf '\n%s\n' "$$model"; $(BIN)/neurovm bench "$$model" || exit 1; done
 	@printf '\n'
 	PYTHONPATH=. $(BIN)/python benchmarks/daemon_footprint.py
+
+bench-snn: ## spiking networks beside other simulators (PEERS="brian2=PYTHON nest=PYTHON torch=PYTHON")
+	@scripts/setup.sh check
+	PYTHONPATH=. $(BIN)/python benchmarks/snn.py $(PEERS:%=--peer %) $(BENCH_ARGS)
 
 wheel: ## sdist and wheel (the wheel is built from the sdist) into dist/
 	@scripts/setup.sh check

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Brian2, C++ standalone: a recurrent network with constant drive. Run in Brian2's own Python.
 
-`brian2_recurrent.py NETWORK.npz STEPS FOLDER` builds and runs it once and prints a JSON line: version
-and spikes, [step, neuron] each. For every line of standard input it runs again and prints another:
-seconds a step by Brian2's own clock of its simulation loop.
+`brian2_recurrent.py NETWORK.npz STEPS FOLDER` builds and runs it once and prints a JSON line:
+version and spikes, [step, neuron] each. For every line of standard input it runs again and prints
+another: seconds a step by Brian2's own clock of its simulation loop.
 
 The order of a step is made ours: leak and drive, threshold, reset, then synapses. A spike thus
 counts in the next step after it has leaked once, for which its weights make up.

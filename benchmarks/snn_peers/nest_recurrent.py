@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """NEST: a recurrent network with constant drive. Run in a Python that has NEST.
 
-`nest_recurrent.py NETWORK.npz STEPS` runs it once and prints a JSON line: version and spikes, [step,
-neuron] each. For every line of standard input it runs as many steps more and prints another: seconds
-a step.
+`nest_recurrent.py NETWORK.npz STEPS` runs it once and prints a JSON line: version and spikes,
+[step, neuron] each. For every line of standard input it runs as many steps more and prints another:
+seconds a step.
 
 iaf_psc_delta with resolution and delay of 1 ms: V(t + 1) = leak V(t) + drive + w s(t), fires at
 V >= threshold, resets to 0.
