@@ -168,6 +168,7 @@ typedef struct nvm_spiking_program {
     size_t most_out;       /* spikes that the outputs can send in one tick */
     uint64_t synapses;     /* of all projections: what one tick can apply at most */
     size_t session_size;   /* bytes */
+    const nvm_isa *isa;    /* what its sessions run: the choice when it was taken into use */
 } nvm_spiking_program;
 
 typedef struct nvm_spiking_session nvm_spiking_session;

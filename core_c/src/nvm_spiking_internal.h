@@ -32,6 +32,7 @@ static inline uint32_t nvm_spike_count(nvm_spike spike)
 /* Room behind the last entry of a list of spikes and behind the arrays of neurons: vector code may
  * write and read whole registers there. */
 #define NVM_SLACK 64u
+#define NVM_ROW   64u /* drives have room for a multiple of this, as rows of DENSE_S8 have */
 
 /* The spikes of one tick. */
 typedef struct nvm_volley {
@@ -51,6 +52,9 @@ typedef int nvm_cells_fn(nvm_cells *cells, size_t first, size_t n, uint64_t elap
  * of the delays of a row. Returns the weights applied. */
 typedef uint64_t nvm_link_fn(const nvm_link *link, uint32_t segment, const nvm_spike *spikes, size_t n);
 
+/* Appends those of n counts that are not 0 to the spikes of an INPUT population. */
+typedef void nvm_scan_fn(nvm_cells *cells, const uint8_t *counts, size_t n);
+
 struct nvm_cells {
     const nvm_population *record;
     const int32_t *param[NVM_PARAM_COUNT]; /* NULL: the kind has none */
@@ -62,6 +66,7 @@ struct nvm_cells {
     uint64_t *reached, *awake;             /* one bit a group; reached is 0 between ticks */
     uint32_t n_groups, n_awake;
     uint32_t first_link, end_link; /* what leads here */
+    int32_t most_drive; /* LIF, CUBA: |drive| up to which sums of 32 bits can do (nvm_spiking_session.c); -1: none */
     uint32_t ring_mask;            /* volleys kept: a power of two, - 1 */
     uint32_t capacity;             /* spikes of a volley */
     nvm_volley *volleys;
@@ -96,6 +101,7 @@ struct nvm_spiking_session {
     uint64_t *due;        /* bit (tick & due_mask): delayed spikes may arrive then */
     uint64_t due_mask;
     int delayed;          /* some projection has a delay */
+    nvm_scan_fn *scan;
     int64_t ran;          /* the last tick that was run; -1: none */
 };
 
@@ -128,8 +134,10 @@ void nvm_spiking_close(nvm_spiking_session *session, nvm_cells *cells);
 void nvm_spiking_take_counts(nvm_spiking_session *session, const uint8_t *spikes);
 void nvm_spiking_take_events(nvm_spiking_session *session, const uint32_t *address, size_t n);
 
-nvm_cells_fn *nvm_cells_fn_of(const nvm_population *record);
-nvm_link_fn *nvm_link_fn_of(const nvm_projection *record);
+/* The variant of a set, or of the next lower that has one (nvm_spiking_dispatch.c). */
+nvm_cells_fn *nvm_cells_fn_of(const nvm_isa *isa, const nvm_population *record);
+nvm_link_fn *nvm_link_fn_of(const nvm_isa *isa, const nvm_projection *record);
+nvm_scan_fn *nvm_scan_fn_of(const nvm_isa *isa);
 
 /* The factor L of n neurons from `first`, `elapsed` ticks after their stamp: *step 0 (shared) or 1. */
 const uint32_t *nvm_leak_over(const nvm_cells *cells, nvm_param leak, size_t first, size_t n,
@@ -208,22 +216,9 @@ static inline nvm_pixel nvm_pixel_of(const nvm_projection *record, size_t index)
     return (nvm_pixel){(int32_t)(pixel / w), (int32_t)(pixel % w), i % c};
 }
 
-#define NVM_CELLS(kind, isa) nvm_cells_fn nvm_cells_##kind##_s32__##isa;
-NVM_CELLS(lif, scalar)
-NVM_CELLS(cuba, scalar)
-NVM_CELLS(loihi, scalar)
-NVM_CELLS(truenorth, scalar)
-#undef NVM_CELLS
-
-#define NVM_LINK(kind, isa) nvm_link_fn nvm_link_##kind##__##isa;
-NVM_LINK(dense_s8, scalar)
-NVM_LINK(dense_s16, scalar)
-NVM_LINK(sparse, scalar)
-NVM_LINK(conv_s8, scalar)
-NVM_LINK(conv_s16, scalar)
-NVM_LINK(pool, scalar)
-NVM_LINK(wires, scalar)
-NVM_LINK(procedural, scalar)
-#undef NVM_LINK
+#define NVM_CELLS_VARIANT(kind, name, isa) nvm_cells_fn nvm_cells_##name##__##isa;
+#define NVM_LINK_VARIANT(kind, name, isa)  nvm_link_fn nvm_link_##name##__##isa;
+#define NVM_SCAN_VARIANT(isa)              nvm_scan_fn nvm_scan__##isa;
+#include "nvm_spiking_variants.inc"
 
 #endif

@@ -159,7 +159,8 @@ nvm_status nvm_spiking_program_init(nvm_spiking_program *program, const void *po
                                      .arena = arena,
                                      .arena_len = len,
                                      .n_populations = n_populations,
-                                     .n_projections = n_projections};
+                                     .n_projections = n_projections,
+                                     .isa = nvm_isa_current()};
     status = check_arguments(program);
     if (status == NVM_OK) {
         status = add_populations(program, &fault);

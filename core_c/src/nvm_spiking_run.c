@@ -6,33 +6,14 @@
 
 /* ---- what comes in -------------------------------------------------------------------------- */
 
-static void take_population(nvm_spiking_session *session, nvm_cells *cells, const uint8_t *spikes)
-{
-    size_t n = cells->record->n, i = 0;
-    nvm_spiking_open(cells, session->tick);
-    for (; i + 8 <= n; i += 8) {
-        uint64_t word;
-        memcpy(&word, spikes + i, sizeof word);
-        while (word != 0) {
-            size_t byte = (size_t)__builtin_ctzll(word) / 8;
-            nvm_send(cells, i + byte, spikes[i + byte]);
-            word &= ~(UINT64_C(255) << (8 * byte));
-        }
-    }
-    for (; i < n; i++) {
-        if (spikes[i] != 0) {
-            nvm_send(cells, i, spikes[i]);
-        }
-    }
-    nvm_spiking_close(session, cells);
-}
-
 void nvm_spiking_take_counts(nvm_spiking_session *session, const uint8_t *spikes)
 {
     for (uint32_t i = 0; i < session->program->n_populations; i++) {
         nvm_cells *cells = &session->cells[i];
         if (cells->record->kind == NVM_CELL_INPUT) {
-            take_population(session, cells, spikes + cells->in_address);
+            nvm_spiking_open(cells, session->tick);
+            session->scan(cells, spikes + cells->in_address, cells->record->n);
+            nvm_spiking_close(session, cells);
         }
     }
 }

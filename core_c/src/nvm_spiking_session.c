@@ -46,6 +46,39 @@ static uint64_t power_above(uint64_t x)
     return power;
 }
 
+/* The largest |value| of a parameter, the smallest value. */
+static int64_t largest(const nvm_cells *cells, nvm_param param, int32_t *smallest)
+{
+    size_t n = nvm_param_step(cells->record, param) ? cells->record->n : 1;
+    int64_t most = 0;
+    *smallest = INT32_MAX;
+    for (size_t i = 0; i < n; i++) {
+        int64_t x = cells->param[param][i];
+        most = most > (x < 0 ? -x : x) ? most : (x < 0 ? -x : x);
+        *smallest = *smallest < x ? *smallest : (int32_t)x;
+    }
+    return most;
+}
+
+/* With |v| < 2^30, |a gain| < 2^29 and |b| <= 2^29 the sum of LIF fits 32 bits; with |v| < 2^30, the old
+ * current below 2^28, |a gain| < 2^27 and |b| <= 2^28 those of CUBA. v >= theta >= 0 less reset_to >= 0
+ * fits too. The answer is the most that |a| may be, -1 where other numbers forbid it. */
+static int32_t most_drive(const nvm_cells *cells)
+{
+    int is_cuba = cells->record->kind == NVM_CELL_CUBA;
+    int32_t smallest, theta, reset_to;
+    int64_t gain = largest(cells, NVM_PARAM_GAIN, &smallest);
+    int64_t bias = largest(cells, NVM_PARAM_BIAS, &smallest);
+    (void)largest(cells, NVM_PARAM_THETA, &theta);
+    (void)largest(cells, NVM_PARAM_RESET_TO, &reset_to);
+    if (bias > INT64_C(1) << (is_cuba ? 28 : 29) ||
+        (cells->record->reset == NVM_RESET_SUBTRACT && (theta < 0 || reset_to < 0))) {
+        return -1;
+    }
+    int64_t most = (INT64_C(1) << (is_cuba ? 27 : 29)) - 1;
+    return gain == 0 ? INT32_MAX : (int32_t)(most / gain);
+}
+
 static void resolve_cells(const nvm_spiking_program *program, nvm_cells *cells)
 {
     const nvm_population *record = cells->record;
@@ -53,7 +86,11 @@ static void resolve_cells(const nvm_spiking_program *program, nvm_cells *cells)
         const uint8_t *at = program->arena + record->param[p];
         cells->param[p] = record->kind == NVM_CELL_INPUT ? NULL : (const int32_t *)(const void *)at;
     }
-    cells->step = nvm_cells_fn_of(record);
+    cells->step = nvm_cells_fn_of(program->isa, record);
+    cells->most_drive = -1;
+    if (record->kind == NVM_CELL_LIF || record->kind == NVM_CELL_CUBA) {
+        cells->most_drive = most_drive(cells);
+    }
 }
 
 static void lay_out_state(nvm_cells *cells, const nvm_population *record, block *mem)
@@ -63,7 +100,7 @@ static void lay_out_state(nvm_cells *cells, const nvm_population *record, block 
     uint32_t n = is_input ? 0 : record->n, groups = is_input ? 0 : record->n / record->group;
     cells->n_groups = groups;
     cells->v = take(mem, n, sizeof *cells->v);
-    cells->drive = take(mem, n, sizeof *cells->drive);
+    cells->drive = take(mem, (n + NVM_ROW - 1) / NVM_ROW * NVM_ROW, sizeof *cells->drive);
     cells->current = has_current ? take(mem, n, sizeof *cells->current) : NULL;
     cells->refractory = record->refractory != 0 ? take(mem, n, sizeof *cells->refractory) : NULL;
     for (int k = 0; k < 2; k++) {
@@ -82,7 +119,7 @@ static void resolve_link(const nvm_spiking_program *program, nvm_spiking_session
     *link = (nvm_link){.record = record,
                        .source = &session->cells[record->source],
                        .target = &session->cells[record->target],
-                       .deliver = nvm_link_fn_of(record),
+                       .deliver = nvm_link_fn_of(program->isa, record),
                        .n_delays = nvm_spiking_segments(record)};
     if (program->arena != NULL) {
         link->weights = program->arena + record->weights;
@@ -158,6 +195,7 @@ size_t nvm_spiking_layout(const nvm_spiking_program *program, uint8_t *base, siz
     session->due = take(&mem, due / 64, sizeof *session->due);
     session->due_mask = due - 1;
     session->delayed = longest != 0;
+    session->scan = nvm_scan_fn_of(program->isa);
     for (uint32_t i = 0; i < program->n_populations; i++) {
         nvm_cells *each = cells == NULL ? &one : &cells[i];
         each->record = &program->populations[i];
