@@ -47,6 +47,7 @@ cdef extern from "nvm.h" nogil:
         NVM_SD
         NVM_IF
         NVM_LIF
+        NVM_SIF
 
     ctypedef enum nvm_requant:
         NVM_RQ_NONE

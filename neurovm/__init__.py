@@ -86,6 +86,8 @@ def convert_tflite(
     takes them in use, (n, *shape[1:]) or a mapping by input name. It is quantized to int8 over
     their range (`neurovm.quantization`), an approximation that `manifest.approx` names and
     measures; what follows is exact to that int8 network. Needs LiteRT.
+    With `rate` the rows (of an int8 network in its own dtypes, as `Model.predict` takes them) also
+    balance the thresholds, and say after how many steps an answer may be read.
     mixed: with `calibrate`, the share of the work (0 … 1) that may stay at 16-bit activations,
     where 8 bit costs most.
 

@@ -26,7 +26,7 @@ KINDS: Final[dict[str, int]]
 TABLE2, SOFTMAXQ, LERP, L2NORM, LOGSOFTMAX, MATMUL, ARGMAX, STATE, PAIR, LSTM, SVDF,
 LOGSOFTMAXQ."""
 NEURONS: Final[dict[str, int]]
-"""SD, IF, LIF."""
+"""SD, IF, LIF, SIF."""
 REQUANTS: Final[dict[str, int]]
 """NONE, FP32, DOUBLE, SINGLE, HALFUP, SHIFT, AFFINE, HALF16, AWAY64, AWAY32."""
 RESETS: Final[dict[str, int]]

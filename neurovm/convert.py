@@ -15,14 +15,18 @@ from neurovm.converters import tflite
 from neurovm.errors import ModelError
 from neurovm.model import Model, replay_golden
 from neurovm.passes import prepare
-from neurovm.program import CODINGS, compile_graph
-from neurovm.quantization import Quantized, quantize
-from neurovm.rate import compile_rate
+from neurovm.ports import open_inputs
+from neurovm.program import CODINGS, ProgramBuilder, compile_graph
+from neurovm.quantization import Quantized, is_float, quantize
+from neurovm.rate import Calibration, calibration, compile_rate
+from neurovm.rows import codes_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from neurovm.arithmetic import Profile
     from neurovm.description import ApproxInfo
+    from neurovm.graph import Graph
 
 
 def convert_tflite(
@@ -38,10 +42,18 @@ def convert_tflite(
 ) -> Model:
     """See `neurovm.convert_tflite`."""
     _check_options(profile, coding)
+    if calibrate is not None and coding == "rate" and mixed is None and not is_float(source):
+        return _model(_compiled(source, profile, coding, labels, name, steps, calibrate))
     if calibrate is not None:
         made = quantize(source, calibrate, mixed=mixed)
         return convert_quantized(
-            made, profile=profile, coding=coding, labels=labels, name=name, steps=steps
+            made,
+            profile=profile,
+            coding=coding,
+            labels=labels,
+            name=name,
+            steps=steps,
+            calibrate=calibrate if coding == "rate" else None,
         )
     if mixed is not None:
         raise ModelError("mixed: it goes with calibrate, for a float network")
@@ -57,11 +69,15 @@ def convert_quantized(
     labels: Sequence[str] | None = None,
     name: str | None = None,
     steps: int = 64,
+    calibrate: Any = None,
 ) -> Model:
-    """The model of an int8 network that was quantised here; its manifest says from what."""
+    """The model of an int8 network that was quantised here; its manifest says from what.
+
+    calibrate: rows as the model takes them, on which rates are balanced.
+    """
     _check_options(profile, coding)
     name = name or Path(made.info.source.name).stem
-    content = _compiled(made.data, profile, coding, labels, name, steps)
+    content = _compiled(made.data, profile, coding, labels, name, steps, calibrate)
     manifest = content.manifest
     source = structs.replace(manifest.source, name=made.name)
     notes = (*manifest.notes, _note(made.info))
@@ -90,11 +106,22 @@ def _compiled(
     labels: Sequence[str] | None,
     name: str | None,
     steps: int,
+    calibrate: Any = None,
 ) -> Bundle:
     graph = prepare(tflite.read(source, name=name))
     if coding == "rate":
-        return compile_rate(graph, PROFILES[profile], steps, labels=labels)
+        rule = PROFILES[profile]
+        known = None if calibrate is None else _calibration(graph, rule, calibrate)
+        return compile_rate(graph, rule, steps, labels=labels, calibrated=known)
     return compile_graph(graph, PROFILES[profile], coding, labels=labels)
+
+
+def _calibration(graph: Graph, profile: Profile, rows: Any) -> Calibration:
+    inputs = open_inputs(ProgramBuilder(graph, profile))
+    codes = codes_of(graph.name, inputs, profile.name, rows)
+    if not len(codes):
+        raise ModelError("calibrate: found no rows; accepted: 1 or more")
+    return calibration(graph, profile, codes)
 
 
 def _model(content: Bundle) -> Model:

@@ -18,8 +18,8 @@ from neurovm.populations import Numerics, SpikingInfo
 FORMAT = 4
 """The newest manifest format; all older ones are read as well.
 
-2: some codes are int16. 3: coding `bitplane` or `ttfs`. 4: a network of spiking neurons in time
-(`spiking`). What needs none of these is still written as 1.
+2: some codes are int16. 3: coding `bitplane` or `ttfs`, and rates of signed spikes. 4: a network of
+spiking neurons in time (`spiking`). What needs none of these is still written as 1.
 """
 SPIKING_FORMAT = 4
 
@@ -147,9 +147,14 @@ class GoldenInfo(
 class RateInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a rate-coded program is run: approximately, in time steps of IF neurons.
 
-    An input code q spikes in (q + 128) / 255 of the `steps`. Layer `head` integrates: after the
-    last step its code is `lo` + (`hi` − `lo`) · u / (`theta` · steps), rounded half up and clamped.
-    With `tail` the codes then go into the program's second input, and the rest is exact again.
+    An input code q spikes in |q − z| / span of the `steps`, +1 above z and −1 below; `sent` is
+    (z, span), unset (−128, 255). Layer `head` integrates: after the last step its code is
+    z + span · u / (`theta` · steps), rounded half up and clamped to `lo` … `hi`; `read` is its
+    (z, span), unset (lo, hi − lo). With `tail` the codes then go into the program's second input,
+    and the rest is exact again.
+    `exits`, ascending (t, least): after t steps the answer is read where the largest potential of
+    the head is ahead of all others by more than `least`. That was safe on the rows of the
+    calibration; it is no proof. `calibrated`: their number.
     """
 
     steps: int
@@ -158,6 +163,25 @@ class RateInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     hi: int
     theta: int
     tail: bool
+    sent: tuple[int, int] | msgspec.UnsetType = msgspec.UNSET
+    read: tuple[int, int] | msgspec.UnsetType = msgspec.UNSET
+    exits: tuple[tuple[int, int], ...] | msgspec.UnsetType = msgspec.UNSET
+    calibrated: int | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def of_inputs(self) -> tuple[int, int]:
+        """(z, span) of the inputs."""
+        return (-128, 255) if self.sent is msgspec.UNSET else self.sent
+
+    @property
+    def of_head(self) -> tuple[int, int]:
+        """(z, span) of the head."""
+        return (self.lo, self.hi - self.lo) if self.read is msgspec.UNSET else self.read
+
+    @property
+    def looks(self) -> dict[int, int]:
+        """`exits` by step."""
+        return {} if self.exits is msgspec.UNSET else dict(self.exits)
 
 
 class ApproxLayer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

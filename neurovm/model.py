@@ -145,11 +145,12 @@ class Model:
     def with_steps(self, steps: int) -> Model:
         """The same rate-coded network with another number of time steps an answer (1 to 1024).
 
-        For measuring only: it has no golden vectors. ValueError for other codings.
+        For measuring only: it has no golden vectors and no early exits. ValueError for other
+        codings.
         """
         if self._bundle is None or self._manifest.rate is UNSET:
             raise ValueError("only an open, rate-coded model runs in steps")
-        rate = structs.replace(self._manifest.rate, steps=steps)
+        rate = structs.replace(self._manifest.rate, steps=steps, exits=UNSET)
         changed = structs.replace(self._manifest, rate=rate, golden=())
         tensors = {name: self._bundle.tensors[name] for name in ("layers", "arena")}
         return Model(bundle.Bundle(manifest=changed, tensors=tensors), self._backend)

@@ -1,20 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rate coding: a network as integrate-and-fire neurons that run for T time steps, approximately.
+"""Rate coding: a network as signed integrate-and-fire neurons that run for T steps, approximately.
 
-A code q between lo and hi is the rate r = (q − lo) / (hi − lo): the share of the steps in which its
-neuron spikes. A layer with y = clamp(zo + m (b + Σ w (x − z)), lo', hi'), D = hi − lo, then is
+A code q of a layer that rests at z is the rate r = (q − z) / D: the share of the steps in which its
+neuron spikes, with the sign of q − z. A layer with y = clamp(zo + m (b + Σ w (x − z_in)), lo, hi)
+then is
 
-    r' = clamp(B / Θ + Σ w' r / Θ, 0, 1),   Θ = D' / (m' D),   w' = w m / m',
-    B / Θ = (zo − lo' + m (b + (lo − z) Σ w)) / D',
+    r' = B / Θ + Σ w' r / Θ,   Θ = D' / (m' D),   w' = w m / m',
+    B / Θ = (zo − z' + m (b + (z − z_in) Σ w)) / D',
 
-which an IF neuron with threshold Θ, constant drive B and reset by subtraction spikes at, up to
-1 / T. One scale m' serves a layer: the largest at which its weights still fit int8 and Θ is whole.
-Thresholds thus come from the model's own scales; nothing is calibrated. The last layer with weights
-only integrates (its threshold is out of reach); its potential after T steps is decoded, and what
-follows it in the network runs exactly on the decoded codes.
+which a neuron with threshold Θ, constant drive B and reset by subtraction spikes at, up to 1 / T.
+It fires −1 to take back what it sent too early; where a code cannot lie below (above) z the sum of
+what it sent cannot either, which is the rectifier. One scale m' serves a layer: the largest at
+which its weights still fit int8 and Θ is whole. The last layer with weights only integrates; its
+potential after T steps is decoded, and what follows it in the network runs exactly on the decoded
+codes.
 
-Source of the idea: Rueckauer et al., Conversion of continuous-valued deep networks to efficient
-event-driven networks for image classification, Frontiers in Neuroscience 11 (2017), 682.
+D is the largest distance from z that a code can have, or that it had on calibration rows (all but
+1 in 1,000 of them): thresholds are balanced to what occurs, and T steps are spent on that range.
+
+Sources of the ideas: Rueckauer et al., Conversion of continuous-valued deep networks to efficient
+event-driven networks for image classification, Frontiers in Neuroscience 11 (2017), 682; You et
+al., SpikeZIP-TF: conversion is all you need for transformer-based SNN, ICML 2024 (spikes of both
+signs with a tracer of what was sent).
 """
 
 from __future__ import annotations
@@ -24,6 +31,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+from msgspec import structs
 
 from neurovm import golden
 from neurovm.arithmetic import NoExactRuleError
@@ -36,10 +44,11 @@ from neurovm.ports import open_inputs, open_outputs
 from neurovm.program import ProgramBuilder, check_narrow, layer_infos
 from neurovm.records import pack, session_limits
 from neurovm.reference import rate as oracle
+from neurovm.reference import run as run_graph
 from neurovm.version import GENERATOR
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -53,6 +62,13 @@ NEVER = (1 << 31) - 1
 """A threshold that no potential reaches: the neuron integrates."""
 MOST_WEIGHTS = 1 << 24
 """Of a mean that becomes a layer of ones."""
+MOST_SENT = 1 << 30
+"""Spikes of one sign that nothing bounds."""
+OUTLIERS = 0.001
+LOOKS = 16
+"""An answer may be read early after each of so many parts of its steps."""
+MOST_ROWS = 256
+"""Of the calibration: so many say when an answer may be read early."""
 _WEIGHTED = ("FullyConnected", "Conv2D", "DepthwiseConv2D")
 _SAME_CODES = ("Dequantize", "Reshape")
 _SPIKING = "fully connected, convolution, depthwise convolution, average pooling, reshape"
@@ -60,25 +76,47 @@ _SPIKING = "fully connected, convolution, depthwise convolution, average pooling
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What the rates of a layer mean: code = lo + (hi − lo) · rate."""
+    """What the rates of a layer mean: code = zero + span · rate, between lo and hi."""
 
+    zero: int
+    span: int
     lo: int
     hi: int
 
-    @property
-    def span(self) -> int:
-        return self.hi - self.lo
+    @classmethod
+    def of(cls, zero: int, bounds: tuple[int, int], seen: int | None) -> Rates:
+        """Rates of codes between `bounds`, at most `seen` (None: any) from where they rest."""
+        lo, hi = bounds
+        zero = min(max(zero, lo), hi)
+        span = max(hi - zero, zero - lo, 1)
+        return cls(zero, span if seen is None else min(span, max(seen, 1)), lo, hi)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Codes of the inputs on representative rows, (N, inputs), and how far the codes of each tensor
+    are from their zero point there: all but `OUTLIERS` of them.
+    """
+
+    codes: NDArray[np.int8]
+    seen: dict[int, int]
 
 
 class RateBuilder(ProgramBuilder):
     """Turns what operators emit into IF layers, up to and including the tensor `last`."""
 
-    def __init__(self, graph: Graph, profile: Profile, last: int) -> None:
+    def __init__(
+        self, graph: Graph, profile: Profile, last: int, seen: Mapping[int, int] | None = None
+    ) -> None:
         super().__init__(graph, profile)
         self.last = last
+        self.seen = {} if seen is None else seen
+        """How far codes of a tensor are from their zero point; others may be anywhere."""
         self.rates: dict[Value, Rates] = {}
         self.head: Value | None = None
         self.tail: Value | None = None
+        self.is_exact = False
+        """Whether what is emitted follows the head."""
         self.theta = 0
 
     def input(self, tensor: int, info: TensorInfo) -> None:
@@ -86,17 +124,21 @@ class RateBuilder(ProgramBuilder):
         n = self.tensors[tensor].size
         layer = Layer(kind="INPUT", inputs=(), n=n, spikes=not info.wide, wide=info.wide)
         value = super().emit(tensor, layer)
-        self.rates[value] = Rates(-128, 127)
+        self.rates[value] = Rates.of(info.zero_point, (-128, 127), self.seen.get(tensor))
 
     def emit(self, tensor: int, layer: Layer) -> Value:
-        if self.head is not None:
+        if self.is_exact:
             return super().emit(tensor, layer)
+        if self.head is not None:
+            raise refusal("it takes several layers, and is the last with weights")
         source = self.rates.get(layer.inputs[0]) if len(layer.inputs) == 1 else None
         if source is None:
             raise refusal("it joins values or reads constants")
-        layer, self.theta = spiking(layer, source, reads_out=tensor == self.last)
+        reads_out = tensor == self.last
+        seen = None if reads_out else self.seen.get(tensor)
+        layer, target, self.theta = spiking(layer, source, seen, reads_out=reads_out)
         value = super().emit(tensor, layer)
-        self.rates[value] = Rates(*layer.bounds)
+        self.rates[value] = target
         # lo and hi of the record are those of codes, which spikes are not.
         self.layers[value] = replace(layer, lo=-128, hi=127)
         if tensor == self.last:
@@ -110,6 +152,7 @@ class RateBuilder(ProgramBuilder):
 
     def enter_tail(self) -> None:
         """From here on operators read the decoded codes and emit exact layers."""
+        self.is_exact = True
         if self.tail is not None:
             self.alias(self.last, self.tail)
 
@@ -121,34 +164,39 @@ def refusal(what: str) -> NoExactRuleError:
     )
 
 
-def spiking(layer: Layer, source: Rates, *, reads_out: bool) -> tuple[Layer, int]:
-    """The IF layer of an SD layer that reads `source`, and the threshold that its rates refer to.
-
-    lo and hi of the result are those of the codes that its rates stand for.
+def spiking(
+    layer: Layer, source: Rates, seen: int | None, *, reads_out: bool
+) -> tuple[Layer, Rates, int]:
+    """The spiking layer of an SD layer that reads `source`, what its rates mean, and the threshold
+    that they refer to. `seen`: how far its codes are from where they rest.
     """
+    is_weighted = layer.kind in ("DENSE", "CONV", "DWCONV")
     layer, scales, zero_out = _linear(layer)
-    target = Rates(*layer.bounds)
+    lo, hi = layer.bounds
     weights = np.asarray(layer.weights, np.float64)
-    if target.span < 1:
+    if lo == hi:
         raise refusal("its activation lets a single code through")
-    if source.lo != layer.zero_in and layer.window is not None and _rim(layer.window):
+    if source.zero != layer.zero_in and layer.window is not None and _rim(layer.window):
         raise refusal(
-            f"it pads an input whose zero point is {layer.zero_in}, not {source.lo}: padding would "
-            f"have to spike"
+            f"it pads an input whose zero point is {layer.zero_in}, not {source.zero}: padding "
+            f"would have to spike"
         )
+    axes = tuple(range(weights.ndim - 1))
+    bias = np.asarray(layer.bias, np.float64) + (source.zero - layer.zero_in) * weights.sum(axes)
+    still = zero_out + scales * bias  # codes of no spikes, of every channel
+    zero = layer.zero_out if is_weighted else int(np.rint(np.median(still)))
+    target = Rates.of(zero, (lo, hi), seen)
     strength = np.abs(weights * scales).max()
     theta = int(min(target.span * 127 / (source.span * max(strength, 1e-9)), 1 << 24))
     if theta < 1:
         raise refusal("a single spike of its input drives it further than its whole range")
     unit = target.span / (source.span * theta)
-    axes = tuple(range(weights.ndim - 1))
-    bias = np.asarray(layer.bias, np.float64) + (source.lo - layer.zero_in) * weights.sum(axes)
-    drive = theta * (zero_out - target.lo + scales * bias) / target.span
+    drive = theta * (still - target.zero) / target.span
     if np.abs(drive).max() >= 1 << 30:
         raise refusal("its bias is far beyond its range")
     made = replace(
         layer,
-        neuron="IF",
+        neuron="IF" if reads_out else "SIF",
         requant="NONE",
         scale=None,
         shift=None,
@@ -158,10 +206,12 @@ def spiking(layer: Layer, source: Rates, *, reads_out: bool) -> tuple[Layer, int
         bias=np.rint(drive).astype(np.int32),
         theta=NEVER if reads_out else theta,
         reset="SUBTRACT",
+        reset_value=0 if reads_out or target.zero == lo else -MOST_SENT,
+        aux=(0 if reads_out or target.zero == hi else MOST_SENT, 0),
         leak_q16=1 << 16,
         acc_bound=0,
     )
-    return made, theta
+    return made, target, theta
 
 
 def _linear(layer: Layer) -> tuple[Layer, NDArray[np.float64], float]:
@@ -236,17 +286,37 @@ def _rim(window: Window) -> bool:
     return taps(window) != inside
 
 
-def compile_rate(
-    graph: Graph, profile: Profile, steps: int, *, labels: Sequence[str] | None = None
-) -> Bundle:
-    """As `compile_graph`, with IF neurons that run for `steps` (1 to MOST_STEPS) time steps.
+def calibration(graph: Graph, profile: Profile, codes: NDArray[np.int8]) -> Calibration:
+    """What the codes (N, inputs) of representative rows make of every tensor, by the oracle."""
+    inputs = open_inputs(ProgramBuilder(graph, profile))
+    known = run_graph(graph, profile, golden.input_values(profile, inputs, codes))
+    seen = {}
+    for index, values in known.items():
+        tensor = graph.tensors[index]
+        if values.dtype in (np.int8, np.uint8) and tensor.quantization is not None:
+            distance = np.abs(values.astype(np.int64) - tensor.codes.zero_point)
+            seen[index] = int(np.ceil(np.quantile(distance, 1 - OUTLIERS)))
+    return Calibration(codes, seen)
 
-    Raises UnsupportedOperatorError where an operator has no such form.
+
+def compile_rate(
+    graph: Graph,
+    profile: Profile,
+    steps: int,
+    *,
+    labels: Sequence[str] | None = None,
+    calibrated: Calibration | None = None,
+) -> Bundle:
+    """As `compile_graph`, with SIF neurons that run for `steps` (1 to MOST_STEPS) time steps.
+
+    `calibrated` balances thresholds and finds when an answer may be read early. Raises
+    UnsupportedOperatorError where an operator has no such form.
     """
     if not 1 <= steps <= MOST_STEPS:
         raise ModelError(f"steps: found {steps}; accepted: 1 to {MOST_STEPS}")
     head, tail = _split(graph)
-    builder = RateBuilder(graph, profile, head[-1].outputs[0])
+    seen = None if calibrated is None else calibrated.seen
+    builder = RateBuilder(graph, profile, head[-1].outputs[0], seen)
     inputs = open_inputs(builder)
     check_narrow(builder, "rate")
     exact = any(operator.name not in _SAME_CODES for operator in tail)
@@ -262,15 +332,9 @@ def compile_rate(
     check_narrow(builder, "rate")
     ports, outputs = open_outputs(builder, labels)
     layers, arena, sizes = pack(builder.layers, ports, coding="rate")
-    rates = builder.rates[builder.head]
-    info = RateInfo(
-        steps=steps,
-        head=builder.head,
-        lo=rates.lo,
-        hi=rates.hi,
-        theta=builder.theta,
-        tail=exact,
-    )
+    info = _info(builder, builder.head, steps, tail=exact)
+    if calibrated is not None:
+        info = _with_exits(builder.layers, info, calibrated)
     macs = sum(layer.macs for layer in builder.layers)
     codes = golden.stream(inputs, macs * steps)
     answers = oracle.run(builder.layers, info, codes)
@@ -280,13 +344,13 @@ def compile_rate(
     tensors = {"layers": memoryview(layers), "arena": memoryview(arena)} | golden.tensors(pairs)
     return Bundle(
         manifest=Manifest(
-            format=1,
+            format=3,
             generator=GENERATOR,
             name=graph.name,
             source=SourceInfo(**dataclasses.asdict(graph.source)),
             profile=cast("ProfileName", profile.name),
             coding="rate",
-            neuron="if",
+            neuron="sif",
             layers=layer_infos(builder, sizes),
             operators=tuple(builder.operators),
             inputs=inputs,
@@ -304,6 +368,44 @@ def compile_rate(
         ),
         tensors=tensors,
     )
+
+
+def _info(builder: RateBuilder, head: Value, steps: int, *, tail: bool) -> RateInfo:
+    sent = next(builder.rates[i] for i, layer in enumerate(builder.layers) if layer.spikes)
+    read = builder.rates[head]
+    return RateInfo(
+        steps=steps,
+        head=head,
+        lo=read.lo,
+        hi=read.hi,
+        theta=builder.theta,
+        tail=tail,
+        sent=(sent.zero, sent.span),
+        read=(read.zero, read.span),
+    )
+
+
+def _with_exits(layers: Sequence[Layer], info: RateInfo, calibrated: Calibration) -> RateInfo:
+    """After which steps an answer may be read, and how far ahead its class must then be.
+
+    Further, by one code, than any row of the calibration that had another class then than in the
+    end. An exit that none of the rows would take is left out.
+    """
+    codes = calibrated.codes[:: max(1, len(calibrated.codes) // MOST_ROWS)]
+    info = structs.replace(info, calibrated=len(codes))
+    looks = sorted({info.steps * part // LOOKS for part in range(1, LOOKS)} - {0, info.steps})
+    if layers[info.head].n < 2 or not looks:
+        return info
+    after = oracle.trace(layers, info, codes, {*looks, info.steps})
+    final = after[info.steps].argmax(axis=1)
+    exits = []
+    for step in looks:
+        lead, wrong = oracle.lead(after[step]), after[step].argmax(axis=1) != final
+        code = -(-info.theta * step // info.of_head[1])
+        least = int(lead[wrong].max(initial=0)) + code
+        if (lead > least).any():
+            exits.append((step, least))
+    return structs.replace(info, exits=tuple(exits))
 
 
 def _split(graph: Graph) -> tuple[list[Operator], list[Operator]]:

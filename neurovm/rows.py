@@ -5,7 +5,7 @@ numpy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +25,7 @@ _CHUNK_BYTES = 1 << 22
 
 def predict(model: Manifest, program: Executable, x: Any) -> Any:
     """See `Model.predict`."""
-    rows, single = _inputs(model, x)
+    rows, single = _inputs(model.name, model.inputs, x)
     n_in = sum(t.bytes for t in model.inputs)
     n_out = sum(t.bytes for t in model.outputs)
     count = len(rows[0])
@@ -33,7 +33,7 @@ def predict(model: Manifest, program: Executable, x: Any) -> Any:
     chunk = max(1, _CHUNK_BYTES // max(n_in, n_out))
     for start in range(0, count, chunk):
         part = slice(start, min(start + chunk, count))
-        codes = _codes(model, [r[part] for r in rows])
+        codes = _codes(model.inputs, model.profile, [r[part] for r in rows])
         out = np.empty((len(codes), n_out), np.int8)
         program.predict(codes.data, out.data, len(codes))
         _values(model, out, [o[part] for o in outputs])
@@ -44,19 +44,24 @@ def predict(model: Manifest, program: Executable, x: Any) -> Any:
     return named[model.outputs[0].name] if len(named) == 1 else named
 
 
-def _inputs(model: Manifest, x: Any) -> tuple[list[NDArray[np.generic]], bool]:
+def codes_of(name: str, inputs: Sequence[TensorInfo], profile: str, x: Any) -> NDArray[np.int8]:
+    """Rows as `Model.predict` takes them, as codes: (n, bytes of all inputs)."""
+    return _codes(inputs, profile, _inputs(name, inputs, x)[0])
+
+
+def _inputs(
+    name: str, inputs: Sequence[TensorInfo], x: Any
+) -> tuple[list[NDArray[np.generic]], bool]:
     """Every input as (n, *shape) in its dtype, and whether x had no leading axis."""
     if not isinstance(x, Mapping):
-        if len(model.inputs) != 1:
-            names = ", ".join(repr(t.name) for t in model.inputs)
-            raise ShapeError(
-                f"{model.name} has {len(model.inputs)} inputs: give a mapping with {names}"
-            )
-        x = {model.inputs[0].name: x}
-    wanted = {t.name for t in model.inputs}
+        if len(inputs) != 1:
+            names = ", ".join(repr(t.name) for t in inputs)
+            raise ShapeError(f"{name} has {len(inputs)} inputs: give a mapping with {names}")
+        x = {inputs[0].name: x}
+    wanted = {t.name for t in inputs}
     if set(x) != wanted:
         raise ShapeError(f"inputs {sorted(map(str, x))} were given; {sorted(wanted)} are needed")
-    pairs = [_rows(x[info.name], info) for info in model.inputs]
+    pairs = [_rows(x[info.name], info) for info in inputs]
     counts = {len(array) for array, _ in pairs}
     if len(counts) != 1:
         raise ShapeError(f"the inputs have different numbers of rows: {sorted(counts)}")
@@ -81,11 +86,13 @@ def _rows(x: Any, info: TensorInfo) -> tuple[NDArray[np.generic], bool]:
     )
 
 
-def _codes(model: Manifest, rows: list[NDArray[np.generic]]) -> NDArray[np.int8]:
+def _codes(
+    inputs: Sequence[TensorInfo], profile: str, rows: list[NDArray[np.generic]]
+) -> NDArray[np.int8]:
     parts = []
-    for info, array in zip(model.inputs, rows, strict=True):
+    for info, array in zip(inputs, rows, strict=True):
         flat = np.ascontiguousarray(array).reshape(-1)
-        codes = codec.quantize(info, model.profile, flat.data, flat.size)
+        codes = codec.quantize(info, profile, flat.data, flat.size)
         parts.append(np.frombuffer(codes, np.int8).reshape(len(array), info.bytes))
     return parts[0] if len(parts) == 1 else np.ascontiguousarray(np.concatenate(parts, axis=1))
 

@@ -24,8 +24,11 @@
  *      subtraction; the kernel stores the accumulator A = u and the code y in its place).
  * IF   no leak, b applied each step, sends 1 when u >= theta, at most one spike a step.
  * LIF  as IF, and u <- (u * leak_q16 + 2^15) >> 16 (arithmetic, 64-bit product) before the sum.
+ * SIF  signed IF: no leak, b applied each step; s = 1 when 2 u >= theta and n < n_hi, -1 when 2 u < -theta and
+ *      n > n_lo, else 0; u <- sat32(u - theta s), n <- n + s. n, all it has sent, starts at 0; n_lo is
+ *      reset_value, n_hi is aux[0].
  *      The sum over synapses is int32 and wraps; leak(u) + b + sum then saturates once at the int32
- *      limits (IF and LIF). u starts at 0; time passes once a step.
+ *      limits (IF, LIF and SIF). u starts at 0; time passes once a step.
  *
  * Memory. A STATE layer carries codes from one step to the next, and so do the kinds that keep state
  * of their own. Every call of step or update is one step of time, whether or not an input changed.
@@ -161,7 +164,7 @@ typedef enum nvm_kind {
     NVM_KIND_COUNT
 } nvm_kind;
 
-typedef enum nvm_neuron { NVM_SD = 0, NVM_IF, NVM_LIF, NVM_NEURON_COUNT } nvm_neuron;
+typedef enum nvm_neuron { NVM_SD = 0, NVM_IF, NVM_LIF, NVM_SIF, NVM_NEURON_COUNT } nvm_neuron;
 
 /* R(A), then clamp(zero_out + R(A), lo, hi). Arrays have one entry an output channel (out_c) for
  * DENSE, CONV and DWCONV, one entry in all for ADD, MEAN, MATMUL and PAIR. Narrow layers take FP32 to
@@ -192,7 +195,7 @@ enum {
     NVM_FLAG_OUTPUT = 1, /* the layer is a network output; ports are numbered in layer order */
     NVM_FLAG_SPIKES = 2, /* INPUT only: codes are this step's spikes (any int8; 0: none), not values to be
                             differenced; elements that an update does not name do not spike.
-                            A spiking value is such an input, or an IF or LIF layer. IF and LIF layers read
+                            A spiking value is such an input, or an IF, LIF or SIF layer. Those layers read
                             spiking values only, all others none */
     NVM_FLAG_UNIT = 4,   /* SD layers and inputs: at most one unit spike (+1 or -1) a neuron and sweep;
                             a step then sweeps the layers until nothing is left to send (spiking layers
@@ -222,10 +225,10 @@ typedef struct nvm_layer {
                                          wide */
     uint32_t off_weights, off_bias, off_scale, off_shift, off_table0, off_table1; /* bias: int32[out_c]
                                                                                        (LONG: int64) */
-    int32_t theta;               /* IF, LIF: threshold */
-    int32_t reset_value;
+    int32_t theta;               /* IF, LIF: threshold; SIF: the same, 1 .. 2^30 */
+    int32_t reset_value;         /* SIF: n_lo, -2^30 .. 0, with aux[0], n_hi, 0 .. 2^30 */
     uint32_t reset;              /* nvm_reset */
-    uint32_t leak_q16;           /* LIF: Q0.16, 0 .. 65536; IF: 65536; SD: 0 */
+    uint32_t leak_q16;           /* LIF: Q0.16, 0 .. 65536; IF, SIF: 65536; SD: 0 */
     uint32_t aux[2];
     int16_t zero_out_s16, lo_s16, hi_s16; /* of wide layers instead; 0 for others. Wide zero_in is 0 */
     uint16_t reserved_s16;

@@ -14,6 +14,7 @@
 
 #define MAX_POOL_TAPS      (UINT64_C(1) << 23) /* so that |S| <= 2^30 */
 #define MAX_WIDE_POOL_TAPS (UINT64_C(1) << 15)
+#define MOST_SENT          (1 << 30) /* by a SIF neuron in all, and its threshold */
 
 int nvm_arena_holds(const nvm_program *program, uint32_t offset, uint64_t bytes)
 {
@@ -60,7 +61,13 @@ static nvm_status check_neuron(const nvm_program *program, const nvm_layer *laye
     }
     REQUIRE(has_weights(layer) && layer->requant == NVM_RQ_NONE && layer->zero_in == 0);
     REQUIRE(layer->reset <= NVM_RESET_SUBTRACT);
-    REQUIRE(layer->neuron == NVM_IF ? layer->leak_q16 == 65536 : layer->leak_q16 <= 65536);
+    REQUIRE(layer->neuron == NVM_LIF ? layer->leak_q16 <= 65536 : layer->leak_q16 == 65536);
+    if (layer->neuron == NVM_SIF) {
+        REQUIRE(layer->reset == NVM_RESET_SUBTRACT);
+        REQUIRE(layer->theta >= 1 && layer->theta <= MOST_SENT);
+        REQUIRE(layer->reset_value >= -MOST_SENT && layer->reset_value <= 0);
+        REQUIRE(layer->aux[0] <= MOST_SENT);
+    }
     return NVM_OK;
 }
 

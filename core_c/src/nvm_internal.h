@@ -50,7 +50,8 @@ struct nvm_node {
     void *codes;       /* int8_t, wide int16_t: what was sent so far; spikes of this step */
     void *wanted;      /* INPUT: what the caller asked for; STATE: what is held; NULL elsewhere */
     void *acc;         /* int32_t, LONG int64_t: A, u, S or window maximum; NULL where the kind keeps none */
-    void *memory;      /* what LSTM and SVDF carry from step to step, and their accumulators; else NULL */
+    void *memory;      /* what LSTM and SVDF carry from step to step, and their accumulators; SIF: int32_t n;
+                          else NULL */
     void *sum;         /* where synapses add: acc, or scratch drive for IF and LIF */
     nvm_event *events; /* capacity n, shared with layers of other lifetimes */
     uint32_t n_events; /* sent in this sweep */
@@ -152,6 +153,7 @@ int nvm_prefers_events(const nvm_node *node, size_t received);
 
 /* IF and LIF: leak, bias, drive, fire, reset of all n neurons; one event each spike. */
 void nvm_neuron_lif_s32__scalar(nvm_node *node);
+void nvm_neuron_sif_s32__scalar(nvm_node *node);
 
 /* NULL outside the arena: offsets that a kind does not name are never followed. */
 static inline const void *nvm_arena_at(const nvm_program *program, uint32_t offset)

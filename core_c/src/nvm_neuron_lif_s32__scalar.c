@@ -30,6 +30,10 @@ void nvm_neuron_lif_s32__scalar(nvm_node *node)
     const int32_t *bias = node->bias, *drive = node->sum;
     int32_t *acc = node->acc;
     int8_t *codes = node->codes;
+    if (layer->neuron == NVM_SIF) {
+        nvm_neuron_sif_s32__scalar(node);
+        return;
+    }
     for (size_t i = 0; i < layer->n;) {
         for (size_t c = 0; c < layer->out_c; c++, i++) {
             /* |u leak| <= 2^47; the three terms stay below 2^34. */

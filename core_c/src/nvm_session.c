@@ -136,6 +136,7 @@ size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session
         void *wanted = holds ? take(&mem, layer->n, width) : NULL;
         void *acc = nvm_layer_keeps_acc(layer) ? take(&mem, layer->n, nvm_acc_bytes(layer)) : NULL;
         size_t bytes = nvm_layer_memory_bytes(layer);
+        bytes += layer->neuron == NVM_SIF ? layer->n * sizeof(int32_t) : 0;
         void *memory = bytes != 0 ? take(&mem, bytes, 1) : NULL;
         marks = marks > layer->n ? marks : layer->n;
         if (layer->neuron != NVM_SD) {
@@ -190,6 +191,9 @@ static void begin(nvm_session *session)
         } else if (layer->neuron != NVM_SD) {
             memset(node->codes, 0, layer->n);
             memset(node->acc, 0, layer->n * sizeof(int32_t));
+            if (layer->neuron == NVM_SIF) {
+                memset(node->memory, 0, layer->n * sizeof(int32_t));
+            }
         }
     }
     nvm_memory_begin(session);

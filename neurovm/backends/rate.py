@@ -34,7 +34,7 @@ class RateProgram:
         )
         self._answer_codes = sum(info.size for info in manifest.outputs)
         self._head_codes = _checked(manifest, rate)
-        self._tables = spike_tables(rate.steps)
+        self._tables = spike_tables(rate.steps, rate.of_inputs)
 
     def session(self, counters: Buffer | None = None) -> RateSession:
         """A new stream; its counters are those of the time steps."""
@@ -57,7 +57,10 @@ class RateProgram:
 
 
 class RateSession:
-    """One stream: it keeps the input codes, and runs T steps from rest whenever they change."""
+    """One stream: it keeps the input codes, and runs T steps from rest whenever they change.
+
+    Fewer where an exit opens.
+    """
 
     def __init__(
         self,
@@ -77,6 +80,7 @@ class RateSession:
         if acc is None:
             raise BundleError(f"layer {rate.head} keeps no potential; it cannot be the head")
         self._potentials = acc
+        self._exits = rate.looks
         self._out = bytearray(sizes[1])
         self._output = memoryview(self._out).cast("b").toreadonly()
         self._changed = False
@@ -159,9 +163,14 @@ class RateSession:
         state, rest = self._state, self._rest
         state.reset()
         codes = bytes(self._codes)
-        for table in self._tables:
+        answer = None
+        for step, table in enumerate(self._tables, 1):
             state.step(codes.translate(table) + rest)
-        answer = self._decode()
+            if step in self._exits and self._lead() > self._exits[step]:
+                answer = self._decode(step)
+                break
+        if answer is None:
+            answer = self._decode(self._rate.steps)
         if self._rate.tail:
             answer = state.update(self._tail_index, answer).tobytes()
         self._changed = self._fresh or answer != self._out
@@ -169,34 +178,50 @@ class RateSession:
         self._out[:] = answer
         return self._output
 
-    def _decode(self) -> bytes:
-        """Codes of the head's potentials, rounded half up and clamped, as bytes."""
+    def _lead(self) -> int:
+        """By how much the largest potential is ahead of all others."""
+        second, first = sorted(self._potentials.tolist())[-2:]
+        return int(first - second)
+
+    def _decode(self, steps: int) -> bytes:
+        """Codes of the head's potentials after so many steps, rounded half up and clamped."""
         rate = self._rate
-        lo, hi, full = rate.lo, rate.hi, rate.theta * rate.steps
-        twice = 2 * (hi - lo)
+        lo, hi, full = rate.lo, rate.hi, rate.theta * steps
+        zero, span = rate.of_head
+        twice = 2 * span
         return bytes(
-            min(hi, max(lo, lo + (twice * u + full) // (2 * full))) & 0xFF
+            min(hi, max(lo, zero + (twice * u + full) // (2 * full))) & 0xFF
             for u in self._potentials.tolist()
         )
 
 
-def spike_tables(steps: int) -> list[bytes]:
-    """For each step what byte a code's byte becomes: 1 where it spikes, else 0."""
-    tables = []
-    for step in range(steps):
-        rising = [(step * k + k + 127) // 255 - (step * k + 127) // 255 for k in range(256)]
-        # A code's byte is two's complement: 0x80 is −128, which is k = 0.
-        tables.append(bytes(rising[byte ^ 0x80] for byte in range(256)))
-    return tables
+def spike_tables(steps: int, sent: tuple[int, int] = (-128, 255)) -> list[bytes]:
+    """For each step what byte a code's byte becomes, for (z, span) `sent`: 1, 0, or −1 as 255."""
+    zero, span = sent
+    offsets = [(byte ^ 0x80) - 128 - zero for byte in range(256)]  # of each byte's code from z
+    sizes = [2 * min(abs(offset), span) for offset in offsets]
+    due = [[(step * size + span) // (2 * span) for size in sizes] for step in range(steps + 1)]
+    return [
+        bytes(
+            (after - before) * (1 if offset > 0 else -1) & 0xFF
+            for after, before, offset in zip(due[step + 1], due[step], offsets, strict=True)
+        )
+        for step in range(steps)
+    ]
 
 
 def _checked(manifest: Manifest, rate: RateInfo) -> int:
     """The number of the head's neurons; BundleError where the figures cannot be."""
+    pairs, exits = (rate.of_inputs, rate.of_head), rate.looks
     valid = (
         1 <= rate.steps <= MOST_STEPS
         and 0 <= rate.head < len(manifest.layers)
         and -128 <= rate.lo < rate.hi <= 127
         and 1 <= rate.theta <= _MOST_THETA
+        and all(-128 <= zero <= 127 and 1 <= span <= 255 for zero, span in pairs)
+        and all(1 <= step < rate.steps and least >= 0 for step, least in exits.items())
+        and list(exits) == sorted(exits)
+        and (not exits or manifest.layers[rate.head].neurons > 1)
     )
     if not valid:
         raise BundleError(f"{manifest.name}: rate coding with {rate} cannot be run; damaged")

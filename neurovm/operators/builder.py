@@ -33,7 +33,7 @@ Kind = Literal[
 Requant = Literal[
     "NONE", "FP32", "DOUBLE", "SINGLE", "HALFUP", "SHIFT", "AFFINE", "HALF16", "AWAY64", "AWAY32"
 ]
-Neuron = Literal["SD", "IF", "LIF"]
+Neuron = Literal["SD", "IF", "LIF", "SIF"]
 Reset = Literal["ZERO", "VALUE", "SUBTRACT"]
 
 Value = int

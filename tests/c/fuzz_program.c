@@ -133,7 +133,7 @@ static network *patched_network(const uint8_t *data, size_t size)
         }
         nvm_kind kind =
             (nvm_kind)random_in(&net->seed, NVM_DENSE, spiking ? NVM_DWCONV : NVM_KIND_COUNT - 1);
-        uint32_t made = spiking ? add_spiking(net, kind, NVM_LIF, net->n - 1)
+        uint32_t made = spiking ? add_spiking(net, kind, seed % 2 ? NVM_LIF : NVM_SIF, net->n - 1)
                                 : add_random(net, kind, net->n - 1);
         net->layers[made].flags =
             (uint8_t)(NVM_FLAG_OUTPUT | (spiking ? 0 : coding));

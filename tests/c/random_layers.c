@@ -692,6 +692,11 @@ uint32_t add_spiking(network *net, nvm_kind kind, nvm_neuron neuron, uint32_t in
     layer->theta = random_in(&net->seed, 1, 300);
     layer->reset = (uint32_t)random_in(&net->seed, 0, 2);
     layer->reset_value = layer->reset == NVM_RESET_VALUE ? random_in(&net->seed, -100, 50) : 0;
-    layer->leak_q16 = neuron == NVM_IF ? 65536 : (uint32_t)random_in(&net->seed, 0, 65536);
+    layer->leak_q16 = neuron == NVM_LIF ? (uint32_t)random_in(&net->seed, 0, 65536) : 65536;
+    if (neuron == NVM_SIF) {
+        layer->reset = NVM_RESET_SUBTRACT;
+        layer->reset_value = -random_in(&net->seed, 0, 9);
+        layer->aux[0] = (uint32_t)random_in(&net->seed, 0, 9);
+    }
     return net->n - 1;
 }

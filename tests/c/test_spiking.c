@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * IF and LIF networks against their equation, step by step: codes, potentials, spikes.
+ * IF, LIF and SIF networks against their equation, step by step: codes, potentials, spikes.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@ typedef struct trial {
     nvm_program program;
     nvm_session *sessions[2]; /* events, dense */
     int16_t *codes[MAX_LAYERS];
-    int64_t *u[MAX_LAYERS];
+    int64_t *u[MAX_LAYERS], *sent[MAX_LAYERS];
 } trial;
 
 /* Of the last layers of all random networks: neither silent nor always firing. */
@@ -41,6 +41,14 @@ static void naive_step(trial *t, uint32_t index)
             u = floor_shift16(u * layer->leak_q16 + 32768);
         }
         u = saturate(u + bias[i % layer->out_c] + drive[i]);
+        if (layer->neuron == NVM_SIF) { /* what was sent before counts */
+            int64_t up = 2 * u >= layer->theta && t->sent[index][i] < layer->aux[0];
+            int64_t down = 2 * u < -(int64_t)layer->theta && t->sent[index][i] > layer->reset_value;
+            t->codes[index][i] = (int16_t)(up - down);
+            t->sent[index][i] += up - down;
+            t->u[index][i] = saturate(u - (up - down) * layer->theta);
+            continue;
+        }
         t->codes[index][i] = u >= layer->theta;
         if (u >= layer->theta) {
             u = layer->reset == NVM_RESET_ZERO    ? 0
@@ -80,6 +88,7 @@ static void run_trial(network *net, int steps)
     for (uint32_t i = 0; i < net->n; i++) {
         t.codes[i] = calloc(net->layers[i].n, sizeof *t.codes[i]);
         t.u[i] = calloc(net->layers[i].n, sizeof *t.u[i]);
+        t.sent[i] = calloc(net->layers[i].n, sizeof *t.sent[i]);
     }
     for (int s = 0; s < 2; s++) {
         t.sessions[s] = session_new(&t.program, NULL);
@@ -121,6 +130,7 @@ static void run_trial(network *net, int steps)
     for (uint32_t i = 0; i < net->n; i++) {
         free(t.codes[i]);
         free(t.u[i]);
+        free(t.sent[i]);
     }
     free(net);
 }
@@ -134,7 +144,7 @@ static void random_spiking_networks(void)
         net->layers[0].flags = NVM_FLAG_SPIKES;
         while (net->n < depth) {
             nvm_kind kind = (nvm_kind)random_in(&net->seed, NVM_DENSE, NVM_DWCONV);
-            (void)add_spiking(net, kind, random_in(&net->seed, 0, 1) ? NVM_IF : NVM_LIF,
+            (void)add_spiking(net, kind, (nvm_neuron)random_in(&net->seed, NVM_IF, NVM_SIF),
                               net->n - 1);
         }
         net->layers[net->n - 1].flags = NVM_FLAG_OUTPUT;

@@ -17,8 +17,9 @@ from neurovm import bundle
 from neurovm.arithmetic import PROFILES
 from neurovm.backends.rate import MOST_STEPS, spike_tables
 from neurovm.converters import tflite
+from neurovm.description import RateInfo
 from neurovm.passes import prepare
-from neurovm.rate import compile_rate
+from neurovm.rate import calibration, compile_rate
 from neurovm.reference import rate as oracle
 
 TOP = Path(__file__).resolve().parents[2]
@@ -62,10 +63,23 @@ def test_inputs_spike_as_often_as_their_codes_say_and_evenly() -> None:
     tables = spike_tables(510)
     codes = np.arange(-128, 128, dtype=np.int8)
     sent = np.array([list(codes.tobytes().translate(table)) for table in tables])
-    assert (sent == np.stack([oracle.spikes(codes, t) for t in range(510)])).all()
+    assert (sent == np.stack([oracle.spikes(codes, t, (-128, 255)) for t in range(510)])).all()
     assert (sent.sum(axis=0) == 2 * (codes.astype(int) + 128)).all()
     pauses = [np.diff(np.nonzero(column)[0]) for column in sent.T if column.sum() > 1]
     assert all(pause.max() - pause.min() <= 1 for pause in pauses)
+
+
+@pytest.mark.parametrize("sent", [(-1, 128), (5, 40), (127, 255), (0, 1)])
+def test_codes_below_the_zero_point_spike_negatively(sent: tuple[int, int]) -> None:
+    zero, span = sent
+    steps = 2 * span
+    codes = np.arange(-128, 128, dtype=np.int8)
+    tables = [codes.tobytes().translate(table) for table in spike_tables(steps, sent)]
+    found = np.array([np.frombuffer(row, np.int8) for row in tables])
+    assert (found == np.stack([oracle.spikes(codes, t, sent) for t in range(steps)])).all()
+    offset = codes.astype(int) - zero
+    assert (found.sum(axis=0) == 2 * np.clip(offset, -span, span)).all()
+    assert (np.sign(found) * np.sign(offset) >= 0).all()
 
 
 @pytest.mark.parametrize("path", NETWORKS, ids=lambda p: p.stem)
@@ -110,10 +124,63 @@ def test_accuracy_grows_with_the_steps() -> None:
         assert agreement > 0.98
 
 
+def test_calibrated_the_kernel_equals_the_numpy_model_and_exits_early() -> None:
+    codes = digit_codes()
+    rows = codes.reshape(-1, 8, 8, 1)
+    path = NETWORKS[0]
+    known = calibration(prepare(tflite.read(path, name=None)), PROFILES["xnnpack"], codes[::2])
+    with (
+        neurovm.convert_tflite(path, coding="rate", steps=64, calibrate=rows[::2]) as model,
+        neurovm.convert_tflite(path) as graded,
+    ):
+        rate = model.manifest.rate
+        assert rate.calibrated == 64
+        assert rate.exits
+        for layer in known.seen.values():
+            assert 0 <= layer <= 255
+        exact, found = answers(graded, codes), answers(model, codes)
+        session = model.session(way="events")
+        for row, wanted in zip(codes, found, strict=True):
+            assert session.step(row).tolist() == wanted.tolist()
+        taken = session.counters.steps / len(codes)
+        assert taken < 16  # of 64
+        others = slice(1, None, 2)  # rows that it was not calibrated on
+        same = found[others].argmax(axis=1) == exact[others].argmax(axis=1)
+        assert same.mean() > 0.95
+        whole = model.with_steps(64)
+        assert whole.manifest.rate.exits is msgspec.UNSET
+        session = whole.session()
+        session.step(codes[0])
+        assert session.counters.steps == 64
+        late = answers(whole, codes[::2])  # no row of the calibration left with another class
+        assert (late.argmax(axis=1) == found[::2].argmax(axis=1)).all()
+
+
+def test_calibration_without_rows_or_with_others_is_refused() -> None:
+    with pytest.raises(neurovm.ModelError, match="found no rows"):
+        neurovm.convert_tflite(
+            NETWORKS[0], coding="rate", calibrate=np.zeros((0, 8, 8, 1), np.int8)
+        )
+    for wrong in (np.zeros((3, 9), np.int8), np.zeros((3, 8, 8, 1), np.float64)):
+        with pytest.raises(neurovm.ShapeError):
+            neurovm.convert_tflite(NETWORKS[0], coding="rate", calibrate=wrong)
+
+
+def test_figures_of_older_bundles_mean_what_they_did() -> None:
+    """Rates from the lowest to the highest code, and nothing more in the manifest."""
+    old = msgspec.json.decode(
+        b'{"steps":9,"head":1,"lo":-100,"hi":90,"theta":77,"tail":false}', type=RateInfo
+    )
+    assert (old.of_inputs, old.of_head, old.looks) == ((-128, 255), (-100, 190), {})
+    assert b"sent" not in msgspec.json.encode(old)
+    potentials = np.array([[0, 77 * 9, 77 * 9 // 2, -5, 10**6]])
+    assert oracle.decode(old, potentials, 9).tolist() == [[-100, 90, -5, -100, 90]]
+
+
 def test_a_pool_and_a_mean_spike_too() -> None:
     with rate_model(FIXTURES / "pump_window_dscnn.tflite") as model:
         assert model.approximate
-        assert (model.coding, model.neuron) == ("rate", "if")
+        assert (model.coding, model.neuron) == ("rate", "sif")
         kinds = [layer.kind for layer in model.explain()]
         assert kinds.count("DWCONV") == 3  # two convolutions and the average pool
         assert kinds[-1] == "SOFTMAX"
@@ -170,7 +237,21 @@ def test_a_session_counts_spikes_and_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"steps": 0}, {"steps": 10**6}, {"head": 99}, {"theta": 0}, {"lo": 5, "hi": 5}]
+    "change",
+    [
+        {"steps": 0},
+        {"steps": 10**6},
+        {"head": 99},
+        {"theta": 0},
+        {"lo": 5, "hi": 5},
+        {"sent": (0, 0)},
+        {"sent": (-129, 5)},
+        {"read": (0, 256)},
+        {"exits": ((0, 1),)},
+        {"exits": ((16, 1),)},
+        {"exits": ((3, -1),)},
+        {"exits": ((4, 1), (3, 1))},
+    ],
 )
 def test_a_bundle_with_impossible_figures_is_refused(change: dict[str, int], tmp_path) -> None:
     path = rate_model(NETWORKS[0]).save(tmp_path / "x.nvm")
