@@ -33,14 +33,15 @@ def damaged(data: bytes, seed: int) -> bytes:
         for _ in range(rng.choice([1, 1, 2])):
             _change(manifest, rng)
     elif way == "layers":
-        _change_record(parts["layers"], rng)
+        kinds = [k for k in ("layers", "populations", "projections") if parts.get(k)]
+        _change_record(parts[rng.choice(kinds)], rng)
     else:
         rng.choice([m for m in MUTATIONS if m.__name__ != "cut"])(parts["arena"], rng)
     return _file(manifest, {name: bytes(part) for name, part in parts.items()})
 
 
 def _change_record(layers: bytearray, rng: random.Random) -> None:
-    """One to three fields of one layer, at the ends of their ranges or a little off."""
+    """One to three fields of one record, at the ends of their ranges or a little off."""
     first = rng.randrange(len(layers) // RECORD_BYTES) * RECORD_BYTES
     for _ in range(rng.choice([1, 1, 2, 3])):
         width = rng.choice([1, 2, 4])

@@ -17,18 +17,23 @@ from pathlib import Path
 
 from fuzz import bundle_mutations, tflite_mutations
 from operator_cases import CASES
+from spiking_networks import NETWORKS
 
 import neurovm
 from neurovm import bundle
 from neurovm.converters import tflite, tflite_signatures
 from neurovm.converters.tflite_outputs import with_outputs
 from neurovm.errors import BundleError, ModelError
-from neurovm.model import Model, replay_golden
+from neurovm.loading import checked
+from neurovm.model import Model
 from neurovm.passes import prepare
+from neurovm.spiking_model import SpikingModel
 from neurovm.survey import survey
 
 SMALL_BYTES = 8 << 10
 """Of seeds that are converted at every execution."""
+SPIKING_WEIGHT = 8
+"""How often each spiking network is among the seeds: they are few, and unlike all others."""
 TYPES = {"float32": "f", "int8": "b", "int16": "h", "int32": "i", "int64": "q", "uint8": "B"}
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
@@ -75,8 +80,7 @@ def _survey(data: bytes) -> str:
 def _load(data: bytes) -> str:
     try:
         content = bundle.parse(memoryview(data), "fuzz.nvm")
-        model = Model(content)
-        replay_golden(model, content, "fuzz.nvm")
+        model = checked(content, "fuzz.nvm", replay=True)
     except BundleError:
         return "BundleError"
     _steps(model)
@@ -86,12 +90,27 @@ def _load(data: bytes) -> str:
 def _steps(model: Model) -> None:
     """Whatever was accepted has to run."""
     rng = random.Random(0)
+    if isinstance(model, SpikingModel):
+        _ticks(model, rng)
+        return
     zeros = {t.name: array(TYPES[t.dtype], [0]) * t.size for t in model.inputs}
     codes = rng.randbytes(len(model.to_codes(zeros)))
     for way in ("auto", "events", "dense"):
         session = model.session(way=way)
         session.step(codes)
         session.step(bytes(reversed(codes)))
+
+
+def _ticks(model: SpikingModel, rng: random.Random) -> None:
+    """Runs of a spiking network, by ticks and by time; the first moments of a long silence too."""
+    session = model.session()
+    counts = bytes(rng.choice((0, 0, 0, 1, 127)) for _ in range(5 * model.n_in))
+    session.run(counts, potentials=True, ticks=5)
+    session.run(bytes(3 * model.n_in), ticks=3)
+    if model.n_in:
+        ticks = array("q", [session.tick, session.tick + 2])
+        session.advance_ticks(ticks, array("I", [0, model.n_in - 1]), session.tick + 5)
+    session.reset()
 
 
 def _models(paths: Sequence[Path]) -> list[bytes]:
@@ -118,6 +137,9 @@ def _bundles(paths: Sequence[Path]) -> list[bytes]:
         except ModelError:
             continue
         made.append(bundle.serialize(content.manifest, content.tensors))
+    for build in NETWORKS.values():
+        content = neurovm.convert_network(build()).content
+        made += [bundle.serialize(content.manifest, content.tensors)] * SPIKING_WEIGHT
     return made
 
 
