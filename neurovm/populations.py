@@ -10,6 +10,11 @@ import msgspec
 
 Numerics = Literal["native", "loihi", "speck", "truenorth"]
 
+MOST_GOLDEN_SYNAPSES = 2_000_000
+"""Synapses of a network that has golden trains: the oracle writes each one out, and a bundle cannot
+make loading it take longer than that.
+"""
+
 
 class PopulationInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Neurons of one kind, in the order in which a tick steps them.
@@ -42,14 +47,14 @@ class PopulationInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 class ProjectionInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Synapses from one population to another, by index, `delay` ticks late.
 
-    `stored` as the kernel has them, `bits` of a weight, `unit` its real value of 1; `max_error` in
-    real units and `snr_db` (None: exact) of all weights.
+    `stored` as the kernel has its `weights` (their number), `bits` of one, `unit` its real value of
+    1; `max_error` in real units and `snr_db` (None: exact) of all.
     """
 
     source: int
     target: int
     stored: str
-    synapses: int
+    weights: int
     delay: int
     bits: int
     unit: float

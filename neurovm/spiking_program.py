@@ -2,8 +2,8 @@
 """compile_network: a network of spiking neurons becomes a bundle, with golden spike trains.
 
 The trains are answered by the NumPy oracle, not by the kernel, so that loading proves the kernel of
-that box equal to it. The oracle writes every synapse out: networks beyond `MOST_SYNAPSES` have no
-golden trains, and say so in their notes.
+that box equal to it. The oracle writes every synapse out: networks of more than
+`MOST_GOLDEN_SYNAPSES` have no golden trains, and say so in their notes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,13 @@ from neurovm.description import (
     TensorInfo,
 )
 from neurovm.errors import ModelError
-from neurovm.populations import Numerics, PopulationInfo, ProjectionInfo, SpikingInfo
+from neurovm.populations import (
+    MOST_GOLDEN_SYNAPSES,
+    Numerics,
+    PopulationInfo,
+    ProjectionInfo,
+    SpikingInfo,
+)
 from neurovm.reference.spiking import Oracle
 from neurovm.spiking.quantize import Quantized, quantized
 from neurovm.spiking.records import pack
@@ -41,8 +47,6 @@ if TYPE_CHECKING:
     from neurovm.spiking.network import Network, Node
     from neurovm.spiking.plan import Plan
 
-MOST_SYNAPSES = 2_000_000
-"""Synapses that the oracle writes out for golden trains."""
 GOLDEN_TICKS = 32
 _SEED = 2026
 
@@ -100,7 +104,7 @@ def compile_network(
 
 def golden_trains(plan: Plan, synapses: int) -> dict[str, bytes]:
     """Tensors by name: counts of every tick in; counts, then potentials (int32) out."""
-    if synapses > MOST_SYNAPSES:
+    if synapses > MOST_GOLDEN_SYNAPSES:
         return {}
     oracle = Oracle(plan)
     train = stimulus(oracle.n_in)
@@ -158,7 +162,7 @@ def _described(made: Quantized, ticks: int) -> SpikingInfo:
             source=edge.source,
             target=edge.target,
             stored=error.stored,
-            synapses=error.synapses,
+            weights=error.weights,
             delay=edge.delay,
             bits=error.bits,
             unit=error.unit,
@@ -207,7 +211,7 @@ def _layers(spiking: SpikingInfo) -> tuple[LayerInfo, ...]:
     infos = []
     for index, population in enumerate(spiking.populations):
         into = [e for e in spiking.projections if e.target == index]
-        synapses = sum(e.synapses for e in into)
+        synapses = sum(e.weights for e in into)
         infos.append(
             LayerInfo(
                 index=index,
@@ -220,7 +224,7 @@ def _layers(spiking: SpikingInfo) -> tuple[LayerInfo, ...]:
                 synapses=synapses,
                 macs=synapses,
                 acc_bound=0,
-                bytes=sum(e.synapses * e.bits // 8 for e in into),
+                bytes=sum(e.weights * e.bits // 8 for e in into),
                 fate="events",
             )
         )

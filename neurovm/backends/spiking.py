@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from neurovm import _kernel
 from neurovm.errors import BundleError
+from neurovm.populations import MOST_GOLDEN_SYNAPSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +43,12 @@ def _check(bundle: Bundle, info: SpikingInfo, program: _kernel.SpikingProgram) -
         raise BundleError(
             f"{name}: the manifest names {named} (populations, projections, inputs, outputs), the "
             f"program has {found}"
+        )
+    synapses = bundle.manifest.synapses
+    if synapses != program.synapses or (bundle.manifest.golden and synapses > MOST_GOLDEN_SYNAPSES):
+        raise BundleError(
+            f"{name}: the manifest names {synapses} synapses, the program has {program.synapses}; "
+            f"at most {MOST_GOLDEN_SYNAPSES} with golden trains"
         )
     for index, (said, there) in enumerate(
         zip(map(_said, info.populations), _there(bundle), strict=True)

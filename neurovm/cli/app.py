@@ -36,6 +36,7 @@ COMMANDS = {
     "explain": "neurovm.cli.explain",
     "verify": "neurovm.cli.verify",
     "predict": "neurovm.cli.predict",
+    "plot": "neurovm.cli.plot",
     "bench": "neurovm.cli.bench",
     "info": "neurovm.cli.info",
     "check": "neurovm.cli.daemon",
@@ -68,6 +69,7 @@ Examples:
   neurovm explain model.nvm                what became of every operator
   neurovm predict model.nvm samples.csv    the answers for every row
   neurovm bench model.nvm                  this model on this machine
+  neurovm plot spiking.nvm trains.npy      rasters and potentials of a spiking network
 
 Every reading command takes -o json or -o yaml. NEUROVM_DEBUG=1 shows the traceback of an error.
 

@@ -12,6 +12,7 @@ from neurovm.cli import models, options, show
 
 if TYPE_CHECKING:
     from neurovm.cli.measure import Case, Measured
+    from neurovm.model import Model
 
 
 @click.command()
@@ -68,6 +69,9 @@ def bench(
         models.open_model(model, quiet=quiet, profile=profile) as opened,
         show.progress(f"measuring {model.name}", quiet=quiet) as advance,
     ):
+        if opened.timed:
+            _spiking(opened, seconds=seconds, seed=seed, plot=plot, form=form)
+            return
         if source is not None:
             check_source(opened, source.read_bytes(), source)
         measured = measure(opened, source, seconds=seconds, seed=seed, progress=advance)
@@ -75,6 +79,17 @@ def bench(
         _plot(measured, plot)
     if not show.data(form, measured.as_dict()):
         _print(measured)
+
+
+def _spiking(model: Model, *, seconds: float, seed: int, plot: Path | None, form: str) -> None:
+    from neurovm.cli import spiking_bench
+    from neurovm.spiking_model import SpikingModel
+
+    if plot is not None or not isinstance(model, SpikingModel):
+        raise click.UsageError("--plot draws the cases of layers; a spiking network has a table")
+    found = spiking_bench.measure(model, seconds=seconds, seed=seed)
+    if not show.data(form, found):
+        spiking_bench.print_table(found)
 
 
 def _print(measured: Measured) -> None:

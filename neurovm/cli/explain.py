@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from neurovm.cli import approx, drawing, explanation, models, options, show
-from neurovm.errors import ModelError
+from neurovm.cli import approx, drawing, explanation, models, options, show, spiking_facts
+from neurovm.errors import BackendError, ModelError
 
 FATES = {
     "events": "changes are propagated one by one",
@@ -55,6 +55,10 @@ def explain(model: Path, plot: Path | None, profile: str, form: str, quiet: bool
         drawing.check(plot)
     try:
         with models.open_model(model, quiet=quiet, profile=profile) as opened:
+            spiking = spiking_facts.explanation(opened)
+            if spiking is not None:
+                _tell_spiking(spiking, form, plot)
+                return
             result = explanation.facts(opened)
     except ModelError as error:
         if models.is_tflite(model) and (judged := explanation.refused(model, error, profile)):
@@ -70,6 +74,18 @@ def _tell(result: dict[str, Any], form: str, plot: Path | None) -> None:
         network_picture.write(result, plot)
     if not show.data(form, result):
         _print(result)
+
+
+def _tell_spiking(result: dict[str, Any], form: str, plot: Path | None) -> None:
+    if plot is not None:
+        raise BackendError(
+            f"{result['name']} is a network of spiking neurons: explain draws operators; "
+            f"`neurovm plot` draws a run of it"
+        )
+    if not show.data(form, result):
+        spiking_facts.print_tables(result)
+        for note in result["notes"]:
+            click.echo(f"note: {note}")
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neurovm import certificate
-from neurovm.cli import approx, models, options, show
+from neurovm.cli import approx, models, options, show, spiking_facts
 
 if TYPE_CHECKING:
     from neurovm.description import TensorInfo
@@ -64,7 +64,9 @@ def facts(model: Model, path: Path) -> dict[str, Any]:
         "neurons": manifest.neurons,
         "synapses": manifest.synapses,
         "macs": manifest.macs,
-        "constant_bytes": sum(layer.bytes for layer in manifest.layers),
+        "constant_bytes": len(model.content.arena)
+        if model.timed
+        else sum(layer.bytes for layer in manifest.layers),
         "session_bytes": manifest.limits.session_bytes,
         "scratch_bytes": manifest.limits.scratch_bytes,
         "state_bytes": manifest.state_bytes,
@@ -73,6 +75,7 @@ def facts(model: Model, path: Path) -> dict[str, Any]:
         "certificate": manifest.certificate,
         "verdict": certificate.told(manifest),
         "quantized_from": approx.as_dict(manifest.approx),
+        "spiking": spiking_facts.facts(model),
         "notes": list(manifest.notes),
     }
 
@@ -102,16 +105,13 @@ def _print(result: dict[str, Any]) -> None:
             ("source sha256", source["sha256"]),
             ("made by", result["generator"] if result["converted"] else "not converted yet"),
             ("profile", result["profile"]),
-            ("neurons", f"{result['neurons']:,} ({result['neuron']}, {result['coding']} spikes)"),
+            ("neurons", f"{result['neurons']:,} ({result['neuron']}, {_sent(result)})"),
             ("synapses", result["synapses"]),
             ("MACs, dense", result["macs"]),
             ("constants", f"{result['constant_bytes']:,} bytes, shared by all sessions"),
             ("a session", f"{result['session_bytes']:,} bytes{_state(result['state_bytes'])}"),
             ("golden vectors", f"{result['golden']}, replayed: equal"),
-            (
-                "certificate",
-                "none, as it approximates" if result["approx"] else _verdict(result["verdict"]),
-            ),
+            ("certificate", _certificate(result)),
             *(("note", note) for note in result["notes"]),
         ]
     )
@@ -121,6 +121,17 @@ def _print(result: dict[str, Any]) -> None:
         left=["", "tensor", "shape", "type", "labels"],
     )
     approx.print_table(result["quantized_from"])
+    spiking_facts.print_tables(result["spiking"])
+
+
+def _sent(result: dict[str, Any]) -> str:
+    return "spikes in time" if result["spiking"] else f"{result['coding']} spikes"
+
+
+def _certificate(result: dict[str, Any]) -> str:
+    if result["spiking"]:
+        return "none: its golden trains are those of the integer model it is"
+    return "none, as it approximates" if result["approx"] else _verdict(result["verdict"])
 
 
 def _state(state_bytes: int) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -15,6 +16,7 @@ import click
 from msgspec import UNSET
 
 from neurovm.cli import models, options, show
+from neurovm.errors import BackendError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +65,8 @@ def predict(
     Rows are independent of each other: a network that keeps state starts each from its initial
     values. A .csv has one sample a line with all its elements in C
     order, a .jsonl one list (or one object of lists by input name) a line, a .npy the shape
-    (n, ...), a .bin little-endian rows of the model's own type.
+    (n, ...), a .bin little-endian rows of the model's own type. A spiking network takes trains: a
+    .npy of counts, a .csv of t_us,address, or a recording of events.
 
     \b
     Examples:
@@ -76,10 +79,12 @@ def predict(
 
     if form == "npy" and (top is not None or sys.stdout.isatty()):
         raise click.UsageError("-o npy writes whole arrays into a file or pipe, without --top")
-    with (
-        models.open_model(model, quiet=quiet) as opened,
-        open_samples(samples, opened.inputs, form=kind, real=real) as rows,
-    ):
+    with contextlib.ExitStack() as stack:
+        opened = stack.enter_context(models.open_model(model, quiet=quiet))
+        if opened.timed:
+            _trains(opened, samples, kind=kind, real=real, form=form, top=top)
+            return
+        rows = stack.enter_context(open_samples(samples, opened.inputs, form=kind, real=real))
         answers = _answers(opened, rows, real=real, quiet=quiet)
         if form == "csv":
             _csv(opened, answers, top=top, real=real)
@@ -90,6 +95,23 @@ def predict(
                 click.echo(json.dumps(result, ensure_ascii=False))
         else:
             _document(opened, answers, form, top)
+
+
+def _trains(
+    model: Model, path: Path, *, kind: str | None, real: bool, form: str, top: int | None
+) -> None:
+    """A spiking network takes trains instead of samples."""
+    from neurovm.cli import spiking_predict
+    from neurovm.spiking_model import SpikingModel
+
+    if not isinstance(model, SpikingModel):
+        raise BackendError(f"{model.name} runs in time, but is no spiking network")
+    if kind is not None or real or str(path) == "-":
+        raise click.UsageError(
+            "a spiking network takes trains of spikes from a file: --format, --real and - are for "
+            "values"
+        )
+    spiking_predict.predict(model, path, form=form, top=top)
 
 
 Answers = Iterator[list["NDArray[np.signedinteger]"]]

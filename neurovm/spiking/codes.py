@@ -42,7 +42,7 @@ class WeightError:
     stored: str
     bits: int
     unit: float
-    synapses: int
+    weights: int
     max_error: float
     snr_db: float | None
 
@@ -135,6 +135,8 @@ def weight_error(edge: Edge, made: NDArray[np.generic], unit: float, stored: str
     """The report of one projection; `made` are the codes in the order of `real_weights`."""
     real = real_weights(edge)
     noise = real - made.reshape(-1).astype(np.float64) * unit
+    # What float64 cannot tell from the weight itself is no noise.
+    noise[np.abs(noise) <= 2.0**-50 * np.abs(real)] = 0.0
     power = float((noise * noise).sum())
     signal = float((real * real).sum())
     return WeightError(
@@ -142,7 +144,7 @@ def weight_error(edge: Edge, made: NDArray[np.generic], unit: float, stored: str
         stored=stored,
         bits=8 * made.dtype.itemsize,
         unit=unit,
-        synapses=int(made.size),
+        weights=int(made.size),
         max_error=float(np.abs(noise).max(initial=0.0)),
         snr_db=round(10 * math.log10(signal / power), 1) if power else None,
     )

@@ -203,6 +203,19 @@ def test_records_that_are_no_network(model: SpikingModel) -> None:
     assert refused > 20
 
 
+def test_golden_trains_cannot_make_loading_long() -> None:
+    """With a fan-out of 2^19 every input spike would apply as many weights."""
+    content = neurovm.convert_network(NETWORKS["drawn"]()).content
+    raw = bytearray(content.tensors["projections"])
+    at = bytes(raw).index((6).to_bytes(4, "little"), 60)
+    raw[at : at + 4] = (1 << 19).to_bytes(4, "little")
+    tensors = content.tensors | {"projections": memoryview(bytes(raw))}
+    digests = structs.replace(content.manifest.sha256, **bundle.digests(tensors))
+    manifest = structs.replace(content.manifest, sha256=digests, synapses=30 << 19)
+    with pytest.raises(BundleError, match="with golden trains"):
+        reread(bundle.Bundle(manifest=manifest, tensors=tensors))
+
+
 def test_only_the_cpu_runs_it(path: Path) -> None:
     with pytest.raises(BackendError, match="runs no spiking networks"):
         neurovm.load(path, backend="litert")
@@ -211,7 +224,7 @@ def test_only_the_cpu_runs_it(path: Path) -> None:
 def test_large_networks_say_that_they_have_no_golden_trains(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("neurovm.spiking_program.MOST_SYNAPSES", 10)
+    monkeypatch.setattr("neurovm.spiking_program.MOST_GOLDEN_SYNAPSES", 10)
     made = neurovm.convert_network(NETWORKS["drawn"]())
     assert made.manifest.golden == ()
     assert "no golden spike trains" in made.manifest.notes[0]
