@@ -180,10 +180,13 @@ cdef class Program:
     cdef nvm_program program
     cdef _Bytes layers
     cdef _Bytes arena
+    cdef void *pack
 
     def __cinit__(self, layers, arena):
         cdef uint32_t bad = UINT32_MAX
         cdef nvm_status status
+        cdef size_t size
+        self.pack = NULL
         memset(&self.program, 0, sizeof(self.program))
         self.layers = _Bytes(layers, "layers")
         self.arena = _Bytes(arena, "arena")
@@ -196,6 +199,15 @@ cdef class Program:
                 self.arena.size, &bad)
         if status != NVM_OK:
             raise self.refusal(status, bad)
+        size = nvm_pack_size(&self.program)
+        self.pack = _allocate(size)
+        with nogil:
+            status = nvm_program_pack(&self.program, self.pack, size)
+        if status != NVM_OK:
+            raise _error(status, "weights")
+
+    def __dealloc__(self):
+        free(self.pack)
 
     cdef object refusal(self, nvm_status status, uint32_t bad):
         text = nvm_status_text(status).decode()
@@ -235,6 +247,10 @@ cdef class Program:
     @property
     def session_bytes(self):
         return nvm_session_size(&self.program)
+
+    @property
+    def pack_bytes(self):
+        return nvm_pack_size(&self.program)
 
     @property
     def scratch_bytes(self):

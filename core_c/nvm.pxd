@@ -135,6 +135,8 @@ cdef extern from "nvm.h" nogil:
     nvm_status nvm_program_init(
         nvm_program *program, const void *layers, uint32_t n_layers, const uint8_t *arena, size_t len,
         uint32_t *bad_layer)
+    size_t nvm_pack_size(const nvm_program *program)
+    nvm_status nvm_program_pack(nvm_program *program, void *mem, size_t len)
     size_t nvm_session_size(const nvm_program *program)
     nvm_status nvm_session_init(
         void *mem, size_t len, const nvm_program *program, nvm_counters *counters, nvm_session **out)

@@ -69,6 +69,9 @@ class Program:
     @property
     def session_bytes(self) -> int: ...
     @property
+    def pack_bytes(self) -> int:
+        """Bytes of the weights as dense runs read them, once a process and program."""
+    @property
     def scratch_bytes(self) -> int:
         """Memory that one call of `predict` takes and frees."""
     @property

@@ -250,6 +250,7 @@ typedef struct nvm_program {
     int memory;                             /* some layer carries state from step to step */
     const nvm_isa *isa;                     /* what its sessions run: the choice when it was taken into use */
     uint32_t coding;                        /* NVM_FLAG_PLANES or NVM_FLAG_TIMES of its layers; 0: neither */
+    const void *pack;                       /* of nvm_program_pack; NULL: none */
 } nvm_program;
 
 typedef struct nvm_session nvm_session;
@@ -308,6 +309,12 @@ nvm_status nvm_isa_force(const char *name);
  * Both must outlive the program. On failure *bad_layer (may be NULL) is the layer at fault or UINT32_MAX. */
 nvm_status nvm_program_init(nvm_program *program, const void *layers, uint32_t n_layers,
                             const uint8_t *arena, size_t len, uint32_t *bad_layer);
+
+/* Weights once more, in the order in which dense runs read them fastest, for all sessions of the program:
+ * mem is NVM_ALIGN-aligned, len >= nvm_pack_size, and outlives them. Without, or on a machine with no use
+ * for it, everything is the same but slower. Sessions that are there before go on without. */
+size_t nvm_pack_size(const nvm_program *program);
+nvm_status nvm_program_pack(nvm_program *program, void *mem, size_t len);
 
 size_t nvm_session_size(const nvm_program *program);
 

@@ -40,6 +40,12 @@
 #define SINGLE_WEIGHT_NS 1.0f  /* DWCONV: a weight that an event meets alone */
 #define ROW_WEIGHT_NS    0.12f /* DWCONV: a weight of a full run */
 
+/* A full run over packed weights: of one, of a depthwise one, of a neuron, of all else. */
+#define PACKED_WEIGHT_NS    0.006f
+#define PACKED_DW_WEIGHT_NS 0.03f
+#define PACKED_NEURON_NS    0.08f
+#define PACKED_NS           30.0f
+
 /* DENSE and CONV of int16 codes: a full run multiplies 16 bits, an event's difference has 17. */
 #define WIDE_EVENT_WEIGHT_NS 0.2f
 #define LONG_WEIGHT_NS       0.2f
@@ -124,6 +130,10 @@ void nvm_estimate_full(nvm_node *node)
         node->full_ns = n * 1.0f;
         break;
     }
+    if (node->packed != NULL) {
+        float each = layer->kind == NVM_DWCONV ? PACKED_DW_WEIGHT_NS : PACKED_WEIGHT_NS;
+        node->full_ns = PACKED_NS + work * each + n * PACKED_NEURON_NS;
+    }
 }
 
 /* Events of a windowed layer that lie in so many pixels: their weights, the walk over the taps of
@@ -152,6 +162,14 @@ static size_t count_pixels(const nvm_node *in, uint32_t channels)
 {
     size_t pixels = 0;
     uint64_t end = 0;
+    if (in->lazy) {
+        size_t bytes = channels * nvm_code_bytes(in->layer), all = in->layer->n / channels;
+        for (size_t p = 0; p < all; p++) {
+            pixels += memcmp((const char *)in->codes + p * bytes, (const char *)in->old + p * bytes,
+                             bytes) != 0;
+        }
+        return pixels;
+    }
     for (size_t k = 0; k < in->n_events; k++) {
         if (in->events[k].index >= end) {
             end = ((uint64_t)in->events[k].index / channels + 1) * channels;

@@ -31,7 +31,8 @@ static const nvm_isa sets[NVM_ISA_COUNT] = {
                        .id = NVM_ISA_##isa,                                                        \
                        .lower = NVM_ISA_##under,                                                   \
                        .neuron_sd_s8 = nvm_neuron_sd_s8__##isa,                                    \
-                       .neuron_sd_s16 = nvm_neuron_sd_s16__##isa},
+                       .neuron_sd_s16 = nvm_neuron_sd_s16__##isa,                                  \
+                       .packing = NVM_PACKING_##isa},
 #include "nvm_variants.inc"
 };
 

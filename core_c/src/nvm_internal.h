@@ -37,8 +37,10 @@ typedef struct nvm_marks {
 struct nvm_scratch {
     nvm_marks marks; /* empty between layers */
     int32_t *drive;  /* synaptic sums of one IF or LIF layer */
+    uint8_t *canvas; /* the input of a packed layer */
 };
 
+typedef struct nvm_packed nvm_packed; /* nvm_pack.h */
 struct nvm_node {
     const nvm_layer *layer;
     const nvm_kernel *kernel;
@@ -54,6 +56,10 @@ struct nvm_node {
                           else NULL */
     void *sum;         /* where synapses add: acc, or scratch drive for IF and LIF */
     nvm_event *events; /* capacity n, shared with layers of other lifetimes */
+    void *old;         /* lazy: the codes before this sweep; shared as events are */
+    const nvm_packed *packed; /* NULL: no packed weights */
+    const nvm_packing *packing;
+    const uint8_t *pack;      /* what its offsets count from */
     uint32_t n_events; /* sent in this sweep */
     uint32_t last_events;
     uint64_t sent, sops, macs;
@@ -70,6 +76,9 @@ struct nvm_node {
     nvm_event *spikes;   /* coded: those of the events' window, in the order they are sent */
     uint32_t n_spikes;
     uint32_t coding;     /* NVM_FLAG_PLANES, NVM_FLAG_TIMES or 0 */
+    uint8_t lazy;        /* n_events counts, but events does not list them: old tells */
+    uint8_t quiet;       /* within a full run: codes change without events */
+    uint8_t stale;       /* acc is not that of the input's codes: packed runs do not keep it */
 };
 
 /* Widths of a layer's inputs and outputs, named as in the functions. */
@@ -119,8 +128,37 @@ size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session
 nvm_status nvm_session_open(void *mem, size_t len, const nvm_program *program,
                             nvm_counters *counters, nvm_session **out);
 
-/* One dense pass from the inputs' wanted codes; sends and counts nothing. */
-void nvm_session_pass(nvm_session *session);
+/* One dense pass from the inputs' wanted codes; sends and counts nothing. Accumulators that the next step
+ * could use are left stale unless keeps_acc. */
+void nvm_session_pass(nvm_session *session, int keeps_acc);
+
+/* A full run of a node that has packed weights; keeps_acc: with its accumulators. */
+void nvm_packed_full(nvm_node *node, nvm_scratch *scratch, int keeps_acc);
+
+/* The accumulators alone, of a node where they are stale. */
+void nvm_packed_refresh(nvm_node *node, nvm_scratch *scratch);
+
+/* A full run of any node, whose changes are then counted but not listed (nvm_changes.c). */
+void nvm_run_full(nvm_node *node, nvm_scratch *scratch, int keeps_acc);
+
+/* Whether what it sends are changes of codes, which need no list before they are read. */
+static inline int nvm_is_lazy_sender(const nvm_node *node)
+{
+    return node->layer->neuron == NVM_SD && !node->unit && node->coding == 0;
+}
+
+/* All codes at once, of a lazy sender. */
+void nvm_send_all(nvm_node *node, const void *wanted);
+
+/* The events of a node that are only counted so far. */
+void nvm_list_events(nvm_node *node);
+
+/* Nothing sent yet. */
+static inline void nvm_clear_events(nvm_node *node)
+{
+    node->n_events = 0;
+    node->lazy = 0;
+}
 
 /* Every layer's memory to its initial values (nvm_memory.c). */
 void nvm_memory_begin(nvm_session *session);

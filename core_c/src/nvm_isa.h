@@ -46,6 +46,16 @@
 #define nvm_fire_all__dotprod       nvm_fire_all__neon
 #define nvm_fire_marked__dotprod    nvm_fire_marked__neon
 
+/* Where a set packs weights (nvm_pack.h). */
+#define NVM_PACKING_scalar     NULL
+#define NVM_PACKING_avx2       NULL
+#define NVM_PACKING_avxvnni    NULL
+#define NVM_PACKING_avx512vnni &nvm_packing__avx512vnni
+#define NVM_PACKING_neon       NULL
+#define NVM_PACKING_dotprod    NULL
+typedef struct nvm_packing nvm_packing;
+extern const nvm_packing nvm_packing__avx512vnni;
+
 typedef struct nvm_node nvm_node;
 typedef struct nvm_scratch nvm_scratch;
 
@@ -91,6 +101,7 @@ struct nvm_isa {
     uint8_t id, lower;
     nvm_neuron_sd_s8_fn *neuron_sd_s8;
     nvm_neuron_sd_s16_fn *neuron_sd_s16;
+    const nvm_packing *packing; /* NULL: none */
 };
 
 /* The set new programs run: the one that was forced, else the best that this machine has. */

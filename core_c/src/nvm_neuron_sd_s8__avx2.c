@@ -49,7 +49,7 @@ void NVM_OWN(neuron_sd_s8)(nvm_node *node, size_t first, const int8_t *wanted, s
     nvm_event *events = node->events;
     uint32_t sent = node->n_events;
     size_t i = 0;
-    if (node->unit) {
+    if (node->unit || node->quiet) {
         nvm_neuron_sd_s8__scalar(node, first, wanted, n);
         return;
     }

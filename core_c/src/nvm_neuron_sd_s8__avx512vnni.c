@@ -67,7 +67,7 @@ void NVM_OWN(neuron_sd_s8)(nvm_node *node, size_t first, const int8_t *wanted, s
     int8_t *codes = (int8_t *)node->codes + first;
     uint32_t sent = node->n_events;
     size_t i = 0;
-    if (node->unit) {
+    if (node->unit || node->quiet) {
         nvm_neuron_sd_s8__scalar(node, first, wanted, n);
         return;
     }

@@ -4,22 +4,29 @@
  */
 #include "nvm_internal.h"
 
-void nvm_session_pass(nvm_session *session)
+void nvm_session_pass(nvm_session *session, int keeps_acc)
 {
     for (uint32_t i = 0; i < session->program->n_layers; i++) {
         nvm_node *node = &session->nodes[i];
         const nvm_layer *layer = node->layer;
         uint64_t sops = node->sops;
-        node->n_events = 0;
         node->last_events = 0;
         node->unit = 0; /* straight to the code at rest */
+        nvm_clear_events(node);
+        node->quiet = 1;
         node->pending = node->behind = node->moved = 0;
         if (node->wanted != NULL) {
             memcpy(node->codes, node->wanted, layer->n * nvm_code_bytes(layer));
         } else if (layer->kind != NVM_CONST && layer->neuron == NVM_SD) {
-            node->kernel->full(node, &session->scratch);
+            if (node->packed != NULL) {
+                nvm_packed_full(node, &session->scratch, keeps_acc);
+                node->stale = !keeps_acc;
+            } else {
+                node->kernel->full(node, &session->scratch);
+            }
         }
-        node->n_events = 0;
+        nvm_clear_events(node);
+        node->quiet = 0;
         node->way = layer->n_in == 0 ? NVM_EVENTS : NVM_DENSE_WAY;
         node->sops = sops;
         node->unit = (layer->flags & NVM_FLAG_UNIT) != 0;
@@ -61,7 +68,7 @@ nvm_status nvm_predict(const nvm_program *program, void *scratch, size_t len, co
                 from += bytes;
             }
         }
-        nvm_session_pass(session);
+        nvm_session_pass(session, 0);
         memcpy(to, session->output, program->bytes_out);
         to += program->bytes_out;
     }

@@ -5,7 +5,7 @@
  * One block: the session, its nodes, codes and accumulators, then scratch. Event buffers live from
  * the layer that sends to the last one that reads, so a few of them serve the whole network.
  */
-#include "nvm_internal.h"
+#include "nvm_pack.h"
 
 /* More event buffers than this alive at once: the further layers get one of their own. */
 #define MAX_SLOTS 32u
@@ -18,6 +18,7 @@ typedef struct block {
 
 typedef struct slots {
     uint32_t n[MAX_SLOTS];     /* events */
+    size_t bytes[MAX_SLOTS];   /* of the codes before */
     uint32_t until[MAX_SLOTS]; /* last layer that reads it */
     uint32_t count;
 } slots;
@@ -56,6 +57,7 @@ static uint32_t choose_slot(slots *plan, uint32_t from, uint32_t until, uint32_t
     if (best == OWN_SLOT && plan->count < MAX_SLOTS) {
         best = plan->count++;
         plan->n[best] = 0;
+        plan->bytes[best] = 0;
     }
     if (best != OWN_SLOT) {
         plan->until[best] = until;
@@ -68,6 +70,7 @@ static void place_events(const nvm_program *program, block *mem, nvm_node *nodes
 {
     slots plan = {.count = 0};
     nvm_event *buffers[MAX_SLOTS];
+    void *olds[MAX_SLOTS];
     for (int inputs = 1; inputs >= 0; inputs--) { /* all inputs send before the first layer runs */
         for (uint32_t i = 0; i < program->n_layers; i++) {
             const nvm_layer *layer = &program->layers[i];
@@ -77,19 +80,27 @@ static void place_events(const nvm_program *program, block *mem, nvm_node *nodes
             uint32_t until = last_reader(program, i);
             uint32_t room = (uint32_t)nvm_event_room(layer); /* <= 9 * NVM_MAX_NEURONS */
             uint32_t slot = choose_slot(&plan, inputs ? 0 : i, until, room);
+            size_t bytes = layer->n * nvm_code_bytes(layer);
             nvm_event *own = slot == OWN_SLOT ? take(mem, room, sizeof *own) : NULL;
+            void *old = slot == OWN_SLOT ? take(mem, bytes, 1) : NULL;
+            if (slot != OWN_SLOT) {
+                plan.bytes[slot] = plan.bytes[slot] > bytes ? plan.bytes[slot] : bytes;
+            }
             if (nodes != NULL) {
                 nodes[i].slot = slot;
                 nodes[i].events = own;
+                nodes[i].old = old;
             }
         }
     }
     for (uint32_t s = 0; s < plan.count; s++) {
         buffers[s] = take(mem, plan.n[s], sizeof **buffers);
+        olds[s] = take(mem, plan.bytes[s], 1);
     }
     for (uint32_t i = 0; nodes != NULL && i < program->n_layers; i++) {
         if (program->layers[i].kind != NVM_CONST && nodes[i].slot != OWN_SLOT) {
             nodes[i].events = buffers[nodes[i].slot];
+            nodes[i].old = olds[nodes[i].slot];
         }
         if (nodes[i].events != NULL) {
             nodes[i].spikes = nodes[i].events + nodes[i].layer->n;
@@ -114,6 +125,9 @@ static void resolve_node(const nvm_program *program, nvm_node *nodes, uint32_t i
     node->rows = nvm_layer_rows(layer);
     node->cols = nvm_layer_cols(layer);
     node->macs = nvm_layer_macs(layer);
+    node->packed = nvm_packed_of(program, index);
+    node->packing = program->isa->packing;
+    node->pack = program->pack;
     node->forced = NVM_AUTO;
     node->types = (uint8_t)nvm_types_of(program, index);
     node->kernel = nvm_kernel_of(program->isa, layer->kind, node->types);
@@ -124,7 +138,7 @@ static void resolve_node(const nvm_program *program, nvm_node *nodes, uint32_t i
 size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session *session)
 {
     block mem = {.base = base};
-    size_t marks = program->codes_in, drive = 0;
+    size_t marks = program->codes_in, drive = 0, canvas = 0;
     (void)take(&mem, 1, sizeof *session);
     nvm_node *nodes = take(&mem, program->n_layers, sizeof *nodes);
     uint8_t *output = take(&mem, program->bytes_out, sizeof *output);
@@ -138,7 +152,9 @@ size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session
         size_t bytes = nvm_layer_memory_bytes(layer);
         bytes += layer->neuron == NVM_SIF ? layer->n * sizeof(int32_t) : 0;
         void *memory = bytes != 0 ? take(&mem, bytes, 1) : NULL;
+        size_t read = nvm_canvas_bytes(program, i);
         marks = marks > layer->n ? marks : layer->n;
+        canvas = canvas > read ? canvas : read;
         if (layer->neuron != NVM_SD) {
             drive = drive > layer->n ? drive : layer->n;
         }
@@ -153,10 +169,11 @@ size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session
     place_events(program, &mem, nodes);
     uint64_t *words = take(&mem, marks / 64 + 1, sizeof *words);
     int32_t *sums = take(&mem, drive, sizeof *sums);
+    uint8_t *read = take(&mem, canvas, sizeof *read);
     if (session != NULL) {
         session->nodes = nodes;
         session->output = output;
-        session->scratch = (nvm_scratch){.marks = {.words = words}, .drive = sums};
+        session->scratch = (nvm_scratch){.marks = {.words = words}, .drive = sums, .canvas = read};
         for (uint32_t i = 0; i < program->n_layers; i++) {
             nodes[i].sum = nodes[i].layer->neuron == NVM_SD ? nodes[i].acc : sums;
         }
@@ -229,7 +246,7 @@ nvm_status nvm_session_init(void *mem, size_t len, const nvm_program *program,
 {
     nvm_status status = nvm_session_open(mem, len, program, counters, out);
     if (status == NVM_OK) {
-        nvm_session_pass(*out);
+        nvm_session_pass(*out, 1);
     }
     return status;
 }
@@ -242,7 +259,7 @@ nvm_status nvm_session_reset(nvm_session *session)
         goto done;
     }
     begin(session);
-    nvm_session_pass(session);
+    nvm_session_pass(session, 1);
 done:
     return status;
 }

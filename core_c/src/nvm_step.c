@@ -22,6 +22,8 @@ static void send_input(const nvm_isa *isa, nvm_node *node)
 {
     if (node->layer->flags & NVM_FLAG_SPIKES) {
         send_spikes(node);
+    } else if (nvm_is_lazy_sender(node)) {
+        nvm_send_all(node, node->wanted);
     } else if (nvm_is_wide(node->layer)) {
         isa->neuron_sd_s16(node, 0, node->wanted, node->layer->n);
     } else {
@@ -102,6 +104,9 @@ static void run_node(nvm_session *session, nvm_node *node)
         return;
     }
     node->moved = 0;
+    for (uint32_t p = 0; way == NVM_EVENTS && !node->stale && p < layer->n_in; p++) {
+        nvm_list_events(&session->nodes[layer->in[p]]);
+    }
     if (way == NVM_EVENTS && nvm_takes_spikes(node)) {
         nvm_node *in = &session->nodes[layer->in[0]];
         uint32_t n_events = in->n_events;
@@ -109,10 +114,12 @@ static void run_node(nvm_session *session, nvm_node *node)
         in->n_events = 0; /* they are in the sums */
         node->kernel->events(node, &session->scratch);
         in->n_events = n_events;
-    } else if (way == NVM_EVENTS) {
-        node->kernel->events(node, &session->scratch);
+    } else if (way != NVM_EVENTS) {
+        nvm_run_full(node, &session->scratch, 0);
+    } else if (node->stale) { /* once in full, so that events have something to change */
+        nvm_run_full(node, &session->scratch, 1);
     } else {
-        node->kernel->full(node, &session->scratch);
+        node->kernel->events(node, &session->scratch);
     }
 }
 
@@ -127,7 +134,7 @@ static void send_wanted(const nvm_isa *isa, nvm_node *node, int first)
     if (first && node->layer->kind == NVM_INPUT) {
         return;
     }
-    node->n_events = 0;
+    nvm_clear_events(node);
     node->behind = node->pending;
     node->pending = 0;
     if (first || node->behind) {
@@ -149,7 +156,7 @@ static uint64_t sweep(nvm_session *session, int first)
         if (node->wanted != NULL) {
             send_wanted(session->program->isa, node, first);
         } else {
-            node->n_events = 0;
+            nvm_clear_events(node);
             run_node(session, node);
         }
         nvm_code_changes(node, session->planes, session->behind);
@@ -192,7 +199,7 @@ void nvm_session_publish(nvm_session *session, int always)
 static void begin_step(nvm_session *session)
 {
     for (uint32_t i = 0; i < session->program->n_layers; i++) {
-        session->nodes[i].n_events = 0;
+        nvm_clear_events(&session->nodes[i]);
         session->nodes[i].last_events = 0;
         session->nodes[i].pending |= (uint8_t)session->behind;
     }

@@ -48,7 +48,11 @@ nvm_status nvm_session_layer(const nvm_session *session, uint32_t layer, nvm_lay
         status = NVM_E_ARG;
         goto done;
     }
-    const nvm_node *node = &session->nodes[layer];
+    nvm_node *node = &session->nodes[layer];
+    if (node->stale) {
+        nvm_scratch scratch = session->scratch;
+        nvm_packed_refresh(node, &scratch);
+    }
     *view = (nvm_layer_view){
         .codes = node->codes,
         .acc = node->acc,

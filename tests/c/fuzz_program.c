@@ -107,7 +107,13 @@ static void try_program(const void *records, uint32_t n, const uint8_t *bytes, s
     double sweeps = status == NVM_OK && program.unit ? 255.0 : 1.0;
     if (status == NVM_OK && nvm_session_size(&program) < 1 << 20 &&
         pass_work(layers, n) * sweeps < 1e6) {
+        size_t bytes = nvm_pack_size(&program);
+        void *pack = aligned_alloc(NVM_ALIGN, bytes);
+        if (bytes > 1 << 20 || nvm_program_pack(&program, pack, bytes) != NVM_OK) {
+            abort(); /* the arena has some kilobytes */
+        }
         run(&program, seed);
+        free(pack);
     }
     free(layers);
     free(arena);

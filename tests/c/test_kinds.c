@@ -16,15 +16,16 @@ static const char *const kind_names[] = {"input", "const",   "dense",   "conv", 
 
 typedef struct trial {
     network *net;
-    nvm_program program;
-    nvm_session *sessions[4]; /* auto, events, dense, mixed */
-    nvm_counters counters[4];
+    nvm_program program, packed;
+    void *pack;
+    nvm_session *sessions[5]; /* auto, events, dense, mixed; mixed without packed weights */
+    nvm_counters counters[5];
     int16_t *codes[MAX_LAYERS]; /* by definition */
     int16_t *inputs;            /* concatenated */
     naive_memory memory;
 } trial;
 
-enum { SESSIONS = 4 };
+enum { SESSIONS = 5, PLAIN = 4 };
 
 static void open_trial(trial *t, network *net)
 {
@@ -45,8 +46,11 @@ static void open_trial(trial *t, network *net)
         }
     }
     naive_memory_new(net, &t->memory);
+    t->packed = t->program;
+    t->pack = aligned_alloc(64, nvm_pack_size(&t->program));
+    CHECK(nvm_program_pack(&t->packed, t->pack, nvm_pack_size(&t->program)) == NVM_OK);
     for (int s = 0; s < SESSIONS; s++) {
-        t->sessions[s] = session_new(&t->program, &t->counters[s]);
+        t->sessions[s] = session_new(s != PLAIN ? &t->packed : &t->program, &t->counters[s]);
     }
     CHECK(nvm_session_force(t->sessions[1], UINT32_MAX, NVM_EVENTS) == NVM_OK);
     CHECK(nvm_session_force(t->sessions[2], UINT32_MAX, NVM_DENSE_WAY) == NVM_OK);
@@ -61,6 +65,7 @@ static void close_trial(trial *t)
         free(t->sessions[s]);
     }
     naive_memory_free(&t->memory);
+    free(t->pack);
     free(t->inputs);
     free(t->net);
 }
@@ -106,7 +111,8 @@ static uint8_t *packed_inputs(const trial *t, const int16_t *codes)
     return bytes;
 }
 
-/* Every layer of every session holds the codes by definition, and the ports show them. */
+/* Every layer of every session holds the codes by definition, and the ports show them. Looking at a layer
+ * brings its accumulators up to date, so not all are looked at every time. */
 static void compare(trial *t)
 {
     for (int s = 0; s < SESSIONS; s++) {
@@ -115,14 +121,17 @@ static void compare(trial *t)
             nvm_layer_view view;
             const int8_t *codes;
             size_t n;
-            CHECK(nvm_session_layer(t->sessions[s], i, &view) == NVM_OK);
             uint8_t *wanted = malloc(2 * t->net->layers[i].n);
             size_t bytes = pack(t->net, i, t->codes[i], wanted);
-            int same = view.n == t->net->layers[i].n && view.n * view.code_bytes == bytes &&
-                       memcmp(view.codes, wanted, bytes) == 0;
-            CHECK(same);
-            if (!same && checks_failed < 20) {
-                printf("  session %d, layer %u (%s)\n", s, i, kind_names[t->net->layers[i].kind]);
+            if (random_in(&t->net->seed, 0, 1)) {
+                CHECK(nvm_session_layer(t->sessions[s], i, &view) == NVM_OK);
+                int same = view.n == t->net->layers[i].n && view.n * view.code_bytes == bytes &&
+                           memcmp(view.codes, wanted, bytes) == 0;
+                CHECK(same);
+                if (!same && checks_failed < 20) {
+                    printf("  session %d, layer %u (%s)\n", s, i,
+                           kind_names[t->net->layers[i].kind]);
+                }
             }
             if (t->net->layers[i].flags & NVM_FLAG_OUTPUT) {
                 CHECK(nvm_session_output(t->sessions[s], port++, &codes, &n, NULL) == NVM_OK);
@@ -172,6 +181,7 @@ static void change_and_step(trial *t)
     for (uint32_t i = 0; i < t->net->n; i++) {
         nvm_way way = random_in(seed, 0, 1) ? NVM_EVENTS : NVM_DENSE_WAY;
         CHECK(nvm_session_force(t->sessions[3], i, way) == NVM_OK);
+        CHECK(nvm_session_force(t->sessions[PLAIN], i, way) == NVM_OK);
     }
     uint8_t *bytes = packed_inputs(t, t->inputs);
     for (int s = 0; s < SESSIONS; s++) {
@@ -199,11 +209,11 @@ static void compare_predict(trial *t)
     void *scratch = aligned_alloc(64, size);
     int8_t *in = malloc(ROWS * n_in), *out = malloc(ROWS * n_out);
     const int8_t *codes;
-    nvm_session *fresh = session_new(&t->program, NULL);
+    nvm_session *fresh = session_new(&t->packed, NULL);
     random_codes(&t->net->seed, in, n_in);
     uint8_t *last = packed_inputs(t, t->inputs);
     memcpy(in + n_in, last, n_in);
-    CHECK(nvm_predict(&t->program, scratch, size, in, out, ROWS) == NVM_OK);
+    CHECK(nvm_predict(&t->packed, scratch, size, in, out, ROWS) == NVM_OK);
     CHECK(nvm_session_output(t->sessions[0], UINT32_MAX, &codes, NULL, NULL) == NVM_OK);
     CHECK(t->program.memory || memcmp(out + n_out, codes, n_out) == 0);
     for (int row = 0; row < ROWS; row++) { /* each is a first step */

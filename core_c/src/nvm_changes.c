@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nvm_changes.c: codes that all change at once. Their events are counted, and listed only for a layer
+ * that goes by events: where everything changes, nobody does, and the list would be eight times the
+ * codes.
+ */
+#include "nvm_internal.h"
+
+/* Bytes, or pairs of them, that differ; at most 255 words of 8 bytes at a time. */
+static uint32_t count_bytes(const uint8_t *old, const uint8_t *now, size_t n, int wide)
+{
+    const uint64_t high = wide ? 0x8000800080008000u : 0x8080808080808080u;
+    uint64_t a, b, lanes = 0;
+    for (size_t i = 0; i < n; i += 8) {
+        memcpy(&a, old + i, 8);
+        memcpy(&b, now + i, 8);
+        uint64_t differs = a ^ b;
+        /* The lane's highest bit: set in it, or carried into from those below. */
+        differs = (((differs & ~high) + ~high) | differs) & high;
+        lanes += differs >> (wide ? 15 : 7);
+    }
+    uint32_t count = 0;
+    for (; lanes != 0; lanes >>= wide ? 16 : 8) {
+        count += (uint32_t)(lanes & (wide ? 0xFFFF : 0xFF));
+    }
+    return count;
+}
+
+static uint32_t count_changes(const nvm_node *node)
+{
+    enum { ROUND = 255 * 8 };
+    int wide = nvm_is_wide(node->layer);
+    size_t n = node->layer->n * nvm_code_bytes(node->layer), i = 0;
+    const uint8_t *old = node->old, *now = node->codes;
+    uint32_t count = 0;
+    for (; i + 8 <= n;) {
+        size_t part = n - i < ROUND ? (n - i) / 8 * 8 : ROUND;
+        count += count_bytes(old + i, now + i, part, wide);
+        i += part;
+    }
+    for (; i < n; i += wide ? 2 : 1) {
+        count += old[i] != now[i] || (wide && old[i + 1] != now[i + 1]);
+    }
+    return count;
+}
+
+static void *begin_lazy(nvm_node *node)
+{
+    size_t bytes = node->layer->n * nvm_code_bytes(node->layer);
+    memcpy(node->old, node->codes, bytes);
+    return node->codes;
+}
+
+static void end_lazy(nvm_node *node)
+{
+    node->n_events = count_changes(node);
+    node->lazy = 1;
+}
+
+void nvm_send_all(nvm_node *node, const void *wanted)
+{
+    memcpy(begin_lazy(node), wanted, node->layer->n * nvm_code_bytes(node->layer));
+    end_lazy(node);
+}
+
+void nvm_run_full(nvm_node *node, nvm_scratch *scratch, int keeps_acc)
+{
+    int lazily = nvm_is_lazy_sender(node);
+    if (lazily) {
+        (void)begin_lazy(node);
+        node->quiet = 1;
+    }
+    if (node->packed != NULL) {
+        nvm_packed_full(node, scratch, keeps_acc);
+        node->stale = !keeps_acc;
+    } else {
+        node->kernel->full(node, scratch);
+    }
+    if (lazily) {
+        node->quiet = 0;
+        end_lazy(node);
+    }
+}
+
+static void list_s8(nvm_node *node)
+{
+    const int8_t *old = node->old, *now = node->codes;
+    nvm_event *events = node->events;
+    size_t n = node->layer->n, sent = 0, end;
+    for (size_t i = 0; i < n; i = end) {
+        uint64_t a, b;
+        end = n - i < 8 ? n : i + 8;
+        if (end - i == 8 && (memcpy(&a, old + i, 8), memcpy(&b, now + i, 8), a == b)) {
+            continue;
+        }
+        for (size_t k = i; k < end; k++) {
+            /* Stored always, kept when it is one: no branch to mispredict; sent <= k < n. */
+            events[sent] = (nvm_event){(uint32_t)k, now[k] - old[k]};
+            sent += now[k] != old[k];
+        }
+    }
+    assert(sent == node->n_events);
+}
+
+static void list_s16(nvm_node *node)
+{
+    const int16_t *old = node->old, *now = node->codes;
+    nvm_event *events = node->events;
+    size_t n = node->layer->n, sent = 0;
+    for (size_t i = 0; i < n; i++) {
+        events[sent] = (nvm_event){(uint32_t)i, now[i] - old[i]};
+        sent += now[i] != old[i];
+    }
+    assert(sent == node->n_events);
+}
+
+void nvm_list_events(nvm_node *node)
+{
+    if (!node->lazy) {
+        return;
+    }
+    node->lazy = 0;
+    if (nvm_is_wide(node->layer)) {
+        list_s16(node);
+    } else {
+        list_s8(node);
+    }
+}

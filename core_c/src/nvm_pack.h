@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nvm_pack.h: the weights of a program a second time, in the order in which dense runs read them.
+ *
+ * A packed layer reads its input through a canvas: the codes + 128 as unsigned bytes, surrounded by
+ * as much of the zero point as its windows reach over. A tap of the padding then adds
+ * w (zero_in - zero_in) = 0, as if it were skipped, and with u = q + 128 in [0, 255]
+ *
+ *     A = bias + sum w (q - zero_in) = constant + sum w u,  constant = bias - (128 + zero_in) sum w
+ *
+ * modulo 2^32, whichever way the sum is cut. Windows are cut into segments of consecutive bytes,
+ * segments into quads of four; a weight stands beside each byte, 0 where a quad hangs over the
+ * segment's end.
+ */
+#ifndef NVM_PACK_H
+#define NVM_PACK_H
+
+#include "nvm_internal.h"
+
+#define NVM_LANES 16u      /* channels of a block */
+#define NVM_DW_LANES 64u   /* channels of a block of DWCONV */
+#define NVM_MAX_BLOCKS 4u  /* blocks whose sums are held in registers together: a group */
+#define NVM_CANVAS_SLACK 128u /* bytes that may be read beyond a canvas */
+
+/* One layer. Offsets count from the pack's first byte, but those of segments from a window's first. */
+struct nvm_packed {
+    uint64_t weights;   /* int8[quads in all][16 channels][4], group by group; DWCONV: see there */
+    uint64_t constant;  /* int32[blocks][lanes] */
+    uint64_t scale;     /* float[blocks][lanes]: FP32 and AFFINE */
+    uint64_t segments;  /* uint32[n_segments]: where each begins */
+    uint32_t n_segments, quads; /* quads of one segment */
+    uint32_t blocks, group;     /* of channels; of channels that go together */
+    uint32_t width, height;     /* of the canvas, in positions of in_c bytes; flat: all in one row */
+    uint32_t row, column;       /* bytes from one output pixel's window to the next one's */
+    uint32_t line;              /* bytes of a canvas row */
+    uint32_t out_w, out_h;      /* pixels; flat: out_w = all */
+    uint8_t is_there, is_flat, is_depthwise;
+};
+
+typedef struct nvm_pack {
+    uint64_t bytes;
+    nvm_packed layers[];
+} nvm_pack;
+
+/* Consecutive pixels of one row: where the first's window begins in the canvas, and which it is. */
+typedef struct nvm_strip {
+    uint32_t in, out, n;
+} nvm_strip;
+
+/* What a run over strips needs; acc NULL: the sums are not kept, codes NULL: they alone are. */
+typedef struct nvm_product {
+    const nvm_packed *packed;
+    const uint8_t *pack, *canvas;
+    const nvm_node *node;
+    int8_t *codes;
+    int32_t *acc;
+    uint32_t channels;
+} nvm_product;
+
+typedef void nvm_product_fn(const nvm_product *product, const nvm_strip *strips, size_t n);
+
+/* What an instruction set has for packed layers. */
+struct nvm_packing {
+    nvm_product_fn *product, *product_dw;
+    uint8_t most_blocks;                /* of a group */
+    uint8_t pixels[NVM_MAX_BLOCKS + 1]; /* of the longest strip, by the blocks of a group */
+};
+
+/* The bytes of a layer's canvas; 0 where it cannot be packed. */
+size_t nvm_canvas_bytes(const nvm_program *program, uint32_t index);
+
+/* The packed form of a layer, or NULL. */
+const nvm_packed *nvm_packed_of(const nvm_program *program, uint32_t index);
+
+nvm_product_fn nvm_product_dw_s8__avx512vnni;
+
+static inline const void *nvm_pack_at(const nvm_product *product, uint64_t offset)
+{
+    return product->pack + offset;
+}
+
+#endif
