@@ -107,10 +107,10 @@ static void try_program(const void *records, uint32_t n, const uint8_t *bytes, s
     double sweeps = status == NVM_OK && program.unit ? 255.0 : 1.0;
     if (status == NVM_OK && nvm_session_size(&program) < 1 << 20 &&
         pass_work(layers, n) * sweeps < 1e6) {
-        size_t bytes = nvm_pack_size(&program);
-        void *pack = aligned_alloc(NVM_ALIGN, bytes);
-        if (bytes > 1 << 20 || nvm_program_pack(&program, pack, bytes) != NVM_OK) {
-            abort(); /* the arena has some kilobytes */
+        size_t size = nvm_pack_size(&program);
+        void *pack = aligned_alloc(NVM_ALIGN, size);
+        if (size > 1 << 25 || nvm_program_pack(&program, pack, size) != NVM_OK) {
+            abort(); /* the arena has at most a megabyte */
         }
         run(&program, seed);
         free(pack);
