@@ -51,7 +51,7 @@ int nvm_cells_cuba_s32__avx512vnni(nvm_cells *cells, size_t first, size_t n, uin
     if (!lanes_fit(cells)) {
         return nvm_cells_cuba_s32__scalar(cells, first, n, elapsed);
     }
-    if (cells->record->arrays != 0) {
+    if (has_arrays(cells)) {
         return step(cells, first, n, elapsed, 1);
     }
     return step(cells, first, n, elapsed, 0) | (cells->param[NVM_PARAM_BIAS][0] != 0);

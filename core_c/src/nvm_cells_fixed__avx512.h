@@ -14,6 +14,7 @@
  * entry. */
 typedef struct lanes {
     nvm_cells *cells;
+    int32_t *v, *drive;
     __m512i shared[NVM_PARAM_COUNT];
     const int32_t *array[NVM_PARAM_COUNT]; /* NULL: shared */
     __m512i factor, factor_current;        /* L - 2^31, where shared */
@@ -21,6 +22,7 @@ typedef struct lanes {
     __m512i most_v, most_current, most_drive; /* sums of no more than these fit */
     __m512i v_min, elapsed, refractory;
     unsigned awake; /* not 0: some neuron is */
+    __mmask16 stay; /* the same, in a mask register */
 } lanes;
 
 static inline __mmask16 first_lanes(size_t n)
@@ -66,14 +68,20 @@ static inline __m512i shifted_factor(__m512i factor)
 
 static inline lanes lanes_of(nvm_cells *cells, size_t first, size_t n, uint64_t elapsed, int current)
 {
-    lanes l = {.cells = cells};
+    lanes l;
     size_t step;
+    l.cells = cells;
+    l.v = cells->v;
+    l.drive = cells->drive;
+    l.awake = 0;
+    l.stay = 0;
+    l.factor_current = _mm512_setzero_si512();
+    l.factors_current = NULL;
+#pragma GCC unroll 9 /* so that what is not used costs nothing */
     for (nvm_param p = 0; p < NVM_PARAM_COUNT; p++) {
-        if (p == NVM_PARAM_LEAK || p == NVM_PARAM_LEAK_CURRENT || cells->param[p] == NULL) {
-            continue;
-        }
-        l.array[p] = nvm_param_step(cells->record, p) ? cells->param[p] : NULL;
-        l.shared[p] = _mm512_set1_epi32(cells->param[p][0]);
+        int is_there = p != NVM_PARAM_LEAK && p != NVM_PARAM_LEAK_CURRENT && cells->param[p] != NULL;
+        l.array[p] = is_there && nvm_param_step(cells->record, p) ? cells->param[p] : NULL;
+        l.shared[p] = _mm512_set1_epi32(is_there ? cells->param[p][0] : 0);
     }
     const uint32_t *factor = nvm_leak_over(cells, NVM_PARAM_LEAK, first, n, elapsed, &step);
     l.factor = shifted_factor(_mm512_set1_epi32((int)factor[0]));
@@ -85,7 +93,7 @@ static inline lanes lanes_of(nvm_cells *cells, size_t first, size_t n, uint64_t 
     }
     l.most_v = _mm512_set1_epi32((1 << 30) - 1);
     l.most_current = _mm512_set1_epi32((1 << 28) - 1);
-    l.most_drive = _mm512_set1_epi32(cells->most_drive);
+    l.most_drive = _mm512_set1_epi32(cells->bounds.most_drive);
     l.v_min = _mm512_set1_epi32(cells->record->v_min);
     l.elapsed = _mm512_set1_epi32((int)(elapsed < INT32_MAX ? elapsed : INT32_MAX));
     l.refractory = _mm512_set1_epi32(cells->record->refractory);
@@ -160,10 +168,16 @@ static inline void fire_lanes(lanes *l, size_t i, __m512i before, __m512i v, __m
     _mm512_mask_storeu_epi32(cells->drive + i, inside, _mm512_setzero_si512());
 }
 
+/* Whether a parameter that a step reads is an array. */
+static inline int has_arrays(const nvm_cells *cells)
+{
+    return (cells->record->arrays & ~(1u << NVM_PARAM_INITIAL)) != 0;
+}
+
 /* Whether the parameters are such that sums of 32 bits can do at all. */
 static inline int lanes_fit(const nvm_cells *cells)
 {
-    return cells->most_drive >= 0;
+    return cells->bounds.most_drive >= 0;
 }
 
 #endif

@@ -44,6 +44,17 @@ typedef struct nvm_volley {
 typedef struct nvm_cells nvm_cells;
 typedef struct nvm_link nvm_link;
 
+/* What proves that sums of 32 bits are the sums of the rule (nvm_spiking_bounds.c). */
+typedef struct nvm_bounds {
+    int64_t gain, bias, reset_to; /* the largest of each, without sign */
+    int64_t v;                    /* no |v| is above it */
+    uint64_t drive;               /* no |drive| of this tick is; UINT64_MAX: not known */
+    int32_t most_drive;           /* |a| up to which one neuron's sums fit, whatever |v| < 2^30; -1: never */
+    uint8_t settles;              /* LIF that after its reset never is at theta, or below a theta <= 0 */
+    uint8_t plain;                /* LIF, ONE or NONE, not refractory, resets that fit 32 bits */
+    uint8_t calm;                 /* plain, and in this tick nothing can leave 32 bits */
+} nvm_bounds;
+
 /* Steps the neurons first .. first + n of one group, `elapsed` >= 1 ticks after its stamp; appends their
  * spikes to cells->spikes and says whether the group is awake now. */
 typedef int nvm_cells_fn(nvm_cells *cells, size_t first, size_t n, uint64_t elapsed);
@@ -66,7 +77,7 @@ struct nvm_cells {
     uint64_t *reached, *awake;             /* one bit a group; reached is 0 between ticks */
     uint32_t n_groups, n_awake;
     uint32_t first_link, end_link; /* what leads here */
-    int32_t most_drive; /* LIF, CUBA: |drive| up to which sums of 32 bits can do (nvm_spiking_session.c); -1: none */
+    nvm_bounds bounds;             /* LIF, CUBA */
     uint32_t ring_mask;            /* volleys kept: a power of two, - 1 */
     uint32_t capacity;             /* spikes of a volley */
     nvm_volley *volleys;
@@ -87,6 +98,8 @@ struct nvm_link {
     uint32_t n_delays;      /* segments: SPARSE, PROCEDURAL; else 1 */
     nvm_axis axis_rows, axis_cols;
     size_t stride;          /* DENSE: entries of a row */
+    uint32_t most_weight;   /* a spike adds at most this to a neuron, without sign; 0: not known */
+    uint32_t delay;         /* of the first segment, the projection's own included */
 };
 
 struct nvm_spiking_session {
@@ -138,6 +151,11 @@ void nvm_spiking_take_events(nvm_spiking_session *session, const uint32_t *addre
 nvm_cells_fn *nvm_cells_fn_of(const nvm_isa *isa, const nvm_population *record);
 nvm_link_fn *nvm_link_fn_of(const nvm_isa *isa, const nvm_projection *record);
 nvm_scan_fn *nvm_scan_fn_of(const nvm_isa *isa);
+
+/* Fills in the bounds of a population's parameters and initial state. */
+void nvm_bounds_begin(nvm_cells *cells);
+/* Decides `calm` once all drive of a tick is there, and keeps `v`. */
+void nvm_bounds_tick(nvm_cells *cells);
 
 /* The factor L of n neurons from `first`, `elapsed` ticks after their stamp: *step 0 (shared) or 1. */
 const uint32_t *nvm_leak_over(const nvm_cells *cells, nvm_param leak, size_t first, size_t n,

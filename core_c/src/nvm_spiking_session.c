@@ -46,39 +46,6 @@ static uint64_t power_above(uint64_t x)
     return power;
 }
 
-/* The largest |value| of a parameter, the smallest value. */
-static int64_t largest(const nvm_cells *cells, nvm_param param, int32_t *smallest)
-{
-    size_t n = nvm_param_step(cells->record, param) ? cells->record->n : 1;
-    int64_t most = 0;
-    *smallest = INT32_MAX;
-    for (size_t i = 0; i < n; i++) {
-        int64_t x = cells->param[param][i];
-        most = most > (x < 0 ? -x : x) ? most : (x < 0 ? -x : x);
-        *smallest = *smallest < x ? *smallest : (int32_t)x;
-    }
-    return most;
-}
-
-/* With |v| < 2^30, |a gain| < 2^29 and |b| <= 2^29 the sum of LIF fits 32 bits; with |v| < 2^30, the old
- * current below 2^28, |a gain| < 2^27 and |b| <= 2^28 those of CUBA. v >= theta >= 0 less reset_to >= 0
- * fits too. The answer is the most that |a| may be, -1 where other numbers forbid it. */
-static int32_t most_drive(const nvm_cells *cells)
-{
-    int is_cuba = cells->record->kind == NVM_CELL_CUBA;
-    int32_t smallest, theta, reset_to;
-    int64_t gain = largest(cells, NVM_PARAM_GAIN, &smallest);
-    int64_t bias = largest(cells, NVM_PARAM_BIAS, &smallest);
-    (void)largest(cells, NVM_PARAM_THETA, &theta);
-    (void)largest(cells, NVM_PARAM_RESET_TO, &reset_to);
-    if (bias > INT64_C(1) << (is_cuba ? 28 : 29) ||
-        (cells->record->reset == NVM_RESET_SUBTRACT && (theta < 0 || reset_to < 0))) {
-        return -1;
-    }
-    int64_t most = (INT64_C(1) << (is_cuba ? 27 : 29)) - 1;
-    return gain == 0 ? INT32_MAX : (int32_t)(most / gain);
-}
-
 static void resolve_cells(const nvm_spiking_program *program, nvm_cells *cells)
 {
     const nvm_population *record = cells->record;
@@ -87,10 +54,6 @@ static void resolve_cells(const nvm_spiking_program *program, nvm_cells *cells)
         cells->param[p] = record->kind == NVM_CELL_INPUT ? NULL : (const int32_t *)(const void *)at;
     }
     cells->step = nvm_cells_fn_of(program->isa, record);
-    cells->most_drive = -1;
-    if (record->kind == NVM_CELL_LIF || record->kind == NVM_CELL_CUBA) {
-        cells->most_drive = most_drive(cells);
-    }
 }
 
 static void lay_out_state(nvm_cells *cells, const nvm_population *record, block *mem)
@@ -112,6 +75,22 @@ static void lay_out_state(nvm_cells *cells, const nvm_population *record, block 
     cells->awake = take(mem, groups / 64 + 1, sizeof *cells->awake);
 }
 
+/* The most that one spike adds to one neuron. SPARSE and PROCEDURAL may reach a neuron twice. */
+static uint32_t most_weight(const nvm_projection *record)
+{
+    switch (record->kind) {
+    case NVM_SYNAPSES_DENSE_S8:
+    case NVM_SYNAPSES_CONV_S8:
+        return 128;
+    case NVM_SYNAPSES_DENSE_S16:
+    case NVM_SYNAPSES_CONV_S16:
+    case NVM_SYNAPSES_WIRES:
+        return 32768;
+    default:
+        return 0;
+    }
+}
+
 static void resolve_link(const nvm_spiking_program *program, nvm_spiking_session *session,
                          const nvm_projection *record, nvm_link *link)
 {
@@ -120,7 +99,9 @@ static void resolve_link(const nvm_spiking_program *program, nvm_spiking_session
                        .source = &session->cells[record->source],
                        .target = &session->cells[record->target],
                        .deliver = nvm_link_fn_of(program->isa, record),
-                       .n_delays = nvm_spiking_segments(record)};
+                       .n_delays = nvm_spiking_segments(record),
+                       .delay = record->delay + nvm_spiking_segment_delay(program, record, 0),
+                       .most_weight = most_weight(record)};
     if (program->arena != NULL) {
         link->weights = program->arena + record->weights;
         link->rows = (const uint64_t *)(const void *)(program->arena + record->rows);
@@ -249,6 +230,7 @@ static void begin_cells(nvm_cells *cells)
     if (cells->refractory != NULL) {
         memset(cells->refractory, 0, n * sizeof *cells->refractory);
     }
+    nvm_bounds_begin(cells);
     cells->n_awake = 0;
     memset(cells->awake, 0, (cells->n_groups / 64 + 1) * sizeof *cells->awake);
     memset(cells->reached, 0, (cells->n_groups / 64 + 1) * sizeof *cells->reached);

@@ -27,19 +27,29 @@ void nvm_spiking_close(nvm_spiking_session *session, nvm_cells *cells)
     }
 }
 
-static void deliver(nvm_spiking_session *session, const nvm_link *link)
+static inline void deliver_segment(nvm_spiking_session *session, const nvm_link *link, uint32_t k,
+                                   uint32_t delay)
 {
     const nvm_cells *source = link->source;
-    for (uint32_t k = 0; k < link->n_delays; k++) {
-        uint32_t delay =
-            link->record->delay + nvm_spiking_segment_delay(session->program, link->record, k);
-        int64_t then = session->tick - delay;
-        uint32_t slot = (uint32_t)then & source->ring_mask;
-        const nvm_volley *volley = &source->volleys[slot];
-        if (then >= 0 && volley->tick == then) {
-            const nvm_spike *spikes = source->ring + (size_t)slot * source->capacity;
-            session->counters->sops += link->deliver(link, k, spikes, volley->n);
-        }
+    int64_t then = session->tick - delay;
+    uint32_t slot = (uint32_t)then & source->ring_mask;
+    const nvm_volley *volley = &source->volleys[slot];
+    if (then < 0 || volley->tick != then) {
+        return;
+    }
+    uint64_t *bound = &link->target->bounds.drive;
+    uint64_t more = (uint64_t)volley->sent * link->most_weight;
+    *bound = link->most_weight == 0 || *bound > UINT32_MAX ? UINT64_MAX : *bound + more;
+    session->counters->sops +=
+        link->deliver(link, k, source->ring + (size_t)slot * source->capacity, volley->n);
+}
+
+static void deliver(nvm_spiking_session *session, const nvm_link *link)
+{
+    deliver_segment(session, link, 0, link->delay);
+    for (uint32_t k = 1; k < link->n_delays; k++) {
+        uint32_t delay = nvm_spiking_segment_delay(session->program, link->record, k);
+        deliver_segment(session, link, k, link->record->delay + delay);
     }
 }
 
@@ -124,6 +134,7 @@ void nvm_spiking_run_tick(nvm_spiking_session *session)
         for (uint32_t k = cells->first_link; k < cells->end_link; k++) {
             deliver(session, &session->links[k]);
         }
+        nvm_bounds_tick(cells);
         step_groups(cells, session->tick);
         nvm_spiking_close(session, cells);
     }
