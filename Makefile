@@ -24,7 +24,7 @@ FUZZ_S ?=
 export PYTHON
 
 .PHONY: help demo test check bench bench-snn wheel clean lint types layers warnings test-c test-systemd test-limits \
-	test-bare fuzz deb test-deb
+	test-bare fuzz fuzz-fixed deb test-deb
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -101,6 +101,9 @@ test-bare: ## demo and test from fresh clones in a bare Debian (root, debootstra
 
 fuzz: ## damaged models, bundles and programs until stopped (FUZZ_S=30: so many seconds each)
 	@scripts/fuzz.sh $(FUZZ_S)
+
+fuzz-fixed: ## the same damage every time, some 150 s on two idle cores
+	@scripts/fuzz.sh fixed
 
 clean: ## remove everything the other targets made, .venv too
 	rm -rf $(VENV) build dist wheelhouse out .mypy_cache .ruff_cache .pytest_cache .hypothesis \

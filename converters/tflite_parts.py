@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from neurovm.converters.tflite import _named, _operator, _raw_operators, _tensor
 from neurovm.converters.tflite_file import TFLiteFile
@@ -74,9 +74,9 @@ def _part(
     wrong: dict[int, ModelError],
     taken: set[int],
 ) -> Part:
-    place = {"index": raw.index, "name": raw.name, "inputs": raw.inputs, "outputs": raw.outputs}
+    part = Part(index=raw.index, name=raw.name, inputs=raw.inputs, outputs=raw.outputs)
     if raw.code not in DECODERS:
-        return Part(**place)  # type: ignore[arg-type]  # each of its own type
+        return part
     states: tuple[State, ...] = ()
     try:
         for i in (*raw.inputs, *raw.outputs):
@@ -85,6 +85,6 @@ def _part(
         operator = _operator(file, raw, tensors)
         if isinstance(operator, Recurrent):
             operator, states = owned_states(file, operator, tensors, taken)
-        return Part(**place, operator=operator, states=states)  # type: ignore[arg-type]
+        return replace(part, operator=operator, states=states)
     except ModelError as error:
-        return Part(**place, error=error)  # type: ignore[arg-type]
+        return replace(part, error=error)

@@ -9,7 +9,7 @@ from the configuration.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 FILLED = ("prefix", "node", "vm")
@@ -67,8 +67,7 @@ def check_names(pattern: str, accepted: Iterable[str]) -> None:
 
 def fill(pattern: str, values: Mapping[str, str]) -> str:
     """Replace each `{name}` that `values` holds; others stay."""
-    replace: Callable[[re.Match[str]], str] = lambda found: values.get(found[1], found[0])  # noqa: E731
-    return _NAME.sub(replace, pattern)
+    return _NAME.sub(lambda found: values.get(found[1], found[0]), pattern)
 
 
 def check_topic_text(topic: str) -> None:

@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from examples.pump import dataset  # noqa: E402  (needs the line above)
-from examples.pump.faults import CLASSES  # noqa: E402
+from examples.pump.faults import CLASSES  # noqa: E402  (the same)
 
 SEED = 20260101
 FIXTURES = ROOT / "tests" / "fixtures"
@@ -89,11 +89,10 @@ def digits() -> Data:
 def _pump(record: Callable[..., dataset.Rows], train: int, test: int) -> Data:
     x_train, y_train = record(range(train))
     x_test, y_test = record(range(10_000, 10_000 + test))
-    as_x = lambda rows: np.asarray(rows, dtype=np.float32)  # noqa: E731
     return Data(
-        x_train=as_x(x_train),
+        x_train=np.asarray(x_train, dtype=np.float32),
         y_train=np.asarray(y_train),
-        x_test=as_x(x_test),
+        x_test=np.asarray(x_test, dtype=np.float32),
         y_test=np.asarray(y_test),
     )
 
@@ -273,7 +272,7 @@ def run_tflite(content: bytes, x: np.ndarray) -> tuple[np.ndarray, list[str]]:
         interpreter.set_tensor(source["index"], value.astype(source["dtype"]))
         interpreter.invoke()
         outputs.append(interpreter.get_tensor(sink["index"])[0])
-    operators = [op["op_name"] for op in interpreter._get_ops_details()]  # noqa: SLF001
+    operators = [op["op_name"] for op in interpreter._get_ops_details()]  # noqa: SLF001 - no other names them
     return np.stack(outputs), [name for name in operators if name != "DELEGATE"]
 
 
@@ -348,7 +347,7 @@ def write_table(figures: list[dict[str, object]]) -> None:
     ]
     lines.append("| --- " * 8 + "|")
     for row in figures:
-        operators = " ".join(sorted(set(map(str, row["operators"]))))  # type: ignore[call-overload]
+        operators = " ".join(sorted(set(map(str, row["operators"]))))
         lines.append(
             f"| `{row['name']}` | {row['bytes']:,} | {row['io']} | {row['float']:.2%} "
             f"| {row['int8']:.2%} | {row['rows']:,} | {operators} | {row['note']} |"

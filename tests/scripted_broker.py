@@ -126,4 +126,4 @@ def broker(server: Scripted, clock: Clock | None = None, **options: object) -> B
         manual_ack=True,
         clock=clock or Clock(),
     )
-    return replace(made, **options)  # type: ignore[arg-type]
+    return replace(made, **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -245,6 +246,20 @@ def test_every_source_file_names_its_licence() -> None:
         if "SPDX-License-Identifier: Apache-2.0" not in path.read_text("utf-8")[:200]
     ]
     assert silent == []
+
+
+def test_what_is_switched_off_says_why() -> None:
+    """On the same line: `# noqa: RULE - why`, `# type: ignore[rule]  # why`."""
+    off = re.compile(r"#\s*(?:noqa(?::[ A-Z0-9,]+)?|type: ignore(?:\[[a-z-]+\])?)(.*)")
+    bare = [
+        f"{path.relative_to(TOP).as_posix()}:{number}"
+        for path in source_files()
+        if path.suffix in (".py", ".pyi") and path.stem != "test_house"
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        for found in off.finditer(line)
+        if not re.search(r"[a-z]{2}", found[1])
+    ]
+    assert bare == []
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def test_wrong_values_are_refused_in_words(model: neurovm.Model) -> None:
     with pytest.raises(ShapeError):
         model.to_codes(np.zeros(info.size, np.int32))
     with pytest.raises(ShapeError, match="no buffer"):
-        model.to_codes(object())  # type: ignore[arg-type]
+        model.to_codes(object())
     with pytest.raises(ShapeError):
         model.from_codes(bytes(3))
     with pytest.raises(ShapeError, match="are needed"):
@@ -166,7 +166,7 @@ def test_wrong_names_are_answered_with_the_right_ones(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match="available: cpu"):
         neurovm.load(path, backend="abacus")
     with pytest.raises(ValueError, match="golden"):
-        neurovm.load(path, check="none")  # type: ignore[arg-type]
+        neurovm.load(path, check="none")
 
 
 RUN_PATH = """

@@ -189,7 +189,7 @@ def test_a_wrong_oracle_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     model = neurovm.convert_tflite(MLP)
 
     def wrong(*args: object) -> object:
-        values = right(*args)  # type: ignore[arg-type]
+        values = right(*args)
         last = max(values)
         values[last] = values[last] ^ np.int8(1)
         return values

@@ -50,23 +50,23 @@ static void requant_channels(const nvm_node *node, const int64_t *acc, size_t ch
     int per_channel =
         layer->kind == NVM_DENSE || layer->kind == NVM_CONV || layer->kind == NVM_DWCONV;
     size_t step = per_channel ? 1 : 0;
-    const int32_t *m = (const int32_t *)node->scale + channel * step,
-                  *e = (const int32_t *)node->shift + channel * step;
+    const int32_t *m = node->scale, *e = node->shift; /* of some rules; of others doubles, none */
     int32_t zero = layer->zero_out_s16, lo = layer->lo_s16, hi = layer->hi_s16;
-    for (size_t i = 0; i < n; i++, m += step, e += step) {
+    for (size_t i = 0; i < n; i++) {
+        size_t at = (channel + i) * step;
         int64_t r;
         switch (layer->requant) {
         case NVM_RQ_HALF16:
-            r = round_half16(acc[i], *m, *e);
+            r = round_half16(acc[i], m[at], e[at]);
             break;
         case NVM_RQ_AWAY64:
-            r = round_away64((double)acc[i] * ((const double *)node->scale)[(channel + i) * step]);
+            r = round_away64((double)acc[i] * ((const double *)node->scale)[at]);
             break;
         case NVM_RQ_AWAY32:
-            r = round_away64((float)acc[i] * ((const float *)node->scale)[(channel + i) * step]);
+            r = round_away64((float)acc[i] * ((const float *)node->scale)[at]);
             break;
         default:
-            r = round_twice(acc[i], *m, *e, layer->requant == NVM_RQ_DOUBLE);
+            r = round_twice(acc[i], m[at], e[at], layer->requant == NVM_RQ_DOUBLE);
             break;
         }
         int64_t y = add(r, zero);

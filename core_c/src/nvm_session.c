@@ -98,7 +98,9 @@ static void place_events(const nvm_program *program, block *mem, nvm_node *nodes
         olds[s] = take(mem, plan.bytes[s], 1);
     }
     for (uint32_t i = 0; nodes != NULL && i < program->n_layers; i++) {
-        if (program->layers[i].kind != NVM_CONST && nodes[i].slot != OWN_SLOT) {
+        if (program->layers[i].kind == NVM_CONST) {
+            nodes[i].events = nodes[i].codes; /* sends none; readers count from here to here */
+        } else if (nodes[i].slot != OWN_SLOT) {
             nodes[i].events = buffers[nodes[i].slot];
             nodes[i].old = olds[nodes[i].slot];
         }

@@ -35,8 +35,8 @@ class Network:
         self._plain = self.runtime.open(self._path)
         self.inputs = self.runtime.inputs(self._plain)
         self.outputs = self.runtime.outputs(self._plain)
-        for ports, indices in zip((self.inputs, self.outputs), request["ports"] or ()):  # noqa: B905
-            for port, index in zip(ports, indices):  # noqa: B905
+        for ports, indices in zip((self.inputs, self.outputs), request["ports"] or ()):
+            for port, index in zip(ports, indices):
                 port["index"] = index
         self.kept: list[dict[str, Any]] = []
         self.delegated: list[int] | None = None
@@ -58,10 +58,7 @@ class Network:
         for copy in copies:
             keeper = self.runtime.open(copy["path"])
             ports = self.runtime.outputs(keeper)
-            named = [
-                {**port, "index": index}
-                for port, index in zip(ports, copy["tensors"])  # noqa: B905 - as above
-            ]
+            named = [{**port, "index": index} for port, index in zip(ports, copy["tensors"])]
             self._add(keeper, named, Path(copy["path"]).read_bytes())
 
     def _readable(self, keeping: Any, wanted: list[int]) -> list[dict[str, Any]]:
@@ -107,19 +104,19 @@ class Network:
         self.refused, self.words = [], ""
         if anew:
             self.reset()
-        for number, values in enumerate(zip(*rows)):  # noqa: B905 - as above
+        for number, values in enumerate(zip(*rows)):
             try:
                 found = self._invoke(self._plain, values, self.outputs)
             except RuntimeError as error:
                 self.refused.append(number)
                 self.words = self.words or str(error)[:MOST_WORDS]
                 continue
-            own = {port["index"]: value for port, value in zip(self.outputs, found)}  # noqa: B905
-            for column, value in zip(outputs, found):  # noqa: B905
+            own = {port["index"]: value for port, value in zip(self.outputs, found)}
+            for column, value in zip(outputs, found):
                 column.append(value)
             at = 0
             for keeper, ports, data in self._keepers:
-                for port, value in zip(ports, self._invoke(keeper, values, ports)):  # noqa: B905
+                for port, value in zip(ports, self._invoke(keeper, values, ports)):
                     kept[at].append(value)
                     at += 1
                     if data is not None and port["index"] in own:
@@ -129,15 +126,15 @@ class Network:
     def alone(self, rows: list[list[Any]]) -> list[list[Any]]:
         """rows[input][i] -> outputs[output][i], each row in an interpreter of its own."""
         outputs: list[list[Any]] = [[] for _ in self.outputs]
-        for values in zip(*rows):  # noqa: B905 - as above
+        for values in zip(*rows):
             found = self._invoke(self.runtime.open(self._path), values, self.outputs)
-            for column, value in zip(outputs, found):  # noqa: B905
+            for column, value in zip(outputs, found):
                 column.append(value)
         return outputs
 
     def time_s(self, rows: list[list[Any]], repeats: int) -> float:
         """Seconds for `repeats` times set, invoke and get, cycling through the rows."""
-        samples = list(zip(*rows))  # noqa: B905 - as above
+        samples = list(zip(*rows))
         start_s = time.perf_counter()
         for i in range(repeats):
             self._invoke(self._plain, samples[i % len(samples)], self.outputs)

@@ -52,7 +52,7 @@ class LiteRT:
     def invoke(
         self, interpreter: Any, values: tuple[Any, ...], ports: list[dict[str, Any]]
     ) -> None:
-        for info, value in zip(ports, values):  # noqa: B905 - Python 3.9 runs this too
+        for info, value in zip(ports, values):
             interpreter.set_tensor(info["index"], value)
         interpreter.invoke()
 

@@ -129,7 +129,7 @@ class Connection(asyncio.Protocol):
         except MalformedError as error:
             self.drop(str(error))
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio gives it
         if self._timer is not None:
             self._timer.cancel()
         if self._session is not None:

@@ -160,7 +160,7 @@ def _resized(layer: Layer, weights: NDArray[np.generic], channels: int, **fields
         out_c=channels if window is None else layer.out_c,
         macs=layer.macs * weights.size // before,
         synapses=layer.synapses * weights.size // before,
-        **fields,  # type: ignore[arg-type]
+        **fields,  # type: ignore[arg-type]  # each of its own type
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neurovm.converters.tflite_plain import Options, PlainModel, PlainOperator
-from neurovm.graph import Quantization, Tensor
+from neurovm.graph import DType, Quantization, Tensor
 from neurovm.quantization.accepted import bias_of
 from neurovm.quantization.rules import Rule, rule_of
 from neurovm.quantization.scales import Group, Scales, constant_group, value_places
@@ -232,10 +232,10 @@ class _Writer:
         tensor = self.source.tensors[index]
         if tensor.dtype == "float32" and index in self.scales:
             q = self.scales.group(index).quantization(bits)
-            dtype = "int8" if bits == 8 else "int16"
+            dtype: DType = "int8" if bits == 8 else "int16"
             # The float tensor keeps its name where it is an output of the network.
             name = f"{tensor.name}_int{bits}" if index in self.source.outputs else tensor.name
-            tensor = dataclasses.replace(tensor, name=name, dtype=dtype, quantization=q)  # type: ignore[arg-type]
+            tensor = dataclasses.replace(tensor, name=name, dtype=dtype, quantization=q)
         self.made[index] = self._add(tensor)
         return self.made[index]
 

@@ -63,7 +63,7 @@ def check_threads(num_threads: int | None) -> None:
     if num_threads is None:
         return
     if not isinstance(num_threads, int):
-        raise ValueError(f"num_threads {num_threads!r}; an int is accepted")  # noqa: TRY004
+        raise ValueError(f"num_threads {num_threads!r}; an int is accepted")  # noqa: TRY004 - as LiteRT's
     if num_threads < 1:
         raise ValueError(f"num_threads {num_threads}; 1 or more is accepted")
 

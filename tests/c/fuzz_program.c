@@ -67,7 +67,8 @@ static void try_planes(nvm_session *session, const nvm_program *program, uint64_
 static void run(const nvm_program *program, uint64_t seed)
 {
     size_t n = program->codes_in, size = nvm_session_size(program);
-    int8_t *codes = malloc(n), *out = malloc(program->codes_out);
+    int8_t *codes = malloc(program->bytes_in), *out = malloc(program->bytes_out);
+    int16_t values[3];
     uint32_t index[3];
     void *mem = aligned_alloc(NVM_ALIGN, size);
     nvm_session *session = NULL;
@@ -78,12 +79,16 @@ static void run(const nvm_program *program, uint64_t seed)
     for (int step = 0; step < 6; step++) {
         nvm_way way = step % 3 == 0 ? NVM_AUTO : step % 3 == 1 ? NVM_EVENTS : NVM_DENSE_WAY;
         (void)nvm_session_force(session, UINT32_MAX, way);
-        random_codes(&seed, codes, n);
+        random_codes(&seed, codes, program->bytes_in);
         for (int k = 0; k < 3; k++) {
             index[k] = (uint32_t)random_in(&seed, 0, (int32_t)n);
+            values[k] = (int16_t)random_in(&seed, INT16_MIN, INT16_MAX);
         }
-        (void)nvm_session_step(session, codes, n);
+        if (nvm_session_step(session, codes, program->bytes_in) != NVM_OK) {
+            abort();
+        }
         (void)nvm_session_update(session, index, codes, n < 3 ? n : 3);
+        (void)nvm_session_update_s16(session, index, values, n < 3 ? n : 3);
         try_planes(session, program, &seed);
     }
     for (uint32_t i = 0; i < program->n_layers; i++) {
@@ -96,6 +101,19 @@ static void run(const nvm_program *program, uint64_t seed)
     free(out);
 }
 
+/* One of the sets that build and machine have. */
+static void choose_set(uint64_t seed)
+{
+    uint32_t sets = 0, wanted;
+    while (nvm_isa_name(sets) != NULL) {
+        sets++;
+    }
+    wanted = (uint32_t)(seed % sets);
+    while (nvm_isa_force(nvm_isa_name(wanted)) != NVM_OK) { /* the first is plain C */
+        wanted--;
+    }
+}
+
 static void try_program(const void *records, uint32_t n, const uint8_t *bytes, size_t len,
                         uint64_t seed)
 {
@@ -103,6 +121,7 @@ static void try_program(const void *records, uint32_t n, const uint8_t *bytes, s
     uint32_t bad;
     nvm_layer *layers = exact_copy(records, n * sizeof *layers);
     uint8_t *arena = exact_copy(bytes, len);
+    choose_set(seed);
     nvm_status status = nvm_program_init(&program, layers, n, arena, len, &bad);
     double sweeps = status == NVM_OK && program.unit ? 255.0 : 1.0;
     if (status == NVM_OK && nvm_session_size(&program) < 1 << 20 &&
@@ -126,12 +145,18 @@ static network *patched_network(const uint8_t *data, size_t size)
     network *net = network_new(seed);
     uint32_t depth = 2 + (uint32_t)(seed % 5);
     int spiking = seed % 7 == 0;
-    (void)add_input(net, (shape){1 + seed % 4, 1 + seed / 4 % 5, 1 + seed / 20 % 9}, 5);
-    uint8_t coding = seed % 11 == 0   ? NVM_FLAG_UNIT
+    shape size_in = {1 + seed % 4, 1 + seed / 4 % 5, 1 + seed / 20 % 9};
+    uint8_t coding = spiking          ? 0
+                     : seed % 11 == 0 ? NVM_FLAG_UNIT
                      : seed % 11 == 1 ? NVM_FLAG_PLANES
                      : seed % 11 == 2 ? NVM_FLAG_TIMES
                                       : 0;
-    net->layers[0].flags = spiking ? NVM_FLAG_SPIKES : coding;
+    if (!spiking && coding == 0 && seed % 3 == 0) {
+        (void)add_wide_input(net, size_in, 5);
+    } else {
+        (void)add_input(net, size_in, 5);
+        net->layers[0].flags = spiking ? NVM_FLAG_SPIKES : coding;
+    }
     while (net->n < depth) {
         if (!spiking && random_in(&net->seed, 0, 3) == 0) {
             net->layers[add_input(net, (shape){2, 2, 1 + seed % 7}, 0)].flags |= coding;
@@ -141,8 +166,7 @@ static network *patched_network(const uint8_t *data, size_t size)
             (nvm_kind)random_in(&net->seed, NVM_DENSE, spiking ? NVM_DWCONV : NVM_KIND_COUNT - 1);
         uint32_t made = spiking ? add_spiking(net, kind, seed % 2 ? NVM_LIF : NVM_SIF, net->n - 1)
                                 : add_random(net, kind, net->n - 1);
-        net->layers[made].flags =
-            (uint8_t)(NVM_FLAG_OUTPUT | (spiking ? 0 : coding));
+        net->layers[made].flags |= NVM_FLAG_OUTPUT | coding;
     }
     /* Patches: where (bit 15: arena), what. */
     for (size_t k = 4; k + 3 <= size; k += 3) {

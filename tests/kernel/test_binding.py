@@ -78,7 +78,7 @@ def test_a_bad_layer_is_named() -> None:
     with pytest.raises(BundleError, match="program: "):
         identity(6, flags=()).program()  # no output
     with pytest.raises(TypeError, match="arena: found int"):
-        _kernel.Program(bytes(128), 5)  # type: ignore[arg-type]
+        _kernel.Program(bytes(128), 5)
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, "array", np.int8, np.uint8])
@@ -89,13 +89,13 @@ def test_codes_come_in_any_buffer_of_bytes(session: _kernel.Session, kind: objec
     elif kind in (np.int8, np.uint8):
         given = np.frombuffer(codes, kind)
     else:
-        given = kind(codes)  # type: ignore[operator]
-    assert bytes(session.step(given)) == codes  # type: ignore[arg-type]
+        given = kind(codes)
+    assert bytes(session.step(given)) == codes
 
 
 def test_other_codes_are_refused(session: _kernel.Session) -> None:
     with pytest.raises(TypeError, match=r"codes: found list; accepted: .*format b or B or c"):
-        session.step([1, 2, 3, 4, 5, 6])  # type: ignore[arg-type]
+        session.step([1, 2, 3, 4, 5, 6])
     with pytest.raises(ShapeError, match=r"codes: found format 'f', 4 bytes an item; accepted"):
         session.step(np.zeros(6, np.float32))
     with pytest.raises(ShapeError, match=r"codes: found 5 codes; accepted: 6"):

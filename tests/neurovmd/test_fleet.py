@@ -219,8 +219,8 @@ def test_a_pipe_that_somebody_else_holds_does_not_stop_the_supervisor(
 def test_systemd_hears_nothing_while_a_worker_is_stuck(*, stuck: bool) -> None:
     heard: list[str] = []
     one = object.__new__(Supervisor)
-    one._fleet = SimpleNamespace(end_stuck=lambda _: stuck)  # type: ignore[assignment]
-    one._notifier = SimpleNamespace(alive=lambda: heard.append("alive"))  # type: ignore[assignment]
+    one._fleet = SimpleNamespace(end_stuck=lambda _: stuck)
+    one._notifier = SimpleNamespace(alive=lambda: heard.append("alive"))
     one._watch_s = 15.0
     one._watch(1000.0)
     assert heard == ([] if stuck else ["alive"])

@@ -153,7 +153,7 @@ def two(first: dict[str, object], second: dict[str, object]) -> Inputs:
     first = {**first, "to": {"tensor": 0, "elements": ["a", "b"]}}
     second = {**second, "to": {"tensor": 1, "elements": ["c", "d"]}}
     vm = msgspec.convert({"model": "x.nvm", "inputs": [first, second]}, Vm)
-    return Inputs(vm, NAMES, TwoTensors())  # type: ignore[arg-type]
+    return Inputs(vm, NAMES, TwoTensors())
 
 
 def test_entries_on_one_topic_share_its_elements() -> None:

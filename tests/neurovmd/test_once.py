@@ -34,7 +34,7 @@ Run = Callable[..., tuple[int, list[dict[str, Any]], str]]
 
 def line(topic: str, payload: str | bytes, t_us: int | None = None) -> dict[str, Any]:
     text = {"payload": payload} if isinstance(payload, str) else {}
-    coded = {} if text else {"payload_b64": base64.b64encode(payload).decode()}  # type: ignore[arg-type]
+    coded = {} if text else {"payload_b64": base64.b64encode(payload).decode()}
     return {"topic": topic, **text, **coded, **({} if t_us is None else {"t_us": t_us})}
 
 

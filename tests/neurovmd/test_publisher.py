@@ -109,7 +109,7 @@ def test_held_inputs_are_acknowledged_with_their_result_or_before_they_fill_the_
     pump(connection, lambda: heard.ups)
     out, _ = publisher(connection)
     acks: list[int] = []
-    connection.ack = acks.append  # type: ignore[method-assign]
+    connection.ack = acks.append
     receipts = [Receipt(mid, held=True) for mid in range(1, HELD + 3)]
     for receipt in receipts[:HELD]:
         out.received(receipt)
@@ -133,7 +133,7 @@ def test_a_lost_connection_voids_what_was_to_be_acknowledged(scripted: Make) -> 
     pump(connection, lambda: heard.ups)
     out, _ = publisher(connection)
     acks: list[int] = []
-    connection.ack = acks.append  # type: ignore[method-assign]
+    connection.ack = acks.append
     old, new = Receipt(1), Receipt(1)
     out.received(old)
     out.lost()

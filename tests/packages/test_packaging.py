@@ -18,7 +18,7 @@ TOP = Path(__file__).resolve().parents[2]
 DEB = TOP / "packaging" / "deb"
 INSTALL = TOP / "scripts" / "install.sh"
 PROJECT = (TOP / "pyproject.toml").read_text(encoding="utf-8")
-VERSION = re.search(r'^version = "(.+)"$', PROJECT, re.MULTILINE)[1]  # type: ignore[index]
+VERSION = re.search(r'^version = "(.+)"$', PROJECT, re.MULTILINE)[1]
 
 
 # The lock
