@@ -102,7 +102,7 @@ test-bare: ## demo and test from fresh clones in a bare Debian (root, debootstra
 fuzz: ## damaged models, bundles and programs until stopped (FUZZ_S=30: so many seconds each)
 	@scripts/fuzz.sh $(FUZZ_S)
 
-fuzz-fixed: ## the same damage every time, some 150 s on two idle cores
+fuzz-fixed: ## the same damage every time, some three minutes on two idle cores
 	@scripts/fuzz.sh fixed
 
 clean: ## remove everything the other targets made, .venv too

@@ -35,7 +35,7 @@ fixed() {
     damage convert --seed 0 --runs 120000
     damage survey --seed 0 --runs 110000
     damage load --seed 0 --runs 75000
-    programs fuzz-fixed FUZZ_RUNS=16000
+    programs fuzz-fixed
 }
 
 scripts/setup.sh test

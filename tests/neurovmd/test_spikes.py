@@ -41,8 +41,8 @@ class Rig:
         self.streams = streams_of(
             "eye",
             self.vm,
-            self.model,  # type: ignore[arg-type]
-            inputs_of(self.vm, NAMES, self.model),  # type: ignore[arg-type]
+            self.model,
+            inputs_of(self.vm, NAMES, self.model),
             lambda stream: f"out/{stream}",
             self.slot,
             clock_ns=lambda: self.now_us * 1000,
