@@ -23,6 +23,7 @@ from neurovm.spiking.neurons import (
     CubaLIF,
     Decay,
     FiresAt,
+    I,
     Reset,
     Spikes,
     Threshold,
@@ -113,7 +114,7 @@ def decay_of(
 
 
 def dynamics(node: Node, dt_us: float, where: str) -> Dynamics:
-    """The tick of a population of IF, LIF, LI, CubaLIF, CubaLI or Threshold neurons.
+    """The tick of a population of IF, I, LIF, LI, CubaLIF, CubaLI or Threshold neurons.
 
     Raises ModelError where a parameter is no number or has no meaning.
     """
@@ -131,14 +132,14 @@ def dynamics(node: Node, dt_us: float, where: str) -> Dynamics:
                 strict=_one_of(neuron.fires_at, FiresAt, "fires_at", where) == ">",
             ),
         )
-    if isinstance(neuron, IF):
+    if isinstance(neuron, (IF, I)):
         return _integrator(node, neuron, dt_us, where)
     if isinstance(neuron, (CubaLIF, CubaLI)):
         return _with_current(node, neuron, dt_us, where)
     return _leaky(node, neuron, dt_us, where)  # type: ignore[arg-type] # those that are left
 
 
-def _integrator(node: Node, neuron: IF, dt_us: float, where: str) -> Dynamics:
+def _integrator(node: Node, neuron: IF | I, dt_us: float, where: str) -> Dynamics:
     r = values(node, neuron.r, "r", where)
     return Dynamics(
         leak=np.ones(1),
@@ -200,7 +201,11 @@ def _rest(
 
 
 def _firing(
-    node: Node, neuron: IF | LIF | LI | CubaLIF | CubaLI, dt_us: float, offset: float, where: str
+    node: Node,
+    neuron: IF | I | LIF | LI | CubaLIF | CubaLI,
+    dt_us: float,
+    offset: float,
+    where: str,
 ) -> Firing:
     """When it fires and what then; `offset`: what v counts from."""
     if not isinstance(neuron, (IF, LIF, CubaLIF)):
@@ -212,13 +217,21 @@ def _firing(
         raise ModelError(
             f"{where}: several spikes a tick need reset='subtract' and thresholds above 0"
         )
+    subtracted = theta
+    if neuron.v_subtract is not None:
+        subtracted = values(node, neuron.v_subtract, "v_subtract", where)
+        if many or subtracted.min() < 0:
+            raise ModelError(
+                f"{where}: v_subtract of {subtracted.min()}; 0 and more, and one spike a tick, are "
+                f"accepted"
+            )
     if neuron.v_min is not None and not neuron.v_min - offset <= 0:
         raise ModelError(f"{where}: v_min is {neuron.v_min}; at most {offset} (rest) is accepted")
     refractory = whole_ticks(neuron.refractory_us, dt_us, f"{where}: a refractory period")
     if refractory > MAX_REFRACTORY:
         raise ModelError(f"{where}: refractory for {refractory} ticks; at most {MAX_REFRACTORY}")
     target = {
-        "subtract": theta,
+        "subtract": subtracted,
         "zero": np.zeros(1) - offset,
         "value": values(node, neuron.v_reset, "v_reset", where) - offset,
     }[reset]

@@ -9,7 +9,7 @@ for one tick of dt:
     exponential  λ = exp(−dt / τ),   κ = 1 − λ       (the exact solution; any τ > 0)
 
 A neuron fires where v > v_threshold, or ≥ with `fires_at=">="`. Then v ← v_reset (`value`), 0
-(`zero`) or v − v_threshold (`subtract`); with `spikes="many"` as often as the threshold is in it,
+(`zero`) or v − v_subtract (`subtract`); with `spikes="many"` as often as the threshold is in it,
 at most 127 times. For `refractory_us` after the tick it fired in, v stays and no spike leaves.
 
 The last three are chips' neurons and take integers, weights included: what they do is exact.
@@ -43,6 +43,8 @@ class IF:
     r: Values = 1.0
     v_threshold: Values = 1.0
     v_reset: Values = 0.0
+    v_subtract: Values | None = None
+    """What `subtract` takes away, 0 and more; None: v_threshold, as it is with `spikes="many"`."""
     v_initial: Values = 0.0
     bias: Values = 0.0
     fires_at: FiresAt = ">"
@@ -54,6 +56,15 @@ class IF:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class I:  # noqa: E742 - NIR's name of it
+    """IF that never fires: a readout, whose answer is v."""
+
+    r: Values = 1.0
+    v_initial: Values = 0.0
+    bias: Values = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LIF:
     """τ dv/dt = (v_leak − v) + r·I:  v ← λ·v + κ·(v_leak + r·I) a tick."""
 
@@ -62,6 +73,8 @@ class LIF:
     v_leak: Values = 0.0
     v_threshold: Values = 1.0
     v_reset: Values = 0.0
+    v_subtract: Values | None = None
+    """What `subtract` takes away, 0 and more; None: v_threshold, as it is with `spikes="many"`."""
     v_initial: Values | None = None
     """None: v_leak."""
     bias: Values = 0.0
@@ -100,6 +113,8 @@ class CubaLIF:
     v_leak: Values = 0.0
     v_threshold: Values = 1.0
     v_reset: Values = 0.0
+    v_subtract: Values | None = None
+    """What `subtract` takes away, 0 and more; None: v_threshold, as it is with `spikes="many"`."""
     v_initial: Values | None = None
     bias: Values = 0.0
     """Of the current: it is added to the weights' sum."""
@@ -185,6 +200,8 @@ class TrueNorth:
     floor_mode: int = 0
 
 
-Neuron: TypeAlias = IF | LIF | LI | CubaLIF | CubaLI | Threshold | LoihiCuba | SpeckIF | TrueNorth
+Neuron: TypeAlias = (
+    IF | I | LIF | LI | CubaLIF | CubaLI | Threshold | LoihiCuba | SpeckIF | TrueNorth
+)
 CHIPS: dict[type, str] = {LoihiCuba: "loihi", SpeckIF: "speck", TrueNorth: "truenorth"}
 """Neurons of a chip, whose numerics a network with them has."""
