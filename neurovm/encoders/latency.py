@@ -25,10 +25,10 @@ class Latency(Encoder, frozen=True, tag="latency"):
 
     then, with f = first_spike_time and N = num_steps:
 
-        default: f > 0 shifts all times so that the first is f;
-                 normalize: t ← (t − f) · (N − 1 − f) / max(t − f) + f
-        linear:  t ← t + f; normalize sets tau = N − 1 − f before, and where x_i > 1 gave a time
-                 before 0: t ← f + (t − min t) · (N − 1 − f) / (max t − min t)
+        t ← t + f
+        normalize, default: t ← (t − f) · (N − 1 − f) / max(t − f) + f
+        normalize, linear:  tau = N − 1 − f from the start; where x_i > 1 gave a time before 0,
+                            t ← f + (t − min t) · (N − 1 − f) / (max t − min t)
 
     and the spike is sent in tick round(t_i), halves to even; none where that is N or later. What is
     below the threshold fires last, or with `clip` not at all.
@@ -36,11 +36,11 @@ class Latency(Encoder, frozen=True, tag="latency"):
     num_steps: ticks of a sample, 1 … 65536. threshold: between 0 and 1. epsilon, tau: above 0.
     first_spike_time: 0 … num_steps − 1. linear without normalize refuses values above 1.
 
-    snntorch.spikegen.latency has the same times, in float32, for one sample. It differs in three
-    things. It normalizes over a whole batch, so that a sample's spikes depend on its neighbours;
-    here it is over the sample. Where one spike falls behind num_steps it clears the last tick of
-    all elements, also of those whose time that is; here only what is too late is lost. And where
-    all times are equal, normalize divides by 0; here they are f.
+    snntorch.spikegen.latency (1.0, with its bypass=True) has the same times, in float32, for one
+    sample of 0 … 1. It differs in three things. It normalizes over a whole batch, so that a
+    sample's spikes depend on its neighbours; here it is over the sample. It refuses values outside
+    0 … 1, and without bypass those that are too late, which here have no spike. And where all times
+    are 0, normalize divides by 0; here they are f.
     """
 
     num_steps: int = 1
@@ -80,10 +80,7 @@ class Latency(Encoder, frozen=True, tag="latency"):
     def _charging(self, values: Sequence[float]) -> list[float]:
         theta, first = self.threshold, self.first_spike_time
         raised = (max(value, theta + self.epsilon) for value in values)
-        times = [self.tau * math.log(value / (value - theta)) for value in raised]
-        if first:
-            earliest = min(times)
-            times = [time - earliest + first for time in times]
+        times = [self.tau * math.log(value / (value - theta)) + first for value in raised]
         if self.normalize:
             longest = max(time - first for time in times)
             room = self.num_steps - 1 - first

