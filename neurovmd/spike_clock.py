@@ -8,7 +8,6 @@ is when something later is known of, as two messages may share one.
 
 from __future__ import annotations
 
-import math
 from array import array
 from bisect import bisect_left
 from dataclasses import dataclass, field
@@ -16,27 +15,26 @@ from dataclasses import dataclass, field
 from neurovm.events import Events
 
 
-@dataclass(frozen=True, slots=True)
 class Ticks:
-    """Ticks of `dt_us` microseconds."""
+    """Ticks of `dt_us` microseconds, in whole numbers: nothing is rounded on the way."""
 
-    dt_us: float
+    def __init__(self, dt_us: float) -> None:
+        self._n, self._d = dt_us.as_integer_ratio()
 
     def at(self, t_us: int) -> int:
         """The tick of a time."""
-        return math.floor(t_us / self.dt_us)
+        return t_us * self._d // self._n
 
     def start_us(self, tick: int) -> int:
         """The first whole microsecond of a tick."""
-        start = math.ceil(tick * self.dt_us)
-        while self.at(start) < tick:  # a quotient is rounded
-            start += 1
-        return start
+        return -(-tick * self._n // self._d)
 
     def all_at(self, times_us: array[int]) -> array[int]:
         """The ticks of times."""
-        floor, dt_us = math.floor, self.dt_us
-        return array("q", [floor(t / dt_us) for t in times_us])
+        n, d = self._n, self._d
+        if d == 1:
+            return array("q", [t // n for t in times_us])
+        return array("q", [t * d // n for t in times_us])
 
     def floor_us(self, t_us: int) -> int:
         """The beginning of a time's tick."""

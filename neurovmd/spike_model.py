@@ -19,12 +19,6 @@ class Tensor(Protocol):
     def size(self) -> int: ...
     @property
     def labels(self) -> tuple[str, ...] | None: ...
-    @property
-    def scale(self) -> float:
-        """Real value of one unit of an output's potential v: scale · v + offset."""
-
-    @property
-    def offset(self) -> float: ...
 
 
 class SpikeSession(Protocol):
@@ -45,8 +39,8 @@ class SpikeSession(Protocol):
 class SpikeModel(Protocol):
     """A spiking network."""
 
-    dt_us: float
-
+    @property
+    def dt_us(self) -> float: ...
     @property
     def inputs(self) -> tuple[Tensor, ...]: ...
     @property
@@ -54,6 +48,10 @@ class SpikeModel(Protocol):
     @property
     def readouts(self) -> tuple[bool, ...]:
         """By output tensor, whether it never fires: its answer is its potential."""
+
+    @property
+    def potential_scales(self) -> tuple[tuple[float, float], ...]:
+        """By output tensor, what a real potential is of v: scale · v + offset."""
 
     def session(self, *, counters: memoryview | None = None) -> SpikeSession: ...
 

@@ -56,7 +56,8 @@ class SpikeWriter:
         }
         self._outputs = spiking.outputs
         self._count = sum(tensor.size for tensor in spiking.outputs)
-        self._units = [(t.scale, t.offset) for t in spiking.outputs for _ in range(t.size)]
+        tensors = zip(spiking.outputs, spiking.potential_scales, strict=True)
+        self._units = [unit for tensor, unit in tensors for _ in range(tensor.size)]
         labels = [t.labels or [None] * t.size for t in spiking.outputs]
         self._labels = [label for row in labels for label in row]
         self._is_readout = all(spiking.readouts)

@@ -17,8 +17,6 @@ class EchoTensor:
     name: str
     size: int
     labels: tuple[str, ...] | None = None
-    scale: float = 0.5
-    offset: float = 0.0
 
 
 @dataclass(slots=True)
@@ -74,6 +72,7 @@ class EchoModel:
         self.inputs = tuple(EchoTensor(f"in{at}", size) for at, size in enumerate(sizes))
         self.outputs = (EchoTensor("out", sum(sizes), labels),)
         self.readouts = (readout,)
+        self.potential_scales = ((0.5, 0.0),)
         self.sessions: list[EchoSession] = []
 
     def session(self, *, counters: Any = None) -> EchoSession:

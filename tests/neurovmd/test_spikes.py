@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from array import array
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -178,7 +179,8 @@ def test_how_a_recording_is_cut_into_messages_does_not_matter(
     for result in rig.due():
         counts += result["counts"]
     first = everything[0][0] if everything else 0
-    expected = sorted((int((time - first) // dt_us), at) for time, at in everything)
+    dt = Fraction(dt_us)
+    expected = sorted((int((time - first) // dt), at) for time, at in everything)
     assert (rig.session.spikes if rig.model.sessions else []) == expected
     assert counts.tolist() == np.bincount([at for _, at in everything], minlength=8).tolist()
     assert rig.slot.late_events == 0
