@@ -38,6 +38,7 @@ COMMANDS = {
     "predict": "neurovm.cli.predict",
     "plot": "neurovm.cli.plot",
     "bench": "neurovm.cli.bench",
+    "events": "neurovm.cli.events",
     "info": "neurovm.cli.info",
     "check": "neurovm.cli.daemon",
     "config": "neurovm.cli.daemon",
