@@ -39,13 +39,14 @@ def streams_of(
     inputs: AnyInputs,
     topic: Callable[[str], str],
     slot: Slot,
+    late: Callable[[str, int, int], None] | None = None,
     **clocks: Any,
 ) -> StreamTable[Any]:
-    """The streams of the VM `name`; `clocks` as `Streams` takes them."""
+    """The streams of the VM `name`; `clocks` as `Streams` takes them, `late` as `SpikeStreams`."""
     form, timed = vm.output.form, spiking(model)
     if isinstance(inputs, Inputs):
         writer = ResultWriter(name, model, form)
         return Streams(vm, model, inputs, writer, topic, slot, **clocks)
     assert timed is not None  # noqa: S101  # by its inputs
     spikes = SpikeWriter(name, model, timed, form)
-    return SpikeStreams(vm, timed, inputs, spikes, topic, slot, **clocks)
+    return SpikeStreams(vm, timed, inputs, spikes, topic, slot, late=late, **clocks)

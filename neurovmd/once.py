@@ -52,15 +52,19 @@ class Clock:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the messages: `unheard` are those that no VM subscribes."""
+    """What became of the messages: `unheard` are those that no VM subscribes, `late` the events of
+    spiking networks that came after their time.
+    """
 
     messages: int = 0
     results: int = 0
     dropped: int = 0
     unheard: int = 0
+    late: int = 0
 
     def __str__(self) -> str:
         said = f"{self.messages} messages, {self.results} results, {self.dropped} dropped"
+        said += f", {self.late} late events" if self.late else ""
         return f"{said}, {self.unheard} on topics of no VM" if self.unheard else said
 
 
@@ -111,6 +115,7 @@ class Run:
             wall_ns=self.clock.read_ns,
             work_ns=time.monotonic_ns,
             refused=self._refused,
+            late=self._heard_late,
         )
         patterns = [binding.pattern for binding in inputs.bindings]
         self.machines.append(Machine(deployment.name, vm.max_message_bytes, patterns, streams))
@@ -147,6 +152,11 @@ class Run:
             if item.payload:
                 self.tally.results += 1
                 self.put(item.payload)
+
+    def _heard_late(self, stream: str, count: int, total: int) -> None:
+        del total
+        self.tally.late += count
+        self.tell(f"{self.file}:{self._line}: {self._vm}: {count} late events (stream {stream})")
 
     def _refused(self, reason: DropReason, detail: str, total: int) -> None:
         del total

@@ -64,8 +64,16 @@ class SpikeStream(AnyStream):
     patience_s: float | None = None
 
 
+def log_late(stream: str, count: int, total: int) -> None:
+    """Log the 1st, 2nd, 4th, 8th, ... late event."""
+    if total.bit_length() != (total - count).bit_length():
+        log.warning("events.late", stream=stream, events=count, total=total)
+
+
 class SpikeStreams(StreamTable[SpikeStream]):
-    """As `Streams`, for spiking networks."""
+    """As `Streams`, for spiking networks; `late` hears of late events, after they were counted: the
+    stream, how many, and how many in all.
+    """
 
     def __init__(
         self,
@@ -80,6 +88,7 @@ class SpikeStreams(StreamTable[SpikeStream]):
         wall_ns: Callable[[], int] = time.time_ns,
         work_ns: Callable[[], int] | None = None,
         refused: Callable[[DropReason, str, int], None] = log_refusal,
+        late: Callable[[str, int, int], None] | None = None,
     ) -> None:
         super().__init__(vm, slot, clock_ns, refused)
         self._model, self._inputs, self._writer = model, inputs, writer
@@ -90,6 +99,7 @@ class SpikeStreams(StreamTable[SpikeStream]):
         self._gap_us = round(vm.time.idle_reset_s * 1e6)
         window_s = vm.output.window_s
         self._window_us = None if window_s is None else max(1, round(window_s * 1e6))
+        self._late = late or log_late
         self._patient: dict[str, SpikeStream] = {}
 
     # Streams
@@ -118,14 +128,13 @@ class SpikeStreams(StreamTable[SpikeStream]):
             encoding.stream.reset()
         stream.origin_us, stream.now_us, stream.window, stream.answered_us = origin_us, 0, 0, 0
 
-    def _count_late(self, stream: SpikeStream, count: int, why: str) -> None:
+    def _count_late(self, stream: SpikeStream, count: int) -> None:
         if not count:
             return
         before = self._slot.late_events
         self._slot.late_events = total = before + count
         stream.heard.late += count
-        if total.bit_length() != before.bit_length():  # at the 1st, 2nd, 4th, 8th, ...
-            log.warning("events.late", stream=stream.name, events=count, total=total, why=why)
+        self._late(stream.name, count, total)
 
     # Messages
 
@@ -220,13 +229,13 @@ class SpikeStreams(StreamTable[SpikeStream]):
             moved = shifted(events, -origin_us)
             timely = from_on(moved, stream.now_us)
             late = len(moved.times_us) - len(timely.times_us)
-            self._count_late(stream, late, "before what has been run")
+            self._count_late(stream, late)
             stream.pending.add(timely)
         for samples in update.samples:
             if samples.t_us is not None:
                 start_us = samples.t_us - origin_us
                 if start_us < stream.now_us:
-                    self._count_late(stream, 1, "a sample before what has been run")
+                    self._count_late(stream, 1)
                 self._encode(stream, samples, max(start_us, stream.now_us))
         return last_us - origin_us
 

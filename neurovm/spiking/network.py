@@ -74,6 +74,7 @@ class Network:
     outputs: list[Node] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.dt_us = float(self.dt_us)  # as the manifest has it, whose bytes are hashed
         if not 0 < self.dt_us < math.inf:
             raise ModelError(
                 f"{self.name}: a tick of {self.dt_us} µs; more than 0, finite, is accepted"
