@@ -59,6 +59,7 @@ __all__ = [
     "UnsupportedOperatorError",
     "__version__",
     "convert_network",
+    "convert_nir",
     "convert_tflite",
     "load",
 ]
@@ -126,6 +127,34 @@ def convert_network(
     from neurovm.spiking_conversion import convert_network as convert
 
     return convert(network, weights=weights, labels=labels)
+
+
+def convert_nir(
+    source: str | os.PathLike[str],
+    *,
+    dt: float,
+    dialect: str = "nir",
+    weights: Literal["auto", "int8", "int16"] = "auto",
+    labels: Sequence[str] | None = None,
+    name: str | None = None,
+    **options: Any,
+) -> SpikingModel:
+    """Convert a .nir file (Neuromorphic Intermediate Representation) into a network ready to run.
+
+    dt: seconds of a tick; a file carries none. dialect: what else it leaves open, as the framework
+    that it is from means it: `nir` (forward Euler, fires above the threshold), `snntorch`, `norse`,
+    `norse_export`, `sinabs`, `spikingjelly`. options: single decisions in its place (`fires_at`,
+    `reset`, `spikes`, `reset_delay`, `decay`, …): `docs/nir.md`. weights, labels: as
+    `convert_network`.
+
+    Raises ModelError naming file and node where it cannot be read, UnsupportedOperatorError where
+    a node is no primitive of NIR 1.0.8. Needs the nir package (`pip install 'neurovm[nir]'`).
+    """
+    from neurovm.spiking_conversion import convert_nir as convert
+
+    return convert(
+        source, dt=dt, dialect=dialect, weights=weights, labels=labels, name=name, **options
+    )
 
 
 # What needs the extension is loaded when it is first asked for, so that the arithmetic and the

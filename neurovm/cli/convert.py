@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`neurovm convert`: a .tflite in, a .nvm bundle out."""
+"""`neurovm convert`: a .tflite or .nir in, a .nvm bundle out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from neurovm.cli import approx, approx_picture, drawing, models, options, show
+from neurovm.cli import approx, approx_picture, drawing, models, nir_file, options, show
 from neurovm.errors import ModelError
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Draw what each operator lost: .svg, or .png (pip install neurovm[plot]).",
 )
+@nir_file.reading
 @options.output()
 @options.quiet
 def convert(
@@ -79,10 +80,14 @@ def convert(
     mixed: float | None,
     keep_quantized: Path | None,
     plot: Path | None,
+    dt: float | None,
+    dialect: str | None,
+    weights: str | None,
+    decided: tuple[str, ...],
     form: str,
     quiet: bool,
 ) -> None:
-    """Convert a TFLite model SOURCE into a bundle DEST.
+    """Convert a TFLite model or a NIR file SOURCE into a bundle DEST.
 
     Every operator becomes events, a table, a dense recomputation, or is folded away; one that has
     no exact rule is refused by name, and nothing is written. Without DEST the bundle is written
@@ -92,13 +97,25 @@ def convert(
     representative rows of --calibrate. That approximates; a table shows what each operator lost,
     and the bundle carries it.
 
+    A .nir SOURCE is a spiking network: --dt says how long a tick is, --dialect which framework it
+    is from; a table shows what each projection's weights lost to int8 or int16.
+
     \b
     Examples:
       neurovm convert pump.tflite
+      neurovm convert gesture.nir --dt 1e-3 --dialect sinabs
       neurovm convert kws.tflite /etc/neurovmd/vm.d/kws.nvm --labels words.txt
       neurovm convert kws.tflite kws.nvm -o json
       neurovm convert har_float.tflite --calibrate windows.npy --answers classes.txt
     """
+    reading = {"dt": dt, "dialect": dialect, "weights": weights, "decided": decided}
+    if nir_file.is_nir(source):
+        nir_file.convert(
+            source, dest, **reading, labels=labels, name=name, force=force, form=form, quiet=quiet
+        )  # fmt: skip
+        return
+    if any(reading.values()):
+        raise click.UsageError("--dt, --dialect, --weights and --decide go with a .nir file")
     if not models.is_tflite(source):
         raise ModelError(f"{source}: not a TFLite model: no identifier TFL3 at byte 4")
     target = models.destination(source, dest, force=force)
