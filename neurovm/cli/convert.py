@@ -108,7 +108,7 @@ def convert(
       neurovm convert kws.tflite kws.nvm -o json
       neurovm convert har_float.tflite --calibrate windows.npy --answers classes.txt
     """
-    reading = {"dt": dt, "dialect": dialect, "weights": weights, "decided": decided}
+    reading: dict[str, Any] = {"dt": dt, "dialect": dialect, "weights": weights, "decided": decided}
     if nir_file.is_nir(source):
         nir_file.convert(
             source, dest, **reading, labels=labels, name=name, force=force, form=form, quiet=quiet
