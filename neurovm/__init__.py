@@ -118,8 +118,8 @@ def convert_network(
 ) -> SpikingModel:
     """Turn a network of spiking neurons (`neurovm.spiking.network`) into integers, ready to run.
 
-    weights: `int8`, `int16`, or `auto`: int8 where all of a projection's weights are exact in it or
-    its synapses are few, else int16; the manifest says what each projection lost.
+    weights: `int8`, `int16`, or `auto`: int8 where that is exact or synapses are few in a large
+    projection, else int16; the manifest says what each projection lost.
     labels: names of the neurons of its only output.
 
     Raises ModelError naming the population or projection that cannot be run. Imports numpy.

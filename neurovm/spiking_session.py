@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from neurovm.backends.spiking import SpikingState
     from neurovm.populations import SpikingInfo
 
+_CASTS: dict[int, Literal["B", "I", "q"]] = {1: "B", 4: "I", 8: "q"}
 _ROOM = 1 << 14
 """Spikes for which a call of `advance` has room at once."""
 
@@ -49,12 +50,24 @@ class SpikingSession:
     not fit is a ShapeError, and nothing has happened then.
     """
 
-    __slots__ = ("_dt_us", "_info", "_most_out", "_state", "event", "step", "step_events")
+    __slots__ = (
+        "_dt_us",
+        "_info",
+        "_out_addresses",
+        "_out_ticks",
+        "_room",
+        "_state",
+        "event",
+        "step",
+        "step_events",
+    )
 
     def __init__(self, state: SpikingState, info: SpikingInfo, most_out: int) -> None:
         self._state = state
         self._info = info
-        self._most_out = most_out
+        self._room = max(most_out, _ROOM)
+        self._out_ticks: array[int] | None = None
+        self._out_addresses: array[int] | None = None
         self._dt_us = Fraction(info.dt_us)
         self.step = state.step
         """step(counts) → memoryview: one tick; int8 counts of all outputs, the session's own view,
@@ -79,7 +92,7 @@ class SpikingSession:
         """T ticks: counts of T · n_in bytes to int8 counts (T, n_out); with `potentials` also int32
         (T, n_out), in units of the populations' scales. `ticks`: T, of a network without inputs.
         """
-        raw = memoryview(spikes).cast("B") if memoryview(spikes).nbytes else memoryview(b"")
+        raw = _flat(spikes, "bB?c", 1, "counts (one byte each)")
         n_in, n_out = self._info.n_in, self._info.n_out
         if ticks is None:
             ticks = len(raw) // n_in if n_in else 0
@@ -103,9 +116,9 @@ class SpikingSession:
         what the outputs send in these ticks. Time never goes backwards: a spike in a tick that is
         done, or at or after `until_us`, is a ShapeError.
         """
-        ticks = self._ticks(memoryview(times_us).cast("B").cast("q"))
+        ticks = self._ticks(_flat(times_us, "ql", 8, "times (int64)"))
         if until_us is not None:
-            until = _ceil(Fraction(until_us) / self._dt_us)
+            until = self._first_tick(until_us)
         else:
             until = ticks[-1] + 1 if len(ticks) else self.tick
         found = self.advance_ticks(ticks, addresses, until)
@@ -117,10 +130,12 @@ class SpikingSession:
         """As `advance`, in ticks: int64 of each spike, up to but excluding tick `until`."""
         if until < self.tick:
             raise ShapeError(f"until tick {until}; tick {self.tick} is the next already")
-        at = memoryview(ticks).cast("B").cast("q")
-        to = memoryview(addresses).cast("B").cast("I")
-        room = max(self._most_out, _ROOM)
-        out_ticks, out_addresses = array("q", bytes(8 * room)), array("I", bytes(4 * room))
+        at = _flat(ticks, "ql", 8, "ticks (int64)")
+        to = _flat(addresses, "IL", 4, "addresses (uint32)")
+        if self._out_ticks is None or self._out_addresses is None:
+            self._out_ticks = array("q", bytes(8 * self._room))
+            self._out_addresses = array("I", bytes(4 * self._room))
+        out_ticks, out_addresses = self._out_ticks, self._out_addresses
         found: tuple[array[int], array[int]] = array("q"), array("I")
         while True:
             done, count, tick = self._state.advance(at, to, until, out_ticks, out_addresses)
@@ -129,6 +144,17 @@ class SpikingSession:
             if tick >= until:
                 return found
             at, to = at[done:], to[done:]
+
+    def _first_tick(self, time_us: float | Fraction) -> int:
+        """The first tick that does not begin before a time; ShapeError where it is no number."""
+        n, d = self._dt_us.numerator, self._dt_us.denominator
+        if isinstance(time_us, int):
+            return -(-time_us * d // n)
+        try:
+            ticks = Fraction(time_us) / self._dt_us
+        except (ValueError, OverflowError, TypeError) as error:
+            raise ShapeError(f"until {time_us!r} µs: a number of µs is accepted") from error
+        return -(-ticks.numerator // ticks.denominator)
 
     def _ticks(self, times_us: memoryview) -> memoryview:
         """The tick of each time."""
@@ -179,8 +205,15 @@ class SpikingSession:
         return PopulationState(*self._state.population(index))
 
 
-def _ceil(x: Fraction) -> int:
-    return -(-x.numerator // x.denominator)
+def _flat(values: Buffer, forms: str, itemsize: int, what: str) -> memoryview:
+    """One row of the elements of a buffer; ShapeError where it holds others, or has gaps."""
+    view = memoryview(values)
+    form = view.format.lstrip("@=<")
+    if form not in forms or view.itemsize != itemsize or not view.c_contiguous:
+        raise ShapeError(f"{what}: a buffer of {view.format!r} elements was given, or has gaps")
+    if not view.nbytes:
+        return memoryview(b"").cast(_CASTS[itemsize])
+    return view.cast("B").cast(_CASTS[itemsize])
 
 
 def _rows(flat: memoryview, form: Literal["b", "i"], ticks: int, n: int) -> memoryview:

@@ -27,6 +27,8 @@ DENSE_FROM = 0.04
 DENSE_BEYOND = 0.15
 """The same for matrices above CACHED bytes."""
 CACHED = 16 << 20
+WIDE_ROWS = 4 << 20
+"""Weights up to which few synapses are kept in dense int16 rows where int8 is not exact."""
 _NARROW, _WIDE = 127, 32767
 
 
@@ -73,18 +75,23 @@ def exact_unit(weights: Reals) -> float:
 
 def most_code(edge: Edge, weights: Weights) -> int:
     """The largest code that a projection may have."""
-    if isinstance(edge.synapses, (Wires, Pool)):
+    synapses = edge.synapses
+    if isinstance(synapses, (Wires, Pool)) or one_target_each(edge):
         return _WIDE
-    narrow = weights == "int8" or isinstance(edge.synapses, Procedural) or compressed(edge)
+    large = edge.source.n * edge.target.n > WIDE_ROWS and few(edge)
+    narrow = weights == "int8" or large or isinstance(synapses, Procedural) or own_delays(edge)
     return _NARROW if narrow else _WIDE
 
 
-def compressed(edge: Edge) -> bool:
-    """Whether a projection is kept as compressed rows: few synapses, or delays of their own."""
+def own_delays(edge: Edge) -> bool:
+    """Whether synapses of a projection differ in their delays."""
+    return isinstance(edge.synapses, Sparse) and edge.synapses.delays_us is not None
+
+
+def few(edge: Edge) -> bool:
+    """Whether compressed rows are the faster form, if 8 bits are enough."""
     synapses = edge.synapses
     if isinstance(synapses, Sparse):
-        if synapses.delays_us is not None:
-            return True
         count = np.size(synapses.weights)
     elif isinstance(synapses, Dense):
         count = int(np.count_nonzero(synapses.weights))
@@ -92,6 +99,25 @@ def compressed(edge: Edge) -> bool:
         return False
     size = edge.source.n * edge.target.n
     return count < size * (DENSE_FROM if size <= CACHED else DENSE_BEYOND)
+
+
+def one_target_each(edge: Edge) -> bool:
+    """Whether every source of a matrix or a list of synapses reaches one neuron at most."""
+    synapses = edge.synapses
+    if isinstance(synapses, Dense):
+        return bool((np.count_nonzero(synapses.weights, axis=0) <= 1).all())
+    if isinstance(synapses, Sparse) and synapses.delays_us is None:
+        source = np.asarray(synapses.source, np.int64)
+        return bool((np.bincount(source, minlength=1) <= 1).all())
+    return False
+
+
+def form_of(edge: Edge, unit: float) -> Literal["wires", "compressed", "dense"]:
+    """How a matrix or a list of synapses is kept."""
+    if one_target_each(edge):
+        return "wires"
+    narrow = own_delays(edge) or (few(edge) and fits(real_weights(edge), unit, _NARROW))
+    return "compressed" if narrow else "dense"
 
 
 def shared_unit(edges: Sequence[Edge], weights: Weights, where: str) -> float:
@@ -114,8 +140,9 @@ def shared_unit(edges: Sequence[Edge], weights: Weights, where: str) -> float:
 
 
 def fits(part: Reals, unit: float, most: int) -> bool:
-    """Whether weights are codes up to `most`, or −most − 1."""
-    return bool(part.size == 0 or (part.max() <= most * unit and part.min() >= -(most + 1) * unit))
+    """Whether weights are, to the nearest, codes up to `most`, or −most − 1."""
+    low, high = (-most - 1.5) * unit, (most + 0.5) * unit
+    return bool(part.size == 0 or (low < part.min() and part.max() < high))
 
 
 def codes(

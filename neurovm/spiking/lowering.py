@@ -9,7 +9,7 @@ import numpy as np
 
 from neurovm.errors import ModelError
 from neurovm.spiking import plan
-from neurovm.spiking.codes import codes, compressed, most_code, weight_error
+from neurovm.spiking.codes import codes, form_of, most_code, weight_error
 from neurovm.spiking.shapes import whole_ticks
 from neurovm.spiking.synapses import Convolution, Dense, Pool, Procedural, Sparse, Wires
 
@@ -43,10 +43,14 @@ def lowered(
         made, stored = _pool(edge, synapses, int(found)), "window"
     elif isinstance(synapses, Wires):
         made, stored = _wires(edge, synapses, found), "wires"
-    elif compressed(edge):
-        made, stored = _compressed(edge, synapses, found, dt_us, where), "compressed"
     else:
-        made, stored = _dense(edge, synapses, found, where), "dense"
+        stored = form_of(edge, unit)
+        if stored == "wires":
+            made = _single(edge, synapses, found)
+        elif stored == "compressed":
+            made = _compressed(edge, synapses, found, dt_us, where)
+        else:
+            made = _dense(edge, synapses, found, where)
     return made, weight_error(edge, found, unit, stored)
 
 
@@ -100,6 +104,16 @@ def _wires(edge: Edge, s: Wires, found: NDArray[np.signedinteger]) -> plan.Wires
         ordered[sources] = weight
         weight = ordered
     return plan.Wires(target, weight)
+
+
+def _single(edge: Edge, s: Dense | Sparse, found: NDArray[np.signedinteger]) -> plan.Wires:
+    """Synapses of which no source has two."""
+    source, ends, weight, _ = _pairs(edge, s, found)
+    target = np.full(edge.source.n, -1, np.int32)
+    target[source] = ends
+    weights = np.zeros(edge.source.n, np.int16)
+    weights[source] = weight
+    return plan.Wires(target, weights)
 
 
 def _pairs(

@@ -2,8 +2,8 @@
 """quantized: a network in real units becomes a Plan of integers, with a report of what that cost.
 
 Weights that a power of two makes whole stay exact; others are rounded to int8 or int16 (`auto`:
-int8 where it is exact or where rows are compressed, else int16). The neurons of a chip take
-integers, and nothing is rounded.
+int8 where that is exact, or for the few synapses of large populations or with delays of their own,
+else int16). The neurons of a chip take integers, and nothing is rounded.
 """
 
 from __future__ import annotations

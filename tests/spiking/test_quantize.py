@@ -185,7 +185,7 @@ def test_loihi_weights_are_stored_as_the_chip_stores_them() -> None:
     neuron = LoihiCuba(
         current_decay=1, voltage_decay=2, threshold=3, bias_mantissa=-5, bias_exponent=2
     )
-    found = chip(neuron, np.array([[300, -300, 3, -3]]))
+    found = chip(neuron, np.array([[300, -300, 3, -3], [20] * 4]))
     synapses = found.projections[0].synapses
     assert isinstance(synapses, plan.Dense)
     assert synapses.weights[:, 0].tolist() == [254, -256, 2, -4]
@@ -196,7 +196,7 @@ def test_loihi_weights_are_stored_as_the_chip_stores_them() -> None:
     low = LoihiCuba(
         current_decay=1, voltage_decay=2, threshold=3, num_weight_bits=6, sign_mode="inhibitory"
     )
-    kept = chip(low, np.array([[300, -300, 3, -3, -9]])).projections[0].synapses
+    kept = chip(low, np.array([[300, -300, 3, -3, -9], [-4] * 5])).projections[0].synapses
     assert isinstance(kept, plan.Dense)
     assert kept.weights[:, 0].tolist() == [0, -252, 0, 0, -8]
 
@@ -258,13 +258,36 @@ def test_widths_and_errors() -> None:
 
 def test_few_synapses_are_kept_compressed() -> None:
     rng = np.random.default_rng(9)
-    weights = rng.normal(size=(64, 64)) * (rng.random((64, 64)) < 0.03)
-    few = into_one(Dense(weights))
+    some = rng.random((64, 64)) < 0.03
+    few = into_one(Dense(np.round(rng.normal(size=(64, 64)) * 8) / 8 * some))
     assert few.weights[0].stored == "compressed"
+    assert few.weights[0].exact
     assert isinstance(few.plan.projections[0].synapses, plan.Sparse)
     target, source = np.nonzero(rng.random((64, 64)) < 0.2)
     many = into_one(Sparse(source, target, np.full(source.size, 0.5)))
     assert many.weights[0].stored == "dense"
+    drawn = rng.normal(size=(64, 64)) * some
+    assert [into_one(Dense(drawn), weights=w).weights[0].stored for w in ("auto", "int8")] == [
+        "dense",
+        "compressed",
+    ]
+
+
+def test_one_target_each_becomes_wires() -> None:
+    """An identity costs a word a neuron, and 16 bits, so that what else comes keeps its unit."""
+    net = Network(dt_us=1000.0)
+    x, y = net.input(64, "x"), net.population(64, IF(v_threshold=2.0), "y")
+    rng = np.random.default_rng(3)
+    weights = rng.normal(size=(64, 64)) / 10
+    net.project(x, y, Dense(np.eye(64)[rng.permutation(64)] * 1.5))
+    net.project(y, y, Dense(weights), delay_us=1000.0)
+    lone = rng.permutation(64)
+    net.project(x, y, Sparse(np.arange(64), lone, np.linspace(-1, 1, 64)))
+    net.output(y)
+    found = Compared(net, trains(4, 40, 64))
+    assert [w.stored for w in found.made.weights] == ["wires", "dense", "wires"]
+    assert min(w.snr_db or 99 for w in found.made.weights) > 60
+    assert (found.spikes == found.wanted_spikes).mean() > 0.99
 
 
 def test_drawn_weights_bring_their_unit() -> None:

@@ -120,6 +120,13 @@ def i(*values: int) -> array[int]:
         (lambda s: s.step(bytes(3)), "4"),
         (lambda s: s.step(bytes([0, 0, 0, 128])), "127|count"),
         (lambda s: s.step_events(i(9)), "9|address"),
+        (lambda s: s.run(np.zeros((2, 4), np.int64)), "counts"),
+        (lambda s: s.run(np.zeros((4, 4), np.int8)[:, ::2]), "counts"),
+        (lambda s: s.advance(np.array([7, 7], np.int32), i(0)), "times"),
+        (lambda s: s.advance(np.array([7e3]), i(0)), "times"),
+        (lambda s: s.advance(q(7000), np.array([0])), "addresses"),
+        (lambda s: s.advance(q(), i(), until_us=float("nan")), "until nan"),
+        (lambda s: s.advance_ticks(q(5, 6, 5), i(0, 0, 0), 9), "2|tick"),
     ],
 )
 def test_mistakes_change_nothing(small: SpikingModel, call: Any, message: str) -> None:
