@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from neurovm.errors import ModelError
-from neurovm.spiking.neurons import CHIPS, IF, CubaLI, CubaLIF, Threshold
+from neurovm.spiking.neurons import CHIPS, IF, CubaLI, CubaLIF, I, Threshold
 from neurovm.spiking.shapes import whole_ticks
 from neurovm.spiking.synapses import Convolution, Dense, Pool, Sparse, Wires
 
@@ -110,7 +110,7 @@ class _Cells:
         drive = drive + self._of("bias", 0.0)
         if isinstance(neuron, Threshold):
             v = drive
-        elif isinstance(neuron, IF):
+        elif isinstance(neuron, (IF, I)):
             v = self.v + self._of("r") * drive
         elif isinstance(neuron, (CubaLIF, CubaLI)):
             kept, taken = self._factors("tau_syn_us")
@@ -137,7 +137,8 @@ class _Cells:
                 if getattr(neuron, "spikes", "one") == "many":
                     count = np.ceil(v / theta) - 1 if neuron.fires_at == ">" else v // theta  # type: ignore[union-attr] # it has a threshold
                     spikes = np.where(fires, np.minimum(count, MOST_SPIKES), 0.0)
-                after = v - spikes * theta
+                amount = getattr(neuron, "v_subtract", None)
+                after = v - spikes * (theta if amount is None else self._of("v_subtract"))
             else:
                 after = np.where(fires, self._of("v_reset") if reset == "value" else 0.0, v)
         spikes = np.where(held, 0.0, spikes)

@@ -20,6 +20,7 @@ from neurovm.spiking.neurons import (
     LIF,
     CubaLI,
     CubaLIF,
+    I,
     LoihiCuba,
     SpeckIF,
     Threshold,
@@ -111,6 +112,7 @@ NEURONS: dict[str, Neuron] = {
         tau_us=20e3, r=300.0, v_leak=-65.0, v_threshold=-50.0, v_reset=-70.0
     ),
     "LIF subtract": LIF(tau_us=20e3, r=6.0, reset="subtract", fires_at=">="),
+    "LIF subtract another amount": LIF(tau_us=20e3, r=6.0, reset="subtract", v_subtract=0.7),
     "LIF bias": LIF(tau_us=20e3, r=6.0, bias=0.1, refractory_us=3000.0),
     "LIF each its own": LIF(tau_us=20e3, r=6.0, v_leak=np.linspace(-0.2, 0.2, 30)),
     "CubaLIF": CubaLIF(tau_syn_us=5e3, tau_mem_us=20e3, r=8.0),
@@ -138,7 +140,7 @@ def test_native_follows_float(case: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "neuron", [LI(tau_us=10e3, r=2.0, v_leak=0.5), CubaLI(tau_syn_us=4e3, tau_mem_us=9e3)]
+    "neuron", [LI(tau_us=10e3, r=2.0, v_leak=0.5), CubaLI(tau_syn_us=4e3, tau_mem_us=9e3), I(r=0.3)]
 )
 def test_readouts(neuron: Neuron) -> None:
     net = Network(dt_us=500.0)
