@@ -280,9 +280,9 @@ def feedforward(folder: Path) -> Case:
         ),
         note=lambda: (
             f"{first_sops / steps:.0f} SOPs a step; {sent[0]:.0f} spikes in, "
-            f"{sent[1]:.0f} in the layers"
+            f"{sent[1]:.0f} in the layers; {statistics.median(shares):.0%} of the load roofline"
         ),
-        more={"sops": first_sops / steps},
+        more={"sops": first_sops / steps, "of_load_roofline": shares},
     )
 
 
