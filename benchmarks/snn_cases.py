@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
