@@ -165,7 +165,7 @@ def main() -> None:
     weights = train(pooled(trains(seen)), answers, args.epochs, seed=1)
     held, right = scenes(args.held, seed=1_000_000)
     x = trains(held)
-    with neurovm.convert_network(network(weights), labels=LABELS) as model:
+    with neurovm.convert_network(network(weights), weights="int8", labels=LABELS) as model:
         spikes = np.asarray(model.predict(x.astype(np.int8))).sum(axis=1)
         result = {
             "float": accuracy(weights, pooled(x), right),
