@@ -6,44 +6,6 @@
  */
 #include "nvm_internal.h"
 
-/* Bytes, or pairs of them, that differ; at most 255 words of 8 bytes at a time. */
-static uint32_t count_bytes(const uint8_t *old, const uint8_t *now, size_t n, int wide)
-{
-    const uint64_t high = wide ? 0x8000800080008000u : 0x8080808080808080u;
-    uint64_t a, b, lanes = 0;
-    for (size_t i = 0; i < n; i += 8) {
-        memcpy(&a, old + i, 8);
-        memcpy(&b, now + i, 8);
-        uint64_t differs = a ^ b;
-        /* The lane's highest bit: set in it, or carried into from those below. */
-        differs = (((differs & ~high) + ~high) | differs) & high;
-        lanes += differs >> (wide ? 15 : 7);
-    }
-    uint32_t count = 0;
-    for (; lanes != 0; lanes >>= wide ? 16 : 8) {
-        count += (uint32_t)(lanes & (wide ? 0xFFFF : 0xFF));
-    }
-    return count;
-}
-
-static uint32_t count_changes(const nvm_node *node)
-{
-    enum { ROUND = 255 * 8 };
-    int wide = nvm_is_wide(node->layer);
-    size_t n = node->layer->n * nvm_code_bytes(node->layer), i = 0;
-    const uint8_t *old = node->old, *now = node->codes;
-    uint32_t count = 0;
-    for (; i + 8 <= n;) {
-        size_t part = n - i < ROUND ? (n - i) / 8 * 8 : ROUND;
-        count += count_bytes(old + i, now + i, part, wide);
-        i += part;
-    }
-    for (; i < n; i += wide ? 2 : 1) {
-        count += old[i] != now[i] || (wide && old[i + 1] != now[i + 1]);
-    }
-    return count;
-}
-
 static void *begin_lazy(nvm_node *node)
 {
     size_t bytes = node->layer->n * nvm_code_bytes(node->layer);
@@ -53,7 +15,9 @@ static void *begin_lazy(nvm_node *node)
 
 static void end_lazy(nvm_node *node)
 {
-    node->n_events = count_changes(node);
+    int wide = nvm_is_wide(node->layer);
+    size_t bytes = node->layer->n * nvm_code_bytes(node->layer);
+    node->n_events = node->isa->count_changes(node->old, node->codes, bytes, wide);
     node->lazy = 1;
 }
 

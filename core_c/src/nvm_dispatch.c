@@ -32,6 +32,7 @@ static const nvm_isa sets[NVM_ISA_COUNT] = {
                        .lower = NVM_ISA_##under,                                                   \
                        .neuron_sd_s8 = nvm_neuron_sd_s8__##isa,                                    \
                        .neuron_sd_s16 = nvm_neuron_sd_s16__##isa,                                  \
+                       .count_changes = nvm_count_changes__##isa,                                  \
                        .packing = NVM_PACKING_##isa},
 #include "nvm_variants.inc"
 };

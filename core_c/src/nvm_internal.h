@@ -44,6 +44,7 @@ typedef struct nvm_packed nvm_packed; /* nvm_pack.h */
 struct nvm_node {
     const nvm_layer *layer;
     const nvm_kernel *kernel;
+    const nvm_isa *isa;
     const nvm_node *in[NVM_MAX_INPUTS];
     const int8_t *weights;
     const void *bias; /* int32_t, of LONG layers int64_t */
@@ -58,11 +59,11 @@ struct nvm_node {
     nvm_event *events; /* capacity n, shared with layers of other lifetimes */
     void *old;         /* lazy: the codes before this sweep; shared as events are */
     const nvm_packed *packed; /* NULL: no packed weights */
-    const nvm_packing *packing;
     const uint8_t *pack;      /* what its offsets count from */
     uint32_t n_events; /* sent in this sweep */
     uint32_t last_events;
     uint64_t sent, sops, macs;
+    int32_t slope[2], base; /* ADD: tables that are u = slope[0] q0 + slope[1] q1 + base */
     float taps;          /* windows that read one input code, on average */
     float full_ns;       /* estimate of a full run */
     uint32_t slot;       /* of the event buffer; used while the memory is laid out */
@@ -78,6 +79,7 @@ struct nvm_node {
     uint32_t coding;     /* NVM_FLAG_PLANES, NVM_FLAG_TIMES or 0 */
     uint8_t lazy;        /* n_events counts, but events does not list them: old tells */
     uint8_t quiet;       /* within a full run: codes change without events */
+    uint8_t affine;      /* ADD: whether slope says all */
     uint8_t stale;       /* acc is not that of the input's codes: packed runs do not keep it */
 };
 

@@ -27,6 +27,7 @@
 #define nvm_requant_s32s16__avxvnni nvm_requant_s32s16__avx2
 #define nvm_neuron_sd_s8__avxvnni   nvm_neuron_sd_s8__avx2
 #define nvm_neuron_sd_s16__avxvnni  nvm_neuron_sd_s16__avx2
+#define nvm_count_changes__avxvnni nvm_count_changes__avx2
 #define nvm_fire_all__avxvnni       nvm_fire_all__avx2
 #define nvm_fire_marked__avxvnni    nvm_fire_marked__avx2
 
@@ -35,6 +36,7 @@
 #define nvm_requant_s32s16__neon nvm_requant_s32s16__scalar
 #define nvm_neuron_sd_s8__neon   nvm_neuron_sd_s8__scalar
 #define nvm_neuron_sd_s16__neon  nvm_neuron_sd_s16__scalar
+#define nvm_count_changes__neon nvm_count_changes__scalar
 #define nvm_fire_all__neon       nvm_fire_all__scalar
 #define nvm_fire_marked__neon    nvm_fire_marked__scalar
 
@@ -43,6 +45,7 @@
 #define nvm_requant_s32s16__dotprod nvm_requant_s32s16__neon
 #define nvm_neuron_sd_s8__dotprod   nvm_neuron_sd_s8__neon
 #define nvm_neuron_sd_s16__dotprod  nvm_neuron_sd_s16__neon
+#define nvm_count_changes__dotprod nvm_count_changes__neon
 #define nvm_fire_all__dotprod       nvm_fire_all__neon
 #define nvm_fire_marked__dotprod    nvm_fire_marked__neon
 
@@ -80,6 +83,9 @@ typedef void nvm_requant_s32s16_fn(const nvm_node *node, const int32_t *acc, siz
 typedef void nvm_neuron_sd_s8_fn(nvm_node *node, size_t first, const int8_t *wanted, size_t n);
 typedef void nvm_neuron_sd_s16_fn(nvm_node *node, size_t first, const int16_t *wanted, size_t n);
 
+/* How many of n bytes, or of n / 2 pairs of them where wide, differ. */
+typedef uint32_t nvm_count_changes_fn(const uint8_t *old, const uint8_t *now, size_t n, int wide);
+
 /* fire_all, fire_marked: the neuron stage of DENSE, CONV and DWCONV after the synapses: all neurons,
  * or (SD) those of the marked pixels. Both empty the marks. */
 #define NVM_SET(isa, lower)                                                                        \
@@ -88,6 +94,7 @@ typedef void nvm_neuron_sd_s16_fn(nvm_node *node, size_t first, const int16_t *w
     nvm_requant_s32s16_fn nvm_requant_s32s16__##isa;                                               \
     nvm_neuron_sd_s8_fn nvm_neuron_sd_s8__##isa;                                                   \
     nvm_neuron_sd_s16_fn nvm_neuron_sd_s16__##isa;                                                 \
+    nvm_count_changes_fn nvm_count_changes__##isa;                                                 \
     nvm_node_fn nvm_fire_all__##isa;                                                               \
     nvm_node_fn nvm_fire_marked__##isa;
 #define NVM_VARIANT(kind, op, types, isa)                                                          \
@@ -101,6 +108,7 @@ struct nvm_isa {
     uint8_t id, lower;
     nvm_neuron_sd_s8_fn *neuron_sd_s8;
     nvm_neuron_sd_s16_fn *neuron_sd_s16;
+    nvm_count_changes_fn *count_changes;
     const nvm_packing *packing; /* NULL: none */
 };
 

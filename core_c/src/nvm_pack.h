@@ -62,6 +62,7 @@ typedef void nvm_product_fn(const nvm_product *product, const nvm_strip *strips,
 /* What an instruction set has for packed layers. */
 struct nvm_packing {
     nvm_product_fn *product, *product_dw;
+    void (*lift)(uint8_t *to, const int8_t *codes, size_t n); /* codes + 128 */
     uint8_t most_blocks;                /* of a group */
     uint8_t pixels[NVM_MAX_BLOCKS + 1]; /* of the longest strip, by the blocks of a group */
 };

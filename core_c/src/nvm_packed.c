@@ -14,14 +14,6 @@ typedef struct plan {
     uint32_t built; /* canvas rows that are in place */
 } plan;
 
-/* codes + 128 */
-static void lift(uint8_t *restrict to, const int8_t *restrict codes, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        to[i] = (uint8_t)((uint8_t)codes[i] ^ 0x80u);
-    }
-}
-
 static void build_row(const nvm_node *node, const nvm_packed *packed, uint8_t *line, uint32_t r)
 {
     const nvm_layer *layer = node->layer;
@@ -40,7 +32,7 @@ static void build_row(const nvm_node *node, const nvm_packed *packed, uint8_t *l
     end = end > first ? end : first;
     memset(line, zero, (size_t)first * in_c);
     if (end > first) {
-        lift(line + (size_t)first * in_c,
+        node->isa->packing->lift(line + (size_t)first * in_c,
              codes + ((size_t)row * layer->in_w + (size_t)(first - before)) * in_c,
              (size_t)(end - first) * in_c);
     }
@@ -53,7 +45,7 @@ static void build_to(plan *p, uint8_t *canvas, uint32_t end)
     const nvm_node *node = p->product.node;
     const nvm_packed *packed = p->product.packed;
     if (packed->is_flat) {
-        lift(canvas, node->in[0]->codes, p->built < end ? packed->line : 0);
+        node->isa->packing->lift(canvas, node->in[0]->codes, p->built < end ? packed->line : 0);
         p->built = end;
         return;
     }
@@ -95,7 +87,7 @@ static void begin(plan *p, nvm_node *node, nvm_scratch *scratch, int keeps_acc)
                                .codes = node->codes,
                                .acc = keeps_acc ? node->acc : NULL,
                                .channels = node->layer->out_c};
-    p->run = packed->is_depthwise ? node->packing->product_dw : node->packing->product;
+    p->run = packed->is_depthwise ? node->isa->packing->product_dw : node->isa->packing->product;
     p->n = 0;
     p->built = 0;
 }
@@ -103,7 +95,7 @@ static void begin(plan *p, nvm_node *node, nvm_scratch *scratch, int keeps_acc)
 static void run_all(plan *p, nvm_scratch *scratch)
 {
     const nvm_packed *packed = p->product.packed;
-    uint32_t most = packed->is_depthwise ? packed->out_w : p->product.node->packing->pixels[packed->group];
+    uint32_t most = packed->is_depthwise ? packed->out_w : p->product.node->isa->packing->pixels[packed->group];
     build_to(p, scratch->canvas, packed->height);
     for (uint32_t y = 0; y < packed->out_h; y++) {
         add_pixels(p, y, 0, packed->out_w, most);

@@ -311,7 +311,20 @@ static void run_product(const nvm_product *product, const nvm_strip *strips, siz
     }
 }
 
+static void lift(uint8_t *to, const int8_t *codes, size_t n)
+{
+    const __m512i half = _mm512_set1_epi8(-128);
+    size_t i = 0;
+    for (; n - i >= 64; i += 64) {
+        _mm512_storeu_si512(to + i, _mm512_xor_si512(_mm512_loadu_si512(codes + i), half));
+    }
+    __mmask64 rest = ((__mmask64)1 << (n - i)) - 1;
+    _mm512_mask_storeu_epi8(
+        to + i, rest, _mm512_xor_si512(_mm512_maskz_loadu_epi8(rest, codes + i), half));
+}
+
 const nvm_packing nvm_packing__avx512vnni = {
+    .lift = lift,
     .product = run_product,
     .product_dw = nvm_product_dw_s8__avx512vnni,
     .most_blocks = NVM_MAX_BLOCKS,

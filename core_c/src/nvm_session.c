@@ -110,6 +110,24 @@ static void place_events(const nvm_program *program, block *mem, nvm_node *nodes
     }
 }
 
+/* Whether both tables of a narrow ADD are straight lines modulo 2^32, as sums of rescaled codes are. */
+static void find_slopes(nvm_node *node)
+{
+    if (node->layer->kind != NVM_ADD || nvm_is_wide(node->layer)) {
+        return;
+    }
+    const uint32_t *tables[] = {node->table0, node->table1};
+    node->affine = 1;
+    for (int t = 0; t < 2; t++) {
+        uint32_t slope = tables[t][1] - tables[t][0];
+        for (uint32_t q = 0; q < 256; q++) {
+            node->affine &= tables[t][q] == tables[t][0] + q * slope;
+        }
+        node->slope[t] = (int32_t)slope;
+    }
+    node->base = (int32_t)(tables[0][128] + tables[1][128]);
+}
+
 static void resolve_node(const nvm_program *program, nvm_node *nodes, uint32_t index)
 {
     const nvm_layer *layer = &program->layers[index];
@@ -128,10 +146,11 @@ static void resolve_node(const nvm_program *program, nvm_node *nodes, uint32_t i
     node->cols = nvm_layer_cols(layer);
     node->macs = nvm_layer_macs(layer);
     node->packed = nvm_packed_of(program, index);
-    node->packing = program->isa->packing;
     node->pack = program->pack;
     node->forced = NVM_AUTO;
     node->types = (uint8_t)nvm_types_of(program, index);
+    node->isa = program->isa;
+    find_slopes(node);
     node->kernel = nvm_kernel_of(program->isa, layer->kind, node->types);
     node->coding = nvm_coding_of(layer);
     nvm_estimate_full(node);

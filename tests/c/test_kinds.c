@@ -356,6 +356,33 @@ static void extreme_accumulators(void)
     }
 }
 
+/* Sums whose tables are straight lines modulo 2^32, of lengths around those of registers and parts. */
+static void straight_sums(void)
+{
+    static const uint16_t lengths[] = {1, 15, 16, 17, 63, 64, 65, 255, 256, 257, 600};
+    for (uint64_t round = 0; round < 66; round++) {
+        network *net = network_new(64000 + round);
+        int32_t table[256];
+        (void)add_input(net, (shape){1, 1, lengths[round % 11]}, -5);
+        nvm_layer *layer = &net->layers[add_random(net, NVM_ADD, 0)];
+        nvm_requant rule = (nvm_requant)(NVM_RQ_FP32 + round % 6);
+        for (int t = 0; t < 2; t++) {
+            uint32_t slope = (uint32_t)(random_u64(&net->seed) >> (32 + 4 * (round % 8)));
+            for (uint32_t q = 0; q < 256; q++) {
+                table[q] = (int32_t)(77u + q * slope);
+            }
+            table[255] += t == 1 && round % 5 == 4; /* not quite straight */
+            *(t == 0 ? &layer->off_table0 : &layer->off_table1) =
+                network_put(net, table, sizeof table);
+        }
+        layer->aux[0] = 0;
+        add_requant(net, layer, rule, 1, 1e3 * (double)(1 + round));
+        layer->off_scale = rule == NVM_RQ_SHIFT ? 0 : layer->off_scale;
+        set_flags(net, 0);
+        run_trial(net, 4);
+    }
+}
+
 /* Every rule of wide layers on sums of the whole int64 or int32 range. */
 static void extreme_wide_accumulators(void)
 {
@@ -457,6 +484,7 @@ int main(void)
         RUN(each_kind_alone);
         RUN(wide_layers);
         RUN(extreme_accumulators);
+        RUN(straight_sums);
         RUN(extreme_wide_accumulators);
         RUN(random_networks);
         RUN(unit_spikes_at_rest);
