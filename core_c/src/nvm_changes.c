@@ -36,7 +36,6 @@ void nvm_run_full(nvm_node *node, nvm_scratch *scratch, int keeps_acc)
     }
     if (node->packed != NULL) {
         nvm_packed_full(node, scratch, keeps_acc);
-        node->stale = !keeps_acc;
     } else {
         node->kernel->full(node, scratch);
     }

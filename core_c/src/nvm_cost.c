@@ -30,7 +30,7 @@
  *     DENSE 2048 to 128, LONG    0.64    0.63
  *     CONV 3x3, 8x8x160, LONG    0.64    0.63
  */
-#include "nvm_internal.h"
+#include "nvm_pack.h"
 
 #define WEIGHT_NS        0.09f /* a weight applied in a row: DENSE, CONV; either way */
 #define NEURON_NS        0.4f  /* a neuron requantised and compared */
@@ -45,6 +45,8 @@
 #define PACKED_DW_WEIGHT_NS 0.03f
 #define PACKED_NEURON_NS    0.08f
 #define PACKED_NS           30.0f
+#define COPY_NS             0.05f /* MAP: a code of a run */
+#define RUN_NS              4.0f
 
 /* DENSE and CONV of int16 codes: a full run multiplies 16 bits, an event's difference has 17. */
 #define WIDE_EVENT_WEIGHT_NS 0.2f
@@ -130,7 +132,9 @@ void nvm_estimate_full(nvm_node *node)
         node->full_ns = n * 1.0f;
         break;
     }
-    if (node->packed != NULL) {
+    if (node->packed != NULL && layer->kind == NVM_MAP) {
+        node->full_ns = PACKED_NS + (float)node->packed->n_segments * RUN_NS + n * COPY_NS;
+    } else if (node->packed != NULL) {
         float each = layer->kind == NVM_DWCONV ? PACKED_DW_WEIGHT_NS : PACKED_WEIGHT_NS;
         node->full_ns = PACKED_NS + work * each + n * PACKED_NEURON_NS;
     }

@@ -23,11 +23,12 @@ static uint64_t least(uint64_t a, uint64_t b)
 static int is_packable(const nvm_program *program, uint32_t index)
 {
     const nvm_layer *layer = &program->layers[index];
-    if (program->isa->packing == NULL || program->coding != 0 || layer->neuron != NVM_SD || (layer->flags & NVM_FLAG_UNIT) || layer->n_in != 1 ||
+    if (program->isa->packing == NULL || program->coding != 0 || layer->neuron != NVM_SD ||
+        (layer->flags & NVM_FLAG_UNIT) || layer->n_in == 0 ||
         nvm_types_of(program, index) != NVM_TYPES_s8) {
         return 0;
     }
-    return layer->kind == NVM_DENSE || (layer->kind == NVM_CONV && layer->groups == 1) ||
+    return layer->kind == NVM_MAP || layer->kind == NVM_DENSE || (layer->kind == NVM_CONV && layer->groups == 1) ||
            (layer->kind == NVM_DWCONV && (layer->groups == 1 || layer->in_c == 1));
 }
 
@@ -50,6 +51,11 @@ static nvm_packed shape_of(const nvm_program *program, uint32_t index)
     const nvm_layer *layer = &program->layers[index];
     nvm_packed p = {.is_there = 0};
     if (!is_packable(program, index)) {
+        return p;
+    }
+    if (layer->kind == NVM_MAP) {
+        p.n_segments = (uint32_t)(2 * nvm_map_runs(program, index, NULL));
+        p.is_there = p.n_segments != 0;
         return p;
     }
     nvm_axis rows = nvm_layer_rows(layer), cols = nvm_layer_cols(layer);
@@ -277,7 +283,9 @@ nvm_status nvm_program_pack(nvm_program *program, void *mem, size_t len)
     for (uint32_t i = 0; i < program->n_layers; i++) {
         const nvm_layer *layer = &program->layers[i];
         nvm_packed p = next_layer(program, i, &used);
-        if (p.is_there) {
+        if (p.is_there && layer->kind == NVM_MAP) {
+            (void)nvm_map_runs(program, i, (uint32_t *)(void *)(base + p.segments));
+        } else if (p.is_there) {
             const int8_t *weights = nvm_arena_at(program, layer->off_weights);
             (p.is_depthwise ? write_depthwise : write_windows)(
                 layer, &p, weights, (int8_t *)base + p.weights);

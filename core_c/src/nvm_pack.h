@@ -27,7 +27,7 @@ struct nvm_packed {
     uint64_t weights;   /* int8[quads in all][16 channels][4], group by group; DWCONV: see there */
     uint64_t constant;  /* int32[blocks][lanes] */
     uint64_t scale;     /* float[blocks][lanes]: FP32 and AFFINE */
-    uint64_t segments;  /* uint32[n_segments]: where each begins */
+    uint64_t segments;  /* uint32[n_segments]: where each begins; MAP: its runs */
     uint32_t n_segments, quads; /* quads of one segment */
     uint32_t blocks, group;     /* of channels; of channels that go together */
     uint32_t width, height;     /* of the canvas, in positions of in_c bytes; flat: all in one row */
@@ -69,6 +69,11 @@ struct nvm_packing {
 
 /* The bytes of a layer's canvas; 0 where it cannot be packed. */
 size_t nvm_canvas_bytes(const nvm_program *program, uint32_t index);
+
+/* The runs of a MAP, written to `to` unless that is NULL, two words each; 0 where they are too many. */
+size_t nvm_map_runs(const nvm_program *program, uint32_t index, uint32_t *to);
+/* A full run of a packed MAP. */
+void nvm_packed_map(nvm_node *node);
 
 /* The packed form of a layer, or NULL. */
 const nvm_packed *nvm_packed_of(const nvm_program *program, uint32_t index);

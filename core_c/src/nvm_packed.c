@@ -106,8 +106,13 @@ static void run_all(plan *p, nvm_scratch *scratch)
 void nvm_packed_full(nvm_node *node, nvm_scratch *scratch, int keeps_acc)
 {
     plan p;
+    if (node->layer->kind == NVM_MAP) {
+        nvm_packed_map(node);
+        return;
+    }
     begin(&p, node, scratch, keeps_acc);
     run_all(&p, scratch);
+    node->stale = !keeps_acc;
     node->sops += node->macs;
 }
 

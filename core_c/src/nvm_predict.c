@@ -20,7 +20,6 @@ void nvm_session_pass(nvm_session *session, int keeps_acc)
         } else if (layer->kind != NVM_CONST && layer->neuron == NVM_SD) {
             if (node->packed != NULL) {
                 nvm_packed_full(node, &session->scratch, keeps_acc);
-                node->stale = !keeps_acc;
             } else {
                 node->kernel->full(node, &session->scratch);
             }

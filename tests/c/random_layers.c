@@ -123,8 +123,13 @@ static void add_map(network *net, uint32_t in)
     } else {
         layer->zero_out = (int8_t)random_in(&net->seed, -128, 127);
     }
+    int in_runs = random_in(&net->seed, 0, 1);
     for (uint32_t i = 0; i < layer->n; i++) {
+        int goes_on = in_runs && i > 0 && random_in(&net->seed, 0, 15) != 0;
         source[i] = random_in(&net->seed, -3, (int32_t)total - 1);
+        if (goes_on && source[i - 1] + 1 < (int32_t)total) {
+            source[i] = source[i - 1] < 0 ? source[i - 1] : source[i - 1] + 1;
+        }
     }
     for (uint32_t j = 0; j < total; j++) {
         for (uint32_t i = 0; i < layer->n; i++) {

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nvm_packed_map.c: a MAP as the runs of consecutive codes that it copies; concatenations, slices and
+ * pads have few. A run is its first source, or -1 where it fills, and its length.
+ */
+#include "nvm_pack.h"
+
+#define LEAST_RUN 8u /* codes, on average: shorter ones are gathered one by one */
+
+/* The runs of a map whose first input has n0 codes; written to `to` unless that is NULL. */
+static size_t find_runs(const nvm_layer *layer, const int32_t *source, uint32_t n0, uint32_t *to)
+{
+    size_t runs = 0;
+    for (uint32_t i = 0, end; i < layer->n; i = end, runs++) {
+        int32_t first = source[i] < 0 ? -1 : source[i];
+        for (end = i + 1; end < layer->n; end++) {
+            int64_t next = first < 0 ? -1 : (int64_t)first + (end - i);
+            if ((source[end] < 0 ? -1 : source[end]) != next || next == n0) {
+                break;
+            }
+        }
+        if (to != NULL) {
+            to[2 * runs] = (uint32_t)first;
+            to[2 * runs + 1] = end - i;
+        }
+    }
+    return runs;
+}
+
+size_t nvm_map_runs(const nvm_program *program, uint32_t index, uint32_t *to)
+{
+    const nvm_layer *layer = &program->layers[index];
+    const int32_t *source = nvm_arena_at(program, layer->off_table0);
+    size_t runs = find_runs(layer, source, program->layers[layer->in[0]].n, to);
+    return runs <= layer->n / LEAST_RUN + 1 ? runs : 0;
+}
+
+void nvm_packed_map(nvm_node *node)
+{
+    const nvm_packed *packed = node->packed;
+    const uint32_t *runs = (const void *)(node->pack + packed->segments);
+    const int8_t *codes0 = node->in[0]->codes;
+    const int8_t *codes1 = node->layer->n_in > 1 ? node->in[1]->codes : NULL;
+    uint32_t n0 = node->in[0]->layer->n;
+    int8_t *to = node->codes;
+    for (uint32_t r = 0; r < packed->n_segments; r += 2, to += runs[r - 1]) {
+        if (runs[r] == UINT32_MAX) {
+            memset(to, node->layer->zero_out, runs[r + 1]);
+        } else if (runs[r] < n0) {
+            memcpy(to, codes0 + runs[r], runs[r + 1]);
+        } else {
+            memcpy(to, codes1 + (runs[r] - n0), runs[r + 1]);
+        }
+    }
+}
