@@ -118,6 +118,10 @@ def _largest(tick: Dynamics, came: float) -> tuple[float, float]:
     level = max(float(np.abs(array).max()) for array in levels)
     came += float(np.abs(tick.bias).max())
     least = max(level + came, abs(firing.v_min or 0.0)) or 1.0
+    if firing.fire == "many" and firing.v_min is not None:
+        # What is left of v lies between its floor and the threshold: nothing adds up over ticks.
+        held = max(level, abs(firing.v_min)) + came
+        return held, held
     return least, max(least, came * _after_many(float(tick.leak.max())))
 
 
