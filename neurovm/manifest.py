@@ -5,8 +5,8 @@
 is accepted. `neurovm build` turns it into a bundle that carries it (`deploy`), `neurovm run` and
 fleets turn that into the daemon's VM file (`vm_settings`).
 
-What `inputs` and `output` hold is the daemon's own schema (a VM file has the same keys): here they
-are mappings, and `neurovm build` lets `neurovmd check` judge them.
+What `inputs`, `output` and `time` hold is the daemon's own schema (a VM file has the same keys):
+here they are mappings, and `neurovm build` lets `neurovmd check` judge them.
 """
 
 from __future__ import annotations
@@ -187,6 +187,7 @@ class VmManifest(Struct, frozen=True, forbid_unknown_fields=True):
     backend: Literal["cpu"] = "cpu"
     inputs: Annotated[list[dict[str, Any]], Meta(min_length=1, max_length=64)] | None = None
     output: dict[str, Any] | None = None
+    time: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.name in RESERVED_NAMES:
@@ -298,21 +299,26 @@ def from_deploy(deploy: Mapping[str, Any], where: str) -> VmManifest:
     return convert(layered, VmManifest)
 
 
-def vm_settings(vm: VmManifest, model: str, inputs: int = 1) -> dict[str, Any]:
+def vm_settings(
+    vm: VmManifest, model: str, inputs: int = 1, *, spiking: bool = False
+) -> dict[str, Any]:
     """The daemon's VM file (`vm.d/<name>.yaml`) for a bundle at `model` with so many inputs.
 
-    Without `inputs` each input tensor is heard whole, as a JSON list, on
-    `<prefix>/<node>/<vm>/in/<stream>` (several inputs: `…/in/<stream>/<number of the input>`).
+    Without `inputs` each input tensor is heard whole, as a JSON list (a spiking network: as packed
+    events), on `<prefix>/<node>/<vm>/in/<stream>` (several inputs: `…/in/<stream>/<number of the
+    input>`).
     """
     settings: dict[str, Any] = {
         "model": model,
         "profile": vm.profile,
         "backend": vm.backend,
         "require_certificate": vm.require_certificate,
-        "inputs": vm.inputs or _whole_inputs(inputs),
+        "inputs": vm.inputs or _whole_inputs(inputs, spiking=spiking),
     }
     if vm.output is not None:
         settings["output"] = vm.output
+    if vm.time is not None:
+        settings["time"] = vm.time
     if vm.resources.memory is not None:
         settings["memory"] = int(quantity.parse(vm.resources.memory, quantity.BYTES))
     if vm.resources.cpu is not None:
@@ -326,12 +332,12 @@ def vm_settings(vm: VmManifest, model: str, inputs: int = 1) -> dict[str, Any]:
     return settings
 
 
-def _whole_inputs(count: int) -> list[dict[str, Any]]:
+def _whole_inputs(count: int, *, spiking: bool) -> list[dict[str, Any]]:
     topic = "{prefix}/{node}/{vm}/in/{stream}"
     return [
         {
             "topic": topic if count == 1 else f"{topic}/{number}",
-            "payload": {"format": "json", "field": ""},
+            "payload": {"format": "aer"} if spiking else {"format": "json", "field": ""},
             "to": {"tensor": number},
         }
         for number in range(count)

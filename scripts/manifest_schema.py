@@ -3,7 +3,7 @@
 
     python scripts/manifest_schema.py [--check]
 
-What `inputs` and `output` hold comes from the daemon's schema; the rest is `neurovm.manifest`.
+What `inputs`, `output` and `time` hold comes from the daemon's schema; the rest is `neurovm.manifest`.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import Any
 import msgspec
 
 from neurovm.manifest import FILE, VmManifest
-from neurovmd.schema import Input, Output
+from neurovmd.schema import Input, Output, Time
 
 TARGET = Path(__file__).resolve().parent.parent / "neurovm" / "neurovm.schema.json"
 
 
 def schema() -> dict[str, Any]:
     """JSON Schema, draft 2020-12."""
-    kinds = (VmManifest, Input, Output)
-    (root, inputs, output), parts = msgspec.json.schema_components(
+    kinds = (VmManifest, Input, Output, Time)
+    (root, inputs, output, time), parts = msgspec.json.schema_components(
         kinds, ref_template="#/$defs/{name}"
     )
     # The daemon takes a payload without a format as JSON.
@@ -41,6 +41,7 @@ def schema() -> dict[str, Any]:
     fields = parts["VmManifest"]["properties"]
     fields["inputs"]["anyOf"][0]["items"] = inputs
     fields["output"] = {"anyOf": [output, {"type": "null"}], "default": None}
+    fields["time"] = {"anyOf": [time, {"type": "null"}], "default": None}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": FILE,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
+from msgspec import UNSET
 
 from neurovm import bundle, manifest, quantity
 from neurovm.cli import boxes, broker, deployment, fleet, models, options, runner
@@ -202,8 +203,9 @@ def _say(box: Box, status: dict[str, Any], start_s: float, *, quiet: bool) -> No
     own = "" if box.settings().server else " (its own)"
     names = {"prefix": "neurovm", "node": status["node"], "vm": box.name}
     vm = runner.vm_manifest(box.bundle)
-    ports = len(bundle.read(box.bundle).manifest.inputs)
-    settings = manifest.vm_settings(vm, str(box.bundle), ports)
+    content = bundle.read(box.bundle).manifest
+    ports, spiking = len(content.inputs), content.spiking is not UNSET
+    settings = manifest.vm_settings(vm, str(box.bundle), ports, spiking=spiking)
     lines = [f"{box.name} is ready after {time.monotonic() - start_s:.1f} s"]
     lines.append(f"  broker   {box.address.read_text()}{own}")
     lines += [f"  input    {fill(source['topic'], names)}" for source in settings["inputs"]]

@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from msgspec import UNSET
+
 from neurovm import bundle, manifest
 from neurovm.cli import broker, control, deployment
 from neurovm.cli.boxes import Box, Settings
@@ -103,7 +105,8 @@ def _start_daemon(
     box: Box, settings: Settings, server: str, log: IO[bytes]
 ) -> subprocess.Popen[bytes]:
     vm = vm_manifest(box.bundle)
-    ports = len(bundle.read(box.bundle).manifest.inputs)
+    content = bundle.read(box.bundle).manifest
+    ports, spiking = len(content.inputs), content.spiking is not UNSET
     daemon: dict[str, Any] = {"mqtt": {"server": server}, "log_level": settings.log_level}
     account = {
         "username": settings.username,
@@ -117,9 +120,8 @@ def _start_daemon(
         daemon["node"] = settings.node
     if settings.limit is not None:
         daemon["power"] = {"limit": settings.limit}
-    config = deployment.write(
-        box.folder, settings.name, manifest.vm_settings(vm, str(box.bundle), ports), daemon
-    )
+    own = manifest.vm_settings(vm, str(box.bundle), ports, spiking=spiking)
+    config = deployment.write(box.folder, settings.name, own, daemon)
     return subprocess.Popen(
         deployment.daemon_command("--config", str(config)),
         stdin=subprocess.DEVNULL,

@@ -188,3 +188,13 @@ def test_reading_a_manifest_loads_no_numpy() -> None:
         [sys.executable, "-c", code], input=EVERY_KEY, cwd=TOP, capture_output=True, text=True
     )
     assert ran.stdout == "False\n", ran.stderr
+
+
+def test_a_spiking_network_is_heard_as_events_where_nothing_else_is_said() -> None:
+    vm = manifest.VmManifest(version="1.0", name="eye", time={"source": "message"})
+    settings = manifest.vm_settings(vm, "eye.nvm", spiking=True)
+    assert settings["inputs"][0]["payload"] == {"format": "aer"}
+    assert settings["time"] == {"source": "message"}
+    plain = manifest.vm_settings(manifest.VmManifest(version="1.0", name="eye"), "eye.nvm")
+    assert plain["inputs"][0]["payload"] == {"format": "json", "field": ""}
+    assert "time" not in plain
