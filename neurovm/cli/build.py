@@ -104,6 +104,7 @@ def _convert(found: Manifest, made: Quantized | None, *, quiet: bool) -> Model:
     import neurovm
 
     vm, source = found.vm, found.source()
+    rows = _rows_to_balance(found, made)
     if made is not None:
         return models.open_quantized(
             made,
@@ -113,6 +114,7 @@ def _convert(found: Manifest, made: Quantized | None, *, quiet: bool) -> Model:
             labels=None if vm.labels is None else found.file("labels", vm.labels),
             name=vm.name,
             steps=vm.steps,
+            calibrate=rows,
         )
     labels = None if vm.labels is None else models.read_labels(found.file("labels", vm.labels))
     with show.waiting(f"converting {source.name}", quiet=quiet):
@@ -123,7 +125,18 @@ def _convert(found: Manifest, made: Quantized | None, *, quiet: bool) -> Model:
             labels=labels,
             name=vm.name,
             steps=vm.steps,
+            calibrate=rows,
         )
+
+
+def _rows_to_balance(found: Manifest, made: Quantized | None) -> dict[str, Any] | None:
+    """The samples of the manifest where rates are to be balanced on them."""
+    if found.vm.coding != "rate" or found.vm.calibration is None:
+        return None
+    from neurovm.cli import calibration
+
+    with calibration.exact_of(found, made, name=None) as model:
+        return calibration.rows_of(found, model)
 
 
 def check_budgets(found: Manifest, model: Model) -> None:

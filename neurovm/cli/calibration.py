@@ -102,6 +102,20 @@ def run(found: Manifest, model: Model, made: Quantized | None, *, quiet: bool) -
     return result
 
 
+def rows_of(found: Manifest, model: Model) -> dict[str, NDArray[Any]] | None:
+    """The samples of the manifest as `Model.predict` takes them, by input; None: it names none."""
+    wanted = found.vm.calibration
+    if wanted is None:
+        return None
+    return typed(samples_of(found, wanted), model, wanted.rows)
+
+
+def typed(samples: Path, model: Model, rows: int) -> dict[str, NDArray[Any]]:
+    """So many rows of a file or folder as `Model.predict` takes them, by input."""
+    found = read_rows(samples, model.inputs, rows)
+    return {t.name: quantize(found.rows[t.name], t, model.profile) for t in model.inputs}
+
+
 def samples_of(found: Manifest, wanted: Calibration) -> Path:
     """The file of the samples, or the folder that holds them."""
     path = found.path(wanted.samples)
@@ -109,15 +123,18 @@ def samples_of(found: Manifest, wanted: Calibration) -> Path:
 
 
 def _exact(found: Manifest, model: Model, made: Quantized | None) -> Model:
-    if not model.approximate:
-        return model
+    return exact_of(found, made, name=model.name) if model.approximate else model
+
+
+def exact_of(found: Manifest, made: Quantized | None, *, name: str | None) -> Model:
+    """The graded form of the model that the manifest names, or that was quantised of it."""
     import neurovm
 
     if made is not None:
         from neurovm.convert import convert_quantized
 
-        return convert_quantized(made, profile=found.vm.profile, name=model.name)
-    return neurovm.convert_tflite(found.source(), profile=found.vm.profile, name=model.name)
+        return convert_quantized(made, profile=found.vm.profile, name=name)
+    return neurovm.convert_tflite(found.source(), profile=found.vm.profile, name=name)
 
 
 def sweep(

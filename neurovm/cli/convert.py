@@ -10,16 +10,23 @@ import click
 
 from neurovm.cli import approx, approx_picture, drawing, models, nir_file, options, show
 from neurovm.errors import ModelError
+from neurovm.manifest import DEFAULT_STEPS
 
 if TYPE_CHECKING:
     from neurovm.model import Model
+    from neurovm.quantization import Quantized
 
 
 @click.command()
 @click.argument("source", type=options.FILE)
 @click.argument("dest", type=options.FILE, required=False)
 @options.profile
-@options.coding
+@options.coding_or_rate
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1, max=1024),
+    help="Time steps an answer, with --coding rate. [default: 64]",
+)
 @options.labels
 @click.option("--name", metavar="NAME", help="Name of the model. [default: the file's]")
 @click.option("--force", is_flag=True, help="Overwrite DEST even if it is not a bundle.")
@@ -27,7 +34,8 @@ if TYPE_CHECKING:
     "--calibrate",
     type=options.FILE,
     metavar="ROWS",
-    help="Representative rows for a float SOURCE, a file as for predict or a folder of them.",
+    help="Representative rows for a float SOURCE, or to balance rates on: a file as for predict, "
+    "or a folder of them.",
 )
 @click.option(
     "--rows",
@@ -71,6 +79,7 @@ def convert(
     dest: Path | None,
     profile: str,
     coding: str,
+    steps: int | None,
     labels: Path | None,
     name: str | None,
     force: bool,
@@ -107,6 +116,7 @@ def convert(
       neurovm convert kws.tflite /etc/neurovmd/vm.d/kws.nvm --labels words.txt
       neurovm convert kws.tflite kws.nvm -o json
       neurovm convert har_float.tflite --calibrate windows.npy --answers classes.txt
+      neurovm convert kws.tflite kws.nvm --coding rate --steps 32 --calibrate rows.npy
     """
     reading: dict[str, Any] = {"dt": dt, "dialect": dialect, "weights": weights, "decided": decided}
     if nir_file.is_nir(source):
@@ -118,14 +128,25 @@ def convert(
         raise click.UsageError("--dt, --dialect, --weights and --decide go with a .nir file")
     if not models.is_tflite(source):
         raise ModelError(f"{source}: not a TFLite model: no identifier TFL3 at byte 4")
+    if steps is not None and coding != "rate":
+        raise click.UsageError("--steps goes with --coding rate")
     target = models.destination(source, dest, force=force)
-    if calibrate is None:
+    if calibrate is None or _is_balanced(source, coding):
         if any(given is not None for given in (answers, mixed, keep_quantized, plot)):
             raise click.UsageError(
                 "--answers, --mixed, --keep-quantized and --plot go with --calibrate"
+                f"{'' if calibrate is None else ' of a float SOURCE'}"
             )
+        balance = None if calibrate is None else _rows(source, calibrate, rows, profile)
         opened = models.open_model(
-            source, quiet=quiet, profile=profile, coding=coding, labels=labels, name=name
+            source,
+            quiet=quiet,
+            profile=profile,
+            coding=coding,
+            labels=labels,
+            name=name,
+            steps=steps or DEFAULT_STEPS,
+            calibrate=balance,
         )
     else:
         if plot is not None:
@@ -134,7 +155,14 @@ def convert(
         if keep_quantized is not None:
             made = approx.keep(made, keep_quantized)
         opened = models.open_quantized(
-            made, quiet=quiet, profile=profile, coding=coding, labels=labels, name=name
+            made,
+            quiet=quiet,
+            profile=profile,
+            coding=coding,
+            labels=labels,
+            name=name,
+            steps=steps or DEFAULT_STEPS,
+            calibrate=_rows_of(made, calibrate, rows, profile) if coding == "rate" else None,
         )
     with opened as model:
         models.save(model, target)
@@ -146,6 +174,31 @@ def convert(
             [(key.replace("_", " "), value) for key, value in result.items() if key != "approx"]
         )
         approx.print_table(result["approx"])
+
+
+def _is_balanced(source: Path, coding: str) -> bool:
+    """Whether rows are for rates alone: the network is of integers already."""
+    from neurovm import quantization
+
+    return coding == "rate" and not quantization.is_float(source)
+
+
+def _rows(source: Path, calibrate: Path, rows: int, profile: str) -> dict[str, Any]:
+    """Rows as the network at `source` takes them."""
+    import neurovm
+    from neurovm.cli.calibration import typed
+
+    with neurovm.convert_tflite(source, profile=profile) as model:
+        return typed(calibrate, model, rows)
+
+
+def _rows_of(made: Quantized, calibrate: Path, rows: int, profile: str) -> dict[str, Any]:
+    """Rows as the network takes them that was quantised here."""
+    from neurovm.cli.calibration import typed
+    from neurovm.convert import convert_quantized
+
+    with convert_quantized(made, profile=profile) as model:
+        return typed(calibrate, model, rows)
 
 
 def summary(model: Model, target: Path) -> dict[str, Any]:

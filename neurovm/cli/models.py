@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from neurovm.cli import show
 from neurovm.cli.exits import CannotCreateError
@@ -46,6 +46,8 @@ def open_model(
     coding: str = "graded",
     labels: Path | None = None,
     name: str | None = None,
+    steps: int = 64,
+    calibrate: Any = None,
 ) -> Model:
     """Load a bundle, or convert a .tflite in memory; the options concern conversion only."""
     import neurovm
@@ -54,7 +56,15 @@ def open_model(
         return neurovm.load(path)
     names = read_labels(labels)
     with show.waiting(f"converting {path.name}", quiet=quiet):
-        return neurovm.convert_tflite(path, profile=profile, coding=coding, labels=names, name=name)
+        return neurovm.convert_tflite(
+            path,
+            profile=profile,
+            coding=coding,
+            labels=names,
+            name=name,
+            steps=steps,
+            calibrate=calibrate,
+        )
 
 
 def open_quantized(
@@ -66,6 +76,7 @@ def open_quantized(
     labels: Path | None,
     name: str | None,
     steps: int = 64,
+    calibrate: Any = None,
 ) -> Model:
     """Convert an int8 network that was quantised here, as `open_model` does a file."""
     from neurovm.convert import convert_quantized
@@ -73,7 +84,13 @@ def open_quantized(
     names = read_labels(labels)
     with show.waiting(f"converting {made.name}", quiet=quiet):
         return convert_quantized(
-            made, profile=profile, coding=coding, labels=names, name=name, steps=steps
+            made,
+            profile=profile,
+            coding=coding,
+            labels=names,
+            name=name,
+            steps=steps,
+            calibrate=calibrate,
         )
 
 

@@ -87,6 +87,15 @@ coding = click.option(
     "as the time of one spike. All give the same codes.",
 )
 
+coding_or_rate = click.option(
+    "--coding",
+    type=click.Choice(["graded", "unit", "bitplane", "ttfs", "rate"]),
+    default="graded",
+    show_default=True,
+    help="How a changed code travels: as one delta, as spikes of +1 and -1, as its bit planes, or "
+    "as the time of one spike; all give the same codes. rate only approximates them.",
+)
+
 labels = click.option(
     "--labels",
     type=FILE,

@@ -8,6 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import neurovm
@@ -112,3 +113,30 @@ def test_labels_that_do_not_fit(run, mlp: Path, tmp_path: Path) -> None:
     labels.write_bytes(b"\xff\xfe\x00")
     assert run("convert", mlp, tmp_path / "m.nvm", "--labels", labels).code == Exit.DATA
     assert run("convert", mlp, "--labels", tmp_path / "none.txt").code == Exit.NO_INPUT
+
+
+def test_rates_are_balanced_on_rows(run, mlp: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.npy"
+    np.save(rows, np.random.default_rng(0).random((20, 8, 8, 1)).astype(np.float32))
+    told = ("--coding", "rate", "--steps", "32")
+    done = run("convert", mlp, tmp_path / "r.nvm", *told, "--calibrate", rows)
+    assert done.code == Exit.OK, done.err
+    with neurovm.load(tmp_path / "r.nvm") as model:
+        assert (model.coding, model.approximate) == ("rate", True)
+        assert (model.manifest.rate.steps, model.manifest.rate.calibrated) == (32, 20)
+    done = run("convert", mlp, tmp_path / "p.nvm", *told)
+    assert done.code == Exit.OK, done.err
+    assert run("convert", mlp, tmp_path / "q.nvm", "--steps", "3").code == Exit.USAGE
+    wrong = run("convert", mlp, tmp_path / "q.nvm", *told, "--calibrate", rows, "--mixed", "5")
+    assert wrong.code == Exit.USAGE
+    assert "of a float SOURCE" in wrong.err
+
+
+@pytest.mark.parametrize("coding", ["bitplane", "ttfs"])
+def test_exact_codings(run, mlp: Path, tmp_path: Path, coding: str) -> None:
+    target = tmp_path / "c.nvm"
+    assert run("convert", mlp, target, "--coding", coding).code == Exit.OK
+    with neurovm.load(target) as model:
+        assert model.coding == coding
+    told = run("inspect", target)
+    assert f"{coding} spikes" in told.out

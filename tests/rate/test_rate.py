@@ -13,7 +13,7 @@ import pytest
 from operator_cases import CASES, Case
 
 import neurovm
-from neurovm import bundle
+from neurovm import bundle, records
 from neurovm.arithmetic import PROFILES
 from neurovm.backends.rate import MOST_STEPS, spike_tables
 from neurovm.converters import tflite
@@ -136,8 +136,8 @@ def test_calibrated_the_kernel_equals_the_numpy_model_and_exits_early() -> None:
         rate = model.manifest.rate
         assert rate.calibrated == 64
         assert rate.exits
-        for layer in known.seen.values():
-            assert 0 <= layer <= 255
+        for distance in known.seen.values():
+            assert 0 <= distance <= 255
         exact, found = answers(graded, codes), answers(model, codes)
         session = model.session(way="events")
         for row, wanted in zip(codes, found, strict=True):
@@ -154,6 +154,22 @@ def test_calibrated_the_kernel_equals_the_numpy_model_and_exits_early() -> None:
         assert session.counters.steps == 64
         late = answers(whole, codes[::2])  # no row of the calibration left with another class
         assert (late.argmax(axis=1) == found[::2].argmax(axis=1)).all()
+
+
+def test_the_kernel_leaves_by_the_exits_of_the_numpy_model(monkeypatch) -> None:
+    made = []
+
+    def pack(layers, ports, **options):
+        made.append(layers)
+        return records.pack(layers, ports, **options)
+
+    monkeypatch.setattr("neurovm.rate.pack", pack)
+    codes = digit_codes()
+    rows = codes[::2].reshape(-1, 8, 8, 1)
+    with neurovm.convert_tflite(NETWORKS[0], coding="rate", steps=32, calibrate=rows) as model:
+        rate = model.manifest.rate
+        assert len(rate.looks) > 3
+        assert (answers(model, codes) == oracle.run(made[0], rate, codes)).all()
 
 
 def test_calibration_without_rows_or_with_others_is_refused() -> None:
