@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from msgspec import structs
 
-from neurovm import _kernel, golden
+from neurovm import golden
 from neurovm.arithmetic import NoExactRuleError
 from neurovm.bundle import Bundle, digests
 from neurovm.description import Digests, Manifest, ProfileName, RateInfo, SourceInfo
@@ -42,7 +42,7 @@ from neurovm.operators.builder import Layer, Value, Window
 from neurovm.operators.window import taps
 from neurovm.ports import open_inputs, open_outputs
 from neurovm.program import ProgramBuilder, check_narrow, layer_infos
-from neurovm.records import pack, session_limits
+from neurovm.records import pack, potentials, session_limits
 from neurovm.reference import rate as oracle
 from neurovm.reference import run as run_graph
 from neurovm.version import GENERATOR
@@ -334,7 +334,7 @@ def compile_rate(
     layers, arena, sizes = pack(builder.layers, ports, coding="rate")
     info = _info(builder, builder.head, steps, tail=exact)
     if calibrated is not None:
-        info = _with_exits(_kernel.Program(layers, arena), info, calibrated)
+        info = _with_exits((layers, arena), info, calibrated)
     macs = sum(layer.macs for layer in builder.layers)
     codes = golden.stream(inputs, macs * steps)
     answers = oracle.run(builder.layers, info, codes)
@@ -385,11 +385,11 @@ def _info(builder: RateBuilder, head: Value, steps: int, *, tail: bool) -> RateI
     )
 
 
-def _with_exits(program: _kernel.Program, info: RateInfo, calibrated: Calibration) -> RateInfo:
+def _with_exits(program: tuple[bytes, bytes], info: RateInfo, calibrated: Calibration) -> RateInfo:
     """After which steps an answer may be read, and how far ahead its class must then be.
 
-    Further, by one code, than any row of the calibration that had another class then than in the
-    end. An exit that none of the rows would take is left out.
+    Further, by one code, than the lead of any row of the calibration shrank from then to the end,
+    over any other class. An exit that none of the rows would take is left out.
     """
     codes = calibrated.codes[:: max(1, len(calibrated.codes) // MOST_ROWS)]
     info = structs.replace(info, calibrated=len(codes))
@@ -397,31 +397,33 @@ def _with_exits(program: _kernel.Program, info: RateInfo, calibrated: Calibratio
     after = _potentials(program, info, codes, {*looks, info.steps})
     if after[info.steps].shape[1] < 2 or not looks:
         return info
-    final = after[info.steps].argmax(axis=1)
     exits = []
     for step in looks:
-        lead, wrong = oracle.lead(after[step]), after[step].argmax(axis=1) != final
         code = -(-info.theta * step // info.of_head[1])
-        least = int(lead[wrong].max(initial=0)) + code
-        if (lead > least).any():
+        least = -(-_shrunk(after[step], step, after[info.steps], info.steps) // info.steps) + code
+        if (oracle.lead(after[step]) > least).any():
             exits.append((step, least))
     return structs.replace(info, exits=tuple(exits))
 
 
+def _shrunk(early: NDArray[np.int64], step: int, late: NDArray[np.int64], steps: int) -> int:
+    """By how much the best class after `step` was further ahead of another than its potentials
+    after all `steps`, scaled to `step`, say; times `steps`, the most of all rows.
+    """
+    best = early.argmax(axis=1)[:, None]
+    ahead, at_last = (np.take_along_axis(u, best, axis=1) - u for u in (early, late))
+    return int((ahead * steps - at_last * step).max(initial=0))
+
+
 def _potentials(
-    program: _kernel.Program, info: RateInfo, codes: NDArray[np.int8], steps: Collection[int]
+    program: tuple[bytes, bytes], info: RateInfo, codes: NDArray[np.int8], steps: Collection[int]
 ) -> dict[int, NDArray[np.int64]]:
     """What `reference.rate.trace` answers, by the kernel, which is quicker and equal to it."""
-    session = _kernel.Session(program)
-    rest = bytes(program.bytes_in - codes.shape[1])
-    found: dict[int, list[NDArray[np.int64]]] = {step: [] for step in steps}
-    for row in codes:
-        session.reset()
-        for step in range(info.steps):
-            session.step(oracle.spikes(row, step, info.of_inputs).astype(np.int8).tobytes() + rest)
-            if step + 1 in found:
-                found[step + 1].append(np.array(session.layer(info.head)[1], np.int64))
-    return {step: np.stack(rows) for step, rows in found.items()}
+    sent = [
+        oracle.spikes(codes, step, info.of_inputs).astype(np.int8) for step in range(info.steps)
+    ]
+    streams = ([spikes[row].tobytes() for spikes in sent] for row in range(len(codes)))
+    return potentials(*program, info.head, streams, steps)
 
 
 def _split(graph: Graph) -> tuple[list[Operator], list[Operator]]:

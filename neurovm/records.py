@@ -17,7 +17,9 @@ from neurovm.description import Limits
 from neurovm.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Sequence
+
+    from numpy.typing import NDArray
 
     from neurovm.operators.builder import Layer, Value
 
@@ -31,6 +33,28 @@ def session_limits(layers: bytes, arena: bytes) -> Limits:
     """What the kernel needs to run a program; BundleError where it refuses it."""
     program = _kernel.Program(layers, arena)
     return Limits(session_bytes=program.session_bytes, scratch_bytes=program.scratch_bytes)
+
+
+def potentials(
+    layers: bytes,
+    arena: bytes,
+    layer: int,
+    streams: Iterable[Sequence[bytes]],
+    steps: Collection[int],
+) -> dict[int, NDArray[np.int64]]:
+    """Potentials of a layer after these of the steps (from 1) of every stream: (streams, n) each.
+
+    A stream begins at rest; its steps are codes of the first inputs, further ones stay at 0.
+    """
+    session = _kernel.Session(program := _kernel.Program(layers, arena))
+    found: dict[int, list[NDArray[np.int64]]] = {step: [] for step in steps}
+    for stream in streams:
+        session.reset()
+        for step, codes in enumerate(stream, 1):
+            session.step(codes + bytes(program.bytes_in - len(codes)))
+            if step in found:
+                found[step].append(np.array(session.layer(layer)[1], np.int64))
+    return {step: np.stack(rows) for step, rows in found.items()}
 
 
 class _Arena:

@@ -75,9 +75,10 @@ def test_every_fixture_is_identical_layer_by_layer(path: Path) -> None:
 
 
 @needs_litert
-def test_unit_spikes_give_the_same_codes() -> None:
-    proof = verify(MLP, coding="unit", **FEW)
-    assert proof.coding == "unit"
+@pytest.mark.parametrize("coding", ["unit", "bitplane", "ttfs"])
+def test_spikes_give_the_same_codes(coding: str) -> None:
+    proof = verify(MLP, coding=coding, **FEW)
+    assert proof.coding == coding
     assert proof.identical, proof.first_difference
 
 

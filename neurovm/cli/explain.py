@@ -67,6 +67,16 @@ def explain(model: Path, plot: Path | None, profile: str, form: str, quiet: bool
     _tell(result, form, plot)
 
 
+_WINDOW = "DENSE, CONV and DWCONV take spikes one by one, other layers the codes after the window"
+CODINGS = {
+    "unit": "a change is sent as spikes of +1 and -1, a sweep each, until the network rests",
+    "bitplane": f"a change is sent as the bits that differ, 8 phases a layer; {_WINDOW}",
+    "ttfs": f"a change is sent as one spike, 256 ticks a layer; {_WINDOW}",
+    "rate": "layers before the head send spikes of +1 and -1 in time steps; approximate",
+}
+"""What is said of codings other than graded."""
+
+
 def _tell(result: dict[str, Any], form: str, plot: Path | None) -> None:
     if plot is not None:
         from neurovm.cli import network_picture
@@ -105,6 +115,8 @@ def _print(result: dict[str, Any]) -> None:
         click.echo(f"{name} ({_numbered(at)}): {note}")
     for state in result["states"]:
         click.echo(f"state: {state['name']}, {state['bytes']:,} bytes from step to step")
+    if result["coding"] in CODINGS:
+        click.echo(f"coding {result['coding']}: {CODINGS[result['coding']]}")
     for note in result["notes"]:
         click.echo(f"note: {note}")
     approx.print_table(result["quantized_from"])

@@ -140,3 +140,4 @@ def test_exact_codings(run, mlp: Path, tmp_path: Path, coding: str) -> None:
         assert model.coding == coding
     told = run("inspect", target)
     assert f"{coding} spikes" in told.out
+    assert f"coding {coding}: a change is sent as" in run("explain", target).out
