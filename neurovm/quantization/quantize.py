@@ -20,6 +20,7 @@ from neurovm.converters import tflite_plain, tflite_writer
 from neurovm.description import ApproxInfo, SourceInfo
 from neurovm.errors import ModelError, ShapeError
 from neurovm.quantization import accepted, constants, ranges, report, rewrite
+from neurovm.quantization.limits import check_size
 from neurovm.quantization.mixed import Choice, choose
 from neurovm.quantization.rows import digest, input_infos, rows_of
 from neurovm.quantization.scales import Scales
@@ -90,11 +91,12 @@ def quantize(
     network in a child process.
 
     Weights become int8, symmetric, one scale a channel; activations int8 over the range they took;
-    inputs and outputs stay float32. ModelError for a file that is no float network,
+    inputs and outputs stay float32. ModelError for a file that is no float network, or too large,
     UnsupportedOperatorError for an operator without an int8 form, ShapeError for rows that do not
     fit, BackendError where LiteRT is missing or fails.
     """
     model, kind = _float_model(source)
+    check_size(model, source if isinstance(source, bytes) else Path(source).read_bytes())
     rows = rows_of(calibrate, input_infos(model))
     unpacked = _folded(unpack(model), rows, timeout_s)
     steps = _Steps(progress)

@@ -18,7 +18,8 @@ from neurovm.backends.runtime import Runtime
 from neurovm.convert import convert_quantized
 from neurovm.converters import tflite_plain, tflite_writer
 from neurovm.errors import BackendError, ModelError, ShapeError, UnsupportedOperatorError
-from neurovm.quantization import quantize
+from neurovm.quantization import quantize, ranges
+from neurovm.quantization.limits import check_size
 from neurovm.quantization.rules import RULES
 from neurovm.verify import verify
 
@@ -305,3 +306,44 @@ def test_shapes_that_are_computed_are_those_of_a_run(tmp_path: Path) -> None:
     assert quantized.info.layers[-1].snr_db is not None
     assert all(x.snr_db is None or x.snr_db > FINE_DB for x in quantized.info.layers)
     prove(quantized, tmp_path, rows)
+
+
+def wide_image(size: int, storage: str = "float32") -> bytes:
+    """3 × 3 over a square image of four channels, its weights stored as they are."""
+    w = ModelWriter()
+    x = w.tensor("x", (1, size, size, 4), dtype="float32")
+    k = w.constant("k", np.ones((4, 3, 3, 4), storage))
+    if storage != "float32":
+        k, stored = w.tensor("f", (4, 3, 3, 4), dtype="float32"), k
+        w.operator("DEQUANTIZE", [stored], [k])
+    y = w.tensor("y", (1, size, size, 4), dtype="float32")
+    steps = {"StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
+    w.operator("CONV_2D", [x, k, -1], [y], Padding="SAME", **steps)
+    return w.model(inputs=[x], outputs=[y])
+
+
+@pytest.mark.parametrize("storage", ["float32", "float16"])
+def test_what_no_conversion_accepts_is_refused_before_anything_runs(
+    storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: object, **__: object) -> None:
+        raise AssertionError("it was run")
+
+    monkeypatch.setattr(ranges, "observe", run)
+    with pytest.raises(ModelError, match="16777216 activations in one tensor; at most 8388608"):
+        quantize(wide_image(2048, storage), np.zeros((1, 4, 4, 4), np.float32))
+    with pytest.raises(AssertionError, match="it was run"):
+        quantize(wide_image(8, storage), np.arange(256, dtype=np.float32).reshape(1, 8, 8, 4))
+
+
+def test_stored_weights_are_no_activations() -> None:
+    """As float16 they stand in the file as constants and once more as tensors that are computed."""
+    w = ModelWriter()
+    x = w.tensor("x", (1, 3), dtype="float32")
+    stored = w.constant("k", np.zeros((3 << 20, 3), np.float16))
+    k = w.tensor("f", (3 << 20, 3), dtype="float32")
+    y = w.tensor("y", (1, 3 << 20), dtype="float32")
+    w.operator("DEQUANTIZE", [stored], [k])
+    w.operator("FULLY_CONNECTED", [x, k, -1], [y])
+    data = w.model(inputs=[x], outputs=[y])
+    check_size(tflite_plain.read(data), data)
