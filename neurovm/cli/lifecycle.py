@@ -14,7 +14,7 @@ import click
 from neurovm.cli import boxes, completion, control, fleet, options, runner, show
 from neurovm.cli.boxes import Box
 from neurovm.cli.fleet import Seen, one
-from neurovm.cli.run import check_node, spawn
+from neurovm.cli.run import claim_node, spawn
 from neurovm.errors import BackendError
 
 END_S = 20.0
@@ -115,8 +115,7 @@ def _start(seen: Seen) -> None:
     if seen.state != fleet.STOPPED:
         return
     if seen.box is not None:
-        with seen.box.claim() as lock:
-            check_node(seen.box.name, seen.box.settings())
+        with seen.box.claim() as lock, claim_node(seen.box.name, seen.box.settings()):
             spawn(seen.box, lock)
     else:
         control.ask(seen.socket, "start", vm=seen.name)

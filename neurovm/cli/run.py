@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import hashlib
 import json
 import shutil
 import socket
@@ -112,14 +114,18 @@ def run(
         password_file=str(password_file.absolute()) if password_file else None,
         ca_file=str(ca_file.absolute()) if ca_file else None,
     )
-    with _claimed(box) as lock:
-        check_node(box.name, settings)
+    with _claimed(box) as lock, claim_node(box.name, settings) as starting:
         prepare(box, model, settings)
         if detach:
             status = spawn(box, lock)
             _say(box, status, start_s, quiet=quiet)
             return
-        code = runner.serve(box, lambda status: _say(box, status, start_s, quiet=quiet))
+
+        def ready(status: runner.Status) -> None:
+            starting.close()
+            _say(box, status, start_s, quiet=quiet)
+
+        code = runner.serve(box, ready)
     click.get_current_context().exit(code)
 
 
@@ -136,19 +142,30 @@ def _claimed(box: Box) -> Iterator[IO[str]]:
         yield lock
 
 
-def check_node(name: str, settings: boxes.Settings) -> None:
-    """UsageError where a daemon of this machine is the same node at the same broker: they would
-    take each other's connection.
+def claim_node(name: str, settings: boxes.Settings) -> contextlib.ExitStack:
+    """The node for this box alone until it is closed, which is for once its daemon can be seen.
+
+    UsageError where a daemon of this machine is the same node at the same broker, or is about to
+    be: they would take each other's connection. Who starts one holds a name in the abstract space
+    of sockets (unix(7)), which goes with its process.
     """
-    if settings.server is None:
-        return  # a broker of its own
-    node = settings.node or manifest.host_level(socket.gethostname())
-    other = fleet.occupant(settings.server, node)
-    if other is not None:
-        raise click.UsageError(
-            f"{other.by}/{other.name} is the node {node} at {settings.server}; "
-            f"--node gives {name} another"
-        )
+    with contextlib.ExitStack() as claims:
+        if settings.server is None:
+            return claims.pop_all()  # a broker of its own
+        node = settings.node or manifest.host_level(socket.gethostname())
+        instead = f"the node {node} at {settings.server}; --node gives {name} another"
+        place = repr((*fleet.place(settings.server), node))
+        held = claims.enter_context(socket.socket(socket.AF_UNIX))
+        try:
+            held.bind(b"\0neurovm-node-" + hashlib.sha256(place.encode()).digest())
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise click.UsageError(f"another is being started as {instead}") from None
+        other = fleet.occupant(settings.server, node)
+        if other is not None:
+            raise click.UsageError(f"{other.by}/{other.name} is {instead}")
+        return claims.pop_all()
 
 
 def prepare(box: Box, model: Path, settings: boxes.Settings) -> None:

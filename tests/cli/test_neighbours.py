@@ -18,12 +18,14 @@ import termios
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from benchmarks.rig import ROOT, Client, Daemon, free_port, wait_for
 from neurovm.cli import boxes, broker, main
 from neurovm.cli.app import COMPLETION
 from neurovm.cli.exits import Exit
+from neurovm.cli.run import claim_node
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -79,6 +81,41 @@ def test_two_boxes_share_a_broker_as_nodes_of_their_own(run, place: Path, port: 
     assert said.count(b"offline") == 0  # nobody took a connection from the other
     watcher.close()
     assert run("rm", "-f", *names).code == Exit.OK
+
+
+def test_of_two_that_start_at_once_as_one_node_one_is_refused(run, place: Path, port: int) -> None:
+    bundle = place / "hello/hello.nvm"
+    server = f"mqtt://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "neurovm", "run", "-d", "--node", "twin", "--broker", server]
+    both = {
+        name: subprocess.Popen(
+            [*command, "--name", name, bundle], stderr=subprocess.PIPE, text=True
+        )
+        for name in ("left", "right")
+    }
+    said = {name: child.communicate(timeout=120)[1] for name, child in both.items()}
+    assert sorted(child.returncode for child in both.values()) == [Exit.OK, Exit.USAGE]
+    refused = next(name for name, child in both.items() if child.returncode)
+    assert re.search(
+        rf"(another is being started as|is) the node twin at {server}; --node gives {refused} anot",
+        said[refused],
+    )
+    assert not boxes.box(refused).folder.exists()
+    assert run("rm", "-f", *(both.keys() - {refused})).code == Exit.OK
+
+
+def test_a_node_is_held_until_its_daemon_can_be_seen(port: int) -> None:
+    def settings(host: str, node: str) -> boxes.Settings:
+        return boxes.Settings(
+            name="a", source="", model_sha256="", server=f"mqtt://{host}:{port}", node=node,
+            log_level="info", limit=None, created_s=0.0,
+        )  # fmt: skip
+
+    with claim_node("a", settings("localhost", "twin")):
+        with pytest.raises(click.UsageError, match="another is being started as the node twin at"):
+            claim_node("b", settings("127.0.0.1", "twin"))
+        claim_node("b", settings("127.0.0.1", "other")).close()
+    claim_node("b", settings("127.0.0.1", "twin")).close()
 
 
 def test_a_box_that_would_be_the_node_of_the_service_is_refused(
