@@ -3,7 +3,8 @@
 
     python scripts/manifest_schema.py [--check]
 
-What `inputs`, `output` and `time` hold comes from the daemon's schema; the rest is `neurovm.manifest`.
+What `inputs`, `output` and `time` hold comes from the daemon's schema; the rest is
+`neurovm.manifest`.
 """
 
 from __future__ import annotations
