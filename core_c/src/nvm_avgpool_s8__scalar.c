@@ -3,42 +3,65 @@
  * Average of the valid codes of a window: S holds their sum, |S| <= 2^7 m with m <= 2^23, wide 2^15 m
  * with m <= 2^15 (checked).
  */
-#include "nvm_types.h"
+#include "nvm_rows.h"
 
-#define CHUNK 256
+#define CHUNK 256u
+#define TILE  16u /* channels */
 
-/* (S + m/2) / m or (S - m/2) / m, truncated. The double quotient of two int32 is never rounded onto
- * or across an integer it does not equal (they differ by >= 1/m > 2^-31), so truncating it is exact. */
+/* (S + m/2) / m or (S - m/2) / m, truncated. A numerator n is an integer, so half a step away from 0
+ * changes no quotient and keeps it 1/(2m) >= 2^-24 away from every integer (wide 2^-16): further than
+ * the rounding of two double operations, on quotients below 2^8 (wide 2^16), can move it. */
 static void average(const nvm_layer *layer, const int32_t *restrict sum, int32_t m, size_t n,
                     nvm_code *restrict codes)
 {
-    double divisor = m;
+    double inverse = 1.0 / m;
     int32_t half = m / 2, lo = NVM_LO(layer), hi = NVM_HI(layer);
     int32_t lift = layer->aux[0] != 0 ? 128 : 0; /* floor: sums of codes + 128, < 2^8 m, are not negative */
     for (size_t i = 0; i < n; i++) {
         int32_t lifted = sum[i] + lift * m;
         int32_t nudged = lifted > 0 || lift != 0 ? lifted + half : lifted - half;
-        int32_t y = (int32_t)((double)nudged / divisor) - lift;
+        double away = nudged < 0 ? -0.5 : 0.5;
+        int32_t y = (int32_t)(((double)nudged + away) * inverse) - lift;
         y = y > lo ? y : lo;
         codes[i] = (nvm_code)(y < hi ? y : hi);
     }
 }
 
-static void fire_pixel(nvm_node *node, size_t pixel)
+/* Valid taps of an output pixel. */
+static int32_t count_taps(const nvm_node *node, size_t pixel)
 {
-    const nvm_layer *layer = node->layer;
-    nvm_code wanted[CHUNK];
-    const int32_t *acc = node->acc;
     int32_t i, i_end, j, j_end;
-    nvm_axis_taps(&node->rows, (int32_t)(pixel / layer->out_w), &i, &i_end);
-    nvm_axis_taps(&node->cols, (int32_t)(pixel % layer->out_w), &j, &j_end);
-    int32_t m = (i_end - i) * (j_end - j);
-    size_t first = pixel * layer->out_c;
-    for (size_t c = 0; c < layer->out_c; c += CHUNK) {
-        size_t part = layer->out_c - c < CHUNK ? layer->out_c - c : CHUNK;
-        average(layer, acc + first + c, m, part, wanted);
-        nvm_neuron_sd(node, first + c, wanted, part);
+    nvm_axis_taps(&node->rows, (int32_t)(pixel / node->layer->out_w), &i, &i_end);
+    nvm_axis_taps(&node->cols, (int32_t)(pixel % node->layer->out_w), &j, &j_end);
+    return (i_end - i) * (j_end - j);
+}
+
+/* Neurons [first, end), whose windows have m taps each. */
+static void fire_alike(nvm_node *node, size_t first, size_t end, int32_t m)
+{
+    const int32_t *acc = node->acc;
+    nvm_code wanted[CHUNK];
+    for (size_t i = first; i < end; i += CHUNK) {
+        size_t part = end - i < CHUNK ? end - i : CHUNK;
+        average(node->layer, acc + i, m, part, wanted);
+        nvm_neuron_sd(node, i, wanted, part);
     }
+}
+
+/* The neurons of the pixels [first, end). */
+static void fire_pixels(nvm_node *node, size_t first, size_t end)
+{
+    size_t channels = node->layer->out_c;
+    int32_t m = count_taps(node, first);
+    for (size_t pixel = first + 1; pixel < end; pixel++) {
+        int32_t taps = count_taps(node, pixel);
+        if (taps != m) {
+            fire_alike(node, first * channels, pixel * channels, m);
+            first = pixel;
+            m = taps;
+        }
+    }
+    fire_alike(node, first * channels, end * channels, m);
 }
 
 static void scatter_event(nvm_node *node, nvm_marks *marks, nvm_event event)
@@ -69,44 +92,74 @@ void NVM_NAME(avgpool_events)(nvm_node *node, nvm_scratch *scratch)
     }
     if (node->behind) {
         nvm_unmark_all(&scratch->marks);
-        for (size_t pixel = 0; pixel < node->layer->n / node->layer->out_c; pixel++) {
-            fire_pixel(node, pixel);
-        }
+        fire_pixels(node, 0, node->layer->n / node->layer->out_c);
         return;
     }
-    for (size_t pixel; (pixel = nvm_unmark_next(&scratch->marks)) != SIZE_MAX;) {
-        fire_pixel(node, pixel);
+    for (size_t first = nvm_unmark_next(&scratch->marks); first != SIZE_MAX;) {
+        size_t end = first + 1, next;
+        while ((next = nvm_unmark_next(&scratch->marks)) == end) {
+            end++;
+        }
+        fire_pixels(node, first, end);
+        first = next;
+    }
+}
+
+/* `width` channels of one output pixel: held in registers over the whole window. */
+NVM_INLINE void gather_tile(const nvm_code_in *in, size_t rows, size_t cols, size_t in_row,
+                            size_t in_col, int32_t *restrict held, size_t width)
+{
+    int32_t tile[TILE];
+    for (size_t u = 0; u < width; u++) {
+        tile[u] = 0;
+    }
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t j = 0; j < cols; j++) {
+            const nvm_code_in *at = in + i * in_row + j * in_col;
+            NVM_ROW_BY_ROW
+            for (size_t u = 0; u < width; u++) {
+                tile[u] += at[u];
+            }
+        }
+    }
+    for (size_t u = 0; u < width; u++) {
+        held[u] = tile[u];
     }
 }
 
 static void gather_pixel(nvm_node *node, size_t pixel)
 {
     const nvm_layer *layer = node->layer;
-    size_t channels = layer->out_c;
-    int32_t *restrict sum = (int32_t *)node->acc + pixel * channels;
+    size_t channels = layer->out_c, c = 0;
+    int32_t *held = (int32_t *)node->acc + pixel * channels;
     int32_t y = (int32_t)(pixel / layer->out_w), x = (int32_t)(pixel % layer->out_w);
-    int32_t i, i_end, j_first, j_end;
+    int32_t i, i_end, j, j_end;
     nvm_axis_taps(&node->rows, y, &i, &i_end);
-    nvm_axis_taps(&node->cols, x, &j_first, &j_end);
-    memset(sum, 0, channels * sizeof *sum);
-    for (; i < i_end; i++) {
-        size_t row = (size_t)(y * node->rows.stride - node->rows.pad + i * node->rows.dil);
-        for (int32_t j = j_first; j < j_end; j++) {
-            size_t col = (size_t)(x * node->cols.stride - node->cols.pad + j * node->cols.dil);
-            const nvm_code_in *restrict in =
-                (const nvm_code_in *)node->in[0]->codes + (row * layer->in_w + col) * channels;
-            for (size_t c = 0; c < channels; c++) {
-                sum[c] += in[c];
-            }
-        }
+    nvm_axis_taps(&node->cols, x, &j, &j_end);
+    size_t row = (size_t)(y * node->rows.stride - node->rows.pad + i * node->rows.dil);
+    size_t col = (size_t)(x * node->cols.stride - node->cols.pad + j * node->cols.dil);
+    size_t rows = (size_t)(i_end - i), cols = (size_t)(j_end - j); /* at least 1 each (checked) */
+    size_t in_row = (size_t)layer->dil_h * layer->in_w * channels, in_col = layer->dil_w * channels;
+    const nvm_code_in *in =
+        (const nvm_code_in *)node->in[0]->codes + (row * layer->in_w + col) * channels;
+    for (; channels - c >= TILE; c += TILE) {
+        gather_tile(in + c, rows, cols, in_row, in_col, held + c, TILE);
+    }
+    if (channels - c >= TILE / 2) {
+        gather_tile(in + c, rows, cols, in_row, in_col, held + c, TILE / 2);
+        c += TILE / 2;
+    }
+    for (; c < channels; c++) {
+        gather_tile(in + c, rows, cols, in_row, in_col, held + c, 1);
     }
 }
 
 void NVM_NAME(avgpool_full)(nvm_node *node, nvm_scratch *scratch)
 {
+    size_t pixels = node->layer->n / node->layer->out_c;
     (void)scratch;
-    for (size_t pixel = 0; pixel < node->layer->n / node->layer->out_c; pixel++) {
+    for (size_t pixel = 0; pixel < pixels; pixel++) {
         gather_pixel(node, pixel);
-        fire_pixel(node, pixel);
     }
+    fire_pixels(node, 0, pixels);
 }

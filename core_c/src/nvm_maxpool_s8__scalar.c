@@ -3,9 +3,10 @@
  * Maximum of the valid codes of a window, held in acc. A code that reaches the maximum replaces it;
  * only one that leaves it makes the window be read again.
  */
-#include "nvm_types.h"
+#include "nvm_rows.h"
 
-#define CHUNK 256
+#define CHUNK 256u
+#define TILE  16u /* channels */
 
 static int32_t window_max(const nvm_node *node, int32_t y, int32_t x, size_t c)
 {
@@ -25,20 +26,21 @@ static int32_t window_max(const nvm_node *node, int32_t y, int32_t x, size_t c)
     return max;
 }
 
-static void fire_pixel(nvm_node *node, size_t pixel)
+/* Codes of the pixels [first, end). */
+static void fire_pixels(nvm_node *node, size_t first, size_t end)
 {
     const nvm_layer *layer = node->layer;
     nvm_code wanted[CHUNK];
     const int32_t *acc = node->acc;
-    size_t first = pixel * layer->out_c;
-    for (size_t c = 0; c < layer->out_c; c += CHUNK) {
-        size_t part = layer->out_c - c < CHUNK ? layer->out_c - c : CHUNK;
-        for (size_t i = 0; i < part; i++) {
-            int32_t max = acc[first + c + i];
+    size_t last = end * layer->out_c;
+    for (size_t i = first * layer->out_c; i < last; i += CHUNK) {
+        size_t part = last - i < CHUNK ? last - i : CHUNK;
+        for (size_t k = 0; k < part; k++) {
+            int32_t max = acc[i + k];
             max = max > NVM_LO(layer) ? max : NVM_LO(layer);
-            wanted[i] = (nvm_code)(max < NVM_HI(layer) ? max : NVM_HI(layer));
+            wanted[k] = (nvm_code)(max < NVM_HI(layer) ? max : NVM_HI(layer));
         }
-        nvm_neuron_sd(node, first + c, wanted, part);
+        nvm_neuron_sd(node, i, wanted, part);
     }
 }
 
@@ -80,46 +82,74 @@ void NVM_NAME(maxpool_events)(nvm_node *node, nvm_scratch *scratch)
     }
     if (node->behind) {
         nvm_unmark_all(&scratch->marks);
-        for (size_t pixel = 0; pixel < node->layer->n / node->layer->out_c; pixel++) {
-            fire_pixel(node, pixel);
-        }
+        fire_pixels(node, 0, node->layer->n / node->layer->out_c);
         return;
     }
-    for (size_t pixel; (pixel = nvm_unmark_next(&scratch->marks)) != SIZE_MAX;) {
-        fire_pixel(node, pixel);
+    for (size_t first = nvm_unmark_next(&scratch->marks); first != SIZE_MAX;) {
+        size_t end = first + 1, next;
+        while ((next = nvm_unmark_next(&scratch->marks)) == end) {
+            end++;
+        }
+        fire_pixels(node, first, end);
+        first = next;
+    }
+}
+
+/* `width` channels of one output pixel: held in registers over the whole window. */
+NVM_INLINE void gather_tile(const nvm_code_in *in, size_t rows, size_t cols, size_t in_row,
+                            size_t in_col, int32_t *restrict held, size_t width)
+{
+    int32_t tile[TILE];
+    for (size_t u = 0; u < width; u++) {
+        tile[u] = NVM_IN_MIN;
+    }
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t j = 0; j < cols; j++) {
+            const nvm_code_in *at = in + i * in_row + j * in_col;
+            NVM_ROW_BY_ROW
+            for (size_t u = 0; u < width; u++) {
+                tile[u] = at[u] > tile[u] ? at[u] : tile[u];
+            }
+        }
+    }
+    for (size_t u = 0; u < width; u++) {
+        held[u] = tile[u];
     }
 }
 
 static void gather_pixel(nvm_node *node, size_t pixel)
 {
     const nvm_layer *layer = node->layer;
-    size_t channels = layer->out_c;
-    int32_t *restrict held = (int32_t *)node->acc + pixel * channels;
+    size_t channels = layer->out_c, c = 0;
+    int32_t *held = (int32_t *)node->acc + pixel * channels;
     int32_t y = (int32_t)(pixel / layer->out_w), x = (int32_t)(pixel % layer->out_w);
-    int32_t i, i_end, j_first, j_end;
+    int32_t i, i_end, j, j_end;
     nvm_axis_taps(&node->rows, y, &i, &i_end);
-    nvm_axis_taps(&node->cols, x, &j_first, &j_end);
-    for (size_t c = 0; c < channels; c++) {
-        held[c] = NVM_IN_MIN;
+    nvm_axis_taps(&node->cols, x, &j, &j_end);
+    size_t row = (size_t)(y * node->rows.stride - node->rows.pad + i * node->rows.dil);
+    size_t col = (size_t)(x * node->cols.stride - node->cols.pad + j * node->cols.dil);
+    size_t rows = (size_t)(i_end - i), cols = (size_t)(j_end - j); /* at least 1 each (checked) */
+    size_t in_row = (size_t)layer->dil_h * layer->in_w * channels, in_col = layer->dil_w * channels;
+    const nvm_code_in *in =
+        (const nvm_code_in *)node->in[0]->codes + (row * layer->in_w + col) * channels;
+    for (; channels - c >= TILE; c += TILE) {
+        gather_tile(in + c, rows, cols, in_row, in_col, held + c, TILE);
     }
-    for (; i < i_end; i++) {
-        size_t row = (size_t)(y * node->rows.stride - node->rows.pad + i * node->rows.dil);
-        for (int32_t j = j_first; j < j_end; j++) {
-            size_t col = (size_t)(x * node->cols.stride - node->cols.pad + j * node->cols.dil);
-            const nvm_code_in *restrict in =
-                (const nvm_code_in *)node->in[0]->codes + (row * layer->in_w + col) * channels;
-            for (size_t c = 0; c < channels; c++) {
-                held[c] = in[c] > held[c] ? in[c] : held[c];
-            }
-        }
+    if (channels - c >= TILE / 2) {
+        gather_tile(in + c, rows, cols, in_row, in_col, held + c, TILE / 2);
+        c += TILE / 2;
+    }
+    for (; c < channels; c++) {
+        gather_tile(in + c, rows, cols, in_row, in_col, held + c, 1);
     }
 }
 
 void NVM_NAME(maxpool_full)(nvm_node *node, nvm_scratch *scratch)
 {
+    size_t pixels = node->layer->n / node->layer->out_c;
     (void)scratch;
-    for (size_t pixel = 0; pixel < node->layer->n / node->layer->out_c; pixel++) {
+    for (size_t pixel = 0; pixel < pixels; pixel++) {
         gather_pixel(node, pixel);
-        fire_pixel(node, pixel);
     }
+    fire_pixels(node, 0, pixels);
 }

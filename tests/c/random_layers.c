@@ -372,6 +372,23 @@ static uint32_t put_term(network *net)
     return network_put(net, terms, sizeof terms);
 }
 
+/* A line of all int8 codes modulo 2^32, or any words. */
+static uint32_t put_sum_table(network *net)
+{
+    if (random_in(&net->seed, 0, 1)) {
+        return network_put_words(net, 256, -1048576, 1048576);
+    }
+    uint32_t words[256], slope = (uint32_t)random_u64(&net->seed) >> random_in(&net->seed, 0, 20);
+    words[0] = (uint32_t)random_u64(&net->seed) >> random_in(&net->seed, 0, 20);
+    for (int q = 1; q < 256; q++) {
+        words[q] = words[q - 1] + slope;
+    }
+    if (random_in(&net->seed, 0, 3) == 0) {
+        words[random_in(&net->seed, 0, 255)] ^= 1; /* bent at one code */
+    }
+    return network_put(net, words, sizeof words);
+}
+
 /* Tables, rule and bounds of an ADD whose second input is `other`. */
 static void finish_sum(network *net, nvm_layer *layer, uint32_t other)
 {
@@ -382,8 +399,8 @@ static void finish_sum(network *net, nvm_layer *layer, uint32_t other)
         layer->off_table1 = put_term(net);
         layer->aux[1] = (uint32_t)random_in(&net->seed, 0, (int32_t)layer->n);
     } else {
-        layer->off_table0 = network_put_words(net, 256, -1048576, 1048576);
-        layer->off_table1 = network_put_words(net, 256, -1048576, 1048576);
+        layer->off_table0 = put_sum_table(net);
+        layer->off_table1 = put_sum_table(net);
     }
     add_requant(net, layer, fitting_rule(net, layer), 1,
                 layer->flags & NVM_FLAG_WIDE ? 1 << 29 : 1 << 20);
