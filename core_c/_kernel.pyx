@@ -23,8 +23,14 @@ from nvm cimport *
 
 from neurovm.errors import BackendError, BundleError, ShapeError
 
+cdef extern from "Python.h":
+    long PyLong_AsLongAndOverflow(object value, int *beyond) except? -1
+
 cdef extern from "<stdlib.h>" nogil:
     void *aligned_alloc(size_t alignment, size_t size)
+
+cdef enum:
+    BRIEF_MACS = 32768
 
 LAYER_BYTES = 128
 COUNTERS = 5
@@ -395,6 +401,7 @@ cdef class Session:
     cdef nvm_counters *counts
     cdef bint busy
     cdef bint any_changed
+    cdef bint is_brief  # a step takes microseconds: releasing the lock would cost more than it gives
     cdef int sent_planes
     cdef readonly object output
 
@@ -451,15 +458,50 @@ cdef class Session:
         try:
             _expect_bytes(&view, length, count, "codes")
             self.enter()
-            with nogil:
+            if self.is_brief:
                 status = nvm_session_step(self.session, view.buf, <size_t>view.len)
+            else:
+                with nogil:
+                    status = nvm_session_step(self.session, view.buf, <size_t>view.len)
             return self.leave(status, "step")
         finally:
             PyBuffer_Release(&view)
 
+    cdef object update_one(self, index, code):
+        cdef nvm_status status
+        cdef size_t count = self.program.program.codes_in
+        cdef bint wide = self.program.program.bytes_in != count
+        cdef int beyond = 0, beyond_too = 0
+        cdef long place = PyLong_AsLongAndOverflow(index, &beyond)
+        cdef long value = PyLong_AsLongAndOverflow(code, &beyond_too)
+        cdef uint32_t i
+        cdef int16_t c
+        if beyond != 0 or place < 0 or <size_t>place >= count:
+            raise ShapeError(f"index: found {index}; accepted: 0 to {count - 1}")
+        if beyond_too != 0 or not -32768 <= value <= 32767:
+            raise self.code_refused(code, wide)
+        i = <uint32_t>place
+        c = <int16_t>value
+        self.enter()
+        if self.is_brief:
+            status = nvm_session_update_s16(self.session, &i, &c, 1)
+        else:
+            with nogil:
+                status = nvm_session_update_s16(self.session, &i, &c, 1)
+        if status == NVM_E_RANGE:
+            self.busy = False
+            raise self.code_refused(code, wide)
+        return self.leave(status, "update")
+
+    cdef object code_refused(self, code, bint wide):
+        span = "what the input's width holds, -32768 to 32767 at most" if wide else "-128 to 127"
+        return ShapeError(f"code: found {code}; accepted: {span}")
+
     def update(self, indices, codes):
         cdef Py_buffer index, code
         cdef nvm_status status
+        if type(indices) is int and type(codes) is int:
+            return self.update_one(indices, codes)
         _get(indices, &index, b"IL", 4, False, "indices")
         try:
             _get_codes(codes, &code, self.program.program.bytes_in != self.program.program.codes_in,

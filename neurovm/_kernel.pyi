@@ -106,7 +106,7 @@ class Session:
     def __init__(self, program: Program, counters: Buffer | None = None) -> None: ...
     def step(self, codes: Buffer) -> memoryview:
         """Set all inputs (`Program.bytes_in` bytes) and run one step. Returns `output`."""
-    def update(self, indices: Buffer, codes: Buffer) -> memoryview:
+    def update(self, indices: Buffer | int, codes: Buffer | int) -> memoryview:
         """Set some elements of the concatenated inputs; a later entry wins. Returns `output`.
 
         Codes are int8, or int16 (format h) where an input is wide: then one that a narrow input

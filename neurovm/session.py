@@ -73,7 +73,8 @@ class Session:
         self.update = state.update
         """update(indices, codes) → memoryview: absolute int8 codes for some elements.
 
-        `indices` (uint32) count through all inputs concatenated; a later entry wins. ShapeError
+        `indices` (uint32) count through all inputs concatenated; a later entry wins. One element
+        takes two ints, the quickest form. ShapeError
         where an index is out of range or the lengths differ; nothing has changed then."""
 
     @property

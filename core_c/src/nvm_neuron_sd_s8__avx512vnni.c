@@ -8,6 +8,8 @@
 
 #include "nvm_internal.h"
 
+#define MANY 12 /* of 64 */
+
 /* {index, delta} of the eight codes from `index` on. */
 static inline __m512i eight_events(const int8_t *wanted, const int8_t *codes, size_t index)
 {
@@ -23,6 +25,16 @@ static inline __m512i eight_events(const int8_t *wanted, const int8_t *codes, si
 static inline uint32_t send_block(nvm_event *events, uint32_t sent, uint64_t differ, size_t index,
                                   const int8_t *wanted, const int8_t *codes)
 {
+    if (__builtin_popcountll(differ) > MANY) { /* no branch to mispredict */
+        for (uint32_t at = 0; at < 64; at += 8) {
+            __mmask8 of_eight = (__mmask8)(differ >> at);
+            _mm512_storeu_si512(
+                events + sent, _mm512_maskz_compress_epi64(
+                                   of_eight, eight_events(wanted + at, codes + at, index + at)));
+            sent += (uint32_t)__builtin_popcount(of_eight);
+        }
+        return sent;
+    }
     while (differ != 0) {
         uint32_t at = (uint32_t)__builtin_ctzll(differ) & ~7u;
         __mmask8 of_eight = (__mmask8)(differ >> at);

@@ -84,10 +84,26 @@ static nvm_way choose_way(const nvm_node *node, size_t received)
     return nvm_prefers_events(node, received) ? NVM_EVENTS : NVM_DENSE_WAY;
 }
 
+/* Whether no input sent anything and nothing is left to do; unless a full run is forced. */
+static int is_at_rest(const nvm_node *node)
+{
+    uint32_t sent = 0;
+    for (uint32_t p = 0; p < node->layer->n_in; p++) {
+        sent |= node->in[p]->n_events | node->in[p]->n_spikes;
+    }
+    return sent == 0 && node->pending == 0 && node->moved == 0 && node->forced <= NVM_EVENTS &&
+           node->layer->neuron == NVM_SD;
+}
+
 static void run_node(nvm_session *session, nvm_node *node)
 {
     const nvm_layer *layer = node->layer;
     size_t received = 0;
+    if (is_at_rest(node)) {
+        node->behind = 0;
+        node->way = NVM_EVENTS;
+        return;
+    }
     for (uint32_t p = 0; p < layer->n_in; p++) {
         received += nvm_takes_spikes(node) ? node->in[p]->n_spikes : node->in[p]->n_events;
     }
@@ -150,6 +166,9 @@ static uint64_t sweep(nvm_session *session, int first)
     for (uint32_t i = 0; i < session->program->n_layers; i++) {
         nvm_node *node = &session->nodes[i];
         uint64_t before = node->sops;
+        if (first) {
+            node->last_events = 0;
+        }
         if (node->layer->kind == NVM_CONST || (!first && nvm_is_spiking(node->layer))) {
             continue; /* time does not pass between sweeps: spiking neurons step once */
         }
@@ -159,7 +178,9 @@ static uint64_t sweep(nvm_session *session, int first)
             nvm_clear_events(node);
             run_node(session, node);
         }
-        nvm_code_changes(node, session->planes, session->behind);
+        if (node->coding != 0) {
+            nvm_code_changes(node, session->planes, session->behind);
+        }
         uint32_t sent = node->coding != 0 ? node->n_spikes : node->n_events;
         *(node->layer->kind == NVM_INPUT ? &events_in : &events_out) += sent;
         node->sent += sent;
@@ -196,12 +217,15 @@ void nvm_session_publish(nvm_session *session, int always)
     }
 }
 
+/* Before the inputs send. What else a step begins with is set by its first sweep. */
 static void begin_step(nvm_session *session)
 {
     for (uint32_t i = 0; i < session->program->n_layers; i++) {
-        nvm_clear_events(&session->nodes[i]);
-        session->nodes[i].last_events = 0;
-        session->nodes[i].pending |= (uint8_t)session->behind;
+        nvm_node *node = &session->nodes[i];
+        if (node->layer->kind == NVM_INPUT) {
+            nvm_clear_events(node);
+        }
+        node->pending |= (uint8_t)session->behind;
     }
 }
 

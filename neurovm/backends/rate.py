@@ -124,8 +124,17 @@ class RateSession:
             )
         return self._take(bytearray(given.tobytes()))
 
-    def update(self, indices: Buffer, codes: Buffer) -> memoryview:
+    def update(self, indices: Buffer | int, codes: Buffer | int) -> memoryview:
         """Set some inputs; T steps where any changed."""
+        if isinstance(indices, int) and isinstance(codes, int):
+            if not 0 <= indices < len(self._codes) or not -128 <= codes <= 127:
+                raise ShapeError(
+                    f"found index {indices}, code {codes}; accepted: 0 to {len(self._codes) - 1}, "
+                    "-128 to 127"
+                )
+            indices, codes = array("I", [indices]), array("b", [codes])
+        if isinstance(indices, int) or isinstance(codes, int):
+            raise TypeError("found a number and a buffer; accepted: two of either")
         where, given = memoryview(indices), memoryview(codes)
         if where.itemsize != 4 or given.itemsize != 1 or where.nbytes != 4 * given.nbytes:
             raise ShapeError(

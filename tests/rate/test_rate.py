@@ -232,9 +232,15 @@ def test_steps_updates_and_predictions_are_one(tmp_path: Path) -> None:
         session.step(row)
         assert not session.changed
         assert session.counters == before  # nothing changed, nothing is computed
+        session.update(5, int(row.reshape(-1)[5]))
+        assert session.counters == before
+        other = codes[0].reshape(-1)
+        for place in range(64):
+            session.update(place, int(other[place]))
+        assert session.output.tolist() == wanted[0].tolist()
         session.reset()
         assert session.output.tolist() == model.session().output.tolist()
-        for wrong in ((index + 1, row), (index[:3], row)):
+        for wrong in ((index + 1, row), (index[:3], row), (64, 0), (-1, 0), (0, 128)):
             with pytest.raises(neurovm.ShapeError):
                 session.update(*wrong)
         with pytest.raises(neurovm.ShapeError):
