@@ -83,11 +83,11 @@ static inline lanes lanes_of(nvm_cells *cells, size_t first, size_t n, uint64_t 
         l.array[p] = is_there && nvm_param_step(cells->record, p) ? cells->param[p] : NULL;
         l.shared[p] = _mm512_set1_epi32(is_there ? cells->param[p][0] : 0);
     }
-    const uint32_t *factor = nvm_leak_over(cells, NVM_PARAM_LEAK, first, n, elapsed, &step);
+    const uint32_t *factor = nvm_leak_since(cells, NVM_PARAM_LEAK, first, n, elapsed, &step);
     l.factor = shifted_factor(_mm512_set1_epi32((int)factor[0]));
     l.factors = step ? factor - first : NULL;
     if (current) {
-        factor = nvm_leak_over(cells, NVM_PARAM_LEAK_CURRENT, first, n, elapsed, &step);
+        factor = nvm_leak_since(cells, NVM_PARAM_LEAK_CURRENT, first, n, elapsed, &step);
         l.factor_current = shifted_factor(_mm512_set1_epi32((int)factor[0]));
         l.factors_current = step ? factor - first : NULL;
     }

@@ -116,6 +116,7 @@ struct nvm_spiking_session {
     int delayed;          /* some projection has a delay */
     nvm_scan_fn *scan;
     int64_t ran;          /* the last tick that was run; -1: none */
+    int published;        /* some of the output is not 0 */
 };
 
 /* Checks (nvm_spiking_check.c). */
@@ -140,9 +141,6 @@ size_t nvm_spiking_layout(const nvm_spiking_program *program, uint8_t *base, siz
 void nvm_spiking_run_tick(nvm_spiking_session *session);
 /* Takes back the spikes that can be read: nobody sent any in the last tick. */
 void nvm_spiking_silence(nvm_spiking_session *session);
-/* Opens the list of a population for the session's tick, closes it. */
-void nvm_spiking_open(nvm_cells *cells, int64_t tick);
-void nvm_spiking_close(nvm_spiking_session *session, nvm_cells *cells);
 /* Puts counts into the lists of the INPUT populations. */
 void nvm_spiking_take_counts(nvm_spiking_session *session, const uint8_t *spikes);
 void nvm_spiking_take_events(nvm_spiking_session *session, const uint32_t *address, size_t n);
@@ -163,6 +161,16 @@ const uint32_t *nvm_leak_over(const nvm_cells *cells, nvm_param leak, size_t fir
 
 /* Whether neurons first .. first + n, not stepped yet, are awake. */
 int nvm_cells_are_awake(const nvm_cells *cells, size_t first, size_t n);
+
+static inline const uint32_t *nvm_leak_since(const nvm_cells *cells, nvm_param leak, size_t first,
+                                             size_t n, uint64_t elapsed, size_t *step)
+{
+    if (elapsed != 1) {
+        return nvm_leak_over(cells, leak, first, n, elapsed, step);
+    }
+    *step = cells->record->arrays >> leak & 1;
+    return (const uint32_t *)(const void *)cells->param[leak] + *step * first;
+}
 
 /* v and current of n neurons from `first` as of `elapsed` >= 0 ticks after their stamp. */
 void nvm_cells_read(const nvm_cells *cells, size_t first, size_t n, uint64_t elapsed, int32_t *v,
@@ -189,6 +197,30 @@ static inline int32_t nvm_saturate_s32(int64_t x)
 {
     x = x < INT32_MAX ? x : INT32_MAX;
     return (int32_t)(x > INT32_MIN ? x : INT32_MIN);
+}
+
+/* Opens the list of a population for the session's tick, closes it. */
+static inline void nvm_spiking_open(nvm_cells *cells, int64_t tick)
+{
+    uint32_t slot = (uint32_t)tick & cells->ring_mask;
+    cells->spikes = cells->ring + (size_t)slot * cells->capacity;
+    cells->n_spikes = 0;
+    cells->sent = 0;
+}
+
+static inline void nvm_spiking_close(nvm_spiking_session *session, nvm_cells *cells)
+{
+    if (cells->n_spikes == 0) {
+        return;
+    }
+    uint32_t slot = (uint32_t)session->tick & cells->ring_mask;
+    cells->volleys[slot] =
+        (nvm_volley){.tick = session->tick, .n = cells->n_spikes, .sent = cells->sent};
+    if (cells->record->kind == NVM_CELL_INPUT) {
+        session->counters->events_in += cells->sent;
+    } else {
+        session->counters->events_out += cells->sent;
+    }
 }
 
 static inline void nvm_send(nvm_cells *cells, size_t index, uint32_t count)

@@ -4,29 +4,6 @@
  */
 #include "nvm_spiking_internal.h"
 
-void nvm_spiking_open(nvm_cells *cells, int64_t tick)
-{
-    uint32_t slot = (uint32_t)tick & cells->ring_mask;
-    cells->spikes = cells->ring + (size_t)slot * cells->capacity;
-    cells->n_spikes = 0;
-    cells->sent = 0;
-}
-
-void nvm_spiking_close(nvm_spiking_session *session, nvm_cells *cells)
-{
-    if (cells->n_spikes == 0) {
-        return;
-    }
-    uint32_t slot = (uint32_t)session->tick & cells->ring_mask;
-    cells->volleys[slot] =
-        (nvm_volley){.tick = session->tick, .n = cells->n_spikes, .sent = cells->sent};
-    if (cells->record->kind == NVM_CELL_INPUT) {
-        session->counters->events_in += cells->sent;
-    } else {
-        session->counters->events_out += cells->sent;
-    }
-}
-
 static inline void deliver_segment(nvm_spiking_session *session, const nvm_link *link, uint32_t k,
                                    uint32_t delay)
 {
@@ -99,6 +76,15 @@ static void note_due(nvm_spiking_session *session)
 /* The outputs' counts: those of the last tick go, those of this one come. */
 static void publish(nvm_spiking_session *session)
 {
+    uint32_t spikes = 0;
+    for (uint32_t i = 0; i < session->program->n_populations; i++) {
+        int is_output = session->cells[i].record->flags & NVM_POPULATION_OUTPUT;
+        spikes += is_output ? session->cells[i].n_spikes : 0;
+    }
+    if (!session->published && spikes == 0) {
+        return; /* nothing was there, nothing comes */
+    }
+    session->published = spikes != 0;
     memset(session->output, 0, session->program->n_out);
     for (uint32_t i = 0; i < session->program->n_populations; i++) {
         const nvm_cells *cells = &session->cells[i];
@@ -118,6 +104,7 @@ void nvm_spiking_silence(nvm_spiking_session *session)
         session->cells[i].n_spikes = 0;
     }
     memset(session->output, 0, session->program->n_out);
+    session->published = 0;
 }
 
 void nvm_spiking_run_tick(nvm_spiking_session *session)
