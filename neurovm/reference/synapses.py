@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from neurovm.spiking.plan import Synapses
 
+    Ints = NDArray[np.int64]
+
 
 class SynapseList(NamedTuple):
     """Synapse k leads from neuron source[k] to target[k]; int64 arrays of one length."""
@@ -60,41 +62,43 @@ def _sparse(synapses: Sparse) -> SynapseList:
     return SynapseList(source, target[:n], weight[:n], delays[:n])
 
 
-def _neuron(shape: tuple[int, int, int], y: int, x: int, c: int, *, chw: bool) -> int:
+def _neuron(shape: tuple[int, int, int], y: Ints, x: Ints, c: Ints, *, chw: bool) -> Ints:
     """The number of a neuron of (height, width, channels), counted HWC or CHW."""
     height, width, channels = shape
     return (c * height + y) * width + x if chw else (y * width + x) * channels + c
 
 
-def _gathered(synapses: Iterator[tuple[int, int, int]]) -> SynapseList:
-    rows = np.array(list(synapses), np.int64).reshape(-1, 3)
-    return SynapseList(rows[:, 0], rows[:, 1], rows[:, 2], np.zeros(len(rows), np.int64))
+def _gathered(synapses: Iterator[tuple[Ints, Ints, Ints]]) -> SynapseList:
+    parts = [np.zeros((3, 0), np.int64), *(np.stack(part) for part in synapses)]
+    source, target, weight = np.concatenate(parts, axis=1)
+    return SynapseList(source, target, weight, np.zeros(source.size, np.int64))
 
 
-def _convolution(s: Convolution) -> Iterator[tuple[int, int, int]]:
+def _convolution(s: Convolution) -> Iterator[tuple[Ints, Ints, Ints]]:
+    """Tap by tap, what each target reads."""
     kernel_h, kernel_w, in_group, out_c = s.weights.shape
     out_group = out_c // s.groups
     in_h, in_w, _ = s.source_shape
-    for y, x, o in np.ndindex(*s.target_shape):
-        target = _neuron(s.target_shape, y, x, o, chw=False)
-        for i, j, c in np.ndindex(kernel_h, kernel_w, in_group):
-            from_y = y * s.stride[0] - s.pad[0] + i * s.dilation[0]
-            from_x = x * s.stride[1] - s.pad[1] + j * s.dilation[1]
-            if 0 <= from_y < in_h and 0 <= from_x < in_w:
-                channel = o // out_group * in_group + c
-                source = _neuron(s.source_shape, from_y, from_x, channel, chw=s.transposed_input)
-                yield source, target, int(s.weights[i, j, c, o])
+    y, x, o = np.indices(s.target_shape).reshape(3, -1)
+    target = _neuron(s.target_shape, y, x, o, chw=False)
+    for i, j, c in np.ndindex(kernel_h, kernel_w, in_group):
+        from_y = y * s.stride[0] - s.pad[0] + i * s.dilation[0]
+        from_x = x * s.stride[1] - s.pad[1] + j * s.dilation[1]
+        channel = o // out_group * in_group + c
+        source = _neuron(s.source_shape, from_y, from_x, channel, chw=s.transposed_input)
+        live = (from_y >= 0) & (from_y < in_h) & (from_x >= 0) & (from_x < in_w)
+        yield source[live], target[live], s.weights[i, j, c, o][live].astype(np.int64)
 
 
-def _sum_pool(s: SumPool) -> Iterator[tuple[int, int, int]]:
+def _sum_pool(s: SumPool) -> Iterator[tuple[Ints, Ints, Ints]]:
     in_h, in_w, _ = s.source_shape
-    for y, x, c in np.ndindex(*s.target_shape):
-        target = _neuron(s.target_shape, y, x, c, chw=False)
-        for i, j in np.ndindex(*s.window):
-            from_y, from_x = y * s.stride[0] - s.pad[0] + i, x * s.stride[1] - s.pad[1] + j
-            if 0 <= from_y < in_h and 0 <= from_x < in_w:
-                source = _neuron(s.source_shape, from_y, from_x, c, chw=s.transposed_input)
-                yield source, target, s.weight
+    y, x, c = np.indices(s.target_shape).reshape(3, -1)
+    target = _neuron(s.target_shape, y, x, c, chw=False)
+    for i, j in np.ndindex(*s.window):
+        from_y, from_x = y * s.stride[0] - s.pad[0] + i, x * s.stride[1] - s.pad[1] + j
+        source = _neuron(s.source_shape, from_y, from_x, c, chw=s.transposed_input)
+        live = (from_y >= 0) & (from_y < in_h) & (from_x >= 0) & (from_x < in_w)
+        yield source[live], target[live], np.full(int(live.sum()), s.weight, np.int64)
 
 
 def _wires(synapses: Wires, n_source: int) -> SynapseList:
@@ -104,23 +108,25 @@ def _wires(synapses: Wires, n_source: int) -> SynapseList:
     return SynapseList(source, target, weight[source], np.zeros(source.size, np.int64))
 
 
-_M64 = (1 << 64) - 1
-
-
-def _finalized(x: int) -> int:
-    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _M64
-    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _M64
-    return x ^ (x >> 31)
+def _finalized(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """SplitMix64's; products are modulo 2^64."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    found: NDArray[np.uint64] = x ^ (x >> np.uint64(31))
+    return found
 
 
 def _procedural(s: Procedural, n_source: int, n_target: int) -> SynapseList:
-    rows = []
-    for j in range(n_source):
-        for k in range(s.fan_out):
-            u = _finalized((s.seed + (j * s.fan_out + k + 1) * 0x9E3779B97F4A7C15) & _M64)
-            target = ((u & 0xFFFFFFFF) * n_target) >> 32
-            weight = s.low + ((((u >> 32) & 0xFFFF) * (s.high - s.low + 1)) >> 16)
-            delay = s.delay_low + (((u >> 48) * (s.delay_high - s.delay_low + 1)) >> 16)
-            rows.append((j, target, weight, delay))
-    table = np.array(rows, np.int64).reshape(-1, 4)
-    return SynapseList(table[:, 0], table[:, 1], table[:, 2], table[:, 3])
+    source = np.repeat(np.arange(n_source), s.fan_out)
+    number = np.arange(1, n_source * s.fan_out + 1).astype(np.uint64)
+    u = _finalized(np.uint64(s.seed) + number * np.uint64(0x9E3779B97F4A7C15))
+    low, middle, top = (
+        (u >> np.uint64(at) & np.uint64((1 << bits) - 1)).astype(np.int64)
+        for at, bits in ((0, 32), (32, 16), (48, 16))
+    )
+    return SynapseList(
+        source,
+        low * n_target >> 32,
+        s.low + (middle * (s.high - s.low + 1) >> 16),
+        s.delay_low + (top * (s.delay_high - s.delay_low + 1) >> 16),
+    )
