@@ -241,6 +241,51 @@ def test_a_bundle_whose_program_sends_otherwise_is_refused(
         neurovm.load(path)
 
 
+def test_figures_of_rates_in_another_coding_are_refused(tmp_path: Path) -> None:
+    """And a manifest that names rates without any."""
+    with neurovm.convert_tflite(FIXTURES / "digits_mlp.tflite", coding="rate") as model:
+        rated = model.content
+    with neurovm.convert_tflite(FIXTURES / "digits_mlp.tflite", coding="bitplane") as model:
+        planes = model.content
+    for content, fields in (
+        (planes, {"rate": rated.manifest.rate}),
+        (rated, {"coding": "bitplane"}),
+        (rated, {"coding": "graded"}),
+        (rated, {"rate": msgspec.UNSET}),
+    ):
+        manifest = msgspec.structs.replace(content.manifest, **fields)
+        path = bundle.write(tmp_path / "c.nvm", bundle.serialize(manifest, content.tensors))
+        with pytest.raises(BundleError, match="names"):
+            neurovm.load(path)
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_damaged_layers_are_refused_or_run(coding: str) -> None:
+    """Whatever a byte of a record becomes: one clear error, or a session that steps and stops."""
+    content = compile_graph(
+        prepare(tflite.read(FIXTURES / "digits_mlp.tflite", name="d")), PROFILE, coding
+    )
+    rng = np.random.default_rng(8)
+    row = rng.integers(-128, 128, 64).astype(np.int8)
+    refused = 0
+    for _ in range(400):
+        layers = bytearray(content.layers)
+        layers[int(rng.integers(len(layers)))] = int(rng.integers(256))
+        changed = replace(content, tensors={**content.tensors, "layers": memoryview(layers)})
+        try:
+            state = Model(changed).session(way="events")
+        except (BundleError, MemoryError):
+            refused += 1
+            continue
+        state.step(row)
+        if coding == "bitplane":
+            state.planes = 3
+            state.step(row)
+            answer = state.answer()
+            assert all(a <= b for a, b in zip(answer.low, answer.high, strict=True))
+    assert 100 < refused < 400
+
+
 @pytest.mark.parametrize(
     "flags", [{0: 32}, {1: 32}, {-1: 64}, dict.fromkeys(range(9), 96), dict.fromkeys(range(9), 36)]
 )
