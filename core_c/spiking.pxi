@@ -10,6 +10,12 @@ cdef tuple _SYNAPSE_NAMES = (
     "procedural")
 
 
+# Synapses of a program whose single event takes microseconds at most: less than others may have to
+# wait for the GIL, and giving it away costs more than the event.
+cdef enum:
+    _SHORT = 1 << 20
+
+
 @cython.final
 cdef class SpikingProgram:
     """Owns its three buffers (or aligned copies of them); the C program points into them."""
@@ -143,7 +149,9 @@ cdef class SpikingSession:
         cdef nvm_status status
         _get(spikes, &view, b"bB?c", 1, False, "spikes")
         try:
-            _expect(view.len, <Py_ssize_t>self.program.program.n_in, "spikes")
+            if <size_t>view.len != self.program.program.n_in:
+                raise ShapeError(
+                    f"spikes: found {view.len} counts; accepted: {self.program.program.n_in}")
             self.enter()
             with nogil:
                 status = nvm_spiking_step(self.session, <const uint8_t *>view.buf, <size_t>view.len)
@@ -173,14 +181,25 @@ cdef class SpikingSession:
             f"{what}: found {address}; accepted: 0 to {self.program.program.n_in - 1}")
 
     def event(self, address):
+        cdef Py_ssize_t found
         cdef uint32_t at
         cdef nvm_status status
-        if not 0 <= address < self.program.program.n_in:
+        try:
+            found = address
+        except OverflowError:
+            raise self.beyond(address, "address") from None
+        if found < 0 or <size_t>found >= self.program.program.n_in:
             raise self.beyond(address, "address")
-        at = address
+        at = <uint32_t>found
         self.enter()
-        with nogil:
+        if self.program.program.synapses < _SHORT:
             status = nvm_spiking_step_events(self.session, &at, 1, NULL)
+        else:
+            with nogil:
+                status = nvm_spiking_step_events(self.session, &at, 1, NULL)
+        if status == NVM_OK:
+            self.busy = False
+            return self.output
         return self.leave(status, "address")
 
     def run(self, spikes, out, potentials=None):

@@ -167,6 +167,7 @@ typedef struct nvm_spiking_program {
     size_t n_in, n_out;    /* neurons of INPUT populations, of outputs */
     size_t most_out;       /* spikes that the outputs can send in one tick */
     uint64_t synapses;     /* of all projections: what one tick can apply at most */
+    uint32_t most_repeats; /* entries of one target in a segment of sparse rows, at most */
     size_t session_size;   /* bytes */
     const nvm_isa *isa;    /* what its sessions run: the choice when it was taken into use */
 } nvm_spiking_program;

@@ -13,7 +13,7 @@ static size_t entries_of(uint64_t bytes)
     return (size_t)(bytes / 3); /* an odd number of them has one byte more */
 }
 
-nvm_status nvm_spiking_check_sparse(const nvm_spiking_program *program, const nvm_projection *record)
+nvm_status nvm_spiking_check_sparse(nvm_spiking_program *program, const nvm_projection *record)
 {
     uint64_t n = program->populations[record->source].n, end = program->populations[record->target].n;
     if (record->n_delays < 1 || record->n_delays > 65536 ||
@@ -41,8 +41,12 @@ nvm_status nvm_spiking_check_sparse(const nvm_spiking_program *program, const nv
         const uint16_t *gaps = (const uint16_t *)(const void *)segment;
         size_t m = entries_of(bytes);
         const int8_t *w = (const int8_t *)(gaps + m);
+        uint32_t repeats = 0;
         for (size_t e = 0; e < m; e++) {
             target += gaps[e];
+            repeats = gaps[e] == 0 ? repeats + 1 : 1; /* one too many if the first target is 0 */
+            program->most_repeats =
+                repeats > program->most_repeats ? repeats : program->most_repeats;
             if (target >= end || (gaps[e] == GAP_ONLY && (w[e] != 0 || e + 1 == m))) {
                 return NVM_E_RANGE;
             }
@@ -55,7 +59,9 @@ nvm_status nvm_spiking_check_sparse(const nvm_spiking_program *program, const nv
 }
 
 /* Bytes of a segment that are asked for ahead; what follows comes by itself. */
-#define AHEAD 1024u
+#define AHEAD 512u
+/* Spikes ahead, of which it is asked where their segments begin. */
+#define LOOK_UP 4u
 
 static void prefetch_segment(const nvm_link *link, size_t segment)
 {
@@ -102,6 +108,9 @@ uint64_t nvm_link_sparse__scalar(const nvm_link *link, uint32_t segment, const n
 {
     uint64_t sops = 0;
     for (size_t k = 0; k < n; k++) {
+        if (k + LOOK_UP < n) {
+            __builtin_prefetch(&link->rows[nvm_spike_index(spikes[k + LOOK_UP]) * link->n_delays + segment]);
+        }
         if (k + 1 < n) {
             prefetch_segment(link, nvm_spike_index(spikes[k + 1]) * link->n_delays + segment);
         }

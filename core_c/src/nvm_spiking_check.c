@@ -270,7 +270,7 @@ static nvm_status check_procedural(const nvm_projection *record)
     return NVM_OK;
 }
 
-static nvm_status check_kind(const nvm_spiking_program *program, const nvm_projection *record)
+static nvm_status check_kind(nvm_spiking_program *program, const nvm_projection *record)
 {
     switch (record->kind) {
     case NVM_SYNAPSES_DENSE_S8:
@@ -291,7 +291,7 @@ static nvm_status check_kind(const nvm_spiking_program *program, const nvm_proje
     }
 }
 
-nvm_status nvm_spiking_check_projection(const nvm_spiking_program *program, uint32_t index)
+nvm_status nvm_spiking_check_projection(nvm_spiking_program *program, uint32_t index)
 {
     const nvm_projection *record = &program->projections[index];
     REQUIRE(record->kind < NVM_SYNAPSES_COUNT && others_are_0(record));

@@ -121,8 +121,9 @@ struct nvm_spiking_session {
 
 /* Checks (nvm_spiking_check.c). */
 nvm_status nvm_spiking_check_population(const nvm_spiking_program *program, uint32_t index);
-nvm_status nvm_spiking_check_projection(const nvm_spiking_program *program, uint32_t index);
-nvm_status nvm_spiking_check_sparse(const nvm_spiking_program *program, const nvm_projection *record);
+nvm_status nvm_spiking_check_projection(nvm_spiking_program *program, uint32_t index);
+/* Also notes the program's most_repeats. */
+nvm_status nvm_spiking_check_sparse(nvm_spiking_program *program, const nvm_projection *record);
 int nvm_spiking_holds(const nvm_spiking_program *program, uint64_t offset, uint64_t bytes);
 
 /* Synapses of one projection; those of rows and procedures, of all sources. */

@@ -75,8 +75,8 @@ static void lay_out_state(nvm_cells *cells, const nvm_population *record, block 
     cells->awake = take(mem, groups / 64 + 1, sizeof *cells->awake);
 }
 
-/* The most that one spike adds to one neuron. SPARSE and PROCEDURAL may reach a neuron twice. */
-static uint32_t most_weight(const nvm_projection *record)
+/* The most that one spike adds to one neuron; 0 where that is not known. */
+static uint32_t most_weight(const nvm_spiking_program *program, const nvm_projection *record)
 {
     switch (record->kind) {
     case NVM_SYNAPSES_DENSE_S8:
@@ -86,6 +86,8 @@ static uint32_t most_weight(const nvm_projection *record)
     case NVM_SYNAPSES_CONV_S16:
     case NVM_SYNAPSES_WIRES:
         return 32768;
+    case NVM_SYNAPSES_SPARSE:
+        return program->most_repeats < 1u << 16 ? 128 * program->most_repeats : 0;
     default:
         return 0;
     }
@@ -101,7 +103,7 @@ static void resolve_link(const nvm_spiking_program *program, nvm_spiking_session
                        .deliver = nvm_link_fn_of(program->isa, record),
                        .n_delays = nvm_spiking_segments(record),
                        .delay = record->delay + nvm_spiking_segment_delay(program, record, 0),
-                       .most_weight = most_weight(record)};
+                       .most_weight = most_weight(program, record)};
     if (program->arena != NULL) {
         link->weights = program->arena + record->weights;
         link->rows = (const uint64_t *)(const void *)(program->arena + record->rows);

@@ -24,6 +24,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
 from neurovm.cli import broker
+from neurovm.errors import EventError, NeurovmError
 from neurovm.events import read, write
 
 from .play import placed, play
@@ -88,6 +89,9 @@ class Listener:
 def answers(files: list[Path], folder: Path, *, speed: float) -> list[list[Result]]:
     """What the VM says to each recording: the results that begin in its time."""
     recordings = [read(path) for path in files]
+    for path, recording in zip(files, recordings, strict=True):
+        if not len(recording):
+            raise EventError(f"{path}: found no events; accepted: some")
     with (folder / "broker.log").open("ab") as log:
         child, port = broker.start(log)
     try:
@@ -110,7 +114,7 @@ def answers(files: list[Path], folder: Path, *, speed: float) -> list[list[Resul
 def _collected(listener: Listener, recordings: list[Any]) -> list[list[Result]]:
     """Results by recording, until the last recording's last events are covered."""
     moved = placed(recordings)
-    spans = [(each.times_us[0], each.times_us[-1]) for each in moved if len(each)]
+    spans = [(each.times_us[0], each.times_us[-1]) for each in moved]
     found: list[list[Result]] = [[] for _ in spans]
     until_us = -1
     while until_us <= spans[-1][1]:
@@ -142,12 +146,15 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="event-camera-") as temporary:
         folder = Path(temporary)
-        files = args.files or recorded(folder, args.scenes, args.seed)
-        for path, results in zip(files, answers(files, folder, speed=args.speed), strict=True):
-            for result in results or [{"top": []}]:
-                counts = ", ".join(f"{e['label']} {e['value']}" for e in result["top"])
-                best = result["top"][0]["label"] if counts else "nothing"
-                print(f"{path.name}: {best} ({counts})", flush=True)
+        try:
+            files = args.files or recorded(folder, args.scenes, args.seed)
+            found = answers(files, folder, speed=args.speed)
+        except (NeurovmError, OSError) as error:
+            raise SystemExit(f"event_camera: {error}") from None
+    for path, results in zip(files, found, strict=True):
+        for result in results:
+            counts = ", ".join(f"{e['label']} {e['value']}" for e in result["top"])
+            print(f"{path.name}: {result['top'][0]['label']} ({counts})")
 
 
 if __name__ == "__main__":

@@ -117,12 +117,13 @@ def train(x: np.ndarray, answers: np.ndarray, epochs: int, seed: int) -> Weights
         for m, n, scale in zip(sizes, sizes[1:], (0.1, 0.3), strict=False)
     ]
     first, second = [[np.zeros_like(w) for w in weights] for _ in range(2)]
-    steps = epochs * (len(x) // 50)
+    size = min(50, len(x))
+    steps = epochs * (len(x) // size)
     step = 0
     for epoch in range(epochs):
         losses = []
         order = rng.permutation(len(x))
-        for batch in order[: len(x) // 50 * 50].reshape(-1, 50):
+        for batch in order[: len(x) // size * size].reshape(-1, size):
             step += 1
             loss, found = gradients(weights, x[batch], answers[batch])
             losses.append(loss)
@@ -165,7 +166,7 @@ def main() -> None:
     weights = train(pooled(trains(seen)), answers, args.epochs, seed=1)
     held, right = scenes(args.held, seed=1_000_000)
     x = trains(held)
-    with neurovm.convert_network(network(weights), labels=LABELS) as model:
+    with neurovm.convert_network(network(weights), weights="int8", labels=LABELS) as model:
         spikes = np.asarray(model.predict(x.astype(np.int8))).sum(axis=1)
         result = {
             "float": accuracy(weights, pooled(x), right),
