@@ -154,6 +154,26 @@ def test_any_bytes_are_events_or_an_error(data: bytes) -> None:
         assert all(address < SENSOR.size for address in events.addresses)
 
 
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=4),
+    max_leaves=6,
+)
+json_keys = ("t_us", "addr", "x", "y", "p", "base_us", "differences", "else")
+
+
+@given(st.dictionaries(st.sampled_from(json_keys), json_values))
+@settings(max_examples=200, deadline=None)
+def test_any_json_is_events_or_an_error(value: dict[str, object]) -> None:
+    try:
+        events = aer_json.load(json.dumps(value).encode(), SENSOR)
+    except EventError:
+        return
+    assert len(events.times_us) == len(events.addresses)
+    assert events.times_us.tolist() == sorted(events.times_us)
+    assert all(address < SENSOR.size for address in events.addresses)
+
+
 # JSON
 
 

@@ -8,6 +8,8 @@ from array import array
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from shared_files import ROOT
 
 from neurovm.errors import BackendError, EventError
@@ -75,6 +77,19 @@ def test_nmnist_time_goes_back(tmp_path: Path) -> None:
     with pytest.raises(EventError, match="event 2: found 8 µs after 9 µs") as raised:
         read(path)
     assert raised.value.index == 2
+
+
+@given(st.binary(max_size=400))
+@settings(max_examples=200, deadline=None)
+def test_any_bytes_are_an_nmnist_file_or_an_error(data: bytes) -> None:
+    try:
+        seen = nmnist.decode(data, "a.bin")
+    except EventError as error:
+        assert str(error).startswith("a.bin: ")
+        return
+    clocks = sum(data[at] == 240 for at in range(1, len(data), 5))
+    assert len(seen) == len(data) // 5 - clocks
+    assert seen.times_us.tolist() == sorted(seen.times_us)
 
 
 def test_an_empty_nmnist_file_has_no_events(tmp_path: Path) -> None:
