@@ -65,6 +65,7 @@ extern "C" {
 #define NVM_MAX_PROJECTIONS 16384u
 #define NVM_MAX_POPULATION  0x02000000u /* neurons of one population: 2^25 */
 #define NVM_MAX_SPIKES      127         /* of one neuron in one tick */
+#define NVM_MAX_CHECK       0x10000000u /* entries to check, beyond 16 a byte of the arena: 2^28 */
 #define NVM_MAX_SESSION     0x10000000000u /* bytes: 2^40 */
 
 typedef enum nvm_cell {
@@ -174,7 +175,8 @@ typedef struct nvm_spiking_program {
 
 typedef struct nvm_spiking_session nvm_spiking_session;
 
-/* Checks everything that bytes can get wrong, sparse rows included; time O(arena). On failure *bad (may
+/* Checks everything that bytes can get wrong, sparse rows included; time O(arena), however
+ * many projections share it (NVM_MAX_CHECK). On failure *bad (may
  * be NULL) is the record at fault: a population, or n_populations + a projection; UINT32_MAX: none. */
 nvm_status nvm_spiking_program_init(nvm_spiking_program *program, const void *populations,
                                     uint32_t n_populations, const void *projections,

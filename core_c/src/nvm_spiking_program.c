@@ -98,13 +98,38 @@ static nvm_status add_populations(nvm_spiking_program *program, uint32_t *bad)
     return NVM_OK;
 }
 
+/* Steps that it took to check a projection. One alone is bounded by its arena, or its axes. */
+static uint64_t cost_of_check(const nvm_spiking_program *program, const nvm_projection *record)
+{
+    uint64_t n = program->populations[record->source].n;
+    const uint64_t *rows = (const uint64_t *)(const void *)(program->arena + record->rows);
+    switch (record->kind) {
+    case NVM_SYNAPSES_SPARSE:
+        return n * record->n_delays + rows[n * record->n_delays];
+    case NVM_SYNAPSES_WIRES:
+        return n;
+    case NVM_SYNAPSES_CONV_S8:
+    case NVM_SYNAPSES_CONV_S16:
+    case NVM_SYNAPSES_POOL:
+        return (uint64_t)record->out_h + record->out_w;
+    default:
+        return 1;
+    }
+}
+
 static nvm_status add_projections(nvm_spiking_program *program, uint32_t *bad)
 {
+    /* Many projections may share constants; of a hostile program, until checking never ends. */
+    uint64_t budget = 16 * (uint64_t)program->arena_len + NVM_MAX_CHECK, cost = 0;
     for (uint32_t i = 0; i < program->n_projections; i++) {
         *bad = program->n_populations + i;
         nvm_status status = nvm_spiking_check_projection(program, i);
         if (status != NVM_OK) {
             return status;
+        }
+        cost += cost_of_check(program, &program->projections[i]);
+        if (cost > budget) {
+            return NVM_E_RANGE;
         }
         uint64_t own = nvm_spiking_synapses(program, &program->projections[i]);
         program->synapses += own > NVM_MAX_WORK ? NVM_MAX_WORK + 1 : own;

@@ -145,6 +145,30 @@ static void every_field_has_limits(void)
     free(net);
 }
 
+/* Projections that share their constants make no program whose check does not end. */
+static void checking_ends(void)
+{
+    enum { LINKS = 700, NEURONS = 1 << 20 };
+    size_t len = NEURONS * sizeof(int32_t) + 128;
+    uint8_t *arena = aligned_alloc(NVM_ALIGN, len);
+    nvm_projection *links = calloc(LINKS, sizeof *links);
+    nvm_population populations[2] = {{.n = NEURONS, .group = NEURONS}, {.kind = NVM_CELL_TRUENORTH}};
+    nvm_spiking_program program;
+    uint32_t bad;
+    memset(arena, 0, len);
+    memset(arena + len - 64, 1, 4); /* theta */
+    populations[1].n = populations[1].group = 1;
+    populations[1].param[NVM_PARAM_THETA] = len - 64;
+    for (int i = 0; i < LINKS; i++) {
+        links[i] = (nvm_projection){.kind = NVM_SYNAPSES_WIRES, .target = 1, .weights = len - 128};
+    }
+    CHECK(nvm_spiking_program_init(&program, populations, 2, links, LINKS, arena, len, &bad) == NVM_E_RANGE);
+    CHECK(bad > 2 + 200 && bad < 2 + LINKS);
+    CHECK(nvm_spiking_program_init(&program, populations, 2, links, 20, arena, len, &bad) == NVM_OK);
+    free(links);
+    free(arena);
+}
+
 static void calls_are_checked(void)
 {
     spiking *net = malloc(sizeof *net);
@@ -193,6 +217,7 @@ int main(void)
     RUN(damage_does_no_harm);
     RUN(truncation_is_refused);
     RUN(every_field_has_limits);
+    RUN(checking_ends);
     RUN(calls_are_checked);
     return REPORT();
 }
