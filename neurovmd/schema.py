@@ -232,9 +232,9 @@ class Time(Struct, frozen=True, forbid_unknown_fields=True):
 
     `source`: the payload's own (default where all inputs are events), the arrival of a message
     (default otherwise), or the message itself: each begins where the one before ended. `reset`:
-    with `source: message`, whether every message begins anew. A gap of more than `idle_reset_s`,
-    forwards or backwards, begins anew, and no message may span more. `wait_s`: with `source:
-    payload`, after how long without a message what is still held is run.
+    with `source: message`, whether every message begins anew. A gap of more than `idle_reset_s` (or
+    of ten million ticks), forwards or backwards, begins anew, and no message may span more.
+    `wait_s`: with `source: payload`, after how long without a message what is still held is run.
     """
 
     source: Literal["payload", "arrival", "message"] | None = None

@@ -24,6 +24,9 @@ from neurovmd.spike_model import SpikeSession
 from neurovmd.spike_result import Heard
 from neurovmd.stream_table import AnyStream, StreamTable
 
+MOST_TICKS = 10_000_000
+"""Ticks that one message may lead over: a network that never sleeps takes seconds for them."""
+
 
 @dataclass(slots=True)
 class Encoding:
@@ -69,7 +72,8 @@ class SpikePlacement(StreamTable[SpikeStream]):
         super().__init__(vm, slot, clock_ns, refused)
         self._inputs, self._time = inputs, vm.time
         self._ticks = Ticks(dt_us)
-        self._gap_us = round(vm.time.idle_reset_s * 1e6)
+        longest_us = self._ticks.start_us(MOST_TICKS)
+        self._gap_us = min(round(vm.time.idle_reset_s * 1e6), longest_us)
 
     @abstractmethod
     def _restart(self, stream: SpikeStream, origin_us: int | None) -> None:

@@ -137,6 +137,18 @@ def test_a_message_over_too_long_a_time_is_refused() -> None:
     assert rig.events([2_000], [2])[0]["counts"] == [0, 1, 0, 0, 0, 0, 0, 0]
 
 
+def test_a_gap_of_too_many_ticks_begins_anew_however_short_it_is() -> None:
+    rig = Rig(output=ALWAYS, model=EchoModel(8, dt_us=0.5))
+    rig.events([0, 10], [0, 1])
+    rig.events([5_000_005, 5_000_006], [2, 3])
+    assert rig.session.resets == 0
+    rig.events([10_000_008, 10_000_009], [4, 5])
+    assert rig.session.resets == 1
+    events = Events(array("q", [10_000_009, 15_000_010]), array("I", [0, 1]))
+    assert rig.send("cam/a", aer.pack(events)) == []
+    assert rig.said[0][1].startswith("found events over 5 s in a message; accepted: at most 5 ")
+
+
 @pytest.mark.parametrize(
     "bad",
     [b"", b"junk", block([1, 2], [0, 8]), block([0], [0])[:-1], block([0], [0]) + b"\0" * 8],
