@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from neurovm.reference.spiking_neurons import MOST_SPIKES, state_of
-from neurovm.reference.synapses import written_out
+from neurovm.reference.synapses import by_delay, written_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,17 +42,15 @@ class Oracle:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.synapses = [
-            written_out(p.synapses, plan.populations[p.source].n, plan.populations[p.target].n)
-            for p in plan.projections
+        self._arriving = [
+            (e.source, e.target, e.delay + late, part)
+            for e in plan.projections
+            for late, part in by_delay(
+                written_out(e.synapses, plan.populations[e.source].n, plan.populations[e.target].n)
+            )
         ]
-        self._longest = max(
-            (
-                p.delay + int(s.delay.max(initial=0))
-                for p, s in zip(plan.projections, self.synapses, strict=True)
-            ),
-            default=0,
-        )
+        """Source, target, delay in ticks and synapses, of each projection and delay."""
+        self._longest = max((delay for _, _, delay, _ in self._arriving), default=0)
         self.n_in = sum(p.n for p in plan.populations if p.kind == "input")
         self.n_out = sum(p.n for p in plan.populations if p.is_output)
         self.reset()
@@ -84,18 +82,15 @@ class Oracle:
     def _drive(self, target: int, n: int) -> tuple[Ints, NDArray[np.bool_]]:
         """The sum that reaches each neuron of a population in this tick, and whether any did."""
         drive, reached = np.zeros(n, np.int64), np.zeros(n, np.bool_)
-        for projection, synapses in zip(self.plan.projections, self.synapses, strict=True):
-            if projection.target != target:
+        for source, into, delay, synapses in self._arriving:
+            then = self._sent.get(self.tick - delay)
+            if into != target or then is None:
                 continue
-            for delay in np.unique(synapses.delay):
-                then = self._sent.get(self.tick - projection.delay - int(delay))
-                if then is None:
-                    continue
-                count = then[projection.source][synapses.source]
-                live = (count != 0) & (synapses.delay == delay)
-                to = synapses.target[live]
-                np.add.at(drive, to, synapses.weight[live] * count[live])
-                reached[to] = True
+            count = then[source][synapses.source]
+            live = count != 0
+            to = synapses.target[live]
+            np.add.at(drive, to, synapses.weight[live] * count[live])
+            reached[to] = True
         return _wrapped(drive), reached
 
     def _outputs(self, parts: Sequence[Ints]) -> Ints:

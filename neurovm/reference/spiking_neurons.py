@@ -93,6 +93,12 @@ class _FixedPoint(State):
         self.v[:] = parameters.initial
         self.refractory: Ints = np.zeros(self.n, np.int64)
         """Ticks it will still be refractory, counted from the group's stamp."""
+        self.theta = self._all(parameters.theta)
+        self.reset_to = self._all(parameters.reset_to)
+        self.gain = self._all(parameters.gain)
+        self.bias = self._all(parameters.bias)
+        self._factors: dict[int, dict[int, Ints]] = {}
+        """λ_Δ of each leak by Δ, once it was needed."""
         self.groups = [slice(at, at + group) for at in range(0, self.n, group)]
         self.stamp = [-1] * len(self.groups)
 
@@ -113,19 +119,21 @@ class _FixedPoint(State):
     def awake(self) -> bool:
         return any(self._awake(at) for at in self.groups)
 
-    def _of(self, values: NDArray[np.int32], at: slice) -> Ints:
-        """A parameter of 1 or n entries, for one group."""
+    def _all(self, values: NDArray[np.int32]) -> Ints:
+        """A parameter of 1 or n entries, for every neuron."""
         entries: Ints = np.broadcast_to(values.astype(np.int64), self.n)
-        return entries[at]
+        return entries
 
     def _leak(self, leak: NDArray[np.uint32], at: slice, ticks: int) -> Ints:
-        factors: Ints = np.broadcast_to(leak_over(leak, ticks), self.n)
-        return factors[at]
+        known = self._factors.setdefault(id(leak), {})
+        if ticks not in known:
+            known[ticks] = np.broadcast_to(leak_over(leak, ticks), self.n)
+        return known[ticks][at]
 
     def _awake(self, at: slice) -> bool:
-        moves = (self._of(self.p.bias, at) != 0) | (self.current[at] != 0)
+        moves = (self.bias[at] != 0) | (self.current[at] != 0)
         if self.p.fire != "none":
-            moves |= np.maximum(self.v[at], 0) >= self._of(self.p.theta, at)
+            moves |= np.maximum(self.v[at], 0) >= self.theta[at]
         moves |= (self.refractory[at] > 0) & (self.v[at] != 0)
         return bool(moves.any())
 
@@ -133,14 +141,14 @@ class _FixedPoint(State):
         """The spikes of one group, stepped `ticks` after the time before."""
         p = self.p
         held = self.refractory[at] >= ticks
-        came = drive * self._of(p.gain, at)
+        came = drive * self.gain[at]
         if p.leak_current is not None and p.coupling is not None:
             factor = self._leak(p.leak_current, at, ticks)
             self.current[at] = saturated(decayed_to_zero(self.current[at], factor) + came)
-            came = (self.current[at] * self._of(p.coupling, at) + _HALF) >> 31
+            came = (self.current[at] * self._all(p.coupling)[at] + _HALF) >> 31
         leaked = decayed(self.v[at], self._leak(p.leak, at, ticks))
-        v = np.maximum(saturated(leaked + came + self._of(p.bias, at)), p.v_min)
-        spikes, after = _fired(p, v, self._of(p.theta, at), self._of(p.reset_to, at))
+        v = np.maximum(saturated(leaked + came + self.bias[at]), p.v_min)
+        spikes, after = _fired(p, v, self.theta[at], self.reset_to[at])
         spikes = np.where(held, 0, spikes)
         self.v[at] = np.where(held, self.v[at], after)
         rest = np.maximum(self.refractory[at] - ticks, 0)

@@ -47,6 +47,15 @@ def written_out(synapses: Synapses, n_source: int, n_target: int) -> SynapseList
     return _procedural(synapses, n_source, n_target)
 
 
+def by_delay(synapses: SynapseList) -> list[tuple[int, SynapseList]]:
+    """The synapses of each delay."""
+    parts = []
+    for delay in np.unique(synapses.delay).tolist():
+        at = synapses.delay == delay
+        parts.append((delay, SynapseList(*(array[at] for array in synapses))))
+    return parts
+
+
 def _dense(synapses: Dense) -> SynapseList:
     weights = synapses.weights.astype(np.int64)
     source, target = np.indices(weights.shape).reshape(2, -1)
