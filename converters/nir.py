@@ -172,7 +172,7 @@ class _Build:
         being listed one by one.
         """
         if self.graph.nodes[name].type in (*SILENT, "Output") and not self._compares(name):
-            return (math.prod(shape),) if _reordered(shape) else _extents(shape)
+            return (math.prod(shape),) if _reordered(_extents(shape)) else _extents(shape)
         images = {
             operators[-1].size_out
             for route in self.paths.into(name)

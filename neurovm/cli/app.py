@@ -32,6 +32,7 @@ COMMANDS = {
     "rm": "neurovm.cli.lifecycle",
     "reload": "neurovm.cli.reload",
     "convert": "neurovm.cli.convert",
+    "export": "neurovm.cli.export",
     "inspect": "neurovm.cli.inspect",
     "explain": "neurovm.cli.explain",
     "verify": "neurovm.cli.verify",
