@@ -25,7 +25,7 @@ def export(model: Path, target: Path, form: str, quiet: bool) -> None:
     what it cannot say at all is refused by name.
 
     \b
-    Example:
+    Examples:
       neurovm export gesture.nvm --nir gesture.nir
     """
     import neurovm
