@@ -2,12 +2,12 @@
  *
  * nvm_cost.c: which of the exact ways a layer takes in a step: the one with the smaller estimate.
  *
- * The estimates are nanoseconds on one thread of an AMD EPYC server core, gcc 12 -O3, SSE2; only
+ * The estimates are nanoseconds on one thread of an AMD EPYC server core, gcc 12 -O3; only
  * their ratios matter. Share of changed inputs from which on a full run is the cheaper, as the
  * estimates predict and as measured with `make -C tests/c build/bench`, `build/bench break-even` and
  * `build/bench break-even runs`; in all, AUTO took at most 12 % longer than the better way.
  *
- *                                changes anywhere      neighbours
+ *     plain C                    changes anywhere      neighbours
  *     layer                     pred.   meas.      pred.   meas.
  *     DENSE 512 to 512           1.00    0.98       1.00    1.00
  *     DENSE 64 to 10             0.77    0.81       0.77    0.85
@@ -53,23 +53,67 @@
 #define LONG_WEIGHT_NS       0.2f
 #define LONG_EVENT_WEIGHT_NS 0.31f
 
-static float neuron_ns(const nvm_layer *layer)
+/* What differs between plain C and vectors; nanoseconds. */
+typedef struct costs {
+    float weight, narrow_weight; /* of a full run, unpacked; narrow: rows of up to NARROW weights */
+    float event_weight, neuron, event_tap, pixel_tap;
+    float sum, sum_event;        /* ADD: an element, an event */
+    float pooled, pool, pool_event; /* pools: a code read, a neuron, an event */
+    float mean_event;
+} costs;
+
+#define NARROW 32u
+
+static const costs plain_c = {.weight = WEIGHT_NS, .narrow_weight = WEIGHT_NS,
+                              .event_weight = WEIGHT_NS, .neuron = NEURON_NS,
+                              .event_tap = EVENT_TAP_NS, .pixel_tap = PIXEL_TAP_NS,
+                              .sum = 1.0f, .sum_event = 2.4f,
+                              .pooled = 0.4f, .pool = 0.6f, .pool_event = 14.0f,
+                              .mean_event = 1.5f};
+
+#ifdef __x86_64__
+/* Fitted to `build/bench avx512vnni layers` on an AMD EPYC of Zen 4: int8 codes, changes anywhere. */
+static const costs vectors = {.weight = 0.015f, .narrow_weight = 0.045f,
+                              .event_weight = 0.04f, .neuron = 0.1f,
+                              .event_tap = 2.5f, .pixel_tap = 6.0f,
+                              .sum = 0.25f, .sum_event = 8.0f,
+                              .pooled = 0.25f, .pool = 0.3f, .pool_event = 26.0f,
+                              .mean_event = 6.0f};
+#endif
+
+/* Wide codes are summed in plain C's time; other architectures were not measured. */
+static const costs *costs_of(const nvm_node *node)
 {
-    return nvm_is_wide(layer) ? WIDE_NEURON_NS : NEURON_NS;
+#ifdef __x86_64__
+    if (node->isa->lower != node->isa->id && !nvm_is_wide(node->layer)) {
+        return &vectors;
+    }
+#endif
+    (void)node;
+    return &plain_c;
+}
+
+static float neuron_ns(const nvm_node *node)
+{
+    return nvm_is_wide(node->layer) ? WIDE_NEURON_NS : costs_of(node)->neuron;
 }
 
 /* A weight in a row of DENSE or CONV: in a full run, and of an event. */
-static float weight_ns(const nvm_layer *layer)
+static float weight_ns(const nvm_node *node)
 {
-    return layer->flags & NVM_FLAG_LONG ? LONG_WEIGHT_NS : WEIGHT_NS;
+    const costs *c = costs_of(node);
+    if (node->layer->flags & NVM_FLAG_LONG) {
+        return LONG_WEIGHT_NS;
+    }
+    return node->layer->out_c <= NARROW ? c->narrow_weight : c->weight;
 }
 
-static float event_weight_ns(const nvm_layer *layer)
+static float event_weight_ns(const nvm_node *node)
 {
-    if (layer->flags & NVM_FLAG_LONG) {
+    if (node->layer->flags & NVM_FLAG_LONG) {
         return LONG_EVENT_WEIGHT_NS;
     }
-    return nvm_is_wide(layer) ? WIDE_EVENT_WEIGHT_NS : WEIGHT_NS;
+    return nvm_is_wide(node->layer) ? WIDE_EVENT_WEIGHT_NS : costs_of(node)->event_weight;
 }
 
 static float least(float a, float b)
@@ -85,20 +129,20 @@ void nvm_estimate_full(nvm_node *node)
     switch (layer->kind) {
     case NVM_DENSE:
         node->taps = 1.0f;
-        node->full_ns = work * weight_ns(layer) + n * neuron_ns(layer);
+        node->full_ns = work * weight_ns(node) + n * neuron_ns(node);
         break;
     case NVM_CONV:
         node->taps = work / (n_in * (float)(layer->out_c / layer->groups));
-        node->full_ns = work * weight_ns(layer) + n * neuron_ns(layer);
+        node->full_ns = work * weight_ns(node) + n * neuron_ns(node);
         break;
     case NVM_DWCONV:
         node->taps = work / (n_in * (float)layer->groups);
-        node->full_ns = work * ROW_WEIGHT_NS + n * neuron_ns(layer);
+        node->full_ns = work * ROW_WEIGHT_NS + n * neuron_ns(node);
         break;
     case NVM_AVGPOOL:
     case NVM_MAXPOOL:
         node->taps = work / n_in;
-        node->full_ns = work * 0.4f + n * 0.6f;
+        node->full_ns = work * costs_of(node)->pooled + n * costs_of(node)->pool;
         break;
     case NVM_MEAN:
         node->full_ns = n_in * 0.6f;
@@ -128,7 +172,10 @@ void nvm_estimate_full(nvm_node *node)
     case NVM_TABLE: /* several: a division each to find the one */
         node->full_ns = n * (layer->aux[0] == 1 ? 1.0f : 3.5f);
         break;
-    default: /* ADD, MAP */
+    case NVM_ADD:
+        node->full_ns = n * (node->affine ? costs_of(node)->sum : 1.0f);
+        break;
+    default: /* MAP */
         node->full_ns = n * 1.0f;
         break;
     }
@@ -146,9 +193,9 @@ static float window_ns(const nvm_node *node, float events, float pixels)
 {
     const nvm_layer *layer = node->layer;
     float reached = least(pixels * node->taps, (float)layer->out_h * (float)layer->out_w);
-    float each = EVENT_TAP_NS; /* an event and one tap */
+    float each = costs_of(node)->event_tap; /* an event and one tap */
     if (layer->kind == NVM_CONV) {
-        each += (float)(layer->out_c / layer->groups) * event_weight_ns(layer);
+        each += (float)(layer->out_c / layer->groups) * event_weight_ns(node);
     } else {
         each += (float)layer->groups * SINGLE_WEIGHT_NS;
     }
@@ -157,8 +204,8 @@ static float window_ns(const nvm_node *node, float events, float pixels)
         layer->groups == 1) { /* many channels of a pixel go as one row */
         synapses = least(synapses, pixels * (float)layer->in_c * 2.0f * ROW_WEIGHT_NS);
     }
-    return node->taps * (synapses + pixels * PIXEL_TAP_NS) +
-           reached * (float)layer->out_c * neuron_ns(layer);
+    return node->taps * (synapses + pixels * costs_of(node)->pixel_tap) +
+           reached * (float)layer->out_c * neuron_ns(node);
 }
 
 /* Pixels, or rows, of so many codes that have an event. */
@@ -216,8 +263,8 @@ int nvm_prefers_events(const nvm_node *node, size_t received)
     switch (layer->kind) {
     case NVM_DENSE:
         ns =
-            events * (EVENT_TAP_NS + (float)layer->out_c * event_weight_ns(layer)) +
-            (float)layer->n * neuron_ns(layer);
+            events * (costs_of(node)->event_tap + (float)layer->out_c * event_weight_ns(node)) +
+            (float)layer->n * neuron_ns(node);
         break;
     case NVM_CONV:
     case NVM_DWCONV:
@@ -225,16 +272,16 @@ int nvm_prefers_events(const nvm_node *node, size_t received)
         break;
     case NVM_AVGPOOL:
     case NVM_MAXPOOL:
-        ns = events * (14.0f + 4.0f * node->taps);
+        ns = events * (costs_of(node)->pool_event + 4.0f * node->taps);
         break;
     case NVM_MEAN:
-        ns = events * 1.5f;
+        ns = events * costs_of(node)->mean_event;
         break;
     case NVM_LSTM:
-        ns = events * (EVENT_TAP_NS + 4.0f * (float)layer->out_c * WEIGHT_NS);
+        ns = events * (costs_of(node)->event_tap + 4.0f * (float)layer->out_c * WEIGHT_NS);
         break;
     case NVM_SVDF:
-        ns = events * (EVENT_TAP_NS + (float)layer->out_c * (float)layer->aux[0] * WEIGHT_NS);
+        ns = events * (costs_of(node)->event_tap + (float)layer->out_c * (float)layer->aux[0] * WEIGHT_NS);
         break;
     case NVM_SOFTMAX:
     case NVM_SOFTMAXQ:
@@ -252,6 +299,9 @@ int nvm_prefers_events(const nvm_node *node, size_t received)
         break;
     case NVM_LERP:
         ns = events * (4.0f * (float)layer->n / (float)node->in[0]->layer->n) * 7.0f;
+        break;
+    case NVM_ADD:
+        ns = events * costs_of(node)->sum_event;
         break;
     default:
         ns = events * 2.4f;
