@@ -347,7 +347,8 @@ nvm_status nvm_session_output(const nvm_session *session, uint32_t port, const i
 
 nvm_status nvm_session_layer(const nvm_session *session, uint32_t layer, nvm_layer_view *view);
 
-/* layer = UINT32_MAX: all. TILES and ZEROSKIP: NVM_E_UNSUPPORTED in this version. */
+/* layer = UINT32_MAX: all. TILES: the output pixels whose windows hold a change are computed anew, dense in all
+ * layers but packed CONV and DWCONV. ZEROSKIP: NVM_E_UNSUPPORTED in this version. */
 nvm_status nvm_session_force(nvm_session *session, uint32_t layer, nvm_way way);
 
 /* From the next step on the layers of a PLANES program send so many of their 8 planes, 1 .. 8. The first step

@@ -45,6 +45,13 @@ void nvm_run_full(nvm_node *node, nvm_scratch *scratch, int keeps_acc)
     }
 }
 
+void nvm_run_tiles(nvm_node *node, nvm_scratch *scratch)
+{
+    (void)begin_lazy(node);
+    nvm_packed_tiles(node, scratch);
+    end_lazy(node);
+}
+
 static void list_s8(nvm_node *node)
 {
     const int8_t *old = node->old, *now = node->codes;

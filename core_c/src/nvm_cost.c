@@ -45,6 +45,9 @@
 #define PACKED_DW_WEIGHT_NS 0.03f
 #define PACKED_NEURON_NS    0.08f
 #define PACKED_NS           30.0f
+#define TILE_SHARE          1.3f  /* a pixel in a short strip */
+#define TILE_EVENT_NS       1.0f
+#define TILE_CODE_NS        0.02f /* kept and compared */
 #define COPY_NS             0.05f /* MAP: a code of a run */
 #define RUN_NS              4.0f
 
@@ -256,7 +259,7 @@ static float matmul_ns(const nvm_node *node)
            reached * (float)layer->out_c * NEURON_NS;
 }
 
-int nvm_prefers_events(const nvm_node *node, size_t received)
+float nvm_events_ns(const nvm_node *node, size_t received)
 {
     const nvm_layer *layer = node->layer;
     float events = (float)received, ns;
@@ -307,5 +310,13 @@ int nvm_prefers_events(const nvm_node *node, size_t received)
         ns = events * 2.4f;
         break;
     }
-    return ns < node->full_ns;
+    return ns;
+}
+
+float nvm_tiles_ns(const nvm_node *node, size_t received, size_t reached)
+{
+    float pixels = (float)(node->layer->n / node->layer->out_c);
+    float copies = (float)node->layer->n * TILE_CODE_NS;
+    return PACKED_NS + (float)received * TILE_EVENT_NS + copies +
+           TILE_SHARE * node->full_ns * (float)reached / pixels;
 }

@@ -137,6 +137,12 @@ void nvm_session_pass(nvm_session *session, int keeps_acc);
 /* A full run of a node that has packed weights; keeps_acc: with its accumulators. */
 void nvm_packed_full(nvm_node *node, nvm_scratch *scratch, int keeps_acc);
 
+/* Dirty tiles: marks the output pixels that events of the input reach; their number. Then those are
+ * computed anew, and the marks are empty again. */
+int nvm_has_tiles(const nvm_node *node);
+size_t nvm_packed_mark(nvm_node *node, nvm_scratch *scratch);
+void nvm_packed_tiles(nvm_node *node, nvm_scratch *scratch);
+
 /* The accumulators alone, of a node where they are stale. */
 void nvm_packed_refresh(nvm_node *node, nvm_scratch *scratch);
 
@@ -148,6 +154,9 @@ static inline int nvm_is_lazy_sender(const nvm_node *node)
 {
     return node->layer->neuron == NVM_SD && !node->unit && node->coding == 0;
 }
+
+/* The same for the marked pixels of a layer that has tiles. */
+void nvm_run_tiles(nvm_node *node, nvm_scratch *scratch);
 
 /* All codes at once, of a lazy sender. */
 void nvm_send_all(nvm_node *node, const void *wanted);
@@ -187,9 +196,10 @@ void nvm_add_spikes(nvm_node *node, nvm_scratch *scratch);
 /* Copies the ports that sent something (or all) to the output block and notes which of them changed. */
 void nvm_session_publish(nvm_session *session, int always);
 
-/* Whether this many events are cheaper than a full run; what of it does not change is set before. */
+/* Estimates of a full run, set once, of so many events, and of tiles where they reach so many pixels. */
 void nvm_estimate_full(nvm_node *node);
-int nvm_prefers_events(const nvm_node *node, size_t received);
+float nvm_events_ns(const nvm_node *node, size_t received);
+float nvm_tiles_ns(const nvm_node *node, size_t received, size_t reached);
 
 /* IF and LIF: leak, bias, drive, fire, reset of all n neurons; one event each spike. */
 void nvm_neuron_lif_s32__scalar(nvm_node *node);

@@ -130,3 +130,86 @@ const nvm_packed *nvm_packed_of(const nvm_program *program, uint32_t index)
     const nvm_pack *pack = program->pack;
     return pack == NULL || !pack->layers[index].is_there ? NULL : &pack->layers[index];
 }
+
+/* ---- dirty tiles -------------------------------------------------------------------------- */
+
+int nvm_has_tiles(const nvm_node *node)
+{
+    uint32_t kind = node->layer->kind;
+    return node->packed != NULL && (kind == NVM_CONV || kind == NVM_DWCONV);
+}
+
+/* Bits [first, first + n) of a set. */
+static void mark_run(nvm_marks *marks, size_t first, size_t n)
+{
+    for (size_t end = first + n; first < end;) {
+        size_t low = first % 64, part = end - first < 64 - low ? end - first : 64 - low;
+        nvm_mark(marks, first);
+        marks->words[first / 64] |= (UINT64_MAX >> (64 - part)) << low;
+        first += part;
+    }
+}
+
+size_t nvm_packed_mark(nvm_node *node, nvm_scratch *scratch)
+{
+    const nvm_layer *layer = node->layer;
+    nvm_node *in = (nvm_node *)node->in[0]; /* nodes are the session's, and so are their lists */
+    nvm_marks *marks = &scratch->marks;
+    size_t reached = 0;
+    nvm_list_events(in);
+    for (uint64_t k = 0, end = 0; k < in->n_events; k++) {
+        if (in->events[k].index < end) {
+            continue;
+        }
+        uint32_t pixel = in->events[k].index / layer->in_c;
+        int32_t y, y_end, x, x_end;
+        end = ((uint64_t)pixel + 1) * layer->in_c;
+        nvm_axis_outputs(&node->rows, (int32_t)(pixel / layer->in_w), &y, &y_end);
+        nvm_axis_outputs(&node->cols, (int32_t)(pixel % layer->in_w), &x, &x_end);
+        for (; y < y_end && x < x_end; y++) {
+            mark_run(marks, (size_t)y * layer->out_w + (size_t)x, (size_t)(x_end - x));
+        }
+    }
+    for (size_t w = marks->first; w < marks->end; w++) {
+        reached += (size_t)__builtin_popcountll(marks->words[w]);
+    }
+    return reached;
+}
+
+/* Puts what pixels [first, end) of row y read in place, and adds them. */
+static void add_dirty(plan *p, nvm_scratch *scratch, uint32_t y, uint32_t first, uint32_t end)
+{
+    const nvm_node *node = p->product.node;
+    const nvm_packed *packed = p->product.packed;
+    if (packed->is_flat) {
+        size_t from = (size_t)first * packed->column, bytes = (size_t)(end - first) * packed->column;
+        node->isa->packing->lift(scratch->canvas + from, (const int8_t *)node->in[0]->codes + from,
+                                 bytes);
+    } else {
+        uint32_t top = y * (uint32_t)node->rows.stride;
+        uint32_t span = (uint32_t)((node->rows.k - 1) * node->rows.dil) + 1;
+        p->built = p->built > top ? p->built : top;
+        build_to(p, scratch->canvas, top + span);
+    }
+    add_pixels(p, y, first, end, packed->is_depthwise ? packed->out_w : node->isa->packing->pixels[packed->group]);
+}
+
+void nvm_packed_tiles(nvm_node *node, nvm_scratch *scratch)
+{
+    plan p;
+    const nvm_packed *packed = node->packed;
+    uint64_t pixels = 0, all = (uint64_t)packed->out_w * packed->out_h;
+    begin(&p, node, scratch, !node->stale);
+    for (size_t first = nvm_unmark_next(&scratch->marks); first != SIZE_MAX;) {
+        size_t end = first + 1, next, row = first / packed->out_w;
+        while ((next = nvm_unmark_next(&scratch->marks)) == end && next / packed->out_w == row) {
+            end++;
+        }
+        size_t start = row * packed->out_w;
+        add_dirty(&p, scratch, (uint32_t)row, (uint32_t)(first - start), (uint32_t)(end - start));
+        pixels += end - first;
+        first = next;
+    }
+    flush(&p);
+    node->sops += node->macs / all * pixels + node->macs % all * pixels / all; /* borders on average */
+}

@@ -73,15 +73,36 @@ static void send_inputs(nvm_session *session)
     }
 }
 
+/* Events of a layer whose accumulators are stale begin with a full run. */
+#define STALE_COST 2.5f
+/* Tiles are not looked for where more than one in so many codes changed. */
+#define LEAST_REST 3u
+
 /* ---- layers ------------------------------------------------------------------------------- */
 
 /* The exact way with the smaller estimate, unless the caller forced one. */
-static nvm_way choose_way(const nvm_node *node, size_t received)
+static nvm_way choose_way(nvm_node *node, size_t received, nvm_scratch *scratch)
 {
-    if (node->forced != NVM_AUTO) {
+    if (node->forced != NVM_AUTO && node->forced != NVM_TILES) {
         return (nvm_way)node->forced;
     }
-    return nvm_prefers_events(node, received) ? NVM_EVENTS : NVM_DENSE_WAY;
+    if (node->forced == NVM_TILES) {
+        int has_tiles = nvm_has_tiles(node);
+        (void)(has_tiles && nvm_packed_mark(node, scratch));
+        return has_tiles ? NVM_TILES : NVM_DENSE_WAY;
+    }
+    float ns = nvm_events_ns(node, received) * (node->stale ? STALE_COST : 1.0f);
+    nvm_way way = ns < node->full_ns ? NVM_EVENTS : NVM_DENSE_WAY;
+    ns = ns < node->full_ns ? ns : node->full_ns;
+    if (!nvm_has_tiles(node) || received * LEAST_REST > node->in[0]->layer->n ||
+        nvm_tiles_ns(node, received, 0) >= ns) {
+        return way;
+    }
+    if (nvm_tiles_ns(node, received, nvm_packed_mark(node, scratch)) < ns) {
+        return NVM_TILES;
+    }
+    nvm_unmark_all(&scratch->marks);
+    return way;
 }
 
 /* Whether no input sent anything and nothing is left to do; unless a full run is forced. */
@@ -109,14 +130,14 @@ static void run_node(nvm_session *session, nvm_node *node)
     }
     node->behind = node->pending;
     node->pending = 0;
-    nvm_way way = choose_way(node, received);
+    nvm_way way = choose_way(node, received, &session->scratch);
     if (node->behind && !nvm_layer_keeps_acc(layer)) {
         way = NVM_DENSE_WAY; /* no record of which codes are behind: all are looked at */
     }
     node->way = (uint8_t)way;
     if (layer->neuron != NVM_SD) {
         memset(node->sum, 0, layer->n * sizeof(int32_t));
-    } else if (received == 0 && !node->behind && !node->moved && way == NVM_EVENTS) {
+    } else if (received == 0 && !node->behind && !node->moved && way != NVM_DENSE_WAY) {
         return;
     }
     node->moved = 0;
@@ -130,6 +151,8 @@ static void run_node(nvm_session *session, nvm_node *node)
         in->n_events = 0; /* they are in the sums */
         node->kernel->events(node, &session->scratch);
         in->n_events = n_events;
+    } else if (way == NVM_TILES) {
+        nvm_run_tiles(node, &session->scratch);
     } else if (way != NVM_EVENTS) {
         nvm_run_full(node, &session->scratch, 0);
     } else if (node->stale) { /* once in full, so that events have something to change */

@@ -78,9 +78,9 @@ nvm_status nvm_session_force(nvm_session *session, uint32_t layer, nvm_way way)
     switch (way) {
     case NVM_AUTO:
     case NVM_EVENTS:
+    case NVM_TILES:
     case NVM_DENSE_WAY:
         break;
-    case NVM_TILES:
     case NVM_ZEROSKIP:
         status = NVM_E_UNSUPPORTED;
         goto done;

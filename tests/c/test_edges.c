@@ -229,7 +229,6 @@ static void wrong_arguments(void)
     CHECK(nvm_session_init(mem, size, NULL, NULL, &session) == NVM_E_ARG);
     CHECK(nvm_session_init(mem, size, &program, NULL, &session) == NVM_OK);
     CHECK(nvm_session_force(session, 4, NVM_EVENTS) == NVM_E_ARG);
-    CHECK(nvm_session_force(session, 0, NVM_TILES) == NVM_E_UNSUPPORTED);
     CHECK(nvm_session_force(session, 0, NVM_ZEROSKIP) == NVM_E_UNSUPPORTED);
     CHECK(nvm_session_force(session, 0, (nvm_way)77) == NVM_E_ARG);
     CHECK(nvm_session_layer(session, 4, &view) == NVM_E_ARG);

@@ -179,7 +179,8 @@ static void change_and_step(trial *t)
         t->inputs[index[count]] = code[count];
     }
     for (uint32_t i = 0; i < t->net->n; i++) {
-        nvm_way way = random_in(seed, 0, 1) ? NVM_EVENTS : NVM_DENSE_WAY;
+        static const nvm_way ways[] = {NVM_EVENTS, NVM_EVENTS, NVM_DENSE_WAY, NVM_TILES, NVM_TILES};
+        nvm_way way = ways[random_in(seed, 0, 4)];
         CHECK(nvm_session_force(t->sessions[3], i, way) == NVM_OK);
         CHECK(nvm_session_force(t->sessions[PLAIN], i, way) == NVM_OK);
     }

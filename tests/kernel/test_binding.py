@@ -160,7 +160,7 @@ def test_ways(session: _kernel.Session) -> None:
     with pytest.raises(ValueError, match="way: found 'fast'; accepted: auto, events"):
         session.force("fast")
     with pytest.raises(BackendError, match="not supported"):
-        session.force("tiles")
+        session.force("zeroskip")
     for index in (-1, 2):
         with pytest.raises(IndexError, match="accepted: 0 to 1"):
             session.force("events", index)
