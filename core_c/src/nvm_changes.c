@@ -52,24 +52,14 @@ void nvm_run_tiles(nvm_node *node, nvm_scratch *scratch)
     end_lazy(node);
 }
 
+/* What the set's neuron stage sends on the way from the old codes; those are not needed again. */
 static void list_s8(nvm_node *node)
 {
-    const int8_t *old = node->old, *now = node->codes;
-    nvm_event *events = node->events;
-    size_t n = node->layer->n, sent = 0, end;
-    for (size_t i = 0; i < n; i = end) {
-        uint64_t a, b;
-        end = n - i < 8 ? n : i + 8;
-        if (end - i == 8 && (memcpy(&a, old + i, 8), memcpy(&b, now + i, 8), a == b)) {
-            continue;
-        }
-        for (size_t k = i; k < end; k++) {
-            /* Stored always, kept when it is one: no branch to mispredict; sent <= k < n. */
-            events[sent] = (nvm_event){(uint32_t)k, now[k] - old[k]};
-            sent += now[k] != old[k];
-        }
-    }
-    assert(sent == node->n_events);
+    nvm_node before = *node;
+    before.codes = node->old;
+    before.n_events = 0;
+    node->isa->neuron_sd_s8(&before, 0, node->codes, node->layer->n);
+    assert(before.n_events == node->n_events);
 }
 
 static void list_s16(nvm_node *node)

@@ -46,8 +46,8 @@
 #define PACKED_NEURON_NS    0.08f
 #define PACKED_NS           30.0f
 #define TILE_SHARE          1.3f  /* a pixel in a short strip */
-#define TILE_EVENT_NS       1.0f
-#define TILE_CODE_NS        0.02f /* kept and compared */
+#define TILE_EVENT_NS       3.0f
+#define TILE_CODE_NS        0.05f /* kept and compared */
 #define COPY_NS             0.05f /* MAP: a code of a run */
 #define RUN_NS              4.0f
 

@@ -137,8 +137,8 @@ void nvm_session_pass(nvm_session *session, int keeps_acc);
 /* A full run of a node that has packed weights; keeps_acc: with its accumulators. */
 void nvm_packed_full(nvm_node *node, nvm_scratch *scratch, int keeps_acc);
 
-/* Dirty tiles: marks the output pixels that events of the input reach; their number. Then those are
- * computed anew, and the marks are empty again. */
+/* Dirty tiles: marks the output pixels that events of the input reach; about what they cost, in pixels of a full
+ * run. Then those are computed anew, and the marks are empty again. */
 int nvm_has_tiles(const nvm_node *node);
 size_t nvm_packed_mark(nvm_node *node, nvm_scratch *scratch);
 void nvm_packed_tiles(nvm_node *node, nvm_scratch *scratch);

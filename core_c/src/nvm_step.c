@@ -76,7 +76,7 @@ static void send_inputs(nvm_session *session)
 /* Events of a layer whose accumulators are stale begin with a full run. */
 #define STALE_COST 2.5f
 /* Tiles are not looked for where more than one in so many codes changed. */
-#define LEAST_REST 3u
+#define LEAST_REST 8u
 
 /* ---- layers ------------------------------------------------------------------------------- */
 
