@@ -4,78 +4,20 @@
 from __future__ import annotations
 
 import contextlib
-import mmap
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from array import array
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from roofline import Loads
+from snn_case import GRID, UNIT, Case, first_difference, lif, one, timed
+from snn_million import million
 
 from neurovm import _kernel
-from neurovm.spiking.plan import Dense, Neurons, Plan, Population, Projection, Sparse
+from neurovm.spiking.plan import Dense, Plan, Population, Projection
 from neurovm.spiking.records import pack
-
-UNIT = 1 << 26
-"""v of a threshold of 1."""
-GRID = 4096
-"""Weights are whole multiples of 1 / GRID, so that every simulator holds the same ones."""
-
-
-@dataclass
-class Case:
-    """One network; `run` gives microseconds a step (or an event, see `unit`)."""
-
-    name: str
-    unit: str
-    run: Callable[[], float]
-    target: str = ""
-    peers: dict[str, tuple[str, str, list[str]]] = field(default_factory=dict)
-    """Name → (whose Python, script, its arguments)."""
-    compare: Callable[[dict[str, Any]], str] | None = None
-    """What a peer's first line says of the spikes; begins with DIFFERENT where they should not."""
-    note: Callable[[], str] = str
-    more: dict[str, Any] = field(default_factory=dict)
-
-
-def powers(leak: float) -> np.ndarray:
-    return np.array([[round(leak ** (2**k) * 2**31)] for k in range(32)], np.uint32)
-
-
-def one(x: float) -> np.ndarray:
-    return np.array([round(x)], np.int32)
-
-
-def lif(leak: float, *, unit: int = UNIT, gain: int = UNIT // GRID, **more: Any) -> Neurons:
-    """Fires at v ≥ 1, to 0; weights on the grid."""
-    given = {"theta": one(unit), "reset_to": one(0), "bias": one(0), "initial": one(0), **more}
-    return Neurons(leak=powers(leak), gain=one(gain), **given)
-
-
-def timed(call: Callable[[], object], count: int) -> float:
-    """Microseconds a step of `count`."""
-    begun = time.perf_counter()
-    call()
-    return (time.perf_counter() - begun) / count * 1e6
-
-
-def first_difference(ours: np.ndarray, theirs: list[list[int]]) -> str:
-    mine = [tuple(each) for each in np.argwhere(ours).tolist()]
-    other = sorted(tuple(each) for each in theirs)
-    if mine == other:
-        return f"all {len(mine)} spikes equal"
-    place = next((i for i, pair in enumerate(zip(mine, other, strict=False)) if pair[0] != pair[1]),
-                 min(len(mine), len(other)))  # fmt: skip
-    return f"DIFFERENT from spike {place} of {len(mine)} and {len(other)}"
-
 
 # ---- recurrent ---------------------------------------------------------------------------------
 
@@ -126,88 +68,6 @@ def recurrent(n: int, folder: Path, steps: int = 1000) -> Case:
         },
         compare=lambda first: first_difference(spikes, first["spikes"]),
         note=lambda: f"{spikes.mean() * 1000:.1f} Hz, {source.size} synapses",
-    )
-
-
-# ---- a million neurons -------------------------------------------------------------------------
-
-MILLION, FAN_OUT = 1_000_000, 1000
-
-
-def random_rows(n: int, fan_out: int, rng: np.random.Generator) -> Sparse:
-    """Targets at uniform random gaps from a random place on, around the ring; 80 % excite, and all
-    of a neuron's weights about cancel.
-    """
-    mean = n // fan_out
-    block = max(1, 10_000_000 // fan_out)
-    target = np.empty(n * fan_out, np.uint32)
-    weight = np.empty(n * fan_out, np.int8)
-    for first in range(0, n, block):
-        count = min(block, n - first)
-        span = slice(first * fan_out, (first + count) * fan_out)
-        gaps = rng.integers(1, 2 * mean - 1, (count, fan_out), dtype=np.uint32)
-        place = np.cumsum(gaps, axis=1, out=gaps)
-        place += rng.integers(0, n, (count, 1), dtype=np.uint32)
-        place %= n
-        place.sort(axis=1)
-        target[span] = place.ravel()
-        size = rng.integers(0, 32, (count, fan_out), dtype=np.int8)
-        size[max(0, int(0.8 * n) - first) :] *= -4
-        weight[span] = size.ravel()
-    row = np.arange(n + 1, dtype=np.uint64) * np.uint64(fan_out)
-    return Sparse(row, target, weight)
-
-
-def write_million(folder: Path) -> None:
-    """Records and arena of the network as files; packed here, in a process of its own."""
-    rng = np.random.default_rng(3)
-    leak = 1 - 1 / 1024
-    neurons = lif(
-        leak, bias=one(2 * (1 - leak) * UNIT), initial=rng.integers(0, UNIT, MILLION, np.int32)
-    )
-    synapses = random_rows(MILLION, FAN_OUT, rng)
-    plan = Plan(
-        (Population("net", MILLION, "lif", neurons, is_output=True),),
-        (Projection(0, 0, synapses, 1),),
-        1000.0,
-    )
-    for name, content in zip(("populations", "projections", "arena"), pack(plan), strict=True):
-        (folder / name).write_bytes(content)
-
-
-def million(folder: Path) -> Case:
-    code = f"import pathlib, snn_cases; snn_cases.write_million(pathlib.Path({str(folder)!r}))"
-    subprocess.run(
-        [sys.executable, "-c", code],
-        check=True,
-        cwd=Path(__file__).parent,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-    )
-    records = [(folder / name).read_bytes() for name in ("populations", "projections")]
-    with (folder / "arena").open("rb") as file:
-        arena = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    program = _kernel.SpikingProgram(*records, arena)
-    session = program.session()
-    steps = 50
-    out = bytearray(steps * MILLION)
-    session.run(b"", out)
-    spikes = [np.count_nonzero(np.frombuffer(out, np.int8)) / steps]
-
-    def run() -> float:
-        took_us = timed(lambda: session.run(b"", out), steps)
-        spikes.append(np.count_nonzero(np.frombuffer(out, np.int8)) / steps)
-        return took_us
-
-    size = len(arena) + program.session_bytes
-    return Case(
-        "10^6 neurons, 10^9 synapses",
-        "a step of 1 ms",
-        run,
-        "≤ 2000 µs, ≤ 3 GB",
-        note=lambda: (
-            f"{spikes[-1] / MILLION * 1000:.2f} Hz; {size / 1e9:.2f} GB, program and session"
-        ),
-        more={"bytes": size},
     )
 
 
@@ -384,7 +244,7 @@ def _cases(name: str, folder: Path) -> Iterator[Case]:
         yield recurrent(1000, folder)
         yield recurrent(4000, folder)
     elif name == "million":
-        yield million(folder)
+        yield million()
     elif name == "events":
         yield from events()
     else:
