@@ -222,7 +222,7 @@ static void add_link(spiking *net, nvm_synapses kind, uint32_t source, uint32_t 
     uint64_t dense = (uint64_t)net->populations[source].n * net->populations[target].n;
     kind = kind == NVM_SYNAPSES_POOL && !same ? NVM_SYNAPSES_CONV_S8 : kind;
     kind = kind <= NVM_SYNAPSES_DENSE_S16 && dense > 10000 ? NVM_SYNAPSES_SPARSE : kind;
-    if (net->n_projections == MAX_LINKS || net->len > SPIKING_ARENA - 140000) {
+    if (net->n_projections == MAX_LINKS || net->len > SPIKING_ARENA / 2) {
         return;
     }
     *link = (nvm_projection){.kind = (uint8_t)kind, .source = source, .target = target};

@@ -7,7 +7,7 @@
 
 #include "network.h"
 
-enum { MAX_CELLS = 8, MAX_LINKS = 24, SPIKING_ARENA = 1 << 18 };
+enum { MAX_CELLS = 8, MAX_LINKS = 24, SPIKING_ARENA = 1 << 22 };
 
 /* Records and arena under construction; big, so allocate it. */
 typedef struct spiking {
