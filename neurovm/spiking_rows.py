@@ -71,5 +71,5 @@ def _counts(x: Any, info: TensorInfo) -> tuple[NDArray[np.int8], bool]:
         )
     if array.dtype.kind not in "iub" or (array.size and not 0 <= array.min() <= array.max() <= 127):
         raise ShapeError(f"{info.name!r}: whole counts of 0 to 127 spikes are accepted")
-    ticks = array.shape[lead - 1]
-    return array.astype(np.int8).reshape(-1, ticks, info.size), lead == 1
+    rows, ticks = (1, *array.shape)[lead - 1 : lead + 1]
+    return array.astype(np.int8).reshape(rows, ticks, info.size), lead == 1

@@ -6,6 +6,7 @@ Needs no numpy: buffers in, memoryviews and arrays out.
 
 from __future__ import annotations
 
+import math
 from array import array
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, NamedTuple, overload
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from neurovm.populations import SpikingInfo
 
 _CASTS: dict[int, Literal["B", "I", "q"]] = {1: "B", 4: "I", 8: "q"}
+_LAST_TICK = (1 << 63) - 1
 _ROOM = 1 << 14
 """Spikes for which a call of `advance` has room at once."""
 
@@ -94,6 +96,7 @@ class SpikingSession:
         """
         raw = _flat(spikes, "bB?c", 1, "counts (one byte each)")
         n_in, n_out = self._info.n_in, self._info.n_out
+        _check_trains(memoryview(spikes).shape or (), n_in)
         if ticks is None:
             ticks = len(raw) // n_in if n_in else 0
         if ticks < 0 or len(raw) != ticks * n_in:
@@ -130,6 +133,8 @@ class SpikingSession:
         """As `advance`, in ticks: int64 of each spike, up to but excluding tick `until`."""
         if until < self.tick:
             raise ShapeError(f"until tick {until}; tick {self.tick} is the next already")
+        if until > _LAST_TICK:
+            raise ShapeError(f"until tick {until}; ticks have 63 bits")
         at = _flat(ticks, "ql", 8, "ticks (int64)")
         to = _flat(addresses, "IL", 4, "addresses (uint32)")
         if self._out_ticks is None or self._out_addresses is None:
@@ -157,14 +162,20 @@ class SpikingSession:
         return -(-ticks.numerator // ticks.denominator)
 
     def _ticks(self, times_us: memoryview) -> memoryview:
-        """The tick of each time."""
+        """The tick of each time; ShapeError where time goes back, be it within a tick."""
         dt = self._dt_us
         if dt == 1:
             return times_us
+        times = times_us.tolist()
+        if times != sorted(times):
+            at = next(k for k in range(1, len(times)) if times[k] < times[k - 1])
+            raise ShapeError(
+                f"times[{at}]: found {times[at]} µs after {times[at - 1]}; accepted: never back"
+            )
         n, d = dt.numerator, dt.denominator
         if d == 1:
-            return memoryview(array("q", [t // n for t in times_us]))
-        return memoryview(array("q", [t * d // n for t in times_us]))
+            return memoryview(array("q", [t // n for t in times]))
+        return memoryview(array("q", [t * d // n for t in times]))
 
     def _times(self, ticks: array[int]) -> array[int]:
         """The beginning of each tick, in whole µs up."""
@@ -214,6 +225,12 @@ def _flat(values: Buffer, forms: str, itemsize: int, what: str) -> memoryview:
     if not view.nbytes:
         return memoryview(b"").cast(_CASTS[itemsize])
     return view.cast("B").cast(_CASTS[itemsize])
+
+
+def _check_trains(shape: tuple[int, ...], n_in: int) -> None:
+    """ShapeError where several axes do not end with those of the inputs, as if transposed."""
+    if len(shape) > 1 and all(math.prod(shape[k:]) != n_in for k in range(len(shape))):
+        raise ShapeError(f"counts of shape {shape}; (ticks, {n_in}) is needed")
 
 
 def _rows(flat: memoryview, form: Literal["b", "i"], ticks: int, n: int) -> memoryview:

@@ -189,7 +189,16 @@ def test_the_command_exports(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         model.save(tmp_path / "net.nvm")
     target = tmp_path / "net.nir"
     assert run(["export", str(tmp_path / "net.nvm"), "--nir", str(target)]) == Exit.OK
-    assert "--dt 0.000976562" in " ".join(capsys.readouterr().out.split())
+    assert "--dt 0.0009765625" in " ".join(capsys.readouterr().out.split())
+    whole = (tmp_path / "net.nvm").read_bytes()
+    nowhere = tmp_path / "none" / "net.nir"
+    for wrong, code, message in (
+        (tmp_path / "net.nvm", Exit.USAGE, "is MODEL itself"),
+        (nowhere, Exit.CANNOT_CREATE, f"{nowhere}: cannot be written"),
+    ):
+        assert run(["export", str(tmp_path / "net.nvm"), "--nir", str(wrong)]) == code
+        assert message in capsys.readouterr().err
+    assert (tmp_path / "net.nvm").read_bytes() == whole
     fixture = Path(__file__).parent / "fixtures"
     bundle = tmp_path / "dense.nvm"
     neurovm.convert_tflite(min(fixture.glob("*.tflite"))).save(bundle)

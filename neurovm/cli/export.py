@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 from msgspec import UNSET
 
 from neurovm.cli import options, show
+from neurovm.cli.exits import CannotCreateError
 from neurovm.errors import ModelError
 
 
@@ -28,6 +30,8 @@ def export(model: Path, target: Path, form: str, quiet: bool) -> None:
     Examples:
       neurovm export gesture.nvm --nir gesture.nir
     """
+    if target.exists() and target.samefile(model):
+        raise click.UsageError(f"--nir {target} is MODEL itself")
     import neurovm
     from neurovm.converters import nir_writer
 
@@ -35,7 +39,10 @@ def export(model: Path, target: Path, form: str, quiet: bool) -> None:
         spiking = opened.manifest.spiking
         if spiking is UNSET:
             raise ModelError(f"{model}: no spiking network; NIR describes nothing else")
-        decisions = nir_writer.write(opened.content, target)
+        try:
+            decisions = nir_writer.write(opened.content, target)
+        except OSError as error:
+            raise CannotCreateError(f"{target}: cannot be written: {error.strerror}") from error
     dt_s = spiking.dt_us / 1e6
     given = "".join(f" --decide {key}={str(v).lower()}" for key, v in decisions.items())
     result = {
@@ -43,7 +50,7 @@ def export(model: Path, target: Path, form: str, quiet: bool) -> None:
         "bytes": target.stat().st_size,
         "dt_s": dt_s,
         "decisions": decisions,
-        "read_with": f"neurovm convert {target} --dt {dt_s:g}{given}",
+        "read_with": f"neurovm convert {shlex.quote(str(target))} --dt {dt_s!r}{given}",
     }
     if not show.data(form, result) and not quiet:
         show.facts([(k.replace("_", " "), result[k]) for k in ("file", "bytes", "read_with")])

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import csv
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from neurovm.spiking_model import SpikingModel
 
 MOST_BYTES = 1 << 28
-"""Of the counts of one train."""
+"""Of the counts of one train, of its answer too."""
 FORMS = ".npy (counts: ticks × inputs, or rows × ticks × inputs), .csv (t_us,address) or events"
 
 
@@ -57,7 +56,7 @@ def _counts(path: Path, model: SpikingModel) -> NDArray[np.int8]:
         )
     if found.size > MOST_BYTES:
         raise ShapeError(f"{path}: {found.size} counts; at most {MOST_BYTES} are accepted")
-    rows = np.array(found).reshape(-1, found.shape[lead - 1], n_in)
+    rows = np.array(found).reshape(*(1, *found.shape)[lead - 1 : lead + 1], n_in)
     if rows.size and not 0 <= rows.min() <= rows.max() <= 127:
         raise ShapeError(f"{path}: counts of {rows.min()} to {rows.max()}; 0 to 127 are accepted")
     return rows.astype(np.int8)
@@ -103,13 +102,15 @@ def _ticks(
             f"{path}: spike {wrong[2]} is of address {addresses[wrong[2]]}; the model's inputs are "
             f"0 to {model.n_in - 1}"
         )
-    last = math.floor(int(times[-1]) / model.dt_us)
-    if (last + 1) * model.n_in > MOST_BYTES:
+    n, d = model.dt_us.as_integer_ratio()
+    last = int(times[-1]) * d // n
+    widest = max(model.n_in, model.n_out)
+    if (last + 1) * widest > MOST_BYTES:
         raise ShapeError(
-            f"{path}: {last + 1} ticks of {model.n_in} inputs; at most {MOST_BYTES} counts are "
-            f"accepted: a session's advance() takes longer recordings"
+            f"{path}: {last + 1} ticks of {widest} inputs or outputs; at most {MOST_BYTES} counts "
+            f"are accepted: a session's advance() takes longer recordings"
         )
-    ticks = np.minimum(np.floor(times / model.dt_us).astype(np.int64), last)
+    ticks = np.array([t * d // n for t in times.tolist()], np.int64)
     counts = np.zeros((last + 1, model.n_in), np.int64)
     np.add.at(counts, (ticks, addresses), 1)
     return np.minimum(counts, 127).astype(np.int8)

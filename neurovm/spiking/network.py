@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 from neurovm.errors import ModelError
@@ -148,8 +149,9 @@ class Network:
         return "a cycle without delay: " + " → ".join(repr(self.nodes[i].name) for i in loop)
 
     def _add(self, shape: int | Sequence[int], neuron: Neuron | None, name: str) -> Node:
-        axes = tuple(shape) if isinstance(shape, Sequence) else (int(shape),)
-        if not axes or min(axes) < 1 or math.prod(axes) > MAX_NEURONS:
+        axes = tuple(shape) if isinstance(shape, Sequence) else (shape,)
+        whole = all(isinstance(axis, Integral) for axis in axes)
+        if not whole or not axes or min(axes) < 1 or math.prod(axes) > MAX_NEURONS:
             raise ModelError(
                 f"{self.name}: {name!r} has shape {axes}; whole numbers above 0, at most "
                 f"{MAX_NEURONS} neurons, are accepted"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,10 @@ from spiking_networks import NETWORKS
 import neurovm
 from neurovm.cli.app import run
 from neurovm.cli.exits import Exit
+from neurovm.cli.trains import read
+from neurovm.spiking.network import Network
+from neurovm.spiking.neurons import LI
+from neurovm.spiking.synapses import Dense
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -151,6 +156,23 @@ def test_counts_that_do_not_fit(
     code, error = refused(["predict", folder / "drawn.nvm", tmp_path / "bad.npy"], capsys)
     assert code == Exit.DATA
     assert message in error
+
+
+def test_no_ticks(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "none.npy", np.zeros((0, 30), np.int8))
+    args = ["predict", folder / "drawn.nvm", tmp_path / "none.npy", "-o", "json"]
+    assert [row["ticks"] for row in json.loads(printed(args, capsys))["rows"]] == [0]
+
+
+def test_times_fall_into_the_ticks_of_a_session(tmp_path: Path) -> None:
+    net = Network(dt_us=0.1)  # a little more than a tenth: 3 µs lie in tick 29
+    x, a = net.input(1, "x"), net.population(1, LI(tau_us=10.0), "a")
+    net.project(x, a, Dense(np.ones((1, 1))))
+    net.output(a)
+    times = range(200)
+    (tmp_path / "t.csv").write_text("".join(f"{t},0\n" for t in times))
+    (counts,) = read(tmp_path / "t.csv", neurovm.convert_network(net))
+    assert np.flatnonzero(counts).tolist() == [t // Fraction(0.1) for t in times]
 
 
 def test_files_that_are_no_arrays(

@@ -110,13 +110,21 @@ def i(*values: int) -> array[int]:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda s: s.advance(q(11000, 10500, 9000), i(0, 1, 2)), "event|spike|tick"),
+        (
+            lambda s: s.advance(q(11000, 10500, 9000), i(0, 1, 2)),
+            r"times\[1\].*10500 µs after 11000",
+        ),
+        (lambda s: s.advance(q(7000, 7900, 7800), i(0, 1, 2)), r"\[2\].*7800 µs after 79"),
         (lambda s: s.advance(q(11000), i(4)), "4"),
         (lambda s: s.advance(q(4999), i(0)), "tick"),
         (lambda s: s.advance(q(12000), i(0), until_us=11000), "tick|until"),
         (lambda s: s.advance(q(), i(), until_us=4000), "until tick 4"),
         (lambda s: s.advance(q(7000, 8000), i(0)), "addresses|length|events"),
+        (lambda s: s.advance(q(), i(), until_us=1 << 80), "63 bits"),
+        (lambda s: s.advance(q(), i(), until_us=1e300), "63 bits"),
         (lambda s: s.run(bytes(5)), "a multiple of 4"),
+        (lambda s: s.run(np.zeros((4, 5), np.int8)), r"\(4, 5\); \(ticks, 4\) is needed"),
+        (lambda s: s.run(np.zeros((2, 3, 2, 4, 2), np.int8)), "is needed"),
         (lambda s: s.step(bytes(3)), "4"),
         (lambda s: s.step(bytes([0, 0, 0, 128])), "127|count"),
         (lambda s: s.step_events(i(9)), "9|address"),
@@ -152,6 +160,19 @@ def test_time_is_counted_in_ticks_that_need_not_be_whole_microseconds() -> None:
     assert list(found.times_us) == [0, 1, 2, 3]
     assert session.tick == 8
     assert session.time_us == pytest.approx(3.2)
+
+
+def test_no_ticks_have_no_answer(small: SpikingModel) -> None:
+    assert small.predict(np.zeros((0, 4), np.int8)).shape == (0, 3)
+    assert small.predict(np.zeros((2, 0, 4), np.int8)).shape == (2, 0, 3)
+    assert small.predict(np.zeros((0, 5, 4), np.int8)).shape == (0, 5, 3)
+
+
+def test_axes_of_counts(small: SpikingModel) -> None:
+    counts = (np.random.default_rng(3).random((5, 4)) < 0.5).astype(np.int8)
+    wanted = bytes(small.session().run(counts))
+    for shape in ((20,), (5, 2, 2), (5, 1, 4), (1, 5, 4)):
+        assert bytes(small.session().run(counts.reshape(shape))) == wanted
 
 
 def test_codes_of_values_are_refused(small: SpikingModel) -> None:
