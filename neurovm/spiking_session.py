@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from array import array
 from fractions import Fraction
+from operator import index
 from typing import TYPE_CHECKING, Literal, NamedTuple, overload
 
 from neurovm.description import Counters
@@ -131,6 +132,7 @@ class SpikingSession:
         self, ticks: Buffer, addresses: Buffer, until: int
     ) -> tuple[array[int], array[int]]:
         """As `advance`, in ticks: int64 of each spike, up to but excluding tick `until`."""
+        until = index(until)
         if until < self.tick:
             raise ShapeError(f"until tick {until}; tick {self.tick} is the next already")
         if until > _LAST_TICK:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 MOST_ELEMENTS = 1 << 24
+MOST_COUNTS = 1 << 31
+"""Bytes of an array of spike counts."""
 
 
 class Spikes(NamedTuple):
@@ -35,6 +37,13 @@ def spikes_of(pairs: Sequence[tuple[int, int]]) -> Spikes:
     """Spikes of (tick, address) pairs, put in order."""
     ordered = sorted(pairs)
     return Spikes(array("q", [t for t, _ in ordered]), array("I", [a for _, a in ordered]))
+
+
+def check_counts(ticks: int, addresses: int) -> None:
+    """EventError where an array of counts would be too large."""
+    if ticks * addresses > MOST_COUNTS:
+        found = f"{ticks} ticks of {addresses} addresses"
+        raise EventError(f"found {found}; accepted: at most {MOST_COUNTS} counts in an array")
 
 
 class Stream(ABC):
@@ -103,6 +112,7 @@ class Encoder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
             raise EventError(f"found an array of shape {values.shape}; accepted: a sample or more")
         shape = samples.shape[1:]
         n = math.prod(shape)
+        check_counts(len(samples) * self.ticks, self.channels * n)
         stream = self.stream(n)
         train = np.zeros((len(samples) * self.ticks, self.channels * n), np.int8)
         for at, sample in enumerate(samples):

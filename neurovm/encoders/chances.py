@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from neurovm.encoders.base import Spikes, Stream
+from neurovm.encoders.base import Spikes, Stream, check_counts
 from neurovm.encoders.draws import draws, draws_array
 from neurovm.errors import EventError
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
+_DRAWS = 1 << 20
+"""Numbers that an array is made of at a time: 8 bytes each, for one of the array."""
 Chances = Callable[[Sequence[float]], list[float]]
 """From the values of a sample to the probability of each address, 0 … 1."""
 
@@ -57,8 +59,12 @@ def chance_array(
     values = np.asarray(data, np.float64)
     if not values.size or not np.isfinite(values).all():
         raise EventError(f"found {values.size} values, or one not finite; accepted: 1 or more")
+    check_counts(ticks, channels * values.size)
     wanted = np.asarray(chances(values.ravel().tolist()))
-    numbers = draws_array(seed, 0, ticks * len(wanted)).reshape(ticks, -1)
-    train = (numbers < wanted).astype(np.int8)
-    train[:silent] = 0
+    width = len(wanted)
+    train = np.zeros((ticks, width), np.int8)
+    rows = max(1, _DRAWS // width)
+    for first in range(silent, ticks, rows):
+        part = train[first : first + rows]
+        part[:] = draws_array(seed, first * width, part.size).reshape(part.shape) < wanted
     return train.reshape((ticks, channels, *values.shape))

@@ -386,3 +386,27 @@ def test_arrays_that_hold_no_sample() -> None:
     for encoder in (Delta(), Rate(), Phase()):
         with pytest.raises(EventError, match="accepted"):
             encoder.encode(np.zeros((0, 3)))
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        Rate(num_steps=65536),
+        Poisson(seq_length=65536),
+        Latency(num_steps=65536),
+        Phase(num_steps=65536),
+    ],
+)
+def test_arrays_that_would_be_too_large(encoder: Encoder) -> None:
+    with pytest.raises(EventError, match="65536 ticks of 65536 addresses; accepted: at most"):
+        encoder.encode(np.zeros(65536))
+
+
+def test_arrays_are_drawn_in_parts() -> None:
+    encoder = Rate(num_steps=700, first_spike_time=3, seed=5)
+    values = np.linspace(0, 1, 2000)  # 1.4 million numbers, more than are drawn at once
+    train = encoder.encode(values)
+    spikes = encoder.stream(2000).push(values.tolist())
+    assert np.argwhere(train[:, 0]).tolist() == [
+        [t, a] for t, a in zip(spikes.ticks, spikes.addresses, strict=True)
+    ]

@@ -162,6 +162,14 @@ def test_time_is_counted_in_ticks_that_need_not_be_whole_microseconds() -> None:
     assert session.time_us == pytest.approx(3.2)
 
 
+@pytest.mark.parametrize("until", [5.5, float("nan"), "6", None])
+def test_a_part_of_a_tick_is_no_end(small: SpikingModel, until: Any) -> None:
+    session = small.session()
+    with pytest.raises(TypeError):
+        session.advance_ticks(q(), i(), until)
+    assert session.tick == 0
+
+
 def test_no_ticks_have_no_answer(small: SpikingModel) -> None:
     assert small.predict(np.zeros((0, 4), np.int8)).shape == (0, 3)
     assert small.predict(np.zeros((2, 0, 4), np.int8)).shape == (2, 0, 3)
