@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from neurovm.converters.nir_file import RawGraph
-from neurovm.converters.nir_primitives import MOST_ELEMENTS, NEURONS, Primitive, Shape, checked
+from neurovm.converters.nir_primitives import NEURONS, Primitive, Shape, checked
 from neurovm.errors import ModelError
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from neurovm.converters.nir_file import RawNode
 
 MOST_NODES = 100_000
+MOST_ELEMENTS = 1 << 26
+"""Of what a node sends: a few words in a file must not ask for more memory than a box has."""
 
 
 @dataclass(slots=True)

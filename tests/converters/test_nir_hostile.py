@@ -82,6 +82,8 @@ WRONG: dict[str, tuple[nir_files.Graph, str]] = {
     "an Output of another shape": (changed("output", shape=np.array([9])), r"it says shape \(9,\)"),
     "an absurd Input": (changed("input", shape=np.array([1 << 40])), "shape is .* are accepted"),
     "an Input of many axes": (changed("input", shape=np.array([9000] * 4)), "elements"),
+    "an Input of many neurons": (
+        changed("input", shape=np.array([1, 10_000, 10_000])), "more than 67108864 elements"),
     "an Input of 0": (changed("input", shape=np.array([0])), "shape is"),
     "a delay between ticks": (
         added([("n1", "late"), ("late", "o")], late=("Delay", {"delay": FIVE * DT * 1.5}),
