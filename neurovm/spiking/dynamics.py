@@ -28,7 +28,7 @@ from neurovm.spiking.neurons import (
     Spikes,
     Threshold,
 )
-from neurovm.spiking.shapes import whole_ticks
+from neurovm.spiking.shapes import is_number, whole_ticks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -225,8 +225,10 @@ def _firing(
                 f"{where}: v_subtract of {subtracted.min()}; 0 and more, and one spike a tick, are "
                 f"accepted"
             )
-    if neuron.v_min is not None and not neuron.v_min - offset <= 0:
-        raise ModelError(f"{where}: v_min is {neuron.v_min}; at most {offset} (rest) is accepted")
+    v_min = neuron.v_min
+    if v_min is not None and not (is_number(v_min) and v_min - offset <= 0):
+        accepted = f"one number, at most {offset} (rest),"
+        raise ModelError(f"{where}: v_min is {v_min!r:.60}; {accepted} is accepted")
     refractory = whole_ticks(neuron.refractory_us, dt_us, f"{where}: a refractory period")
     if refractory > MAX_REFRACTORY:
         raise ModelError(f"{where}: refractory for {refractory} ticks; at most {MAX_REFRACTORY}")
@@ -242,7 +244,7 @@ def _firing(
         subtract=reset == "subtract",
         strict=_one_of(neuron.fires_at, FiresAt, "fires_at", where) == ">",
         refractory=refractory,
-        v_min=None if neuron.v_min is None else neuron.v_min - offset,
+        v_min=None if v_min is None else v_min - offset,
     )
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +19,15 @@ if TYPE_CHECKING:
 MAX_TICKS = (1 << 31) - 1
 
 
+def is_number(found: object) -> bool:
+    """Whether it is one number, and no array."""
+    return isinstance(found, Real)
+
+
 def whole_ticks(time_us: float, dt_us: float, what: str) -> int:
-    """A time as a number of ticks; ModelError where it is negative or between two ticks."""
+    """A time as a number of ticks; ModelError where it is none, negative or between two ticks."""
+    if not is_number(time_us):
+        raise ModelError(f"{what}: found {time_us!r:.60}; one number of µs is accepted")
     if not 0 <= time_us < math.inf or time_us / dt_us > MAX_TICKS:
         raise ModelError(f"{what} of {time_us} µs; at least 0, finite, is accepted")
     ticks = round(time_us / dt_us)

@@ -223,6 +223,8 @@ def test_loihi_weights_are_stored_as_the_chip_stores_them() -> None:
         (LIF(tau_us=1e4, reset="up"), 1, "reset is 'up'"),  # type: ignore[arg-type] # a wrong word
         (LIF(tau_us=1e4, spikes="many"), 1, "need reset='subtract'"),
         (LIF(tau_us=1e4, v_min=0.5), 1, "v_min is 0.5"),
+        (LIF(tau_us=1e4, v_min=np.zeros(3)), 1, "one number, at most 0.0"),  # type: ignore[arg-type] # as a user may
+        (LIF(tau_us=1e4, refractory_us=[1e3] * 3), 1, "period: found .* one number of µs"),  # type: ignore[arg-type] # as a user may
         (LIF(tau_us=1e4, refractory_us=-1.0), 1, "refractory"),
         (LIF(tau_us=1e4, refractory_us=1e8), 1, "refractory"),
         (LIF(tau_us=1e4, v_threshold=1e30), 1, "do not fit 32 bits"),
