@@ -18,6 +18,7 @@ CASES = [
     (errors.UnsupportedOperatorError("m.tflite", "LSTM", 3, "a rule"), 65),
     (errors.BundleError("x"), 65),
     (errors.ShapeError("x"), 65),
+    (errors.EventError("x"), 65),
     (errors.RecordingError("seen.jsonl", 3, "x", "y"), 65),
     (FileNotFoundError(errno.ENOENT, "No such file", "x"), 66),
     (IsADirectoryError(errno.EISDIR, "Is a directory", "x"), 66),
