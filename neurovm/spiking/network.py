@@ -18,14 +18,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from neurovm.errors import ModelError
-from neurovm.spiking.neurons import CHIPS
-from neurovm.spiking.shapes import check_synapses, whole_ticks
+from neurovm.spiking.neurons import CHIPS, Neuron
+from neurovm.spiking.shapes import check_synapses, is_number, whole_ticks
+from neurovm.spiking.synapses import Sparse, merged
 
 if TYPE_CHECKING:
-    from neurovm.spiking.neurons import Neuron
     from neurovm.spiking.synapses import Synapses
 
 Shape = tuple[int, ...]
@@ -75,11 +75,11 @@ class Network:
     outputs: list[Node] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.dt_us = float(self.dt_us)  # as the manifest has it, whose bytes are hashed
-        if not 0 < self.dt_us < math.inf:
+        if not is_number(self.dt_us) or not 0 < self.dt_us < math.inf:
             raise ModelError(
-                f"{self.name}: a tick of {self.dt_us} µs; more than 0, finite, is accepted"
+                f"{self.name}: a tick of {self.dt_us!r} µs; more than 0, finite, is accepted"
             )
+        self.dt_us = float(self.dt_us)  # as the manifest has it, whose bytes are hashed
 
     def input(self, shape: int | Sequence[int], name: str = "") -> Node:
         """A source of spikes from outside; an image is (channels, height, width)."""
@@ -87,12 +87,23 @@ class Network:
 
     def population(self, shape: int | Sequence[int], neuron: Neuron, name: str = "") -> Node:
         """Neurons of one kind."""
+        if not isinstance(neuron, get_args(Neuron)):
+            kinds = ", ".join(kind.__name__ for kind in get_args(Neuron))
+            raise ModelError(
+                f"{self.name}: a population of {neuron!r:.60}; one of {kinds} is accepted"
+            )
         return self._add(shape, neuron, name or f"population {len(self.nodes)}")
 
     def project(
         self, source: Node, target: Node, synapses: Synapses, delay_us: float = 0.0
     ) -> Edge:
         """Synapses from one population to another, all `delay_us` late: whole ticks."""
+        for end in (source, target):
+            if not isinstance(end, Node):
+                raise ModelError(
+                    f"{self.name}: a projection to or from {end!r:.60}; what input() and "
+                    f"population() return is accepted"
+                )
         where = f"{self.name}: {source.name!r} → {target.name!r}"
         for node in (source, target):
             if node.index >= len(self.nodes) or self.nodes[node.index] is not node:
@@ -103,6 +114,8 @@ class Network:
         if delay > MAX_DELAY:
             raise ModelError(f"{where}: a delay of {delay} ticks; at most {MAX_DELAY} are accepted")
         check_synapses(source, target, synapses, where)
+        if isinstance(synapses, Sparse) and type(target.neuron) not in CHIPS:
+            synapses = merged(synapses)  # chips clip the weights one by one
         edge = Edge(source, target, synapses, delay)
         self.edges.append(edge)
         return edge

@@ -4,17 +4,25 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from neurovm.errors import ModelError
-from neurovm.spiking.synapses import Convolution, Dense, Pool, Procedural, Sparse, Wires
+from neurovm.spiking.synapses import (
+    Convolution,
+    Dense,
+    Pool,
+    Procedural,
+    Sparse,
+    Synapses,
+    Wires,
+)
 
 if TYPE_CHECKING:
     from neurovm.spiking.network import Node
-    from neurovm.spiking.synapses import Synapses
 
 MAX_TICKS = (1 << 31) - 1
 
@@ -41,6 +49,9 @@ def whole_ticks(time_us: float, dt_us: float, what: str) -> int:
 
 def check_synapses(source: Node, target: Node, synapses: Synapses, where: str) -> None:
     """ModelError where weights are no finite numbers or have another shape than is needed."""
+    if not isinstance(synapses, get_args(Synapses)):
+        kinds = ", ".join(kind.__name__ for kind in get_args(Synapses))
+        raise ModelError(f"{where}: synapses {synapses!r:.60}; one of {kinds} is accepted")
     if isinstance(synapses, Procedural):
         _check_procedural(synapses, where)
         return
@@ -102,7 +113,24 @@ def _check_wires(source: Node, target: Node, s: Wires, where: str) -> None:
         raise ModelError(f"{where}: wires lead outside −1 … {target.n - 1} of {target.name!r}")
 
 
+def _check_pairs(s: Convolution | Pool, where: str) -> None:
+    """ModelError where what is given by rows and columns is not two whole numbers."""
+    named: dict[str, object] = {"padding": s.padding, "stride": s.stride}
+    if isinstance(s, Convolution):
+        named["dilation"] = s.dilation
+    else:
+        named["window"] = s.window
+        named["stride"] = s.window if s.stride is None else s.stride
+    for name, found in named.items():
+        pair = found if isinstance(found, Sequence) and len(found) == 2 else (None, None)
+        if not all(isinstance(each, Integral) for each in pair):
+            raise ModelError(
+                f"{where}: {name} {found!r:.60}; two whole numbers (rows, columns) are accepted"
+            )
+
+
 def _check_window(source: Node, target: Node, s: Convolution | Pool, where: str) -> None:
+    _check_pairs(s, where)
     for node in (source, target):
         if len(node.shape) != 3:
             raise ModelError(

@@ -85,6 +85,22 @@ class Procedural:
 Synapses: TypeAlias = Dense | Sparse | Convolution | Pool | Wires | Procedural
 
 
+def merged(synapses: Sparse) -> Sparse:
+    """One synapse a pair, with the sum of its weights, in the order in which pairs come first.
+
+    Synapses with delays of their own stay as they are.
+    """
+    if synapses.delays_us is not None:
+        return synapses
+    pairs = np.stack([np.asarray(synapses.source), np.asarray(synapses.target)])
+    unique, first, which = np.unique(pairs, axis=1, return_index=True, return_inverse=True)
+    if unique.shape[1] == pairs.shape[1]:
+        return synapses
+    sums = np.bincount(which.reshape(-1), weights=np.asarray(synapses.weights, np.float64))
+    order = np.argsort(first)
+    return Sparse(unique[0, order], unique[1, order], sums[order])
+
+
 def pooled_convolution(convolution: Convolution, pool: Pool) -> Convolution:
     """One convolution that does what summing windows (without overlap) and convolving the sums do.
 

@@ -139,3 +139,41 @@ def test_sums_become_part_of_a_kernel() -> None:
     assert (one.stride, one.padding) == ((2, 2), (2, 2))
     with pytest.raises(ValueError, match="side by side"):
         pooled_convolution(Convolution(kernel), Pool((2, 2), (1, 1)))
+
+
+def test_synapses_of_one_pair_add_up_before_they_become_codes() -> None:
+    net = Network(dt_us=1000.0)
+    x, h = net.input(2, "x"), net.population(2, LIF(tau_us=2000.0), "h")
+    given = Sparse(np.array([0, 0, 1]), np.array([1, 1, 0]), np.array([0.25, 0.5, 0.25]))
+    kept = net.project(x, h, given).synapses
+    assert isinstance(kept, Sparse)
+    assert list(zip(kept.source, kept.target, kept.weights, strict=True)) == [
+        (0, 1, 0.75),
+        (1, 0, 0.25),
+    ]
+
+
+def test_synapses_of_one_pair_with_delays_of_their_own_stay() -> None:
+    net = Network(dt_us=1000.0)
+    x, h = net.input(1, "x"), net.population(1, LIF(tau_us=2000.0), "h")
+    late = np.array([0.0, 1000.0])
+    given = Sparse(np.zeros(2, int), np.zeros(2, int), np.ones(2), late)
+    assert net.project(x, h, given).synapses is given
+
+
+def test_what_is_no_neuron_no_synapses_or_no_population_is_named() -> None:
+    net = Network(dt_us=1000.0)
+    x = net.input((1, 4, 4), "x")
+    h = net.population((1, 4, 4), LIF(tau_us=2000.0), "h")
+    kernel = np.ones((1, 1, 3, 3))
+    with pytest.raises(ModelError, match="a population of 'LIF'; one of IF, "):
+        net.population(3, "LIF")  # type: ignore[arg-type]  # the wrong kind is the point
+    with pytest.raises(ModelError, match="synapses 'dense'; one of Dense, "):
+        net.project(x, h, "dense")  # type: ignore[arg-type]  # the wrong kind is the point
+    with pytest.raises(ModelError, match="to or from None; what input"):
+        net.project(x, None, Wires())  # type: ignore[arg-type]  # the wrong kind is the point
+    for wrong in ({"stride": 1}, {"padding": "same"}, {"dilation": (1.5, 1)}):
+        with pytest.raises(ModelError, match="two whole numbers"):
+            net.project(x, h, Convolution(kernel, **wrong))
+    with pytest.raises(ModelError, match="a tick of 'x' µs"):
+        Network(dt_us="x")  # type: ignore[arg-type]  # the wrong kind is the point
