@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How fast this machine loads the weight rows that a run of a spiking network reads (loads.c)."""
+"""How fast this machine loads what a run of a spiking network reads (loads.c)."""
 
 from __future__ import annotations
 
@@ -15,13 +15,22 @@ import numpy as np
 SOURCE = Path(__file__).parent / "loads.c"
 LINE = 64
 """Rows are padded to whole cache lines, as the kernel's are."""
+STATE_BYTES = 8
+"""Of a neuron: its potential and its drive, int32 each."""
 
 
 class Loads:
-    """The rows of all layers; `seconds` loads every one of them once."""
+    """One run's loads and stores, again and again."""
 
-    def __init__(self, layers: Sequence[tuple[int, int, list[np.ndarray]]], folder: Path) -> None:
-        """A layer has so many rows, bytes a row, and row indices of every step."""
+    def __init__(
+        self,
+        counts: np.ndarray,
+        layers: Sequence[tuple[int, int, list[np.ndarray]]],
+        folder: Path,
+    ) -> None:
+        """`counts` come in, uint8[steps, n_in]; a layer has so many rows, so many neurons, which
+        are the int8 weights of a row, and row indices of every step.
+        """
         compiler = shutil.which("cc")
         if compiler is None:
             raise FileNotFoundError("cc: the load roofline is measured by a C program")
@@ -40,19 +49,25 @@ class Loads:
         self._rows = [np.concatenate(rows).astype(np.uint32) for _, _, rows in layers]
         begin = [np.cumsum([0, *(part.size for part in rows)]) for _, _, rows in layers]
         self._begin = np.concatenate(begin).astype(np.uint32)
-        self.bytes = sum(r.size * w for r, w in zip(self._rows, widths, strict=True))
         starts = [w.ctypes.data + -w.ctypes.data % LINE for w in self._weights]
+        self._counts = np.ascontiguousarray(counts, np.uint8)
+        sizes = [-(-STATE_BYTES * neurons // LINE) * LINE for _, neurons, _ in layers]
+        self._state = [np.zeros(size, np.uint8) for size in sizes]
         self._arguments = (
             ctypes.c_size_t(len(layers)),
             ctypes.c_size_t(self._steps),
+            ctypes.c_void_p(self._counts.ctypes.data),
+            ctypes.c_size_t(self._counts.shape[1]),
             (ctypes.c_void_p * len(layers))(*starts),
             (ctypes.c_size_t * len(layers))(*widths),
             (ctypes.c_void_p * len(layers))(*(rows.ctypes.data for rows in self._rows)),
             ctypes.c_void_p(self._begin.ctypes.data),
+            (ctypes.c_void_p * len(layers))(*(state.ctypes.data for state in self._state)),
+            (ctypes.c_size_t * len(layers))(*sizes),
         )
 
     def step_us(self) -> float:
-        """Microseconds a step for loading its rows, and nothing else."""
+        """Microseconds a step for loads and stores, and nothing else."""
         begun = time.perf_counter()
         self._read(*self._arguments)
         return (time.perf_counter() - begun) / self._steps * 1e6

@@ -40,6 +40,8 @@ def rows(n: int, fan_out: int, base: bytes) -> tuple[memoryview, int, int, int]:
     at_delays = at_rows + -(-8 * (n + 1) // 64) * 64
     at_entries = at_delays + 64
     memory = mmap.mmap(-1, at_entries + n * stride)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        memory.madvise(mmap.MADV_HUGEPAGE)  # rows far apart: fewer misses of the page table
     arena = np.frombuffer(memory, np.uint8)
     arena[: len(base)] = np.frombuffer(base, np.uint8)
     arena[at_rows : at_rows + 8 * (n + 1)].view("<u8")[:] = np.arange(n + 1) * np.uint64(stride)

@@ -91,8 +91,12 @@ static inline __attribute__((always_inline)) __mmask16 step_16(lanes *l, size_t 
 /* One entry for each bit: neuron `first` is bit 0. */
 static inline void list_fired(nvm_cells *cells, uint64_t bits, size_t first)
 {
+    nvm_spike *end = cells->spikes + cells->n_spikes;
+    uint32_t n = (uint32_t)__builtin_popcountll(bits);
+    cells->n_spikes += n;
+    cells->sent += n;
     for (; bits != 0; bits &= bits - 1) {
-        nvm_send(cells, first + (size_t)__builtin_ctzll(bits), 1);
+        *end++ = (nvm_spike)(first + (size_t)__builtin_ctzll(bits)) << NVM_COUNT_BITS | 1;
     }
 }
 
