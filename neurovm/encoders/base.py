@@ -95,7 +95,7 @@ class Encoder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
 
     def stream(self, n: int) -> Stream:
         """A stream of samples of `n` elements (1 … 2^24), from its beginning."""
-        raise NotImplementedError
+        raise NotImplementedError  # each encoder has its own
 
     def encode(self, data: ArrayLike) -> NDArray[np.int8]:
         """Spike counts of an array, from the beginning of a stream.

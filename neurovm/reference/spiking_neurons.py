@@ -71,7 +71,7 @@ class State:
 
     def step(self, tick: int, drive: Ints, reached: NDArray[np.bool_]) -> Ints:
         """The spikes of one tick."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of neuron has its own
 
     def potentials(self, tick: int) -> Ints:  # noqa: ARG002 - what leaks by itself needs the tick
         """v of every neuron, leaked to `tick`."""
