@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What holds for the whole suite."""
+"""What holds for the whole suite: no test sees what another one set for its process."""
 
 from __future__ import annotations
 
 import signal
+
+import pytest
+
+from neurovmd import log
 
 
 def pytest_configure() -> None:
@@ -12,3 +16,9 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _log_as_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that a test runs in this process set the level and the secrets of its log."""
+    monkeypatch.setattr(log, "_state", log._State())

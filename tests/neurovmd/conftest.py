@@ -12,16 +12,8 @@ from scripted_broker import Make, Scripted
 
 import neurovm
 from benchmarks.rig import ROOT, Client, Daemon, Mosquitto, find_mosquitto
-from neurovmd import log
 
 FIXTURES = ROOT / "tests/fixtures"
-
-
-@pytest.fixture(autouse=True)
-def _log_level() -> Iterator[None]:
-    """Commands that a test runs in this process leave the level of its log as it was."""
-    yield
-    log.set_level("info")
 
 
 @pytest.fixture(scope="session")
