@@ -8,6 +8,7 @@
  * arena on packing all, as layers may share weights. */
 #define MAX_GROWTH 16u
 #define FREE_BYTES 65536u
+#define MAX_CANVAS 0x7FFFFFFFu /* bytes: offsets are of 32 bits */
 
 static uint64_t align_up(uint64_t bytes)
 {
@@ -58,48 +59,50 @@ static nvm_packed shape_of(const nvm_program *program, uint32_t index)
         p.is_there = p.n_segments != 0;
         return p;
     }
+    const nvm_packing *set = program->isa->packing;
     nvm_axis rows = nvm_layer_rows(layer), cols = nvm_layer_cols(layer);
-    uint64_t in_c = layer->in_c, taps, quads;
+    uint64_t in_c = layer->in_c, code_bytes = set->code_bytes, taps, words;
     p.is_depthwise = layer->kind == NVM_DWCONV && layer->in_c > 1;
+    p.lanes = p.is_depthwise ? set->dw_lanes : set->lanes;
+    p.depth = p.is_depthwise ? set->dw_depth : set->depth;
     if (layer->kind == NVM_DENSE) {
         rows = cols = (nvm_axis){.in = 1, .out = 1, .k = 1, .stride = 1, .dil = 1};
     }
     p.is_flat = (uint8_t)has_flat_axes(&rows, &cols);
     uint64_t width = span(&cols), height = span(&rows);
     if (width > UINT16_MAX * 4 || height > UINT16_MAX * 4 ||
-        width * height * in_c > MAX_GROWTH * (uint64_t)program->layers[layer->in[0]].n + FREE_BYTES) {
+        width * height * in_c > MAX_GROWTH * (uint64_t)program->layers[layer->in[0]].n + FREE_BYTES ||
+        width * height * in_c * code_bytes > MAX_CANVAS) {
         return p;
     }
     taps = (uint64_t)rows.k * (uint64_t)cols.k;
     if (p.is_depthwise) {
-        quads = (taps + 3) / 4;
-        p.n_segments = (uint32_t)(quads * 4);
-        p.quads = (uint32_t)quads;
-        p.blocks = (layer->out_c + NVM_DW_LANES - 1) / NVM_DW_LANES;
+        words = (taps + p.depth - 1) / p.depth;
+        p.n_segments = (uint32_t)(words * p.depth);
+        p.words = (uint32_t)words;
     } else {
-        uint64_t bytes = in_c; /* of a segment: a tap, a row of taps, or all */
+        uint64_t codes = in_c; /* of a segment: a tap, a row of taps, or all */
         p.n_segments = (uint32_t)taps;
         if (cols.dil == 1 || cols.k == 1) {
-            bytes *= (uint64_t)cols.k;
+            codes *= (uint64_t)cols.k;
             p.n_segments = (uint32_t)rows.k;
             if ((uint64_t)cols.k == width && (rows.dil == 1 || rows.k == 1)) {
-                bytes *= (uint64_t)rows.k;
+                codes *= (uint64_t)rows.k;
                 p.n_segments = 1;
             }
         }
-        quads = p.n_segments * ((bytes + 3) / 4);
-        p.quads = (uint32_t)((bytes + 3) / 4);
-        p.blocks = (layer->out_c + NVM_LANES - 1) / NVM_LANES;
-        p.group = (uint32_t)least(p.blocks, program->isa->packing->most_blocks);
+        p.words = (uint32_t)((codes + p.depth - 1) / p.depth);
+        words = (uint64_t)p.n_segments * p.words;
     }
-    uint64_t lanes = p.is_depthwise ? NVM_DW_LANES : NVM_LANES;
-    if (p.blocks * lanes * quads * 4 > MAX_GROWTH * (layer->out_c * in_c * taps) + FREE_BYTES) {
+    p.blocks = (layer->out_c + p.lanes - 1) / p.lanes;
+    p.group = (uint32_t)least(p.blocks, set->most_blocks);
+    if (words * p.depth * p.blocks * p.lanes > MAX_GROWTH * (layer->out_c * in_c * taps) + FREE_BYTES) {
         return p;
     }
     p.width = (uint32_t)width;
     p.height = (uint32_t)height;
-    p.line = (uint32_t)(width * in_c);
-    p.column = (uint32_t)((uint64_t)cols.stride * in_c);
+    p.line = (uint32_t)(width * in_c * code_bytes);
+    p.column = (uint32_t)((uint64_t)cols.stride * in_c * code_bytes);
     p.row = (uint32_t)rows.stride * p.line;
     p.out_w = (uint32_t)cols.out;
     p.out_h = (uint32_t)rows.out;
@@ -119,21 +122,16 @@ size_t nvm_canvas_bytes(const nvm_program *program, uint32_t index)
     return p.is_there ? (size_t)p.height * p.line + NVM_CANVAS_SLACK : 0;
 }
 
-static uint32_t lanes_of(const nvm_packed *p)
-{
-    return p->is_depthwise ? NVM_DW_LANES : NVM_LANES;
-}
-
 static uint64_t weight_bytes(const nvm_packed *p)
 {
-    uint64_t quads = p->is_depthwise ? p->quads : (uint64_t)p->n_segments * p->quads;
-    return p->blocks * quads * 4 * lanes_of(p);
+    uint64_t words = p->is_depthwise ? p->words : (uint64_t)p->n_segments * p->words;
+    return p->blocks * words * p->depth * p->lanes;
 }
 
 /* Gives the layer's parts their places from `used` on; the end. */
 static uint64_t place(nvm_packed *p, uint64_t used)
 {
-    uint64_t channels = (uint64_t)p->blocks * lanes_of(p);
+    uint64_t channels = (uint64_t)p->blocks * p->lanes;
     p->weights = used;
     p->constant = align_up(p->weights + weight_bytes(p));
     p->scale = align_up(p->constant + channels * sizeof(int32_t));
@@ -143,15 +141,16 @@ static uint64_t place(nvm_packed *p, uint64_t used)
 
 /* ---- writing ------------------------------------------------------------------------------ */
 
-/* Where channel c stands among the sums of its block. DWCONV interleaves bytes within lanes of 16, so
- * that register v holds channels 16 l + 4 v + 0 .. 3, l = 0 .. 3, of each 64. */
-static size_t lane_of(const nvm_packed *p, size_t c)
+/* Where channel c stands among the sums. DWCONV interleaves codes within parts of vectors
+ * (struct nvm_packing), and so do its sums lie. */
+static size_t lane_of(const nvm_packed *p, const nvm_packing *set, size_t c)
 {
     if (!p->is_depthwise) {
         return c;
     }
-    size_t block = c / 64, l = c % 64 / 16, v = c % 16 / 4;
-    return block * 64 + v * 16 + l * 4 + c % 4;
+    size_t turn = 4u * set->dw_vectors, in_block = c % p->lanes;
+    size_t l = in_block / turn, v = in_block % turn / 4;
+    return c - in_block + v * (p->lanes / set->dw_vectors) + l * 4 + c % 4;
 }
 
 /* Weight of tap (i, j), input channel k within its group, output channel c. */
@@ -165,17 +164,17 @@ static void write_windows(const nvm_layer *layer, const nvm_packed *p, const int
                           int8_t *to)
 {
     size_t taps = layer->kind == NVM_DENSE ? 1 : (size_t)layer->k_h * layer->k_w;
-    size_t in_c = layer->in_c, bytes = taps * in_c / p->n_segments;
+    size_t in_c = layer->in_c, codes = taps * in_c / p->n_segments;
     for (size_t block = 0; block < p->blocks; block += p->group) {
         size_t blocks = least(p->group, p->blocks - block);
         for (size_t s = 0; s < p->n_segments; s++) {
-            for (size_t q = 0; q < p->quads; q++) {
-                for (size_t lane = 0; lane < blocks * NVM_LANES; lane++) {
-                    size_t c = block * NVM_LANES + lane;
-                    for (size_t k = 0; k < 4; k++, to++) {
-                        size_t at = q * 4 + k, byte = s * bytes + at;
-                        *to = at < bytes && c < layer->out_c
-                                  ? weight_at(layer, weights, byte / in_c, byte % in_c, c)
+            for (size_t word = 0; word < p->words; word++) {
+                for (size_t lane = 0; lane < blocks * p->lanes; lane++) {
+                    size_t c = block * p->lanes + lane;
+                    for (size_t k = 0; k < p->depth; k++, to++) {
+                        size_t at = word * p->depth + k, code = s * codes + at;
+                        *to = at < codes && c < layer->out_c
+                                  ? weight_at(layer, weights, code / in_c, code % in_c, c)
                                   : 0;
                     }
                 }
@@ -184,24 +183,25 @@ static void write_windows(const nvm_layer *layer, const nvm_packed *p, const int
     }
 }
 
-static void write_depthwise(const nvm_layer *layer, const nvm_packed *p, const int8_t *weights,
-                            int8_t *to)
+static void write_depthwise(const nvm_layer *layer, const nvm_packed *p, const nvm_packing *set,
+                            const int8_t *weights, int8_t *to)
 {
     size_t taps = (size_t)layer->k_h * layer->k_w;
     memset(to, 0, weight_bytes(p));
     for (size_t c = 0; c < layer->out_c; c++) {
-        size_t lane = lane_of(p, c), block = lane / NVM_DW_LANES;
+        size_t lane = lane_of(p, set, c), block = lane / p->lanes;
         for (size_t tap = 0; tap < taps; tap++) {
-            size_t quad = block * p->quads + tap / 4;
-            to[(quad * NVM_DW_LANES + lane % NVM_DW_LANES) * 4 + tap % 4] =
+            size_t word = block * p->words + tap / p->depth;
+            to[(word * p->lanes + lane % p->lanes) * p->depth + tap % p->depth] =
                 weight_at(layer, weights, tap, 0, c);
         }
     }
 }
 
-static void write_segments(const nvm_layer *layer, const nvm_packed *p, uint32_t *segments)
+static void write_segments(const nvm_layer *layer, const nvm_packed *p, const nvm_packing *set,
+                           uint32_t *segments)
 {
-    size_t in_c = layer->in_c, taps = (size_t)layer->k_h * layer->k_w;
+    size_t position = (size_t)layer->in_c * set->code_bytes, taps = (size_t)layer->k_h * layer->k_w;
     int by_tap = p->is_depthwise || p->n_segments == taps;
     for (size_t s = 0; s < p->n_segments; s++) {
         size_t i = 0, j = 0;
@@ -209,13 +209,14 @@ static void write_segments(const nvm_layer *layer, const nvm_packed *p, uint32_t
             i = by_tap ? s / layer->k_w : s;
             j = by_tap ? s % layer->k_w : 0;
         }
-        segments[s] = (uint32_t)(i * layer->dil_h * p->line + j * layer->dil_w * in_c);
+        segments[s] = (uint32_t)(i * layer->dil_h * p->line + j * layer->dil_w * position);
     }
 }
 
 static void write_channels(const nvm_program *program, const nvm_layer *layer, const nvm_packed *p,
                            uint8_t *pack)
 {
+    const nvm_packing *set = program->isa->packing;
     const int8_t *weights = nvm_arena_at(program, layer->off_weights);
     const int32_t *bias = nvm_arena_at(program, layer->off_bias);
     const float *scale = nvm_arena_at(program, layer->off_scale);
@@ -223,15 +224,16 @@ static void write_channels(const nvm_program *program, const nvm_layer *layer, c
     float *factor = (float *)(void *)(pack + p->scale);
     size_t taps = layer->kind == NVM_DENSE ? 1 : (size_t)layer->k_h * layer->k_w;
     size_t in_c = layer->kind == NVM_DWCONV ? 1 : layer->in_c;
-    memset(constant, 0, (size_t)p->blocks * lanes_of(p) * sizeof *constant);
-    memset(factor, 0, (size_t)p->blocks * lanes_of(p) * sizeof *factor);
+    memset(constant, 0, (size_t)p->blocks * p->lanes * sizeof *constant);
+    memset(factor, 0, (size_t)p->blocks * p->lanes * sizeof *factor);
     for (size_t c = 0; c < layer->out_c; c++) {
         int64_t sum = 0; /* of at most 2^32 weights */
         for (size_t row = 0; row < taps * in_c; row++) {
             sum += weights[row * layer->out_c + c];
         }
-        size_t lane = lane_of(p, c);
-        constant[lane] = (int32_t)((uint32_t)bias[c] - (uint32_t)((128 + layer->zero_in) * sum));
+        size_t lane = lane_of(p, set, c);
+        constant[lane] =
+            (int32_t)((uint32_t)bias[c] - (uint32_t)((set->offset + layer->zero_in) * sum));
         if (layer->requant == NVM_RQ_FP32 || layer->requant == NVM_RQ_AFFINE) {
             factor[lane] = scale[layer->requant == NVM_RQ_FP32 ? c : 0];
         }
@@ -279,6 +281,7 @@ nvm_status nvm_program_pack(nvm_program *program, void *mem, size_t len)
     }
     nvm_pack *pack = mem;
     uint8_t *base = mem;
+    const nvm_packing *set = program->isa->packing;
     uint64_t used = records_end(program);
     for (uint32_t i = 0; i < program->n_layers; i++) {
         const nvm_layer *layer = &program->layers[i];
@@ -287,9 +290,12 @@ nvm_status nvm_program_pack(nvm_program *program, void *mem, size_t len)
             (void)nvm_map_runs(program, i, (uint32_t *)(void *)(base + p.segments));
         } else if (p.is_there) {
             const int8_t *weights = nvm_arena_at(program, layer->off_weights);
-            (p.is_depthwise ? write_depthwise : write_windows)(
-                layer, &p, weights, (int8_t *)base + p.weights);
-            write_segments(layer, &p, (uint32_t *)(void *)(base + p.segments));
+            if (p.is_depthwise) {
+                write_depthwise(layer, &p, set, weights, (int8_t *)base + p.weights);
+            } else {
+                write_windows(layer, &p, weights, (int8_t *)base + p.weights);
+            }
+            write_segments(layer, &p, set, (uint32_t *)(void *)(base + p.segments));
             write_channels(program, layer, &p, base);
         }
         pack->layers[i] = p;

@@ -2,39 +2,39 @@
  *
  * nvm_pack.h: the weights of a program a second time, in the order in which dense runs read them.
  *
- * A packed layer reads its input through a canvas: the codes + 128 as unsigned bytes, surrounded by
- * as much of the zero point as its windows reach over. A tap of the padding then adds
- * w (zero_in - zero_in) = 0, as if it were skipped, and with u = q + 128 in [0, 255]
+ * A packed layer reads its input through a canvas: the codes + offset, surrounded by as much of the
+ * zero point as its windows reach over. A tap of the padding then adds w (zero_in - zero_in) = 0, as if
+ * it were skipped, and with u = q + offset
  *
- *     A = bias + sum w (q - zero_in) = constant + sum w u,  constant = bias - (128 + zero_in) sum w
+ *     A = bias + sum w (q - zero_in) = constant + sum w u,  constant = bias - (offset + zero_in) sum w
  *
- * modulo 2^32, whichever way the sum is cut. Windows are cut into segments of consecutive bytes,
- * segments into quads of four; a weight stands beside each byte, 0 where a quad hangs over the
- * segment's end.
+ * modulo 2^32, whichever way the sum is cut. Windows are cut into segments of consecutive codes,
+ * segments into words of `depth` codes, which one lane multiplies and adds at once; a weight stands
+ * beside each code, 0 where a word hangs over the segment's end. The instruction set says how wide all
+ * this is (struct nvm_packing), so that a pack is for the set of its program.
  */
 #ifndef NVM_PACK_H
 #define NVM_PACK_H
 
 #include "nvm_internal.h"
 
-#define NVM_LANES 16u      /* channels of a block */
-#define NVM_DW_LANES 64u   /* channels of a block of DWCONV */
 #define NVM_MAX_BLOCKS 4u  /* blocks whose sums are held in registers together: a group */
 #define NVM_CANVAS_SLACK 128u /* bytes that may be read beyond a canvas */
 
 /* One layer. Offsets count from the pack's first byte, but those of segments from a window's first. */
 struct nvm_packed {
-    uint64_t weights;   /* int8[quads in all][16 channels][4], group by group; DWCONV: see there */
+    uint64_t weights;   /* int8[words in all][lanes][depth], group by group; DWCONV: nvm_pack.c */
     uint64_t constant;  /* int32[blocks][lanes] */
     uint64_t scale;     /* float[blocks][lanes]: FP32 and AFFINE */
     uint64_t segments;  /* uint32[n_segments]: where each begins; MAP: its runs */
-    uint32_t n_segments, quads; /* quads of one segment */
-    uint32_t blocks, group;     /* of channels; of channels that go together */
-    uint32_t width, height;     /* of the canvas, in positions of in_c bytes; flat: all in one row */
+    uint32_t n_segments, words; /* words of one segment */
+    uint32_t blocks, group;     /* of channels; blocks that go together */
+    uint32_t width, height;     /* of the canvas, in positions of in_c codes; flat: all in one row */
     uint32_t row, column;       /* bytes from one output pixel's window to the next one's */
     uint32_t line;              /* bytes of a canvas row */
     uint32_t out_w, out_h;      /* pixels; flat: out_w = all */
     uint8_t is_there, is_flat, is_depthwise;
+    uint8_t lanes, depth;       /* channels of a block, codes of a word */
 };
 
 typedef struct nvm_pack {
@@ -59,10 +59,21 @@ typedef struct nvm_product {
 
 typedef void nvm_product_fn(const nvm_product *product, const nvm_strip *strips, size_t n);
 
-/* What an instruction set has for packed layers. */
+/* What an instruction set has for packed layers, and how their weights lie.
+ *
+ *              code_bytes  offset  lanes  depth  dw_lanes  dw_depth  dw_vectors
+ *     avx512vnni        1     128     16      4        64         4           4
+ */
 struct nvm_packing {
     nvm_product_fn *product, *product_dw;
-    void (*lift)(uint8_t *to, const int8_t *codes, size_t n); /* codes + 128 */
+    void (*lift)(uint8_t *to, const int8_t *codes, size_t n); /* n codes + offset */
+    uint8_t code_bytes; /* 1 or 2: of a code in a canvas, in the machine's order */
+    uint8_t offset;     /* 0 or 128; 128 makes codes of one byte unsigned */
+    uint8_t lanes;      /* channels of a block */
+    uint8_t depth;      /* codes of a word; words begin at any code */
+    uint8_t dw_lanes;   /* channels of a block of DWCONV, in dw_vectors vectors: vector v of them holds */
+    uint8_t dw_vectors; /* channels 4 dw_vectors l + 4 v + 0 .. 3 for l = 0, 1 .. */
+    uint8_t dw_depth;   /* taps of a word of DWCONV */
     uint8_t most_blocks;                /* of a group */
     uint8_t pixels[NVM_MAX_BLOCKS + 1]; /* of the longest strip, by the blocks of a group */
 };

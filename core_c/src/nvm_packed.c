@@ -14,29 +14,44 @@ typedef struct plan {
     uint32_t built; /* canvas rows that are in place */
 } plan;
 
+/* n codes of the padding. */
+static void fill(const nvm_node *node, uint8_t *to, size_t n)
+{
+    const nvm_packing *set = node->isa->packing;
+    int32_t zero = node->layer->zero_in + set->offset;
+    if (set->code_bytes == 1) {
+        memset(to, zero, n);
+        return;
+    }
+    int16_t *wide = (int16_t *)(void *)to;
+    for (size_t i = 0; i < n; i++) {
+        wide[i] = (int16_t)zero;
+    }
+}
+
 static void build_row(const nvm_node *node, const nvm_packed *packed, uint8_t *line, uint32_t r)
 {
     const nvm_layer *layer = node->layer;
+    const nvm_packing *set = node->isa->packing;
     const int8_t *codes = node->in[0]->codes;
-    uint8_t zero = (uint8_t)((uint8_t)layer->zero_in ^ 0x80u);
     int64_t row = (int64_t)r - node->rows.pad;
     int64_t before = node->cols.pad, width = packed->width; /* before: columns left of the input */
-    size_t in_c = layer->in_c;
+    size_t in_c = layer->in_c, position = in_c * set->code_bytes;
     if (row < 0 || row >= node->rows.in) {
-        memset(line, zero, packed->line);
+        fill(node, line, (size_t)width * in_c);
         return;
     }
     int64_t first = before > 0 ? before : 0, end = before + node->cols.in;
     first = first < width ? first : width;
     end = end < width ? end : width;
     end = end > first ? end : first;
-    memset(line, zero, (size_t)first * in_c);
+    fill(node, line, (size_t)first * in_c);
     if (end > first) {
-        node->isa->packing->lift(line + (size_t)first * in_c,
+        set->lift(line + (size_t)first * position,
              codes + ((size_t)row * layer->in_w + (size_t)(first - before)) * in_c,
              (size_t)(end - first) * in_c);
     }
-    memset(line + (size_t)end * in_c, zero, (size_t)(width - end) * in_c);
+    fill(node, line + (size_t)end * position, (size_t)(width - end) * in_c);
 }
 
 /* Canvas rows [built, end). */
@@ -45,7 +60,8 @@ static void build_to(plan *p, uint8_t *canvas, uint32_t end)
     const nvm_node *node = p->product.node;
     const nvm_packed *packed = p->product.packed;
     if (packed->is_flat) {
-        node->isa->packing->lift(canvas, node->in[0]->codes, p->built < end ? packed->line : 0);
+        const nvm_packing *set = node->isa->packing;
+        set->lift(canvas, node->in[0]->codes, p->built < end ? packed->line / set->code_bytes : 0);
         p->built = end;
         return;
     }
@@ -184,8 +200,10 @@ static void add_dirty(plan *p, nvm_scratch *scratch, uint32_t y, uint32_t first,
     const nvm_packed *packed = p->product.packed;
     if (packed->is_flat) {
         size_t from = (size_t)first * packed->column, bytes = (size_t)(end - first) * packed->column;
-        node->isa->packing->lift(scratch->canvas + from, (const int8_t *)node->in[0]->codes + from,
-                                 bytes);
+        const nvm_packing *set = node->isa->packing;
+        set->lift(scratch->canvas + from,
+                  (const int8_t *)node->in[0]->codes + from / set->code_bytes,
+                  bytes / set->code_bytes);
     } else {
         uint32_t top = y * (uint32_t)node->rows.stride;
         uint32_t span = (uint32_t)((node->rows.k - 1) * node->rows.dil) + 1;

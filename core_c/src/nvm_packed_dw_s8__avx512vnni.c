@@ -12,7 +12,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { VECTORS = 4 };
+enum { LANES = 16, VECTORS = 4, DW_LANES = VECTORS * LANES };
 
 typedef struct rule {
     __m512 offset, most;
@@ -50,10 +50,10 @@ INLINE void sum_pixels(const block *b, const uint8_t *at, size_t pixels, __m512i
     const int8_t *weights = b->weights;
     for (size_t m = 0; m < pixels; m++) {
         for (size_t v = 0; v < VECTORS; v++) {
-            sum[m][v] = _mm512_loadu_si512(b->constant + v * NVM_LANES);
+            sum[m][v] = _mm512_loadu_si512(b->constant + v * LANES);
         }
     }
-    for (uint32_t q = 0; q < packed->quads; q++, taps += 4, weights += 4 * NVM_DW_LANES) {
+    for (uint32_t q = 0; q < packed->words; q++, taps += 4, weights += 4 * DW_LANES) {
         __m512i w[VECTORS], quad[VECTORS];
         for (size_t v = 0; v < VECTORS; v++) {
             w[v] = _mm512_loadu_si512(weights + v * 64);
@@ -76,7 +76,7 @@ INLINE void store_codes(const block *b, const rule *r, uint32_t pixel, const __m
 #pragma GCC unroll 4
     for (size_t k = 0; k < VECTORS; k++) {
         __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[k]),
-                                 _mm512_loadu_ps(b->scale + k * NVM_LANES));
+                                 _mm512_loadu_ps(b->scale + k * LANES));
         x = r->is_affine ? _mm512_add_ps(x, r->offset) : x;
         v[k] = _mm512_cvtps_epi32(_mm512_min_ps(x, r->most));
     }
@@ -93,9 +93,9 @@ static void finish_sums(const block *b, const rule *r, uint32_t pixel, const __m
     const nvm_product *product = b->product;
     size_t n = (size_t)__builtin_popcountll(b->there);
     size_t first = (size_t)pixel * product->channels + b->channel;
-    int32_t lanes[NVM_DW_LANES], sums[NVM_DW_LANES];
+    int32_t lanes[DW_LANES], sums[DW_LANES];
     memcpy(lanes, sum, sizeof lanes);
-    for (size_t c = 0; c < NVM_DW_LANES; c++) {
+    for (size_t c = 0; c < DW_LANES; c++) {
         sums[c] = lanes[c % 16 / 4 * 16 + c / 16 * 4 + c % 4];
     }
     if (product->acc != NULL) {
@@ -152,12 +152,12 @@ void nvm_product_dw_s8__avx512vnni(const nvm_product *product, const nvm_strip *
                .weights = nvm_pack_at(product, packed->weights),
                .constant = nvm_pack_at(product, packed->constant),
                .scale = nvm_pack_at(product, packed->scale)};
-    for (; b.channel < product->channels; b.channel += NVM_DW_LANES) {
+    for (; b.channel < product->channels; b.channel += DW_LANES) {
         uint32_t left = product->channels - b.channel;
-        b.there = left < NVM_DW_LANES ? (UINT64_C(1) << left) - 1 : UINT64_MAX;
+        b.there = left < DW_LANES ? (UINT64_C(1) << left) - 1 : UINT64_MAX;
         run_block(&b, &r, strips, n);
-        b.weights += (size_t)packed->quads * 4 * NVM_DW_LANES;
-        b.constant += NVM_DW_LANES;
-        b.scale += NVM_DW_LANES;
+        b.weights += (size_t)packed->words * 4 * DW_LANES;
+        b.constant += DW_LANES;
+        b.scale += DW_LANES;
     }
 }

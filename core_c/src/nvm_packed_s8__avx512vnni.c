@@ -12,7 +12,10 @@
 #define INLINE static inline __attribute__((always_inline))
 #define HIDE(pointer) __asm__("" : "+r"(pointer)) /* keeps the compiler from one pointer a pixel */
 
-enum { MAX_SUMS = 24 }; /* [pixel][block], of one tile */
+enum {
+    LANES = 16,    /* channels of a block */
+    MAX_SUMS = 24, /* [pixel][block], of one tile */
+};
 
 typedef struct rule {
     __m512 offset, most; /* before rounding */
@@ -57,11 +60,11 @@ INLINE void store_codes(const group *g, uint32_t pixel, const __m512i *sum, size
 {
     size_t channels = g->product->channels, n = pixels * blocks;
     int8_t *codes = g->product->codes + pixel * channels + g->channel;
-    int is_whole = channels == blocks * NVM_LANES;
+    int is_whole = channels == blocks * LANES;
     __m512 scale[NVM_MAX_BLOCKS];
 #pragma GCC unroll 4
     for (size_t b = 0; b < blocks; b++) {
-        scale[b] = _mm512_loadu_ps(g->scale + b * NVM_LANES);
+        scale[b] = _mm512_loadu_ps(g->scale + b * LANES);
     }
 #pragma GCC unroll 8
     for (size_t i = 0; i < n; i += 4) {
@@ -73,7 +76,7 @@ INLINE void store_codes(const group *g, uint32_t pixel, const __m512i *sum, size
         }
         __m512i four = narrow(g, v);
         if (is_whole && n - i >= 4) { /* pixels follow each other without a gap */
-            _mm512_storeu_si512(codes + i * NVM_LANES, four);
+            _mm512_storeu_si512(codes + i * LANES, four);
             continue;
         }
         __m128i part[4] = {_mm512_castsi512_si128(four), _mm512_extracti32x4_epi32(four, 1),
@@ -81,7 +84,7 @@ INLINE void store_codes(const group *g, uint32_t pixel, const __m512i *sum, size
 #pragma GCC unroll 4
         for (size_t k = 0; k < (n - i < 4 ? n - i : 4); k++) {
             size_t block = (i + k) % blocks;
-            int8_t *to = codes + (i + k) / blocks * channels + block * NVM_LANES;
+            int8_t *to = codes + (i + k) / blocks * channels + block * LANES;
             _mm_mask_storeu_epi8(to, block == blocks - 1 ? g->tail : (__mmask16)-1, part[k]);
         }
     }
@@ -106,7 +109,7 @@ INLINE void sum_tile(const group *g, uint32_t in, __m512i *sum, size_t pixels, s
     for (size_t m = 0; m < pixels; m++) {
 #pragma GCC unroll 4
         for (size_t b = 0; b < blocks; b++) {
-            sum[m * blocks + b] = _mm512_loadu_si512(g->constant + b * NVM_LANES);
+            sum[m * blocks + b] = _mm512_loadu_si512(g->constant + b * LANES);
         }
     }
     for (uint32_t s = 0; s < packed->n_segments; s++) {
@@ -115,11 +118,11 @@ INLINE void sum_tile(const group *g, uint32_t in, __m512i *sum, size_t pixels, s
         from[1] = from[0] + 4 * column;
         from[2] = from[1] + 4 * column;
         from[3] = from[2] + 4 * column;
-        for (uint32_t q = packed->quads; q != 0; q--) {
+        for (uint32_t q = packed->words; q != 0; q--) {
             __m512i w[NVM_MAX_BLOCKS];
 #pragma GCC unroll 4
             for (size_t b = 0; b < blocks; b++) {
-                w[b] = _mm512_loadu_si512(weights + b * 4 * NVM_LANES);
+                w[b] = _mm512_loadu_si512(weights + b * 4 * LANES);
             }
 #pragma GCC unroll 16
             for (size_t m = 0; m < pixels; m++) {
@@ -129,7 +132,7 @@ INLINE void sum_tile(const group *g, uint32_t in, __m512i *sum, size_t pixels, s
                     sum[m * blocks + b] = _mm512_dpbusd_epi32(sum[m * blocks + b], codes, w[b]);
                 }
             }
-            weights += blocks * 4 * NVM_LANES;
+            weights += blocks * 4 * LANES;
 #pragma GCC unroll 4
             for (size_t k = 0; k < (pixels + 3) / 4; k++) {
                 from[k] += 4;
@@ -150,34 +153,34 @@ INLINE void sum_single(const group *g, uint32_t in, __m512i *sum, size_t blocks)
     __m512i part[CHAINS][NVM_MAX_BLOCKS];
 #pragma GCC unroll 4
     for (size_t b = 0; b < blocks; b++) {
-        part[0][b] = _mm512_loadu_si512(g->constant + b * NVM_LANES);
+        part[0][b] = _mm512_loadu_si512(g->constant + b * LANES);
         part[1][b] = part[2][b] = part[3][b] = _mm512_setzero_si512();
     }
     for (uint32_t s = 0; s < packed->n_segments; s++) {
         const uint8_t *from = product->canvas + in + segments[s];
-        uint32_t q = packed->quads;
+        uint32_t q = packed->words;
         for (; q >= CHAINS; q -= CHAINS) {
 #pragma GCC unroll 4
             for (size_t k = 0; k < CHAINS; k++) {
                 __m512i codes = four_codes(from + 4 * k);
 #pragma GCC unroll 4
                 for (size_t b = 0; b < blocks; b++) {
-                    __m512i w = _mm512_loadu_si512(weights + (k * blocks + b) * 4 * NVM_LANES);
+                    __m512i w = _mm512_loadu_si512(weights + (k * blocks + b) * 4 * LANES);
                     part[k][b] = _mm512_dpbusd_epi32(part[k][b], codes, w);
                 }
             }
             from += 4 * CHAINS;
-            weights += CHAINS * blocks * 4 * NVM_LANES;
+            weights += CHAINS * blocks * 4 * LANES;
         }
         for (; q != 0; q--) {
             __m512i codes = four_codes(from);
 #pragma GCC unroll 4
             for (size_t b = 0; b < blocks; b++) {
-                __m512i w = _mm512_loadu_si512(weights + b * 4 * NVM_LANES);
+                __m512i w = _mm512_loadu_si512(weights + b * 4 * LANES);
                 part[0][b] = _mm512_dpbusd_epi32(part[0][b], codes, w);
             }
             from += 4;
-            weights += blocks * 4 * NVM_LANES;
+            weights += blocks * 4 * LANES;
         }
     }
 #pragma GCC unroll 4
@@ -192,10 +195,10 @@ static __attribute__((noinline)) void requantise(const group *g, uint32_t pixel,
                                                  size_t pixels, size_t blocks)
 {
     const nvm_product *product = g->product;
-    size_t n = (blocks - 1) * NVM_LANES + (size_t)__builtin_popcount(g->tail);
+    size_t n = (blocks - 1) * LANES + (size_t)__builtin_popcount(g->tail);
     int8_t *codes = product->codes + (size_t)pixel * product->channels + g->channel;
     for (size_t m = 0; m < pixels; m++, codes += product->channels) {
-        int32_t sums[NVM_MAX_BLOCKS * NVM_LANES];
+        int32_t sums[NVM_MAX_BLOCKS * LANES];
         memcpy(sums, sum + m * blocks, blocks * sizeof *sum);
         NVM_OWN(requant_s32s8)(product->node, sums, g->channel, n, codes);
     }
@@ -206,7 +209,7 @@ static __attribute__((noinline)) void keep_sums(const group *g, uint32_t pixel, 
                                                 size_t pixels, size_t blocks)
 {
     size_t channels = g->product->channels;
-    size_t n = (blocks - 1) * NVM_LANES + (size_t)__builtin_popcount(g->tail);
+    size_t n = (blocks - 1) * LANES + (size_t)__builtin_popcount(g->tail);
     int32_t *acc = g->product->acc + (size_t)pixel * channels + g->channel;
     for (size_t m = 0; m < pixels; m++, acc += channels) {
         memcpy(acc, sum + m * blocks, n * sizeof *acc);
@@ -301,13 +304,13 @@ static void run_product(const nvm_product *product, const nvm_strip *strips, siz
     for (uint32_t block = 0; block < packed->blocks; block += packed->group) {
         uint32_t left = packed->blocks - block;
         uint32_t blocks = left < packed->group ? left : packed->group;
-        uint32_t last = product->channels - (block + blocks - 1) * NVM_LANES;
-        g.channel = block * NVM_LANES;
-        g.tail = (__mmask16)(last < NVM_LANES ? (1u << last) - 1 : 0xFFFF);
+        uint32_t last = product->channels - (block + blocks - 1) * LANES;
+        g.channel = block * LANES;
+        g.tail = (__mmask16)(last < LANES ? (1u << last) - 1 : 0xFFFF);
         run[blocks](&g, strips, n);
-        g.weights += (size_t)packed->n_segments * packed->quads * blocks * 4 * NVM_LANES;
-        g.constant += blocks * NVM_LANES;
-        g.scale += blocks * NVM_LANES;
+        g.weights += (size_t)packed->n_segments * packed->words * blocks * 4 * LANES;
+        g.constant += blocks * LANES;
+        g.scale += blocks * LANES;
     }
 }
 
@@ -327,6 +330,13 @@ const nvm_packing nvm_packing__avx512vnni = {
     .lift = lift,
     .product = run_product,
     .product_dw = nvm_product_dw_s8__avx512vnni,
+    .code_bytes = 1,
+    .offset = 128,
+    .lanes = LANES,
+    .depth = 4,
+    .dw_lanes = 64,
+    .dw_vectors = 4,
+    .dw_depth = 4,
     .most_blocks = NVM_MAX_BLOCKS,
     .pixels = {0, 16, 12, 8, 6},
 };
