@@ -23,7 +23,7 @@ FUZZ_S ?=
 
 export PYTHON
 
-.PHONY: help demo test check bench bench-snn wheel clean lint types layers warnings test-c test-systemd test-limits \
+.PHONY: help demo test check bench bench-snn wheel clean lint types layers warnings test-c test-arm test-systemd test-limits \
 	test-bare fuzz fuzz-fixed deb test-deb
 
 help: ## this list
@@ -83,6 +83,9 @@ deb: ## a Debian package of this checkout into dist/ (docs/packages.md)
 
 test-c: ## the C tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(MAKE) --no-print-directory -C tests/c
+
+test-arm: ## the C tests on emulated Cortex-A53, A72 and A76 (gcc-aarch64-linux-gnu, qemu-user-static)
+	$(MAKE) --no-print-directory -C tests/c -j$$(nproc) arm
 
 test-systemd: ## the service in a booted systemd (root, systemd-nspawn, debootstrap; minutes)
 	@scripts/setup.sh check
