@@ -51,13 +51,13 @@
 
 /* Where a set packs weights (nvm_pack.h). */
 #define NVM_PACKING_scalar     NULL
-#define NVM_PACKING_avx2       NULL
-#define NVM_PACKING_avxvnni    NULL
+#define NVM_PACKING_avx2       &nvm_packing__avx2
+#define NVM_PACKING_avxvnni    &nvm_packing__avxvnni
 #define NVM_PACKING_avx512vnni &nvm_packing__avx512vnni
 #define NVM_PACKING_neon       NULL
 #define NVM_PACKING_dotprod    NULL
 typedef struct nvm_packing nvm_packing;
-extern const nvm_packing nvm_packing__avx512vnni;
+extern const nvm_packing nvm_packing__avx2, nvm_packing__avxvnni, nvm_packing__avx512vnni;
 
 typedef struct nvm_node nvm_node;
 typedef struct nvm_scratch nvm_scratch;

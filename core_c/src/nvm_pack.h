@@ -62,6 +62,8 @@ typedef void nvm_product_fn(const nvm_product *product, const nvm_strip *strips,
 /* What an instruction set has for packed layers, and how their weights lie.
  *
  *              code_bytes  offset  lanes  depth  dw_lanes  dw_depth  dw_vectors
+ *     avx2              2     128      8      2        16         2           2
+ *     avxvnni           1     128      8      4        32         4           4
  *     avx512vnni        1     128     16      4        64         4           4
  */
 struct nvm_packing {
@@ -89,7 +91,7 @@ void nvm_packed_map(nvm_node *node);
 /* The packed form of a layer, or NULL. */
 const nvm_packed *nvm_packed_of(const nvm_program *program, uint32_t index);
 
-nvm_product_fn nvm_product_dw_s8__avx512vnni;
+nvm_product_fn nvm_product_dw_s8__avx2, nvm_product_dw_s8__avxvnni, nvm_product_dw_s8__avx512vnni;
 
 static inline const void *nvm_pack_at(const nvm_product *product, uint64_t offset)
 {
