@@ -23,7 +23,8 @@ FUZZ_S ?=
 
 export PYTHON
 
-.PHONY: help demo test check bench bench-snn wheel clean lint types layers warnings test-c test-arm test-systemd test-limits \
+.PHONY: help demo test check bench bench-daemon bench-snn wheel clean lint types layers warnings test-c \
+	test-arm test-systemd test-limits \
 	test-bare fuzz fuzz-fixed deb test-deb
 
 help: ## this list
@@ -61,11 +62,15 @@ warnings:
 			-o /dev/null $(source) &&) \
 		echo "$(words $(filter-out $(C_FOREIGN),$(C_SOURCES))) C files compile without a warning"
 
-bench: ## the shipped models on this machine, beside LiteRT, and what an idle daemon costs
+bench: ## steps beside LiteRT and others, as ratios (MODELS=, DATA=, PEERS="onnxruntime=PYTHON …", BENCH_ARGS=)
 	@scripts/setup.sh check
-	@for model in examples/pump/pump.tflite tests/fixtures/*.tflite; do \
-		printf '\n%s\n' "$$model"; $(BIN)/neurovm bench "$$model" || exit 1; done
-	@printf '\n'
+	@mkdir -p build
+	PYTHONPATH=. $(BIN)/python benchmarks/bench.py $(if $(MODELS),--models $(MODELS)) \
+		$(if $(DATA),--data $(DATA)) $(PEERS:%=--peer %) --json build/bench.json \
+		--plot build/bench.png $(BENCH_ARGS)
+
+bench-daemon: ## what an idle daemon costs
+	@scripts/setup.sh check
 	PYTHONPATH=. $(BIN)/python benchmarks/daemon_footprint.py
 
 bench-snn: ## spiking networks beside other simulators (PEERS="brian2=PYTHON nest=PYTHON torch=PYTHON")
