@@ -7,6 +7,7 @@
 
 #define NVM_ISA     avx2
 #define NVM_ROWS_S8 "nvm_rows_s8__avx2.h"
+#define NVM_LANES_HEADER "nvm_lanes__avx2.h"
 
 #ifndef __AVX2__
 #error "compile this file with FLAGS_avx2 of core_c/isa.mk"

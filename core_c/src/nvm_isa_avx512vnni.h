@@ -7,6 +7,7 @@
 
 #define NVM_ISA     avx512vnni
 #define NVM_ROWS_S8 "nvm_rows_s8__avx512vnni.h"
+#define NVM_LANES_HEADER "nvm_lanes__avx512vnni.h"
 
 #ifndef __AVX512VNNI__
 #error "compile this file with FLAGS_avx512vnni of core_c/isa.mk"

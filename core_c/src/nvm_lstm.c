@@ -6,8 +6,9 @@
 
 size_t nvm_lstm_bytes(const nvm_layer *layer)
 {
-    size_t units = (size_t)layer->out_h * layer->out_c;
-    return (size_t)layer->n * 16 + units * (16 + 4 + 3);
+    size_t units = (size_t)layer->out_h * layer->out_c, times = (size_t)layer->out_h * layer->out_w;
+    size_t sums = ((size_t)layer->n + units) * 4 * sizeof(int32_t);
+    return sums + ((size_t)layer->n + 2 * units) * 3 + units + times + NVM_LSTM_SLACK;
 }
 
 void nvm_lstm_begin(nvm_node *node)
@@ -23,10 +24,13 @@ void nvm_lstm_begin(nvm_node *node)
 int nvm_lstm_commit(nvm_node *node)
 {
     nvm_lstm l = nvm_lstm_memory(node);
-    size_t units = l.batches * l.units;
-    int moved = memcmp(l.cell, l.cells, units * sizeof *l.cell) != 0 ||
-                memcmp(l.hidden, l.hiddens, units) != 0;
-    memcpy(l.cell, l.cells, units * sizeof *l.cell);
-    memcpy(l.hidden, l.hiddens, units);
+    int moved = 0;
+    for (size_t b = 0; b < l.batches; b++) {
+        size_t end = (b * (l.times + 1) + l.times) * l.units, at = b * l.units;
+        moved |= memcmp(l.cell + at, l.cells + end, l.units * sizeof *l.cell) != 0 ||
+                 memcmp(l.hidden + at, l.hiddens + end, l.units) != 0;
+        memcpy(l.cell + at, l.cells + end, l.units * sizeof *l.cell);
+        memcpy(l.hidden + at, l.hiddens + end, l.units);
+    }
     return moved;
 }

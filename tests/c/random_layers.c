@@ -523,9 +523,11 @@ static void add_argmax(network *net, uint32_t in)
     layer->hi = 127;
 }
 
-/* The tables are one pair a network, because they are large. */
+/* The tables are one pair a network, because they are large. Of every other network they are steps of few
+ * heights, so that cells come to rest. */
 static void put_curves(network *net, nvm_layer *layer)
 {
+    static const int16_t heights[] = {0, 0, 0, 32767, 32767, -32768, 9000};
     for (uint32_t i = 0; i + 1 < net->n; i++) {
         if (net->layers[i].kind == NVM_LSTM) {
             layer->off_table0 = net->layers[i].off_table0;
@@ -533,16 +535,22 @@ static void put_curves(network *net, nvm_layer *layer)
             return;
         }
     }
-    size_t n = 65536 * sizeof(int16_t);
-    layer->off_table0 = network_put_codes(net, n);
-    layer->off_table1 = network_put_codes(net, 2 * n);
+    enum { ENTRIES = 65536, STEP = 8192 };
+    layer->off_table0 = network_put_codes(net, 3 * ENTRIES * sizeof(int16_t));
+    layer->off_table1 = layer->off_table0 + ENTRIES * (uint32_t)sizeof(int16_t);
+    int16_t *curves = (int16_t *)(void *)(net->arena + layer->off_table0);
+    int in_steps = random_in(&net->seed, 0, 1);
+    for (size_t i = 0; in_steps && i < 3 * ENTRIES; i++) {
+        curves[i] = i % STEP == 0 ? heights[random_in(&net->seed, 0, 6)] : curves[i - 1];
+    }
 }
 
 static void add_lstm(network *net, uint32_t in)
 {
     shape from = net->shapes[in];
     uint32_t units = random_channels(net), width, m[9], e[9];
-    units = units > 9 ? 9 : units;
+    int extreme = random_in(&net->seed, 0, 3) == 0;
+    units = units > 9 && (net->wide || random_in(&net->seed, 0, 2)) ? 9 : units;
     nvm_layer *layer = add_unary(net, NVM_LSTM, (shape){from.h, from.w, units}, in);
     width = 4 * units;
     layer->in_c = from.c;
@@ -557,6 +565,10 @@ static void add_lstm(network *net, uint32_t in)
     for (int k = 0; k < 9; k++) {
         m[k] = (uint32_t)random_in(&net->seed, 1 << 30, INT32_MAX);
         e[k] = (uint32_t)(k == 8 ? -random_in(&net->seed, 20, 24) : random_in(&net->seed, -3, 4));
+        if (extreme) {
+            m[k] = (uint32_t)random_in(&net->seed, 1, INT32_MAX);
+            e[k] = (uint32_t)random_in(&net->seed, -31, 30);
+        }
     }
     layer->off_scale = network_put(net, m, sizeof m);
     layer->off_shift = network_put(net, e, sizeof e);

@@ -214,6 +214,33 @@ static void counters_count(void)
     free(net);
 }
 
+/* Of long short-term memory whose cells rest, only the times are computed anew whose inputs changed. */
+static void resting_cells(void)
+{
+    network *net = network_new(7);
+    nvm_program program;
+    nvm_counters counters;
+    uint32_t last = 14;
+    int8_t code = 100;
+    (void)add_input(net, (shape){1, 5, 3}, 0);
+    nvm_layer *layer = &net->layers[add_random(net, NVM_LSTM, 0)];
+    layer->flags |= NVM_FLAG_OUTPUT;
+    memset(net->arena + layer->off_table0, 0, 3 * 65536 * sizeof(int16_t)); /* no gate opens */
+    CHECK(network_init(net, &program) == NVM_OK);
+    nvm_session *session = session_new(&program, &counters);
+    CHECK(nvm_session_force(session, UINT32_MAX, NVM_EVENTS) == NVM_OK);
+    for (int step = 0; step < 3; step++) {
+        CHECK(nvm_session_update(session, NULL, NULL, 0) == NVM_OK);
+    }
+    uint64_t before = counters.sops;
+    CHECK(nvm_session_update(session, &last, &code, 1) == NVM_OK);
+    CHECK(counters.sops == before + 4 * layer->out_c);
+    CHECK(nvm_session_update(session, NULL, NULL, 0) == NVM_OK);
+    CHECK(counters.sops == before + 4 * layer->out_c);
+    free(session);
+    free(net);
+}
+
 static void wrong_arguments(void)
 {
     network *net = two_by_two();
@@ -280,6 +307,7 @@ int main(void)
         RUN(top_k_sorts);
         RUN(ports_and_updates);
         RUN(counters_count);
+        RUN(resting_cells);
         RUN(wrong_arguments);
     }
     return REPORT();
