@@ -251,6 +251,7 @@ typedef struct nvm_program {
     const nvm_isa *isa;                     /* what its sessions run: the choice when it was taken into use */
     uint32_t coding;                        /* NVM_FLAG_PLANES or NVM_FLAG_TIMES of its layers; 0: neither */
     const void *pack;                       /* of nvm_program_pack; NULL: none */
+    const void *costs;                      /* of nvm_program_costs; NULL: the defaults */
 } nvm_program;
 
 typedef struct nvm_session nvm_session;
@@ -315,6 +316,52 @@ nvm_status nvm_program_init(nvm_program *program, const void *layers, uint32_t n
  * for it, everything is the same but slower. Sessions that are there before go on without. */
 size_t nvm_pack_size(const nvm_program *program);
 nvm_status nvm_program_pack(nvm_program *program, void *mem, size_t len);
+
+/* What the exact ways of a layer take on this machine, as the choice between them goes by. Whatever stands
+ * here, answers have the same bits; only times differ. */
+typedef struct nvm_layer_costs {
+    float full_ns;    /* a full run; 0: the layer was not measured, and the kernel's estimates count */
+    float keep_ns;    /* a full run that leaves sums for events behind; beside packed weights alone another */
+    float event_ns;   /* a run by events, before the first one */
+    float scattered;  /* what changes anywhere take, as a multiple of the kernel's estimate */
+    float neighbours; /* the same of changes next to each other */
+    float tile_ns;    /* a run by tiles, before the first pixel; both 0: it has none */
+    float tile_share; /* what pixels take, as a multiple of the estimate */
+    float reserved;   /* 0 */
+} nvm_layer_costs;
+
+/* Costs of all layers, one block: a header that names the instruction set, the layers and whether they are
+ * packed, then nvm_layer_costs[n_layers]. Plain bytes: they may be kept in a file and be given back. */
+size_t nvm_costs_size(const nvm_program *program);
+
+/* Takes costs into use for sessions to come; they are looked at as bytes of anybody's: another length is
+ * NVM_E_SIZE, another program's, set's or version's NVM_E_FORMAT, a value that is not finite, below 0 or above 10^12
+ * NVM_E_RANGE, and nothing has changed then. costs is 4-byte aligned and outlives the program; NULL: the
+ * kernel's estimates again. */
+nvm_status nvm_program_costs(nvm_program *program, const void *costs, size_t len);
+
+/* Nanoseconds since any moment. */
+typedef uint64_t nvm_clock(void);
+
+/* Measures them with that clock, in about budget_ns and at most a few times as long, and takes them into use:
+ * costs as above; scratch is NVM_ALIGN-aligned, scratch_len >= nvm_calibration_size, needed no longer afterwards.
+ * Every way of every layer runs on made-up codes, in turns; of several times the least counts. Layers that
+ * the budget leaves no time for, all layers of a program that is not of graded codes, and all where the
+ * clock does not go on, keep the kernel's estimates. */
+size_t nvm_calibration_size(const nvm_program *program);
+nvm_status nvm_program_calibrate(nvm_program *program, void *costs, size_t len, void *scratch,
+                                 size_t scratch_len, uint64_t budget_ns, nvm_clock *now_ns);
+
+/* What the choice of one layer goes by, in nanoseconds. */
+typedef struct nvm_cost_view {
+    float full_ns, keep_ns; /* as above; 0: nothing to choose */
+    float one_ns;           /* one change, by events */
+    float even;             /* of its first input's codes, how many must change anywhere for a full run to be
+                               the cheaper; one more than all: never */
+    int measured;           /* 0: the kernel's estimates */
+} nvm_cost_view;
+
+nvm_status nvm_program_cost(const nvm_program *program, uint32_t layer, nvm_cost_view *view);
 
 size_t nvm_session_size(const nvm_program *program);
 

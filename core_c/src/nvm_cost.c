@@ -45,6 +45,7 @@
 #define PACKED_DW_WEIGHT_NS 0.03f
 #define PACKED_NEURON_NS    0.08f
 #define PACKED_NS           30.0f
+#define KEEP_NEURON_NS      0.1f  /* beyond: its sum is stored */
 #define TILE_SHARE          1.3f  /* a pixel in a short strip */
 #define TILE_EVENT_NS       3.0f
 #define TILE_CODE_NS        0.05f /* kept and compared */
@@ -57,17 +58,17 @@
 #define LONG_EVENT_WEIGHT_NS 0.31f
 
 /* What differs between plain C and vectors; nanoseconds. */
-typedef struct costs {
+typedef struct prices {
     float weight, narrow_weight; /* of a full run, unpacked; narrow: rows of up to NARROW weights */
     float event_weight, neuron, event_tap, pixel_tap;
     float sum, sum_event;        /* ADD: an element, an event */
     float pooled, pool, pool_event; /* pools: a code read, a neuron, an event */
     float mean_event;
-} costs;
+} prices;
 
 #define NARROW 32u
 
-static const costs plain_c = {.weight = WEIGHT_NS, .narrow_weight = WEIGHT_NS,
+static const prices plain_c = {.weight = WEIGHT_NS, .narrow_weight = WEIGHT_NS,
                               .event_weight = WEIGHT_NS, .neuron = NEURON_NS,
                               .event_tap = EVENT_TAP_NS, .pixel_tap = PIXEL_TAP_NS,
                               .sum = 1.0f, .sum_event = 2.4f,
@@ -76,7 +77,7 @@ static const costs plain_c = {.weight = WEIGHT_NS, .narrow_weight = WEIGHT_NS,
 
 #ifdef __x86_64__
 /* Fitted to `build/bench avx512vnni layers` on an AMD EPYC of Zen 4: int8 codes, changes anywhere. */
-static const costs vectors = {.weight = 0.015f, .narrow_weight = 0.045f,
+static const prices vectors = {.weight = 0.015f, .narrow_weight = 0.045f,
                               .event_weight = 0.04f, .neuron = 0.1f,
                               .event_tap = 2.5f, .pixel_tap = 6.0f,
                               .sum = 0.25f, .sum_event = 8.0f,
@@ -85,7 +86,7 @@ static const costs vectors = {.weight = 0.015f, .narrow_weight = 0.045f,
 #endif
 
 /* Wide codes are summed in plain C's time; other architectures were not measured. */
-static const costs *costs_of(const nvm_node *node)
+static const prices *prices_of(const nvm_node *node)
 {
 #ifdef __x86_64__
     if (node->isa->lower != node->isa->id && !nvm_is_wide(node->layer)) {
@@ -98,13 +99,13 @@ static const costs *costs_of(const nvm_node *node)
 
 static float neuron_ns(const nvm_node *node)
 {
-    return nvm_is_wide(node->layer) ? WIDE_NEURON_NS : costs_of(node)->neuron;
+    return nvm_is_wide(node->layer) ? WIDE_NEURON_NS : prices_of(node)->neuron;
 }
 
 /* A weight in a row of DENSE or CONV: in a full run, and of an event. */
 static float weight_ns(const nvm_node *node)
 {
-    const costs *c = costs_of(node);
+    const prices *c = prices_of(node);
     if (node->layer->flags & NVM_FLAG_LONG) {
         return LONG_WEIGHT_NS;
     }
@@ -116,7 +117,7 @@ static float event_weight_ns(const nvm_node *node)
     if (node->layer->flags & NVM_FLAG_LONG) {
         return LONG_EVENT_WEIGHT_NS;
     }
-    return nvm_is_wide(node->layer) ? WIDE_EVENT_WEIGHT_NS : costs_of(node)->event_weight;
+    return nvm_is_wide(node->layer) ? WIDE_EVENT_WEIGHT_NS : prices_of(node)->event_weight;
 }
 
 static float least(float a, float b)
@@ -124,7 +125,7 @@ static float least(float a, float b)
     return a < b ? a : b;
 }
 
-void nvm_estimate_full(nvm_node *node)
+static void estimate_full(nvm_node *node)
 {
     const nvm_layer *layer = node->layer;
     float work = (float)nvm_layer_work(layer), n = (float)layer->n;
@@ -145,7 +146,7 @@ void nvm_estimate_full(nvm_node *node)
     case NVM_AVGPOOL:
     case NVM_MAXPOOL:
         node->taps = work / n_in;
-        node->full_ns = work * costs_of(node)->pooled + n * costs_of(node)->pool;
+        node->full_ns = work * prices_of(node)->pooled + n * prices_of(node)->pool;
         break;
     case NVM_MEAN:
         node->full_ns = n_in * 0.6f;
@@ -176,7 +177,7 @@ void nvm_estimate_full(nvm_node *node)
         node->full_ns = n * (layer->aux[0] == 1 ? 1.0f : 3.5f);
         break;
     case NVM_ADD:
-        node->full_ns = n * (node->affine ? costs_of(node)->sum : 1.0f);
+        node->full_ns = n * (node->affine ? prices_of(node)->sum : 1.0f);
         break;
     default: /* MAP */
         node->full_ns = n * 1.0f;
@@ -196,7 +197,7 @@ static float window_ns(const nvm_node *node, float events, float pixels)
 {
     const nvm_layer *layer = node->layer;
     float reached = least(pixels * node->taps, (float)layer->out_h * (float)layer->out_w);
-    float each = costs_of(node)->event_tap; /* an event and one tap */
+    float each = prices_of(node)->event_tap; /* an event and one tap */
     if (layer->kind == NVM_CONV) {
         each += (float)(layer->out_c / layer->groups) * event_weight_ns(node);
     } else {
@@ -207,8 +208,92 @@ static float window_ns(const nvm_node *node, float events, float pixels)
         layer->groups == 1) { /* many channels of a pixel go as one row */
         synapses = least(synapses, pixels * (float)layer->in_c * 2.0f * ROW_WEIGHT_NS);
     }
-    return node->taps * (synapses + pixels * costs_of(node)->pixel_tap) +
+    return node->taps * (synapses + pixels * prices_of(node)->pixel_tap) +
            reached * (float)layer->out_c * neuron_ns(node);
+}
+
+/* An event of the left matrix adds a row of the right one; one of the right a column of the left,
+ * and then every row of its product is fired again. */
+static float matmul_ns(const nvm_node *node)
+{
+    const nvm_layer *layer = node->layer;
+    float left = (float)node->in[0]->n_events, right = (float)node->in[1]->n_events;
+    float rows = (float)layer->n / (float)layer->out_c;
+    float reached = right != 0.0f ? rows : least(left, rows);
+    return left * (PIXEL_TAP_NS + (float)layer->out_c * WEIGHT_NS) +
+           right * (float)layer->out_h * SINGLE_WEIGHT_NS +
+           reached * (float)layer->out_c * NEURON_NS;
+}
+
+float nvm_plain_events_ns(const nvm_node *node, float events, float pixels)
+{
+    const nvm_layer *layer = node->layer;
+    float ns;
+    switch (layer->kind) {
+    case NVM_DENSE:
+        ns =
+            events * (prices_of(node)->event_tap + (float)layer->out_c * event_weight_ns(node)) +
+            (float)layer->n * neuron_ns(node);
+        break;
+    case NVM_CONV:
+    case NVM_DWCONV:
+        ns = window_ns(node, events, pixels);
+        break;
+    case NVM_AVGPOOL:
+    case NVM_MAXPOOL:
+        ns = events * (prices_of(node)->pool_event + 4.0f * node->taps);
+        break;
+    case NVM_MEAN:
+        ns = events * prices_of(node)->mean_event;
+        break;
+    case NVM_LSTM:
+        ns = events * (prices_of(node)->event_tap + 4.0f * (float)layer->out_c * WEIGHT_NS);
+        break;
+    case NVM_SVDF:
+        ns = events * (prices_of(node)->event_tap + (float)layer->out_c * (float)layer->aux[0] * WEIGHT_NS);
+        break;
+    case NVM_SOFTMAX:
+    case NVM_SOFTMAXQ:
+    case NVM_L2NORM:
+    case NVM_LOGSOFTMAX:
+    case NVM_LOGSOFTMAXQ:
+        ns = pixels * (float)layer->out_c * 3.0f + events * 2.0f;
+        break;
+    case NVM_MATMUL:
+        ns = matmul_ns(node);
+        break;
+    case NVM_ARGMAX:
+        ns = pixels * (float)layer->out_c + events;
+        break;
+    case NVM_LERP:
+        ns = events * (4.0f * (float)layer->n / (float)node->in[0]->layer->n) * 7.0f;
+        break;
+    case NVM_ADD:
+        ns = events * prices_of(node)->sum_event;
+        break;
+    default:
+        ns = events * 2.4f;
+        break;
+    }
+    return ns;
+}
+
+uint32_t nvm_pixel_codes(const nvm_layer *layer)
+{
+    switch (layer->kind) {
+    case NVM_CONV:
+    case NVM_DWCONV:
+        return layer->in_c;
+    case NVM_SOFTMAX:
+    case NVM_SOFTMAXQ:
+    case NVM_L2NORM:
+    case NVM_LOGSOFTMAX:
+    case NVM_LOGSOFTMAXQ:
+    case NVM_ARGMAX:
+        return layer->out_c;
+    default:
+        return 1;
+    }
 }
 
 /* Pixels, or rows, of so many codes that have an event. */
@@ -233,90 +318,57 @@ static size_t count_pixels(const nvm_node *in, uint32_t channels)
     return pixels;
 }
 
+/* Measured or not: from what changes next to each other take, to what those anywhere do. */
+static float corrected_ns(const nvm_node *node, float events, float pixels, float fewest, float most)
+{
+    const nvm_layer_costs *costs = &node->costs;
+    float spread = most > fewest ? (pixels - fewest) / (most - fewest) : 1.0f;
+    float factor = costs->neighbours + (costs->scattered - costs->neighbours) * spread;
+    return costs->event_ns + factor * nvm_plain_events_ns(node, events, pixels);
+}
+
+float nvm_scattered_ns(const nvm_node *node, size_t received)
+{
+    float events = (float)received;
+    float most = least(events, (float)(node->in[0]->layer->n / nvm_pixel_codes(node->layer)));
+    return corrected_ns(node, events, most, most, most);
+}
+
 /* The pixels are counted only where the answer depends on them. */
-static float windowed_events_ns(const nvm_node *node, float events)
-{
-    const nvm_layer *layer = node->layer;
-    float most = least(events, (float)layer->in_h * (float)layer->in_w);
-    float ns = window_ns(node, events, most);
-    if (ns >= node->full_ns &&
-        window_ns(node, events, events / (float)layer->in_c) < node->full_ns) {
-        ns = window_ns(node, events, (float)count_pixels(node->in[0], layer->in_c));
-    }
-    return ns;
-}
-
-/* An event of the left matrix adds a row of the right one; one of the right a column of the left,
- * and then every row of its product is fired again. */
-static float matmul_ns(const nvm_node *node)
-{
-    const nvm_layer *layer = node->layer;
-    float left = (float)node->in[0]->n_events, right = (float)node->in[1]->n_events;
-    float rows = (float)layer->n / (float)layer->out_c;
-    float reached = right != 0.0f ? rows : least(left, rows);
-    return left * (PIXEL_TAP_NS + (float)layer->out_c * WEIGHT_NS) +
-           right * (float)layer->out_h * SINGLE_WEIGHT_NS +
-           reached * (float)layer->out_c * NEURON_NS;
-}
-
 float nvm_events_ns(const nvm_node *node, size_t received)
 {
-    const nvm_layer *layer = node->layer;
-    float events = (float)received, ns;
-    switch (layer->kind) {
-    case NVM_DENSE:
-        ns =
-            events * (costs_of(node)->event_tap + (float)layer->out_c * event_weight_ns(node)) +
-            (float)layer->n * neuron_ns(node);
-        break;
-    case NVM_CONV:
-    case NVM_DWCONV:
-        ns = windowed_events_ns(node, events);
-        break;
-    case NVM_AVGPOOL:
-    case NVM_MAXPOOL:
-        ns = events * (costs_of(node)->pool_event + 4.0f * node->taps);
-        break;
-    case NVM_MEAN:
-        ns = events * costs_of(node)->mean_event;
-        break;
-    case NVM_LSTM:
-        ns = events * (costs_of(node)->event_tap + 4.0f * (float)layer->out_c * WEIGHT_NS);
-        break;
-    case NVM_SVDF:
-        ns = events * (costs_of(node)->event_tap + (float)layer->out_c * (float)layer->aux[0] * WEIGHT_NS);
-        break;
-    case NVM_SOFTMAX:
-    case NVM_SOFTMAXQ:
-    case NVM_L2NORM:
-    case NVM_LOGSOFTMAX:
-    case NVM_LOGSOFTMAXQ:
-        ns = (float)count_pixels(node->in[0], layer->out_c) * (float)layer->out_c * 3.0f +
-             events * 2.0f;
-        break;
-    case NVM_MATMUL:
-        ns = matmul_ns(node);
-        break;
-    case NVM_ARGMAX:
-        ns = (float)count_pixels(node->in[0], layer->out_c) * (float)layer->out_c + events;
-        break;
-    case NVM_LERP:
-        ns = events * (4.0f * (float)layer->n / (float)node->in[0]->layer->n) * 7.0f;
-        break;
-    case NVM_ADD:
-        ns = events * costs_of(node)->sum_event;
-        break;
-    default:
-        ns = events * 2.4f;
-        break;
+    uint32_t channels = nvm_pixel_codes(node->layer);
+    float events = (float)received, each = (float)channels;
+    float most = least(events, (float)(node->in[0]->layer->n / channels)), fewest = events / each;
+    float ns = corrected_ns(node, events, most, fewest, most);
+    if (channels > 1 && ns >= node->full_ns &&
+        corrected_ns(node, events, fewest, fewest, most) < node->full_ns) {
+        float pixels = (float)count_pixels(node->in[0], channels);
+        ns = corrected_ns(node, events, pixels, fewest, most);
     }
     return ns;
+}
+
+void nvm_estimate_full(nvm_node *node, const nvm_layer_costs *costs)
+{
+    estimate_full(node);
+    if (costs != NULL && costs->full_ns > 0.0f) {
+        node->costs = *costs;
+        node->full_ns = costs->full_ns;
+        return;
+    }
+    float keep_ns = node->packed == NULL ? 0.0f : (float)node->layer->n * KEEP_NEURON_NS;
+    node->costs = (nvm_layer_costs){.keep_ns = node->full_ns + keep_ns,
+                                    .scattered = 1.0f,
+                                    .neighbours = 1.0f,
+                                    .tile_share = 1.0f};
 }
 
 float nvm_tiles_ns(const nvm_node *node, size_t received, size_t reached)
 {
     float pixels = (float)(node->layer->n / node->layer->out_c);
     float copies = (float)node->layer->n * TILE_CODE_NS;
-    return PACKED_NS + (float)received * TILE_EVENT_NS + copies +
-           TILE_SHARE * node->full_ns * (float)reached / pixels;
+    float ns = PACKED_NS + (float)received * TILE_EVENT_NS + copies +
+               TILE_SHARE * node->full_ns * (float)reached / pixels;
+    return node->costs.tile_ns + node->costs.tile_share * ns;
 }

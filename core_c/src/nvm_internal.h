@@ -66,6 +66,8 @@ struct nvm_node {
     int32_t slope[2], base; /* ADD: tables that are u = slope[0] q0 + slope[1] q1 + base */
     float taps;          /* windows that read one input code, on average */
     float full_ns;       /* estimate of a full run */
+    nvm_layer_costs costs; /* measured; where they were not, full_ns and keep_ns are estimates */
+    float owed, purse;   /* of a stale layer: see nvm_choice.c */
     uint32_t slot;       /* of the event buffer; used while the memory is laid out */
     uint8_t forced, way; /* nvm_way */
     uint8_t unit;        /* at most one unit spike a neuron and sweep */
@@ -196,10 +198,28 @@ void nvm_add_spikes(nvm_node *node, nvm_scratch *scratch);
 /* Copies the ports that sent something (or all) to the output block and notes which of them changed. */
 void nvm_session_publish(nvm_session *session, int always);
 
-/* Estimates of a full run, set once, of so many events, and of tiles where they reach so many pixels. */
-void nvm_estimate_full(nvm_node *node);
+/* Estimates of a full run, set once, of so many events, and of tiles where they reach so many pixels; `costs`
+ * are those of the program, or NULL. */
+void nvm_estimate_full(nvm_node *node, const nvm_layer_costs *costs);
 float nvm_events_ns(const nvm_node *node, size_t received);
 float nvm_tiles_ns(const nvm_node *node, size_t received, size_t reached);
+float nvm_scattered_ns(const nvm_node *node, size_t received); /* of events anywhere */
+/* Of so many events in so many pixels (of 1 code where the kind knows none), by the kernel's constants alone;
+ * the channels of such a pixel. */
+float nvm_plain_events_ns(const nvm_node *node, float events, float pixels);
+uint32_t nvm_pixel_codes(const nvm_layer *layer);
+
+/* The costs of a program's layer, or NULL (nvm_costs.c). */
+const nvm_layer_costs *nvm_costs_of(const nvm_program *program, uint32_t index);
+/* A node of which estimates can be had, and its inputs, which are no session's (nvm_session.c). */
+void nvm_resolve_costs(const nvm_program *program, uint32_t index, nvm_node *node, nvm_node *inputs);
+
+/* The way of a layer in this step (nvm_choice.c). Where it is TILES, what they reach is marked. */
+nvm_way nvm_choose_way(nvm_node *node, size_t received, nvm_scratch *scratch);
+void nvm_forget_choices(nvm_node *node);
+
+/* One layer, once its inputs have sent (nvm_step.c). */
+void nvm_run_node(nvm_session *session, nvm_node *node);
 
 /* IF and LIF: leak, bias, drive, fire, reset of all n neurons; one event each spike. */
 void nvm_neuron_lif_s32__scalar(nvm_node *node);

@@ -12,6 +12,7 @@ void nvm_session_pass(nvm_session *session, int keeps_acc)
         uint64_t sops = node->sops;
         node->last_events = 0;
         node->unit = 0; /* straight to the code at rest */
+        nvm_forget_choices(node);
         nvm_clear_events(node);
         node->quiet = 1;
         node->pending = node->behind = node->moved = 0;

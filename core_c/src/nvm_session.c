@@ -128,14 +128,11 @@ static void find_slopes(nvm_node *node)
     node->base = (int32_t)(tables[0][128] + tables[1][128]);
 }
 
-static void resolve_node(const nvm_program *program, nvm_node *nodes, uint32_t index)
+/* All but its inputs. */
+static void resolve_alone(const nvm_program *program, uint32_t index, nvm_node *node)
 {
     const nvm_layer *layer = &program->layers[index];
-    nvm_node *node = &nodes[index];
     node->layer = layer;
-    for (uint32_t p = 0; p < layer->n_in; p++) {
-        node->in[p] = &nodes[layer->in[p]];
-    }
     node->weights = nvm_arena_at(program, layer->off_weights);
     node->bias = nvm_arena_at(program, layer->off_bias);
     node->scale = nvm_arena_at(program, layer->off_scale);
@@ -153,7 +150,28 @@ static void resolve_node(const nvm_program *program, nvm_node *nodes, uint32_t i
     find_slopes(node);
     node->kernel = nvm_kernel_of(program->isa, layer->kind, node->types);
     node->coding = nvm_coding_of(layer);
-    nvm_estimate_full(node);
+}
+
+static void resolve_node(const nvm_program *program, nvm_node *nodes, uint32_t index)
+{
+    const nvm_layer *layer = &program->layers[index];
+    nvm_node *node = &nodes[index];
+    resolve_alone(program, index, node);
+    for (uint32_t p = 0; p < layer->n_in; p++) {
+        node->in[p] = &nodes[layer->in[p]];
+    }
+    nvm_estimate_full(node, nvm_costs_of(program, index));
+    nvm_forget_choices(node);
+}
+
+void nvm_resolve_costs(const nvm_program *program, uint32_t index, nvm_node *node, nvm_node *inputs)
+{
+    resolve_alone(program, index, node);
+    for (uint32_t p = 0; p < node->layer->n_in; p++) {
+        inputs[p].layer = &program->layers[node->layer->in[p]];
+        node->in[p] = &inputs[p];
+    }
+    nvm_estimate_full(node, nvm_costs_of(program, index));
 }
 
 size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session *session)

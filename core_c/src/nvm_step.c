@@ -73,37 +73,7 @@ static void send_inputs(nvm_session *session)
     }
 }
 
-/* Events of a layer whose accumulators are stale begin with a full run. */
-#define STALE_COST 2.5f
-/* Tiles are not looked for where more than one in so many codes changed. */
-#define LEAST_REST 8u
-
 /* ---- layers ------------------------------------------------------------------------------- */
-
-/* The exact way with the smaller estimate, unless the caller forced one. */
-static nvm_way choose_way(nvm_node *node, size_t received, nvm_scratch *scratch)
-{
-    if (node->forced != NVM_AUTO && node->forced != NVM_TILES) {
-        return (nvm_way)node->forced;
-    }
-    if (node->forced == NVM_TILES) {
-        int has_tiles = nvm_has_tiles(node);
-        (void)(has_tiles && nvm_packed_mark(node, scratch));
-        return has_tiles ? NVM_TILES : NVM_DENSE_WAY;
-    }
-    float ns = nvm_events_ns(node, received) * (node->stale ? STALE_COST : 1.0f);
-    nvm_way way = ns < node->full_ns ? NVM_EVENTS : NVM_DENSE_WAY;
-    ns = ns < node->full_ns ? ns : node->full_ns;
-    if (!nvm_has_tiles(node) || received * LEAST_REST > node->in[0]->layer->n ||
-        nvm_tiles_ns(node, received, 0) >= ns) {
-        return way;
-    }
-    if (nvm_tiles_ns(node, received, nvm_packed_mark(node, scratch)) < ns) {
-        return NVM_TILES;
-    }
-    nvm_unmark_all(&scratch->marks);
-    return way;
-}
 
 /* Whether no input sent anything and nothing is left to do; unless a full run is forced. */
 static int is_at_rest(const nvm_node *node)
@@ -116,7 +86,7 @@ static int is_at_rest(const nvm_node *node)
            node->layer->neuron == NVM_SD;
 }
 
-static void run_node(nvm_session *session, nvm_node *node)
+void nvm_run_node(nvm_session *session, nvm_node *node)
 {
     const nvm_layer *layer = node->layer;
     size_t received = 0;
@@ -130,7 +100,7 @@ static void run_node(nvm_session *session, nvm_node *node)
     }
     node->behind = node->pending;
     node->pending = 0;
-    nvm_way way = choose_way(node, received, &session->scratch);
+    nvm_way way = nvm_choose_way(node, received, &session->scratch);
     if (node->behind && !nvm_layer_keeps_acc(layer)) {
         way = NVM_DENSE_WAY; /* no record of which codes are behind: all are looked at */
     }
@@ -199,7 +169,7 @@ static uint64_t sweep(nvm_session *session, int first)
             send_wanted(session->program->isa, node, first);
         } else {
             nvm_clear_events(node);
-            run_node(session, node);
+            nvm_run_node(session, node);
         }
         if (node->coding != 0) {
             nvm_code_changes(node, session->planes, session->behind);

@@ -56,6 +56,8 @@ void add_requant(network *net, nvm_layer *layer, nvm_requant requant, uint32_t c
 
 nvm_status network_init(const network *net, nvm_program *program);
 nvm_session *session_new(const nvm_program *program, nvm_counters *counters);
+/* Costs of which nothing was measured, for the caller to fill in and free; they are in use. */
+void *costs_blank(nvm_program *program);
 
 /* What every layer remembers, and what it will at the end of the step; NULL where nothing. */
 typedef struct naive_memory {

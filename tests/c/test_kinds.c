@@ -16,16 +16,36 @@ static const char *const kind_names[] = {"input", "const",   "dense",   "conv", 
 
 typedef struct trial {
     network *net;
-    nvm_program program, packed;
-    void *pack;
-    nvm_session *sessions[5]; /* auto, events, dense, mixed; mixed without packed weights */
-    nvm_counters counters[5];
+    nvm_program program, packed, priced;
+    void *pack, *costs;
+    nvm_session *sessions[6]; /* auto, events, dense, mixed; mixed without packed weights; auto by absurd costs */
+    nvm_counters counters[6];
     int16_t *codes[MAX_LAYERS]; /* by definition */
     int16_t *inputs;            /* concatenated */
     naive_memory memory;
 } trial;
 
-enum { SESSIONS = 5, PLAIN = 4 };
+enum { SESSIONS = 6, PLAIN = 4, PRICED = 5 };
+
+/* Costs that no machine has: each 0, tiny or huge, so that layers go over to any way at any step. */
+static void price_absurdly(trial *t)
+{
+    size_t size = nvm_costs_size(&t->packed), records = t->net->n * sizeof(nvm_layer_costs);
+    t->priced = t->packed;
+    t->costs = costs_blank(&t->priced);
+    uint8_t *at = (uint8_t *)t->costs + size - records;
+    for (uint32_t i = 0; i < t->net->n; i++, at += sizeof(nvm_layer_costs)) {
+        float value[7];
+        for (int k = 0; k < 7; k++) {
+            static const float sizes[] = {0.0f, 1e-30f, 0.5f, 1.0f, 40.0f, 1e3f, 1e12f};
+            value[k] = sizes[random_in(&t->net->seed, 0, 6)];
+        }
+        nvm_layer_costs costs = {value[0], value[0] > value[1] ? value[0] : value[1], value[2],
+                                 value[3], value[4], value[5], value[6], 0.0f};
+        memcpy(at, &costs, sizeof costs);
+    }
+    CHECK(nvm_program_costs(&t->priced, t->costs, size) == NVM_OK);
+}
 
 static void open_trial(trial *t, network *net)
 {
@@ -49,8 +69,12 @@ static void open_trial(trial *t, network *net)
     t->packed = t->program;
     t->pack = aligned_alloc(64, nvm_pack_size(&t->program));
     CHECK(nvm_program_pack(&t->packed, t->pack, nvm_pack_size(&t->program)) == NVM_OK);
+    price_absurdly(t);
     for (int s = 0; s < SESSIONS; s++) {
-        t->sessions[s] = session_new(s != PLAIN ? &t->packed : &t->program, &t->counters[s]);
+        const nvm_program *program = s == PLAIN    ? &t->program
+                                     : s == PRICED ? &t->priced
+                                                   : &t->packed;
+        t->sessions[s] = session_new(program, &t->counters[s]);
     }
     CHECK(nvm_session_force(t->sessions[1], UINT32_MAX, NVM_EVENTS) == NVM_OK);
     CHECK(nvm_session_force(t->sessions[2], UINT32_MAX, NVM_DENSE_WAY) == NVM_OK);
@@ -66,6 +90,7 @@ static void close_trial(trial *t)
     }
     naive_memory_free(&t->memory);
     free(t->pack);
+    free(t->costs);
     free(t->inputs);
     free(t->net);
 }

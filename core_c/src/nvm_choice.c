@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nvm_choice.c: the way a layer takes in a step: the exact one with the smallest estimate.
+ *
+ * A full run over packed weights leaves its sums nowhere, so the layer is stale: events would have nothing to
+ * change. A full run that keeps them takes d nanoseconds more, once, and nobody knows how long changes will
+ * stay few. Two accounts decide, as when skis are rented or bought:
+ *
+ *     owed   what events would have saved in steps taken otherwise because the layer was stale. The sums are
+ *            bought when it has reached d: until then as much is lost as they cost, so that the way through
+ *            such a stretch takes at most what it takes with foresight, and 2 d.
+ *     purse  what events did save, and ALLOWANCE of every step. They are bought from it alone: whatever the
+ *            stream does, all steps together take at most 1 + ALLOWANCE of what they take without
+ *            events, and once the purse of the beginning and the step under way.
+ */
+#include "nvm_internal.h"
+
+#define ALLOWANCE 0.04f
+#define PURSE     4.0f /* full runs; more is not saved up */
+
+/* Tiles are not looked for where more than one in so many codes changed. */
+#define LEAST_REST 8u
+
+void nvm_forget_choices(nvm_node *node)
+{
+    node->owed = 0.0f;
+    node->purse = node->costs.keep_ns;
+}
+
+static void save(nvm_node *node, float ns)
+{
+    float most = PURSE * node->full_ns;
+    node->purse += ns;
+    node->purse = node->purse < most ? node->purse : most;
+}
+
+/* Events rather than a way of so many nanoseconds? */
+static int takes_events(nvm_node *node, float events_ns, float other_ns)
+{
+    float saved = other_ns - events_ns, price = node->costs.keep_ns - other_ns;
+    save(node, ALLOWANCE * other_ns);
+    if (!(saved > 0.0f)) {
+        return 0;
+    }
+    if (!node->stale) {
+        save(node, saved);
+        return 1;
+    }
+    node->owed += saved;
+    if (node->owed < price || node->purse < price) {
+        return 0;
+    }
+    node->purse -= price > 0.0f ? price : 0.0f;
+    node->owed = 0.0f;
+    return 1;
+}
+
+static nvm_way forced_way(nvm_node *node, nvm_scratch *scratch)
+{
+    if (node->forced != NVM_TILES) {
+        return (nvm_way)node->forced;
+    }
+    if (!nvm_has_tiles(node)) {
+        return NVM_DENSE_WAY;
+    }
+    (void)nvm_packed_mark(node, scratch);
+    return NVM_TILES;
+}
+
+nvm_way nvm_choose_way(nvm_node *node, size_t received, nvm_scratch *scratch)
+{
+    if (node->forced != NVM_AUTO) {
+        return forced_way(node, scratch);
+    }
+    float ns = node->full_ns, events_ns = nvm_events_ns(node, received);
+    float bound = events_ns < ns && !node->stale ? events_ns : ns;
+    nvm_way way = NVM_DENSE_WAY;
+    if (nvm_has_tiles(node) && received * LEAST_REST <= node->in[0]->layer->n &&
+        nvm_tiles_ns(node, received, 0) < bound) {
+        float tiles_ns = nvm_tiles_ns(node, received, nvm_packed_mark(node, scratch));
+        way = tiles_ns < ns ? NVM_TILES : way;
+        ns = tiles_ns < ns ? tiles_ns : ns;
+    }
+    if (takes_events(node, events_ns, ns)) {
+        way = NVM_EVENTS;
+    }
+    if (way != NVM_TILES) {
+        nvm_unmark_all(&scratch->marks);
+    }
+    return way;
+}
