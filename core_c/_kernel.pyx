@@ -19,6 +19,8 @@ from libc.stdint cimport (
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset, strchr
 
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
 from nvm cimport *
 
 from neurovm.errors import BackendError, BundleError, ShapeError
@@ -179,6 +181,12 @@ cdef class _Bytes:
         free(self.copy)
 
 
+cdef uint64_t _now_ns() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <uint64_t>now.tv_sec * 1000000000 + <uint64_t>now.tv_nsec
+
+
 @cython.final
 cdef class Program:
     """Owns its two buffers (or aligned copies of them); the C program points into them."""
@@ -187,12 +195,14 @@ cdef class Program:
     cdef _Bytes layers
     cdef _Bytes arena
     cdef void *pack
+    cdef list costs_given  # sessions may be in the making by the ones before
 
     def __cinit__(self, layers, arena):
         cdef uint32_t bad = UINT32_MAX
         cdef nvm_status status
         cdef size_t size
         self.pack = NULL
+        self.costs_given = []
         memset(&self.program, 0, sizeof(self.program))
         self.layers = _Bytes(layers, "layers")
         self.arena = _Bytes(arena, "arena")
@@ -257,6 +267,53 @@ cdef class Program:
     @property
     def pack_bytes(self):
         return nvm_pack_size(&self.program)
+
+    def calibrate(self, double budget_s):
+        cdef size_t size = nvm_costs_size(&self.program)
+        cdef size_t room = nvm_calibration_size(&self.program)
+        cdef void *costs
+        cdef void *scratch = NULL
+        cdef nvm_status status
+        if not 0 <= budget_s <= 3600:
+            raise ValueError(f"budget_s: found {budget_s}; accepted: 0 to 3600")
+        costs = _allocate(size)
+        try:
+            scratch = _allocate(room)
+            with nogil:
+                status = nvm_program_calibrate(
+                    &self.program, costs, size, scratch, room, <uint64_t>(budget_s * 1e9), _now_ns)
+            if status != NVM_OK:
+                raise _error(status, "calibrate")
+            found = (<const char *>costs)[:size]
+        finally:
+            nvm_program_costs(&self.program, NULL, 0)
+            free(scratch)
+            free(costs)
+        self.use_costs(found)
+        return found
+
+    def use_costs(self, costs):
+        cdef _Bytes held
+        cdef nvm_status status
+        if costs is None:
+            nvm_program_costs(&self.program, NULL, 0)
+            return
+        held = _Bytes(costs, "costs")
+        status = nvm_program_costs(&self.program, held.data, held.size)
+        if status != NVM_OK:
+            raise BundleError(
+                f"costs: {nvm_status_text(status).decode()}; accepted: those of this program as calibrate "
+                f"gives them, {nvm_costs_size(&self.program)} bytes")
+        self.costs_given.append(held)
+
+    def cost(self, index):
+        cdef nvm_cost_view view
+        cdef nvm_status status = NVM_E_ARG
+        if 0 <= index < self.program.n_layers:
+            status = nvm_program_cost(&self.program, <uint32_t>index, &view)
+        if status != NVM_OK:
+            raise IndexError(f"layer: found {index}; accepted: 0 to {self.program.n_layers - 1}")
+        return view.full_ns, view.keep_ns, view.one_ns, view.even, view.measured != 0
 
     @property
     def scratch_bytes(self):

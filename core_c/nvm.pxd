@@ -135,6 +135,22 @@ cdef extern from "nvm.h" nogil:
     nvm_status nvm_program_init(
         nvm_program *program, const void *layers, uint32_t n_layers, const uint8_t *arena, size_t len,
         uint32_t *bad_layer)
+    ctypedef uint64_t (*nvm_clock)() noexcept nogil
+
+    ctypedef struct nvm_cost_view:
+        float full_ns
+        float keep_ns
+        float one_ns
+        float even
+        int measured
+
+    size_t nvm_costs_size(const nvm_program *program)
+    nvm_status nvm_program_costs(nvm_program *program, const void *costs, size_t len)
+    size_t nvm_calibration_size(const nvm_program *program)
+    nvm_status nvm_program_calibrate(
+        nvm_program *program, void *costs, size_t len, void *scratch, size_t scratch_len,
+        uint64_t budget_ns, nvm_clock now_ns)
+    nvm_status nvm_program_cost(const nvm_program *program, uint32_t layer, nvm_cost_view *view)
     size_t nvm_pack_size(const nvm_program *program)
     nvm_status nvm_program_pack(nvm_program *program, void *mem, size_t len)
     size_t nvm_session_size(const nvm_program *program)

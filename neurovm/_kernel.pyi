@@ -71,6 +71,25 @@ class Program:
     @property
     def pack_bytes(self) -> int:
         """Bytes of the weights as dense runs read them, once a process and program."""
+    def calibrate(self, budget_s: float) -> bytes:
+        """Measure what the ways of every layer take here, and choose by it from now on.
+
+        Takes about `budget_s` seconds (0 to 3600) or less; layers beyond it keep the kernel's
+        estimates. For sessions to come. Returns the costs, for `use_costs`. The GIL is released.
+        """
+    def use_costs(self, costs: Buffer | None) -> None:
+        """Choose by these costs, which `calibrate` gave; None: by the kernel's estimates.
+
+        They may come from anywhere: BundleError where they are not this program's on this
+        instruction set, or no times. Whatever they say, answers are the same.
+        """
+    def cost(self, index: int) -> tuple[float, float, float, float, bool]:
+        """What the choice of a layer goes by, in nanoseconds.
+
+        A full run, one that keeps sums, one change by events; how many changed input codes make a
+        full run the cheaper (beyond all: none do); whether it was measured. Zeros where there is
+        nothing to choose.
+        """
     @property
     def scratch_bytes(self) -> int:
         """Memory that one call of `predict` takes and frees."""

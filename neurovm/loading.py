@@ -7,7 +7,7 @@ import os
 
 from msgspec import UNSET
 
-from neurovm import bundle, certificate
+from neurovm import bundle, certificate, costs
 from neurovm.model import Model, replay_golden
 
 
@@ -17,12 +17,16 @@ def load(
     check: bundle.Check = "golden",
     backend: str = "cpu",
     require_certificate: bool = False,
+    calibrate: bool | None = None,
 ) -> Model:
     """Map a bundle, check it and make it ready to run. Needs no numpy.
 
     check: `sha256` verifies every byte; `golden` also replays the golden vectors on the backend
     that will run it. require_certificate: refuse a bundle without the record that this very program
     was found identical to its source.
+    calibrate: measure for at most about 30 ms what every layer's ways take on this machine, and
+    choose between them by it (`Model.calibrate`); None: unless NEUROVM_CALIBRATE=0 is in the
+    environment. The answers do not depend on it.
 
     Raises OSError where the file cannot be opened, BundleError where it is damaged, truncated or
     foreign or lacks the certificate, BackendError where the backend is missing.
@@ -32,10 +36,23 @@ def load(
     content = bundle.read(path)
     if require_certificate:
         certificate.require(content.manifest, os.fspath(path))
-    return checked(content, os.fspath(path), backend=backend, replay=check == "golden")
+    return checked(
+        content,
+        os.fspath(path),
+        backend=backend,
+        replay=check == "golden",
+        calibrate=costs.is_wanted(calibrate),
+    )
 
 
-def checked(content: bundle.Bundle, where: str, *, backend: str = "cpu", replay: bool) -> Model:
+def checked(
+    content: bundle.Bundle,
+    where: str,
+    *,
+    backend: str = "cpu",
+    replay: bool,
+    calibrate: bool = False,
+) -> Model:
     """The model of a bundle: of layers, or of spiking neurons."""
     if content.manifest.spiking is not UNSET:
         # Most processes never see one.
@@ -46,6 +63,8 @@ def checked(content: bundle.Bundle, where: str, *, backend: str = "cpu", replay:
             replay_trains(spiking, content, where)
         return spiking
     model = Model(content, backend)
+    if calibrate:
+        model.calibrate()
     if replay:
         replay_golden(model, content, where)
     return model

@@ -11,6 +11,7 @@ from msgspec import UNSET, structs
 from neurovm import bundle, codec
 from neurovm.backends import find
 from neurovm.backends.rate import RateProgram
+from neurovm.costs import BUDGET_S, costs_of
 from neurovm.errors import BundleError, ShapeError
 from neurovm.session import Session
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from neurovm.backends.base import Executable
     from neurovm.codec import Values
+    from neurovm.costs import Calibrated, LayerCost
     from neurovm.description import LayerInfo, Manifest, TensorInfo, Way
 
 
@@ -128,6 +130,25 @@ class Model:
     def explain(self) -> tuple[LayerInfo, ...]:
         """The layers in the order they run; `manifest.operators` tells it operator by operator."""
         return self._manifest.layers
+
+    def calibrate(self, budget_s: float = BUDGET_S) -> bool:
+        """Measure what every layer's ways take on this machine; sessions to come choose by it.
+
+        Takes at most about `budget_s` seconds; `load` does it unless told otherwise. The answers
+        do not depend on it. False where the backend has nothing to choose.
+        """
+        program = self._calibrated()
+        if program is not None:
+            program.calibrate(budget_s)
+        return program is not None
+
+    def costs(self) -> tuple[LayerCost, ...]:
+        """What the choice of every layer goes by, as `explain` numbers them; () where none is."""
+        program = self._calibrated()
+        return () if program is None else costs_of(program)
+
+    def _calibrated(self) -> Calibrated | None:
+        return getattr(self._executable(), "costs", None)
 
     def session(self, *, way: Way = "auto", counters: Buffer | None = None) -> Session:
         """A new stream. `way` forces events or dense runs; the bits are the same.

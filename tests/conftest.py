@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -14,6 +15,7 @@ def pytest_configure() -> None:
     """A suite that runs in the background of a script inherits an ignored SIGINT, and would hand it
     on to every command it interrupts.
     """
+    os.environ.setdefault("NEUROVM_CALIBRATE", "0")  # or counts of work follow the machine's mood
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -144,10 +144,14 @@ static int is_measured_at(const nvm_node *node, int point)
 /* SCATTER and APPROACH: what it takes to make the changes of SCATTERED and NEIGHBOURS alone. */
 static void run_once(course *c, nvm_node *node, nvm_node *in, const changes *which, int point)
 {
+    const nvm_layer *layer = node->layer;
     static const uint8_t ways[POINTS] = {[FULL] = NVM_DENSE_WAY,     [KEEP] = NVM_EVENTS,
                                          [ONE] = NVM_EVENTS,         [SCATTERED] = NVM_EVENTS,
                                          [NEIGHBOURS] = NVM_EVENTS,  [PIXEL] = NVM_TILES,
                                          [STRIP] = NVM_TILES};
+    for (uint32_t p = 0; p < layer->n_in; p++) {
+        nvm_clear_events(&c->session->nodes[layer->in[p]]);
+    }
     change(in, which);
     if (point == SCATTER || point == APPROACH) {
         return;

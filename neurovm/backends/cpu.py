@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from neurovm.bundle import Bundle
+    from neurovm.costs import Calibrated
     from neurovm.description import Manifest
 
 
@@ -26,6 +27,11 @@ class CpuProgram:
     def __init__(self, bundle: Bundle) -> None:
         self._program = _kernel.Program(bundle.layers, bundle.arena)
         _check(bundle.manifest, self._program)
+
+    @property
+    def costs(self) -> Calibrated:
+        """What its layers cost, and where that is measured."""
+        return self._program
 
     def session(self, counters: Buffer | None = None) -> _kernel.Session:
         """A new session; `counters`: a writable buffer of five uint64 that the kernel fills."""
