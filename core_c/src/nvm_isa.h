@@ -54,10 +54,11 @@
 #define NVM_PACKING_avx2       &nvm_packing__avx2
 #define NVM_PACKING_avxvnni    &nvm_packing__avxvnni
 #define NVM_PACKING_avx512vnni &nvm_packing__avx512vnni
-#define NVM_PACKING_neon       NULL
-#define NVM_PACKING_dotprod    NULL
+#define NVM_PACKING_neon       &nvm_packing__neon
+#define NVM_PACKING_dotprod    &nvm_packing__dotprod
 typedef struct nvm_packing nvm_packing;
 extern const nvm_packing nvm_packing__avx2, nvm_packing__avxvnni, nvm_packing__avx512vnni;
+extern const nvm_packing nvm_packing__neon, nvm_packing__dotprod;
 
 typedef struct nvm_node nvm_node;
 typedef struct nvm_scratch nvm_scratch;

@@ -240,6 +240,13 @@ static void write_channels(const nvm_program *program, const nvm_layer *layer, c
     }
 }
 
+static int is_narrow(const nvm_layer *layer, const int8_t *weights)
+{
+    size_t taps = layer->kind == NVM_DENSE ? 1 : (size_t)layer->k_h * layer->k_w;
+    size_t n = taps * (layer->kind == NVM_DWCONV ? 1 : layer->in_c) * layer->out_c;
+    return memchr(weights, 0x80, n) == NULL;
+}
+
 static uint64_t records_end(const nvm_program *program)
 {
     return align_up(sizeof(nvm_pack) + program->n_layers * sizeof(nvm_packed));
@@ -295,6 +302,7 @@ nvm_status nvm_program_pack(nvm_program *program, void *mem, size_t len)
             } else {
                 write_windows(layer, &p, weights, (int8_t *)base + p.weights);
             }
+            p.is_narrow = (uint8_t)is_narrow(layer, weights);
             write_segments(layer, &p, set, (uint32_t *)(void *)(base + p.segments));
             write_channels(program, layer, &p, base);
         }

@@ -35,6 +35,7 @@ struct nvm_packed {
     uint32_t out_w, out_h;      /* pixels; flat: out_w = all */
     uint8_t is_there, is_flat, is_depthwise;
     uint8_t lanes, depth;       /* channels of a block, codes of a word */
+    uint8_t is_narrow;          /* no weight is -128 */
 };
 
 typedef struct nvm_pack {
@@ -65,6 +66,8 @@ typedef void nvm_product_fn(const nvm_product *product, const nvm_strip *strips,
  *     avx2              2     128      8      2        16         2           2
  *     avxvnni           1     128      8      4        32         4           4
  *     avx512vnni        1     128     16      4        64         4           4
+ *     neon              1       0      8     16        16         1           4
+ *     dotprod           1       0     16      4        16         1           4
  */
 struct nvm_packing {
     nvm_product_fn *product, *product_dw;
@@ -92,6 +95,7 @@ void nvm_packed_map(nvm_node *node);
 const nvm_packed *nvm_packed_of(const nvm_program *program, uint32_t index);
 
 nvm_product_fn nvm_product_dw_s8__avx2, nvm_product_dw_s8__avxvnni, nvm_product_dw_s8__avx512vnni;
+nvm_product_fn nvm_product_dw_s8__neon;
 
 static inline const void *nvm_pack_at(const nvm_product *product, uint64_t offset)
 {

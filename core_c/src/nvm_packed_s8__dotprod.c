@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Packed weights against a canvas of signed codes, 16 channels at a time: sdot adds four s8 x s8
+ * products to each of four int32, modulo 2^32.
+ */
+#include "nvm_isa_dotprod.h"
+
+#include "nvm_packed__neon.h"
+
+enum { PIXELS = 4, VECTORS = 4, LANES = 16 };
+
+/* Word k, a constant, of each pixel's four. */
+#define ADD_WORD(k)                                                                                \
+    do {                                                                                           \
+        int8x16_t w[VECTORS];                                                                      \
+        _Pragma("GCC unroll 8")                                                               \
+        for (size_t v = 0; v < VECTORS; v++) {                                                     \
+            w[v] = vld1q_s8(weights + (k) * 4 * LANES + 16 * v);                                   \
+        }                                                                                          \
+        _Pragma("GCC unroll 8")                                                               \
+        for (size_t m = 0; m < pixels; m++) {                                                      \
+            _Pragma("GCC unroll 8")                                                           \
+            for (size_t v = 0; v < VECTORS; v++) {                                                 \
+                sum[m][v] = vdotq_laneq_s32(sum[m][v], w[v], codes[m], k);                         \
+            }                                                                                      \
+        }                                                                                          \
+    } while (0)
+
+INLINE void sum_pixels(const block *b, uint32_t in, int32x4_t sum[PIXELS][VECTORS], size_t pixels)
+{
+    const nvm_product *product = b->product;
+    const nvm_packed *packed = product->packed;
+    const uint32_t *segments = nvm_pack_at(product, packed->segments);
+    const int8_t *weights = b->weights;
+#pragma GCC unroll 8
+    for (size_t m = 0; m < pixels; m++) {
+#pragma GCC unroll 8
+        for (size_t v = 0; v < VECTORS; v++) {
+            sum[m][v] = vld1q_s32(b->constant + 4 * v);
+        }
+    }
+    for (uint32_t s = 0; s < packed->n_segments; s++) {
+        const int8_t *from[PIXELS];
+        int8x16_t codes[PIXELS];
+        uint32_t words = packed->words;
+        from[0] = (const int8_t *)product->canvas + in + segments[s];
+#pragma GCC unroll 8
+        for (size_t m = 1; m < pixels; m++) {
+            from[m] = from[m - 1] + packed->column;
+        }
+        for (; words >= 4; words -= 4) {
+#pragma GCC unroll 8
+            for (size_t m = 0; m < pixels; m++) {
+                codes[m] = vld1q_s8(from[m]);
+                from[m] += 16;
+            }
+            ADD_WORD(0);
+            ADD_WORD(1);
+            ADD_WORD(2);
+            ADD_WORD(3);
+            weights += 16 * LANES;
+        }
+        if (words == 0) {
+            continue;
+        }
+        for (size_t m = 0; m < pixels; m++) { /* up to 12 bytes too many: slack */
+            codes[m] = vld1q_s8(from[m]);
+        }
+        ADD_WORD(0);
+        if (words > 1) {
+            ADD_WORD(1);
+        }
+        if (words > 2) {
+            ADD_WORD(2);
+        }
+        weights += words * 4 * LANES;
+    }
+}
+
+INLINE void run_strip(const block *b, const nvm_strip *strip, size_t pixels)
+{
+    int32x4_t sum[PIXELS][VECTORS];
+    sum_pixels(b, strip->in, sum, pixels);
+#pragma GCC unroll 8
+    for (size_t m = 0; m < pixels; m++) {
+        finish_pixel(b, strip->out + m, sum[m], VECTORS);
+    }
+}
+
+static void run_block(const block *b, const nvm_strip *strips, size_t n)
+{
+    for (const nvm_strip *strip = strips; strip < strips + n; strip++) {
+        switch (strip->n) {
+        case 1:
+            run_strip(b, strip, 1);
+            break;
+        case 2:
+            run_strip(b, strip, 2);
+            break;
+        case 3:
+            run_strip(b, strip, 3);
+            break;
+        default:
+            run_strip(b, strip, PIXELS);
+            break;
+        }
+    }
+}
+
+static void run_product(const nvm_product *product, const nvm_strip *strips, size_t n)
+{
+    const nvm_packed *packed = product->packed;
+    block b = first_block(product);
+    do {
+        run_block(&b, strips, n);
+    } while (next_block(&b, (size_t)packed->n_segments * packed->words));
+}
+
+const nvm_packing nvm_packing__dotprod = {
+    .lift = copy_codes,
+    .product = run_product,
+    .product_dw = nvm_product_dw_s8__neon,
+    .code_bytes = 1,
+    .offset = 0,
+    .lanes = LANES,
+    .depth = 4,
+    .dw_lanes = 16,
+    .dw_vectors = 4,
+    .dw_depth = 1,
+    .most_blocks = 1,
+    .pixels = {0, PIXELS},
+};
