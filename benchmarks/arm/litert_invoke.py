@@ -6,8 +6,10 @@
 All rows but the first are counted. MAPS is written: where the process holds which file.
 """
 
+import contextlib
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -17,10 +19,8 @@ MARK = 0x6E766D
 
 def mark(begin: int) -> None:
     """A system call that the kernel refuses, and the plugin sees."""
-    try:
+    with contextlib.suppress(OSError):
         os.getpriority(MARK, begin)
-    except OSError:
-        pass
 
 
 def main(model: str, rows: str, outputs: str, maps: str) -> None:
@@ -39,8 +39,7 @@ def main(model: str, rows: str, outputs: str, maps: str) -> None:
         found.append(interpreter.get_tensor(out))
     mark(0)
     np.stack(found).tofile(outputs)
-    with open("/proc/self/maps") as source, open(maps, "w") as target:
-        target.write(source.read())
+    Path(maps).write_text(Path("/proc/self/maps").read_text())
 
 
 main(*sys.argv[1:])

@@ -8,6 +8,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #include "nvm.h"
@@ -83,9 +84,7 @@ int main(int argc, char **argv)
         if (nvm_session_step(session, rows + i * program.bytes_in, program.bytes_in) != NVM_OK) {
             fail("a step was refused");
         }
-        for (size_t k = 0; k < n; k++) {
-            outputs[i * n + k] = (uint8_t)codes[k];
-        }
+        memcpy(outputs + i * n, codes, n);
     }
     mark(0);
     FILE *to = fopen(argv[4], "wb");

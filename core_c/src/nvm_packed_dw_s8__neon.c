@@ -58,10 +58,7 @@ INLINE void run_pixels(const block *b, uint32_t in, size_t out, size_t pixels, i
             add_tap(sum[1], w, vld1q_s8(next + taps[0]));
         }
     }
-#pragma GCC unroll 8
-    for (size_t m = 0; m < pixels; m++) {
-        finish_pixel(b, out + m, sum[m], VECTORS);
-    }
+    finish_pixels(b, out, sum[0], pixels, VECTORS);
 }
 
 INLINE void run_strips(const block *b, const nvm_strip *strips, size_t n, int is_narrow)

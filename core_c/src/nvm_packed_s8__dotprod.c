@@ -9,34 +9,35 @@
 
 enum { PIXELS = 4, VECTORS = 4, LANES = 16 };
 
-/* Word k, a constant, of each pixel's four. */
+/* Word k of each pixel's four; k is a constant, as it stands in the instruction. */
 #define ADD_WORD(k)                                                                                \
     do {                                                                                           \
         int8x16_t w[VECTORS];                                                                      \
-        _Pragma("GCC unroll 8")                                                               \
+        KEEP_ORDER;                                                                                \
+        _Pragma("GCC unroll 4")                                                                    \
         for (size_t v = 0; v < VECTORS; v++) {                                                     \
             w[v] = vld1q_s8(weights + (k) * 4 * LANES + 16 * v);                                   \
         }                                                                                          \
-        _Pragma("GCC unroll 8")                                                               \
+        _Pragma("GCC unroll 4")                                                                    \
         for (size_t m = 0; m < pixels; m++) {                                                      \
-            _Pragma("GCC unroll 8")                                                           \
+            _Pragma("GCC unroll 4")                                                                \
             for (size_t v = 0; v < VECTORS; v++) {                                                 \
-                sum[m][v] = vdotq_laneq_s32(sum[m][v], w[v], codes[m], k);                         \
+                sum[m * VECTORS + v] = vdotq_laneq_s32(sum[m * VECTORS + v], w[v], codes[m], k);   \
             }                                                                                      \
         }                                                                                          \
     } while (0)
 
-INLINE void sum_pixels(const block *b, uint32_t in, int32x4_t sum[PIXELS][VECTORS], size_t pixels)
+INLINE void sum_pixels(const block *b, uint32_t in, int32x4_t *sum, size_t pixels)
 {
     const nvm_product *product = b->product;
     const nvm_packed *packed = product->packed;
     const uint32_t *segments = nvm_pack_at(product, packed->segments);
     const int8_t *weights = b->weights;
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (size_t m = 0; m < pixels; m++) {
-#pragma GCC unroll 8
+#pragma GCC unroll 4
         for (size_t v = 0; v < VECTORS; v++) {
-            sum[m][v] = vld1q_s32(b->constant + 4 * v);
+            sum[m * VECTORS + v] = vld1q_s32(b->constant + 4 * v);
         }
     }
     for (uint32_t s = 0; s < packed->n_segments; s++) {
@@ -44,12 +45,12 @@ INLINE void sum_pixels(const block *b, uint32_t in, int32x4_t sum[PIXELS][VECTOR
         int8x16_t codes[PIXELS];
         uint32_t words = packed->words;
         from[0] = (const int8_t *)product->canvas + in + segments[s];
-#pragma GCC unroll 8
+#pragma GCC unroll 4
         for (size_t m = 1; m < pixels; m++) {
             from[m] = from[m - 1] + packed->column;
         }
         for (; words >= 4; words -= 4) {
-#pragma GCC unroll 8
+#pragma GCC unroll 4
             for (size_t m = 0; m < pixels; m++) {
                 codes[m] = vld1q_s8(from[m]);
                 from[m] += 16;
@@ -79,12 +80,9 @@ INLINE void sum_pixels(const block *b, uint32_t in, int32x4_t sum[PIXELS][VECTOR
 
 INLINE void run_strip(const block *b, const nvm_strip *strip, size_t pixels)
 {
-    int32x4_t sum[PIXELS][VECTORS];
+    int32x4_t sum[PIXELS * VECTORS];
     sum_pixels(b, strip->in, sum, pixels);
-#pragma GCC unroll 8
-    for (size_t m = 0; m < pixels; m++) {
-        finish_pixel(b, strip->out + m, sum[m], VECTORS);
-    }
+    finish_pixels(b, strip->out, sum, pixels, VECTORS);
 }
 
 static void run_block(const block *b, const nvm_strip *strips, size_t n)

@@ -66,14 +66,14 @@ INLINE int32x4_t add_four(const int32x4_t sum[4])
 
 INLINE void run_strip(const block *b, const nvm_strip *strip, size_t pixels, int is_narrow)
 {
-    int32x4_t sum[PIXELS][LANES];
+    int32x4_t sum[PIXELS][LANES], all[2 * PIXELS];
     sum_pixels(b, strip->in, sum, pixels, is_narrow);
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (size_t m = 0; m < pixels; m++) {
-        int32x4_t both[2] = {vaddq_s32(add_four(sum[m]), vld1q_s32(b->constant)),
-                             vaddq_s32(add_four(sum[m] + 4), vld1q_s32(b->constant + 4))};
-        finish_pixel(b, strip->out + m, both, 2);
+        all[2 * m] = vaddq_s32(add_four(sum[m]), vld1q_s32(b->constant));
+        all[2 * m + 1] = vaddq_s32(add_four(sum[m] + 4), vld1q_s32(b->constant + 4));
     }
+    finish_pixels(b, strip->out, all, pixels, 2);
 }
 
 INLINE void run_strips(const block *b, const nvm_strip *strips, size_t n, int is_narrow)
