@@ -23,8 +23,8 @@ FUZZ_S ?=
 
 export PYTHON
 
-.PHONY: help demo test check bench bench-daemon bench-snn wheel clean lint types layers warnings test-c \
-	test-arm test-systemd test-limits \
+.PHONY: help demo test check bench bench-daemon bench-snn instructions wheel clean lint types layers warnings \
+	test-c test-arm test-systemd test-limits \
 	test-bare fuzz fuzz-fixed deb test-deb
 
 help: ## this list
@@ -68,6 +68,11 @@ bench: ## steps beside LiteRT and others, as ratios (MODELS=, DATA=, PEERS="onnx
 	PYTHONPATH=. $(BIN)/python benchmarks/bench.py $(if $(MODELS),--models $(MODELS)) \
 		$(if $(DATA),--data $(DATA)) $(PEERS:%=--peer %) --json build/bench.json \
 		--plot build/bench.png $(BENCH_ARGS)
+
+instructions: ## steps counted in instructions, as ratios within limits (valgrind)
+	@scripts/setup.sh check
+	$(MAKE) --no-print-directory -s -C tests/c build/steps
+	PYTHONPATH=. $(BIN)/python benchmarks/instructions.py
 
 bench-daemon: ## what an idle daemon costs
 	@scripts/setup.sh check

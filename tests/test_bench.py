@@ -13,6 +13,7 @@ import bench_models
 import bench_report
 import bench_streams
 import bench_work
+import instructions
 import numpy as np
 import pytest
 from bench_report import Row, Spread
@@ -162,3 +163,27 @@ def test_wrong_arguments_are_named(arguments: list[str], word: str, tmp_path: Pa
     )
     assert done.returncode == 2
     assert word in done.stderr
+
+
+def counted(auto: int, events: int, dense: int) -> dict[tuple[str, str], int]:
+    ways = {"auto": auto, "events": events, "tiles": dense + 10, "dense": dense}
+    return {("all", way): n for way, n in ways.items()} | {("one", "auto"): 90, ("none", "auto"): 2}
+
+
+@pytest.mark.parametrize(
+    ("counts", "beyond"),
+    [
+        (counted(1040, 1500, 1000), set()),
+        (counted(1060, 1500, 1000), {"auto"}),
+        (counted(1000, 900, 1000), {"auto"}),
+        (counted(300, 1500, 300), {"one"}),
+        (counted(99_000, 99_000, 99_000), {"a weight"}),
+    ],
+)
+def test_instructions_are_held_to_their_ratios(
+    counts: dict[tuple[str, str], int], beyond: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = {"auto": 1.05, "nothing": 0.01, "one": 0.1, "a weight": 10.0}
+    monkeypatch.setitem(instructions.LIMITS, ("net", "scalar"), limits)
+    found = instructions.judged("net", "scalar", 100, counts)
+    assert {ratio.what for ratio in found if not ratio.passed} == beyond
