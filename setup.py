@@ -99,7 +99,7 @@ extension = Extension(
     depends=[
         "core_c/nvm.pxd",
         "core_c/isa.mk",
-        "core_c/spiking.pxi",
+        *files("core_c/*.pxi"),
         *files("core_c/include/*.h"),
         *files("core_c/src/*.h"),
         *files("core_c/src/*.inc"),

@@ -108,6 +108,9 @@ cdef extern from "nvm.h" nogil:
     ctypedef struct nvm_session:
         pass
 
+    ctypedef struct nvm_predictor:
+        pass
+
     ctypedef struct nvm_counters:
         uint64_t steps
         uint64_t events_in
@@ -171,10 +174,22 @@ cdef extern from "nvm.h" nogil:
     size_t nvm_bounds_size(const nvm_program *program)
     nvm_status nvm_session_bounds(
         const nvm_session *session, void *scratch, size_t len, int8_t *low, int8_t *high)
+    nvm_status nvm_session_run(
+        nvm_session *session, const void *codes, size_t rows, void *out)
+    nvm_status nvm_sessions_step(
+        nvm_session *const *sessions, size_t n, const void *codes, void *out)
+    nvm_status nvm_session_run_updates(
+        nvm_session *session, const uint32_t *index, const int8_t *code, size_t n,
+        const uint32_t *end, size_t steps, void *out)
+    nvm_status nvm_session_run_updates_s16(
+        nvm_session *session, const uint32_t *index, const int16_t *code, size_t n,
+        const uint32_t *end, size_t steps, void *out)
     size_t nvm_predict_size(const nvm_program *program)
-    nvm_status nvm_predict(
-        const nvm_program *program, void *scratch, size_t len, const void *codes, void *out,
-        size_t rows)
+    nvm_status nvm_predictor_init(
+        void *mem, size_t len, const nvm_program *program, nvm_predictor **out)
+    nvm_status nvm_predictor_run(
+        nvm_predictor *predictor, const void *codes, void *out, size_t rows)
+    size_t nvm_predict_plan(const nvm_program *program, size_t *offset, size_t *bytes)
     nvm_status nvm_quantize_f32(
         const float *x, size_t n, float scale, int32_t zero, nvm_rounding rounding, int8_t *codes)
     nvm_status nvm_quantize_steps_f32(

@@ -9,6 +9,7 @@ buffer of another format or length ShapeError. The GIL is released around every 
 work.
 """
 
+from collections.abc import Iterable
 from typing import Final, final
 
 from typing_extensions import Buffer
@@ -92,7 +93,7 @@ class Program:
         """
     @property
     def scratch_bytes(self) -> int:
-        """Memory that one call of `predict` takes and frees."""
+        """Memory that `predict` works in, whatever the number of rows."""
     @property
     def macs(self) -> int:
         """Weights applied by one dense pass."""
@@ -105,10 +106,17 @@ class Program:
     @property
     def coding(self) -> str:
         """How its layers send: graded, unit, bitplane or ttfs."""
+    def plan(self) -> tuple[int, tuple[tuple[int, int], ...]]:
+        """Bytes of the codes that one row of `predict` holds, and (offset, bytes) of each layer's.
+
+        Layers that are needed at the same time share no byte; constants and state take none.
+        """
     def predict(self, codes_in: Buffer, codes_out: Buffer, rows: int) -> None:
         """`rows` independent dense runs, `bytes_in` and `bytes_out` bytes each; keeps no state.
 
-        Every row is a first step: memory has its initial values.
+        Every row is a first step: memory has its initial values. The first call makes
+        `scratch_bytes` of memory ready, which the program keeps for the next; a second thread gets
+        its own.
 
         Raises BackendError for programs with IF or LIF neurons, which have no dense run.
         """
@@ -131,6 +139,24 @@ class Session:
         Codes are int8, or int16 (format h) where an input is wide: then one that a narrow input
         cannot hold is a ShapeError. Every index is checked before any effect. Elements of spiking
         inputs that are not named do not spike in this step.
+        """
+    def run(self, codes: Buffer, out: Buffer | None = None) -> Buffer:
+        """One step a row of `bytes_in` bytes, in order; a row of outputs each, in `out`.
+
+        out: rows x `bytes_out` bytes, writable; None: a new memoryview of the format of `output`.
+        Returns it.
+        """
+    def run_updates(
+        self,
+        indices: Buffer,
+        codes: Buffer,
+        ends: Buffer | None = None,
+        out: Buffer | None = None,
+    ) -> Buffer:
+        """One step for every entry of `ends`: an update by the codes up to there (uint32).
+
+        None: one step a code. Entries do not descend, and the last is the number of indices. All
+        is checked before any effect. `out` as for `run`.
         """
     def reset(self) -> None:
         """Back to the state after construction; counters go on."""
@@ -171,6 +197,13 @@ class Session:
 
         The views show the session's memory as it changes.
         """
+
+def step_sessions(sessions: Iterable[Session], codes: Buffer, out: Buffer | None = None) -> Buffer:
+    """One step of every session, in this order, with a row of `codes` each.
+
+    Sessions of one program, each once; ShapeError for others, RuntimeError where one is in use.
+    `out`: a row of outputs each, as for `Session.run`.
+    """
 
 POPULATION_BYTES: Final = 128
 """Bytes of one population record of a spiking program."""

@@ -41,20 +41,38 @@ def quantize(info: TensorInfo, profile: str, values: Values, count: int | None =
         )
     if info.dtype == "float32":
         codes = bytearray(wanted * (2 if info.wide else 1))
-        into = memoryview(codes).cast(_code_format(info))
-        try:
-            if info.thresholds is not UNSET:
-                steps = memoryview(array.array("I", info.thresholds)).cast("B").cast("f")
-                _kernel.quantize_steps(view, steps, into)
-            else:
-                _kernel.quantize_f32(view, info.scale, info.zero_point, _ROUNDING[profile], into)
-        except ValueError as error:  # scale and zero point were checked with the manifest
-            raise ShapeError(f"input {info.name!r} takes numbers; NaN was found") from error
+        quantize_into(info, profile, view, codes)
         return bytes(codes)
     raw = view.tobytes()
     if info.dtype in ("int32", "int64"):  # little-endian: the lowest byte comes first
         return raw[:: view.itemsize]
     return raw.translate(_FLIP) if info.dtype == "uint8" else raw
+
+
+def quantize_into(info: TensorInfo, profile: str, values: Buffer, codes: Buffer) -> None:
+    """Values of the tensor's dtype into the bytes of as many codes; both contiguous.
+
+    ShapeError where a value is NaN or the lengths do not fit.
+    """
+    if info.dtype != "float32":
+        count = memoryview(values).nbytes // memoryview(values).itemsize
+        memoryview(codes).cast("B")[:] = quantize(info, profile, values, count)
+        return
+    into = memoryview(codes).cast("B").cast(_code_format(info))
+    try:
+        if info.thresholds is not UNSET:
+            steps = memoryview(array.array("I", info.thresholds)).cast("B").cast("f")
+            _kernel.quantize_steps(values, steps, into)
+        else:
+            _kernel.quantize_f32(values, info.scale, info.zero_point, _ROUNDING[profile], into)
+    except ValueError as error:  # scale and zero point were checked with the manifest
+        raise ShapeError(f"input {info.name!r} takes numbers; NaN was found") from error
+
+
+def dequantize_into(info: TensorInfo, codes: Buffer, values: Buffer) -> None:
+    """Codes of a float32 tensor, or their bytes, into as many values; both contiguous."""
+    raw = memoryview(codes).cast("B").cast(_code_format(info))
+    _kernel.dequantize(raw, info.scale, info.zero_point, values)
 
 
 def dequantize(info: TensorInfo, codes: Buffer) -> Any:

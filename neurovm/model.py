@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, structs
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from neurovm.codec import Values
     from neurovm.costs import Calibrated, LayerCost
     from neurovm.description import LayerInfo, Manifest, TensorInfo, Way
+    from neurovm.rows import Rows
 
 
 class Model:
@@ -45,6 +46,7 @@ class Model:
     def _take(self, content: bundle.Bundle, backend: str, kind: str) -> None:
         self._bundle: bundle.Bundle | None = content
         self._manifest = content.manifest
+        self._rows: Rows | None = None
         self._kind = kind
         self._backend = backend
         self._sha256 = content.manifest.identity()
@@ -158,6 +160,18 @@ class Model:
         state = self._executable().session(counters)
         return Session(state, way, first=self.outputs[0].size)
 
+    def step_sessions(
+        self, sessions: Sequence[Session], codes: Buffer, out: Buffer | None = None
+    ) -> Buffer:
+        """One step of several of its sessions with one call: many streams at the same time.
+
+        `codes`: a row of all inputs' codes each, in the order of `sessions`. Returns a row of all
+        outputs' codes each: `out` (writable, of that size), or a new memoryview. ShapeError where
+        the sizes do not fit, a session is of another model or is named twice; RuntimeError where
+        one is in use by another thread. Nothing has changed then.
+        """
+        return self._executable().step_sessions([s.state for s in sessions], codes, out)
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the bundle atomically (.nvm) and return its path."""
         content = self.content
@@ -246,9 +260,11 @@ class Model:
         first step of a stream, so a network that keeps state (`stateful`) starts every row from its
         initial state. Consecutive steps are what a session takes.
         """
-        from neurovm.rows import predict
+        if self._rows is None:
+            from neurovm.rows import Rows
 
-        return predict(self.manifest, self._executable(), x)
+            self._rows = Rows(self._manifest)
+        return self._rows.predict(self._executable(), x)
 
     def _executable(self) -> Executable:
         if self._program is None:

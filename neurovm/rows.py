@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import UNSET
 
 from neurovm import codec
 from neurovm.errors import ShapeError
@@ -20,28 +21,74 @@ if TYPE_CHECKING:
     from neurovm.description import Manifest, TensorInfo
 
 _CHUNK_BYTES = 1 << 22
-"""Rows are run in chunks of about this many bytes of codes, so that memory stays bounded."""
+"""Rows whose codes are not the values themselves are run in chunks of about this many bytes of
+codes, so that memory stays bounded."""
 
 
-def predict(model: Manifest, program: Executable, x: Any) -> Any:
-    """See `Model.predict`."""
-    rows, single = _inputs(model.name, model.inputs, x)
-    n_in = sum(t.bytes for t in model.inputs)
-    n_out = sum(t.bytes for t in model.outputs)
-    count = len(rows[0])
-    outputs = [np.empty((count, *info.shape), info.dtype) for info in model.outputs]
-    chunk = max(1, _CHUNK_BYTES // max(n_in, n_out))
-    for start in range(0, count, chunk):
-        part = slice(start, min(start + chunk, count))
-        codes = _codes(model.inputs, model.profile, [r[part] for r in rows])
-        out = np.empty((len(codes), n_out), np.int8)
-        program.predict(codes.data, out.data, len(codes))
-        _values(model, out, [o[part] for o in outputs])
-    named = {
-        info.name: _leading(values, info, single)
-        for info, values in zip(model.outputs, outputs, strict=True)
-    }
-    return named[model.outputs[0].name] if len(named) == 1 else named
+class Rows:
+    """The edges of a model as arrays see them: made once, used by every `predict`."""
+
+    __slots__ = ("_bytes_in", "_bytes_out", "_model", "_own_codes", "_own_values", "_shapes")
+
+    def __init__(self, model: Manifest) -> None:
+        self._model = model
+        self._bytes_in = sum(t.bytes for t in model.inputs)
+        self._bytes_out = sum(t.bytes for t in model.outputs)
+        self._own_codes = len(model.inputs) == 1 and model.inputs[0].dtype in ("int8", "int16")
+        self._own_values = len(model.outputs) == 1 and model.outputs[0].dtype in _SAME_SIZE
+        self._shapes = [(info, _inner(info.shape), np.dtype(info.dtype)) for info in model.outputs]
+
+    def predict(self, program: Executable, x: Any) -> Any:
+        """See `Model.predict`."""
+        model = self._model
+        rows, single = _inputs(model.name, model.inputs, x)
+        count = len(rows[0])
+        outputs: list[Any] = [np.empty((count, *inner), dtype) for _, inner, dtype in self._shapes]
+        if count == 0:
+            pass
+        elif self._own_codes and self._own_values:
+            codes: Any = np.ascontiguousarray(rows[0])
+            program.predict(codes, outputs[0], count)
+            _restore(model.outputs[0], outputs[0])
+        else:
+            chunk = max(1, _CHUNK_BYTES // max(self._bytes_in, self._bytes_out))
+            for start in range(0, count, chunk):
+                part = slice(start, start + chunk)
+                self._run(program, [r[part] for r in rows], [o[part] for o in outputs])
+        if len(outputs) == 1:
+            return outputs[0][0] if single else outputs[0]
+        named = zip(model.outputs, outputs, strict=True)
+        return {info.name: values[0] if single else values for info, values in named}
+
+    def _run(
+        self,
+        program: Executable,
+        rows: list[NDArray[np.generic]],
+        outputs: list[Any],
+    ) -> None:
+        model, count = self._model, len(rows[0])
+        codes: Any = (
+            np.ascontiguousarray(rows[0])
+            if self._own_codes
+            else _codes(model.inputs, model.profile, rows)
+        )
+        if self._own_values:
+            program.predict(codes, outputs[0], count)
+            _restore(model.outputs[0], outputs[0])
+            return
+        found: Any = np.empty((count, self._bytes_out), np.int8)
+        program.predict(codes, found, count)
+        _values(model, found, outputs)
+
+
+_SAME_SIZE = ("int8", "uint8", "int16")
+"""Types whose values have the bytes of their codes, but for the sign bit of uint8."""
+
+
+def _restore(info: TensorInfo, codes: NDArray[Any]) -> None:
+    """Codes into values, in place, where both have the same bytes."""
+    if info.dtype == "uint8":
+        codes ^= 0x80
 
 
 def codes_of(name: str, inputs: Sequence[TensorInfo], profile: str, x: Any) -> NDArray[np.int8]:
@@ -49,10 +96,18 @@ def codes_of(name: str, inputs: Sequence[TensorInfo], profile: str, x: Any) -> N
     return _codes(inputs, profile, _inputs(name, inputs, x)[0])
 
 
+def _inner(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a row: without the batch axis of 1."""
+    return shape[1:] if shape[:1] == (1,) else shape
+
+
 def _inputs(
     name: str, inputs: Sequence[TensorInfo], x: Any
 ) -> tuple[list[NDArray[np.generic]], bool]:
-    """Every input as (n, *shape) in its dtype, and whether x had no leading axis."""
+    """Every input as (n, …) in its dtype, and whether x had no leading axis."""
+    if len(inputs) == 1 and isinstance(x, np.ndarray):
+        array, single = _rows(x, inputs[0])
+        return [array], single
     if not isinstance(x, Mapping):
         if len(inputs) != 1:
             names = ", ".join(repr(t.name) for t in inputs)
@@ -75,11 +130,11 @@ def _rows(x: Any, info: TensorInfo) -> tuple[NDArray[np.generic], bool]:
         if dtype != np.float32 or array.dtype.kind not in "fiu":
             raise ShapeError(f"input {info.name!r} takes {info.dtype}; {array.dtype} was given")
         array = array.astype(np.float32)
-    inner = info.shape[1:] if info.shape[:1] == (1,) else info.shape
+    inner = _inner(info.shape)
     if array.shape == inner:
-        return array.reshape(1, *info.shape), True
-    if array.shape[1:] == inner:
-        return array.reshape(len(array), *info.shape), False
+        return array[None], True
+    if array.shape[1:] == inner and array.ndim:
+        return array, False
     raise ShapeError(
         f"input {info.name!r} takes shape {inner} or (n, {', '.join(map(str, inner))}); "
         f"{array.shape} was given"
@@ -89,25 +144,30 @@ def _rows(x: Any, info: TensorInfo) -> tuple[NDArray[np.generic], bool]:
 def _codes(
     inputs: Sequence[TensorInfo], profile: str, rows: list[NDArray[np.generic]]
 ) -> NDArray[np.int8]:
-    parts = []
-    for info, array in zip(inputs, rows, strict=True):
-        flat = np.ascontiguousarray(array).reshape(-1)
-        codes = codec.quantize(info, profile, flat.data, flat.size)
-        parts.append(np.frombuffer(codes, np.int8).reshape(len(array), info.bytes))
-    return parts[0] if len(parts) == 1 else np.ascontiguousarray(np.concatenate(parts, axis=1))
+    parts = [_encoded(info, profile, array) for info, array in zip(inputs, rows, strict=True)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
-def _values(model: Manifest, codes: NDArray[np.int8], into: list[NDArray[np.generic]]) -> None:
+def _encoded(info: TensorInfo, profile: str, array: NDArray[Any]) -> NDArray[np.int8]:
+    """The codes of one input, (n, its bytes)."""
+    if info.dtype == "uint8":
+        codes: NDArray[np.int8] = np.bitwise_xor(array, 0x80).view(np.int8)
+        return codes.reshape(len(array), info.bytes)
+    flat = np.ascontiguousarray(array).reshape(-1)
+    if info.dtype in ("int8", "int16"):
+        return flat.view(np.int8).reshape(len(array), info.bytes)
+    codes = np.empty((len(array), info.bytes), np.int8)
+    codec.quantize_into(info, profile, flat.data, codes.data)
+    return codes
+
+
+def _values(model: Manifest, codes: NDArray[np.int8], into: list[Any]) -> None:
     at = 0
     for info, target in zip(model.outputs, into, strict=True):
         part = np.ascontiguousarray(codes[:, at : at + info.bytes])
-        values = codec.dequantize(info, part.data)
-        target[...] = np.frombuffer(values, info.dtype).reshape(target.shape)
+        if info.dtype == "float32" and info.values is UNSET:
+            codec.dequantize_into(info, part.data, target)
+        else:
+            values = codec.dequantize(info, part.data)
+            target[...] = np.frombuffer(values, info.dtype).reshape(target.shape)
         at += info.bytes
-
-
-def _leading(values: NDArray[np.generic], info: TensorInfo, single: bool) -> NDArray[np.generic]:
-    """Drop the batch axis of 1 behind the row axis, and the row axis where the input had none."""
-    if info.shape[:1] == (1,):
-        values = values.reshape(len(values), *info.shape[1:])
-    return values[0] if single else values

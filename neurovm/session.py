@@ -56,7 +56,7 @@ class Session:
     one gets RuntimeError); the GIL is released while the kernel runs. `Model.session` makes one.
     """
 
-    __slots__ = ("_first", "_state", "step", "update")
+    __slots__ = ("_first", "_state", "run", "run_updates", "step", "update")
 
     def __init__(self, state: BackendSession, way: Way = "auto", *, first: int = 0) -> None:
         if way not in WAYS:
@@ -76,6 +76,23 @@ class Session:
         `indices` (uint32) count through all inputs concatenated; a later entry wins. One element
         takes two ints, the quickest form. ShapeError
         where an index is out of range or the lengths differ; nothing has changed then."""
+        self.run = state.run
+        """run(codes, out=None) → buffer: one step a row, with one call.
+
+        `codes`: rows of all inputs' codes, one after the other. Returns a row of all outputs' codes
+        each: `out` (writable, of that size), or a new memoryview. ShapeError where the length is
+        not that of whole rows; nothing has changed then."""
+        self.run_updates = state.run_updates
+        """run_updates(indices, codes, ends=None, out=None) → buffer: many updates with one call.
+
+        Step k is `update` by the indices and codes from ends[k − 1] (first 0) to ends[k], uint32
+        that do not descend and end at the number of indices; None: one step a code. Returns rows of
+        outputs as `run` does. ShapeError as `update`, for all steps before the first."""
+
+    @property
+    def state(self) -> BackendSession:
+        """The backend's own session, which `Model.step_sessions` takes."""
+        return self._state
 
     @property
     def output(self) -> memoryview:

@@ -386,6 +386,22 @@ nvm_status nvm_session_update(nvm_session *session, const uint32_t *index, const
 nvm_status nvm_session_update_s16(nvm_session *session, const uint32_t *index, const int16_t *code,
                                   size_t n);
 
+/* Many steps with one call. out: bytes_out bytes a step, or NULL; it overlaps neither codes nor a session.
+ * Rows are steps of one session, one after the other, and bytes_in bytes each. */
+nvm_status nvm_session_run(nvm_session *session, const void *codes, size_t rows, void *out);
+
+/* One step of each of n sessions of one program (another one among them, or NULL: NVM_E_ARG), in this order; codes:
+ * a row a session. */
+nvm_status nvm_sessions_step(nvm_session *const *sessions, size_t n, const void *codes, void *out);
+
+/* Step k is an update by the codes from end[k - 1] (first 0) up to end[k]. Ends do not descend and the last is n,
+ * else NVM_E_RANGE, as for an index; everything is checked before any effect. */
+nvm_status nvm_session_run_updates(nvm_session *session, const uint32_t *index, const int8_t *code,
+                                   size_t n, const uint32_t *end, size_t steps, void *out);
+nvm_status nvm_session_run_updates_s16(nvm_session *session, const uint32_t *index,
+                                       const int16_t *code, size_t n, const uint32_t *end,
+                                       size_t steps, void *out);
+
 /* Port 0 .. n_outputs - 1, or UINT32_MAX for all outputs concatenated; *n counts bytes. *codes stays valid
  * and is rewritten by the next call. *changed: whether any of these codes differs from before the last step
  * (spiking outputs: whether any spiked). Pointers may be NULL. */
@@ -415,12 +431,25 @@ size_t nvm_bounds_size(const nvm_program *program);
 nvm_status nvm_session_bounds(const nvm_session *session, void *scratch, size_t len, int8_t *low,
                               int8_t *high);
 
+/* Rows of independent dense runs, from bytes_in to bytes_out bytes each, every one a first step; no state is
+ * kept. A predictor is memory made ready for that, for as many calls as one likes, one thread at a time; it
+ * outlives neither its program nor mem (NVM_ALIGN-aligned, len >= nvm_predict_size, which holds with and without
+ * packed weights). Some rows go at a time, whatever their number; in and out may not overlap. Programs with
+ * spiking layers: NVM_E_UNSUPPORTED. */
+typedef struct nvm_predictor nvm_predictor;
 size_t nvm_predict_size(const nvm_program *program);
+nvm_status nvm_predictor_init(void *mem, size_t len, const nvm_program *program,
+                              nvm_predictor **out);
+nvm_status nvm_predictor_run(nvm_predictor *predictor, const void *in, void *out, size_t rows);
 
-/* rows independent dense runs from bytes_in to bytes_out bytes each, every one a first step; no state kept. scratch:
- * NVM_ALIGN-aligned, >= nvm_predict_size. Programs with spiking layers: NVM_E_UNSUPPORTED. */
+/* Both at once, in memory that is free again afterwards. */
 nvm_status nvm_predict(const nvm_program *program, void *scratch, size_t len, const void *in,
                        void *out, size_t rows);
+
+/* Where the codes of each of n_layers lie while one row is predicted: bytes from the first (0 for CONST and STATE,
+ * which are read where the arena of constants holds them), and how many. Layers that are needed at the same time
+ * share none. Returns the bytes of all together; arrays may be NULL. */
+size_t nvm_predict_plan(const nvm_program *program, size_t *offset, size_t *bytes);
 
 /* NaN: NVM_E_RANGE, nothing promised about codes. scale finite and > 0; zero in [-128, 127].
  * Infinities saturate. */

@@ -12,7 +12,8 @@ static void fire_row(nvm_node *node, size_t row)
     for (uint32_t i = 1; i < layer->out_c; i++) {
         best = q[i] > q[best] ? i : best;
     }
-    nvm_send_s8(node, row, (int8_t)((int32_t)(best >> 8 * layer->aux[0] & 255) - 128));
+    int8_t wanted = (int8_t)((int32_t)(best >> 8 * layer->aux[0] & 255) - 128);
+    node->isa->neuron_sd_s8(node, row, &wanted, 1);
 }
 
 void nvm_argmax_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
@@ -32,7 +33,7 @@ void nvm_argmax_events_s8__scalar(nvm_node *node, nvm_scratch *scratch)
 void nvm_argmax_full_s8__scalar(nvm_node *node, nvm_scratch *scratch)
 {
     (void)scratch;
-    for (size_t row = 0; row < node->layer->n; row++) {
+    for (size_t row = 0; row < node->layer->out_h; row++) {
         fire_row(node, row);
     }
 }

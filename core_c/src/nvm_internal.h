@@ -107,6 +107,18 @@ struct nvm_session {
     int behind;      /* their number changed: every neuron is looked at */
 };
 
+/* Codes an update names: of one width or the other. */
+typedef struct nvm_named {
+    const uint32_t *index;
+    const int8_t *narrow;
+    const int16_t *wide; /* NULL: narrow */
+    size_t n;
+} nvm_named;
+
+/* Whether every index names an input, and every code fits it; a step with them (nvm_step.c). */
+int nvm_named_fit(nvm_session *session, const nvm_named *set);
+nvm_status nvm_session_take(nvm_session *session, const nvm_named *set);
+
 /* Where things lie in the arena and what a layer costs (nvm_program.c). */
 uint64_t nvm_layer_macs(const nvm_layer *layer);
 uint64_t nvm_layer_work(const nvm_layer *layer); /* macs, or codes that a pool reads */
@@ -125,8 +137,14 @@ nvm_status nvm_check_requant(const nvm_program *program, const nvm_layer *layer,
 nvm_status nvm_check_tables(const nvm_program *program, const nvm_layer *layer);
 int nvm_arena_holds(const nvm_program *program, uint32_t offset, uint64_t bytes);
 
+/* A node of a session or of rows, but for its memory. */
+void nvm_resolve_node(const nvm_program *program, nvm_node *nodes, uint32_t index);
+
 /* Lays out a session at base, or measures only (base NULL, session NULL). Returns the bytes. */
 size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session *session);
+
+/* The bytes of a predictor. */
+size_t nvm_predictor_layout(const nvm_program *program);
 
 /* nvm_session_init without the first dense pass. */
 nvm_status nvm_session_open(void *mem, size_t len, const nvm_program *program,
@@ -173,8 +191,8 @@ static inline void nvm_clear_events(nvm_node *node)
     node->lazy = 0;
 }
 
-/* Every layer's memory to its initial values (nvm_memory.c). */
-void nvm_memory_begin(nvm_session *session);
+/* A layer's memory to its initial values (nvm_memory.c); STATE: what its first step sends. */
+void nvm_memory_begin(nvm_node *node);
 
 /* At the end of a step: what the layers hold now is what the next step remembers. */
 void nvm_memory_commit(nvm_session *session);

@@ -8,17 +8,14 @@
  */
 #include "nvm_internal.h"
 
-void nvm_memory_begin(nvm_session *session)
+void nvm_memory_begin(nvm_node *node)
 {
-    for (uint32_t i = 0; i < session->program->n_layers; i++) {
-        nvm_node *node = &session->nodes[i];
-        if (node->layer->kind == NVM_STATE) {
-            memcpy(node->wanted, node->table0, node->layer->n * nvm_code_bytes(node->layer));
-        } else if (node->layer->kind == NVM_LSTM) {
-            nvm_lstm_begin(node);
-        } else if (node->layer->kind == NVM_SVDF) {
-            nvm_svdf_begin(node);
-        }
+    if (node->layer->kind == NVM_STATE) {
+        memcpy(node->wanted, node->table0, node->layer->n * nvm_code_bytes(node->layer));
+    } else if (node->layer->kind == NVM_LSTM) {
+        nvm_lstm_begin(node);
+    } else if (node->layer->kind == NVM_SVDF) {
+        nvm_svdf_begin(node);
     }
 }
 

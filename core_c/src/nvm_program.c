@@ -202,7 +202,7 @@ nvm_status nvm_program_init(nvm_program *program, const void *layers, uint32_t n
         goto done;
     }
     program->session_size = nvm_session_layout(program, NULL, NULL);
-    program->predict_size = program->session_size;
+    program->predict_size = nvm_predictor_layout(program);
 done:
     if (status != NVM_OK && program != NULL) {
         memset(program, 0, sizeof *program);

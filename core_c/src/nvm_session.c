@@ -5,16 +5,12 @@
  * One block: the session, its nodes, codes and accumulators, then scratch. Event buffers live from
  * the layer that sends to the last one that reads, so a few of them serve the whole network.
  */
+#include "nvm_layout.h"
 #include "nvm_pack.h"
 
 /* More event buffers than this alive at once: the further layers get one of their own. */
 #define MAX_SLOTS 32u
 #define OWN_SLOT  UINT32_MAX
-
-typedef struct block {
-    uint8_t *base; /* NULL: measure */
-    size_t used;
-} block;
 
 typedef struct slots {
     uint32_t n[MAX_SLOTS];     /* events */
@@ -22,13 +18,6 @@ typedef struct slots {
     uint32_t until[MAX_SLOTS]; /* last layer that reads it */
     uint32_t count;
 } slots;
-
-static void *take(block *mem, size_t count, size_t size)
-{
-    size_t start = mem->used;
-    mem->used += (count * size + NVM_ALIGN - 1) / NVM_ALIGN * NVM_ALIGN;
-    return mem->base == NULL ? NULL : mem->base + start;
-}
 
 static uint32_t last_reader(const nvm_program *program, uint32_t index)
 {
@@ -66,7 +55,7 @@ static uint32_t choose_slot(slots *plan, uint32_t from, uint32_t until, uint32_t
     return best;
 }
 
-static void place_events(const nvm_program *program, block *mem, nvm_node *nodes)
+static void place_events(const nvm_program *program, nvm_block *mem, nvm_node *nodes)
 {
     slots plan = {.count = 0};
     nvm_event *buffers[MAX_SLOTS];
@@ -81,8 +70,8 @@ static void place_events(const nvm_program *program, block *mem, nvm_node *nodes
             uint32_t room = (uint32_t)nvm_event_room(layer); /* <= 9 * NVM_MAX_NEURONS */
             uint32_t slot = choose_slot(&plan, inputs ? 0 : i, until, room);
             size_t bytes = layer->n * nvm_code_bytes(layer);
-            nvm_event *own = slot == OWN_SLOT ? take(mem, room, sizeof *own) : NULL;
-            void *old = slot == OWN_SLOT ? take(mem, bytes, 1) : NULL;
+            nvm_event *own = slot == OWN_SLOT ? nvm_take(mem, room, sizeof *own) : NULL;
+            void *old = slot == OWN_SLOT ? nvm_take(mem, bytes, 1) : NULL;
             if (slot != OWN_SLOT) {
                 plan.bytes[slot] = plan.bytes[slot] > bytes ? plan.bytes[slot] : bytes;
             }
@@ -94,8 +83,8 @@ static void place_events(const nvm_program *program, block *mem, nvm_node *nodes
         }
     }
     for (uint32_t s = 0; s < plan.count; s++) {
-        buffers[s] = take(mem, plan.n[s], sizeof **buffers);
-        olds[s] = take(mem, plan.bytes[s], 1);
+        buffers[s] = nvm_take(mem, plan.n[s], sizeof **buffers);
+        olds[s] = nvm_take(mem, plan.bytes[s], 1);
     }
     for (uint32_t i = 0; nodes != NULL && i < program->n_layers; i++) {
         if (program->layers[i].kind == NVM_CONST) {
@@ -152,7 +141,7 @@ static void resolve_alone(const nvm_program *program, uint32_t index, nvm_node *
     node->coding = nvm_coding_of(layer);
 }
 
-static void resolve_node(const nvm_program *program, nvm_node *nodes, uint32_t index)
+void nvm_resolve_node(const nvm_program *program, nvm_node *nodes, uint32_t index)
 {
     const nvm_layer *layer = &program->layers[index];
     nvm_node *node = &nodes[index];
@@ -176,21 +165,21 @@ void nvm_resolve_costs(const nvm_program *program, uint32_t index, nvm_node *nod
 
 size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session *session)
 {
-    block mem = {.base = base};
+    nvm_block mem = {.base = base};
     size_t marks = program->codes_in, drive = 0, canvas = 0;
-    (void)take(&mem, 1, sizeof *session);
-    nvm_node *nodes = take(&mem, program->n_layers, sizeof *nodes);
-    uint8_t *output = take(&mem, program->bytes_out, sizeof *output);
+    (void)nvm_take(&mem, 1, sizeof *session);
+    nvm_node *nodes = nvm_take(&mem, program->n_layers, sizeof *nodes);
+    uint8_t *output = nvm_take(&mem, program->bytes_out, sizeof *output);
     for (uint32_t i = 0; i < program->n_layers; i++) {
         const nvm_layer *layer = &program->layers[i];
         int holds = layer->kind == NVM_INPUT || layer->kind == NVM_STATE;
         size_t width = nvm_code_bytes(layer);
-        void *codes = take(&mem, layer->n, width);
-        void *wanted = holds ? take(&mem, layer->n, width) : NULL;
-        void *acc = nvm_layer_keeps_acc(layer) ? take(&mem, layer->n, nvm_acc_bytes(layer)) : NULL;
+        void *codes = nvm_take(&mem, layer->n, width);
+        void *wanted = holds ? nvm_take(&mem, layer->n, width) : NULL;
+        void *acc = nvm_layer_keeps_acc(layer) ? nvm_take(&mem, layer->n, nvm_acc_bytes(layer)) : NULL;
         size_t bytes = nvm_layer_memory_bytes(layer);
         bytes += layer->neuron == NVM_SIF ? layer->n * sizeof(int32_t) : 0;
-        void *memory = bytes != 0 ? take(&mem, bytes, 1) : NULL;
+        void *memory = bytes != 0 ? nvm_take(&mem, bytes, 1) : NULL;
         size_t read = nvm_canvas_bytes(program, i);
         marks = marks > layer->n ? marks : layer->n;
         canvas = canvas > read ? canvas : read;
@@ -198,7 +187,7 @@ size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session
             drive = drive > layer->n ? drive : layer->n;
         }
         if (nodes != NULL) {
-            resolve_node(program, nodes, i);
+            nvm_resolve_node(program, nodes, i);
             nodes[i].codes = codes;
             nodes[i].wanted = wanted;
             nodes[i].acc = acc;
@@ -206,9 +195,9 @@ size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session
         }
     }
     place_events(program, &mem, nodes);
-    uint64_t *words = take(&mem, marks / 64 + 1, sizeof *words);
-    int32_t *sums = take(&mem, drive, sizeof *sums);
-    uint8_t *read = take(&mem, canvas, sizeof *read);
+    uint64_t *words = nvm_take(&mem, marks / 64 + 1, sizeof *words);
+    int32_t *sums = nvm_take(&mem, drive, sizeof *sums);
+    uint8_t *read = nvm_take(&mem, canvas, sizeof *read);
     if (session != NULL) {
         session->nodes = nodes;
         session->output = output;
@@ -251,8 +240,8 @@ static void begin(nvm_session *session)
                 memset(node->memory, 0, layer->n * sizeof(int32_t));
             }
         }
+        nvm_memory_begin(node);
     }
-    nvm_memory_begin(session);
 }
 
 nvm_status nvm_session_open(void *mem, size_t len, const nvm_program *program,

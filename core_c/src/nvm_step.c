@@ -260,16 +260,7 @@ done:
     return status;
 }
 
-/* Codes an update names: of one width or the other. */
-typedef struct named {
-    const uint32_t *index;
-    const int8_t *narrow;
-    const int16_t *wide; /* NULL: narrow */
-    size_t n;
-} named;
-
-/* Whether every index names an input, and every code fits it. */
-static int all_fit(nvm_session *session, const named *set)
+int nvm_named_fit(nvm_session *session, const nvm_named *set)
 {
     const nvm_node *node = NULL;
     size_t first = 0, end = 0;
@@ -290,7 +281,7 @@ static int all_fit(nvm_session *session, const named *set)
     return 1;
 }
 
-static void want_named(nvm_session *session, const named *set)
+static void want_named(nvm_session *session, const nvm_named *set)
 {
     nvm_node *node = NULL;
     size_t first = 0, end = 0;
@@ -310,7 +301,7 @@ static void want_named(nvm_session *session, const named *set)
     }
 }
 
-static nvm_status update(nvm_session *session, const named *set)
+nvm_status nvm_session_take(nvm_session *session, const nvm_named *set)
 {
     nvm_status status = NVM_OK;
     if (session == NULL ||
@@ -318,7 +309,7 @@ static nvm_status update(nvm_session *session, const named *set)
         status = NVM_E_ARG;
         goto done;
     }
-    if (!all_fit(session, set)) {
+    if (!nvm_named_fit(session, set)) {
         status = NVM_E_RANGE;
         goto done;
     }
@@ -349,13 +340,13 @@ done:
 nvm_status nvm_session_update(nvm_session *session, const uint32_t *index, const int8_t *code,
                               size_t n)
 {
-    named set = {.index = index, .narrow = code, .n = n};
-    return update(session, &set);
+    nvm_named set = {.index = index, .narrow = code, .n = n};
+    return nvm_session_take(session, &set);
 }
 
 nvm_status nvm_session_update_s16(nvm_session *session, const uint32_t *index, const int16_t *code,
                                   size_t n)
 {
-    named set = {.index = index, .wide = code, .n = n};
-    return update(session, &set);
+    nvm_named set = {.index = index, .wide = code, .n = n};
+    return nvm_session_take(session, &set);
 }

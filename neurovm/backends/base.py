@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Protocol, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from neurovm.errors import BackendError
 
@@ -40,6 +41,20 @@ class BackendSession(Protocol):
 
     def step(self, codes: Buffer) -> memoryview: ...
     def update(self, indices: Buffer | int, codes: Buffer | int) -> memoryview: ...
+    def run(self, codes: Buffer, out: Buffer | None = None) -> Buffer:
+        """One step a row of codes; a row of outputs each, in `out` or a new buffer."""
+        ...
+
+    def run_updates(
+        self,
+        indices: Buffer,
+        codes: Buffer,
+        ends: Buffer | None = None,
+        out: Buffer | None = None,
+    ) -> Buffer:
+        """One step an entry of `ends` (None: a code), an update each."""
+        ...
+
     def reset(self) -> None: ...
     def force(self, way: str, layer: int | None = None) -> None: ...
     def layer(self, index: int) -> tuple[memoryview, memoryview | None, int, int, str]:
@@ -52,6 +67,11 @@ class Executable(Protocol):
 
     def session(self, counters: Buffer | None = None) -> BackendSession: ...
     def predict(self, codes: Buffer, out: Buffer, rows: int) -> None: ...
+    def step_sessions(
+        self, sessions: Sequence[Any], codes: Buffer, out: Buffer | None = None
+    ) -> Buffer:
+        """One step of each of its sessions, a row of codes each; a row of outputs each."""
+        ...
 
 
 class Backend(Protocol):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
@@ -40,6 +41,12 @@ class CpuProgram:
     def predict(self, codes: Buffer, out: Buffer, rows: int) -> None:
         """`rows` independent dense runs from rows of codes to rows of codes, as bytes."""
         self._program.predict(codes, out, rows)
+
+    def step_sessions(
+        self, sessions: Sequence[_kernel.Session], codes: Buffer, out: Buffer | None = None
+    ) -> Buffer:
+        """One step of each of its sessions, a row of codes each; a row of outputs each."""
+        return _kernel.step_sessions(sessions, codes, out)
 
 
 def _check(manifest: Manifest, program: _kernel.Program) -> None:

@@ -9,6 +9,7 @@ NumPy model.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from neurovm.errors import BundleError, ShapeError
@@ -48,12 +49,20 @@ class RateProgram:
 
     def predict(self, codes: Buffer, out: Buffer, rows: int) -> None:
         """`rows` independent answers from int8 codes to int8 codes."""
-        session = self.session()
-        given, found = memoryview(codes).cast("B"), memoryview(out).cast("B")
-        n_in, n_out = len(self._zero), self._answer_codes
-        for row in range(rows):
-            answer = session.step(given[row * n_in : (row + 1) * n_in])
-            found[row * n_out : (row + 1) * n_out] = answer.cast("B")
+        given = memoryview(codes).cast("B")
+        if given.nbytes != rows * len(self._zero):
+            raise ShapeError(f"found {given.nbytes} codes; accepted: {rows} rows")
+        self.session().run(given, out)
+
+    def step_sessions(
+        self, sessions: Sequence[RateSession], codes: Buffer, out: Buffer | None = None
+    ) -> Buffer:
+        """One answer of each session to a row of codes."""
+        rows = _rows(codes, len(self._zero))
+        if len(rows) != len(sessions):
+            raise ShapeError(f"codes: found {len(rows)} rows; accepted: {len(sessions)}")
+        answers = (session.step(row) for session, row in zip(sessions, rows, strict=True))
+        return _collect(answers, len(rows), self._answer_codes, out)
 
 
 class RateSession:
@@ -149,6 +158,33 @@ class RateSession:
             changed[index] = code
         return self._take(changed)
 
+    def run(self, codes: Buffer, out: Buffer | None = None) -> Buffer:
+        """An answer to each row of codes."""
+        rows = _rows(codes, len(self._codes))
+        return _collect(map(self.step, rows), len(rows), len(self._out), out)
+
+    def run_updates(
+        self,
+        indices: Buffer,
+        codes: Buffer,
+        ends: Buffer | None = None,
+        out: Buffer | None = None,
+    ) -> Buffer:
+        """An answer to each update."""
+        where, given = memoryview(indices), memoryview(codes)
+        last = range(1, len(where) + 1) if ends is None else memoryview(ends).tolist()
+        first = [0, *last][: len(last)]
+        rising = all(a <= b for a, b in zip(first, last, strict=True))
+        if not rising or (last[-1] if last else 0) != len(where) or len(given) != len(where):
+            raise ShapeError(
+                f"found {len(where)} indices, {len(given)} codes and ends {list(last)}; accepted: "
+                "one code an index, ends that ascend to their number"
+            )
+        if any(index >= len(self._codes) for index in where.tolist()):
+            raise ShapeError(f"an index is out of range; the inputs have {len(self._codes)} codes")
+        answers = (self.update(where[a:b], given[a:b]) for a, b in zip(first, last, strict=True))
+        return _collect(answers, len(last), len(self._out), out)
+
     def reset(self) -> None:
         self._codes[:] = self._zero
         self._changed = False
@@ -202,6 +238,24 @@ class RateSession:
             min(hi, max(lo, zero + (twice * u + full) // (2 * full))) & 0xFF
             for u in self._potentials.tolist()
         )
+
+
+def _rows(codes: Buffer, size: int) -> list[memoryview]:
+    given = memoryview(codes).cast("B")
+    if given.nbytes % size != 0:
+        raise ShapeError(f"codes: found {given.nbytes}; accepted: whole rows of {size}")
+    return [given[at : at + size] for at in range(0, given.nbytes, size)]
+
+
+def _collect(answers: Iterable[memoryview], rows: int, size: int, out: Buffer | None) -> Buffer:
+    """So many answers one after the other, in `out` or a new buffer."""
+    found: Buffer = memoryview(bytearray(rows * size)).cast("b") if out is None else out
+    into = memoryview(found).cast("B")
+    if into.nbytes != rows * size:
+        raise ShapeError(f"out: found {into.nbytes} codes; accepted: {rows * size}")
+    for row, answer in enumerate(answers):
+        into[row * size : (row + 1) * size] = answer.cast("B")
+    return found
 
 
 def spike_tables(steps: int, sent: tuple[int, int] = (-128, 255)) -> list[bytes]:
