@@ -79,6 +79,7 @@ include "session.pxi"
 include "sessions.pxi"
 include "codes.pxi"
 include "spiking.pxi"
+include "stream.pxi"
 
 
 def version():

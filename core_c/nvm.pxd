@@ -262,3 +262,37 @@ cdef extern from "nvm_spiking.h" nogil:
     nvm_status nvm_spiking_population(
         const nvm_spiking_session *session, uint32_t population, int8_t *spikes, int32_t *v,
         int32_t *current)
+
+
+cdef extern from "nvm_stream.h" nogil:
+    enum: NVM_TIME_COUNT
+
+    ctypedef struct nvm_flow:
+        uint32_t why
+        uint32_t rows
+        uint32_t step
+        uint32_t first
+        uint32_t end
+        uint32_t dirty
+        uint32_t copies
+        uint32_t capacity
+        uint8_t is_kept
+        uint64_t macs
+        uint64_t bytes
+
+    ctypedef struct nvm_stream:
+        pass
+
+    nvm_status nvm_stream_plan(
+        const nvm_program *program, uint32_t frames, uint32_t hop, nvm_flow *flows, size_t *size)
+    uint32_t nvm_stream_frames(const nvm_program *program)
+    nvm_status nvm_stream_init(
+        void *mem, size_t len, const nvm_program *program, uint32_t frames, uint32_t hop,
+        nvm_counters *counters, nvm_stream **out)
+    nvm_status nvm_stream_reset(nvm_stream *stream)
+    nvm_status nvm_stream_push(nvm_stream *stream, const void *frames, size_t n)
+    nvm_status nvm_stream_step(
+        nvm_stream *stream, const void *window, size_t n, uint32_t *moved)
+    nvm_status nvm_stream_output(
+        const nvm_stream *stream, uint32_t port, const int8_t **codes, size_t *n, int *changed)
+    nvm_status nvm_stream_layer(const nvm_stream *stream, uint32_t layer, nvm_layer_view *view)

@@ -10,7 +10,7 @@ work.
 """
 
 from collections.abc import Iterable
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from typing_extensions import Buffer
 
@@ -204,6 +204,63 @@ def step_sessions(sessions: Iterable[Session], codes: Buffer, out: Buffer | None
     Sessions of one program, each once; ShapeError for others, RuntimeError where one is in use.
     `out`: a row of outputs each, as for `Session.run`.
     """
+
+class Flow(NamedTuple):
+    """How time runs through one layer of a sliding window (core_c/include/nvm_stream.h).
+
+    `why` is "runs", or why the layer has no rows in time; then `rows` is 0. Row i stands for frame
+    i · `step`; rows `first` to `end` are clean; `dirty` are computed in a steady hop, with `macs`
+    weights; `bytes` of codes are held: `copies` of `capacity` rows.
+    """
+
+    why: str
+    rows: int
+    step: int
+    first: int
+    end: int
+    dirty: int
+    copies: int
+    capacity: int
+    is_kept: bool
+    macs: int
+    bytes: int
+
+def stream_frames(program: Program) -> int:
+    """The rows that the first window over the input takes it for; 0: no window reads it."""
+
+def stream_plan(program: Program, frames: int, hop: int) -> tuple[int, list[Flow]]:
+    """Bytes of one `Stream`, and how time runs through each layer. Errors as there."""
+
+@final
+class Stream:
+    """One window of `frames` equal rows on a stream of them, laid out for hops of `hop` frames.
+
+    Raises ShapeError where the codes of the one input cannot be cut so, BackendError for programs
+    with several inputs, int16 codes, spikes or memory. `counters` as for `Session`.
+    """
+
+    def __init__(
+        self, program: Program, frames: int, hop: int, counters: Buffer | None = None
+    ) -> None: ...
+    def push(self, frames: Buffer) -> memoryview:
+        """The window moves on by these frames (int8, oldest first). Returns `output`."""
+    def step(self, codes: Buffer) -> int:
+        """A whole window; the frames it moved by, −1 where it is no continuation of the last."""
+    def reset(self) -> None:
+        """The window is full of the input's zero point again; counters go on."""
+    @property
+    def output(self) -> memoryview:
+        """All ports concatenated: read-only int8, always the same object, rewritten each call."""
+    @property
+    def changed(self) -> bool:
+        """Whether the last call changed any output code."""
+    @property
+    def counters(self) -> tuple[int, int, int, int, int]:
+        """steps, 0, 0, sops, dense_macs."""
+    def layer(self, index: int) -> tuple[memoryview, int, str]:
+        """Codes of the window, SOPs so far, way of the last step; the view is good until the
+        next.
+        """
 
 POPULATION_BYTES: Final = 128
 """Bytes of one population record of a spiking program."""

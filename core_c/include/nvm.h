@@ -477,5 +477,6 @@ nvm_status nvm_top_k_s16(const int16_t *codes, size_t n, size_t k, uint32_t *ind
 #endif
 
 #include "nvm_spiking.h" /* networks of spiking neurons */
+#include "nvm_stream.h"  /* windows that slide over a stream */
 
 #endif

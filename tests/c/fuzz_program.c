@@ -101,6 +101,43 @@ static void run(const nvm_program *program, uint64_t seed)
     free(out);
 }
 
+/* A window that slides over random frames; after the last of them it holds what a dense run of it gives. */
+static void slide(const nvm_program *program, uint64_t seed)
+{
+    uint32_t own = nvm_stream_frames(program), frames = own != 0 ? own : 2 + (uint32_t)(seed % 7);
+    size_t n = program->codes_in, size = 0, moved = 0, length;
+    nvm_flow *flows = malloc(program->n_layers * sizeof *flows);
+    if (nvm_stream_plan(program, frames, 1 + (uint32_t)(seed % 5), flows, &size) == NVM_OK && size < 1 << 22) {
+        int8_t *codes = malloc(3 * n), *wanted = malloc(program->bytes_out);
+        void *mem = aligned_alloc(NVM_ALIGN, size), *scratch = aligned_alloc(NVM_ALIGN, nvm_predict_size(program));
+        nvm_stream *stream = NULL;
+        const int8_t *found = NULL;
+        random_codes(&seed, codes, 3 * n);
+        if (nvm_stream_init(mem, size, program, frames, 1 + (uint32_t)(seed % 5), NULL, &stream) != NVM_OK) {
+            abort();
+        }
+        while (moved + n < 3 * n) {
+            size_t left = (3 * n - moved) / (n / frames);
+            size_t next = (size_t)random_in(&seed, 1, 1 + (int32_t)frames / 2);
+            next = (next < left ? next : left) * (n / frames);
+            if (nvm_stream_push(stream, codes + moved, next) != NVM_OK) {
+                abort();
+            }
+            moved += next;
+        }
+        if (nvm_predict(program, scratch, nvm_predict_size(program), codes + moved - n, wanted, 1) != NVM_OK ||
+            nvm_stream_output(stream, UINT32_MAX, &found, &length, NULL) != NVM_OK ||
+            memcmp(found, wanted, length) != 0) {
+            abort();
+        }
+        free(mem);
+        free(scratch);
+        free(codes);
+        free(wanted);
+    }
+    free(flows);
+}
+
 /* One of the sets that build and machine have. */
 static void choose_set(uint64_t seed)
 {
@@ -132,6 +169,7 @@ static void try_program(const void *records, uint32_t n, const uint8_t *bytes, s
             abort(); /* the arena has at most a megabyte */
         }
         run(&program, seed);
+        slide(&program, seed);
         free(pack);
     }
     free(layers);

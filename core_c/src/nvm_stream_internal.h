@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nvm_stream_internal.h: what the files of streams share; not installed.
+ */
+#ifndef NVM_STREAM_INTERNAL_H
+#define NVM_STREAM_INTERNAL_H
+
+#include "nvm_pack.h"
+#include "nvm_stream.h"
+
+/* One copy of a layer's codes: a window of rows [start, start + rows) of its capacity. */
+typedef struct nvm_copy {
+    uint64_t at;    /* the frame its window begins with */
+    uint32_t start;
+    uint32_t holds; /* whether that window is there */
+} nvm_copy;
+
+/* A layer of a stream. */
+typedef struct nvm_course {
+    const nvm_flow *flow;
+    nvm_copy *copies;
+    uint8_t *base;      /* of the first copy */
+    size_t copy_bytes;  /* from one to the next */
+    size_t row_bytes;
+    uint32_t first, end; /* rows that stay, of windows before: the others are computed */
+} nvm_course;
+
+struct nvm_stream {
+    nvm_session session;
+    nvm_course *courses;
+    void *sums;       /* accumulators of whichever layer runs */
+    uint32_t hop, input; /* input: its layer */
+    uint64_t at;      /* the frame the window begins with */
+};
+
+/* How time runs through one layer, those before it known (nvm_stream_flow.c). */
+nvm_flow nvm_flow_of(const nvm_program *program, const nvm_flow *flows, uint32_t index);
+
+/* Weights applied for rows [first, end) of a layer with time, or for all of one without. */
+uint64_t nvm_flow_macs(const nvm_layer *layer, const nvm_flow *flow, uint32_t first, uint32_t end);
+
+/* Rows [first, end) of a layer, from the codes of its inputs' windows; adds to sops (nvm_stream_rows.c). */
+void nvm_run_rows(nvm_stream *stream, uint32_t index, uint32_t first, uint32_t end);
+
+static inline uint32_t nvm_gcd(uint32_t a, uint32_t b)
+{
+    while (b != 0) {
+        uint32_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+#endif
