@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from neurovm.spiking.network import Network
     from neurovm.spiking_model import SpikingModel
     from neurovm.spiking_session import SpikingSession
+    from neurovm.windows import Window, WindowPlan, WindowSession
 
 __all__ = [
     "Answer",
@@ -57,6 +58,9 @@ __all__ = [
     "SpikingSession",
     "TensorInfo",
     "UnsupportedOperatorError",
+    "Window",
+    "WindowPlan",
+    "WindowSession",
     "__version__",
     "convert_network",
     "convert_nir",
@@ -167,6 +171,7 @@ _LAZY = {
     "Session": "neurovm.session",
     "SpikingModel": "neurovm.spiking_model",
     "SpikingSession": "neurovm.spiking_session",
+    **dict.fromkeys(("Window", "WindowPlan", "WindowSession"), "neurovm.windows"),
     "load": "neurovm.loading",
 }
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from msgspec import UNSET, structs
 
@@ -14,6 +14,7 @@ from neurovm.backends.rate import RateProgram
 from neurovm.costs import BUDGET_S, costs_of
 from neurovm.errors import BundleError, ShapeError
 from neurovm.session import Session
+from neurovm.windows import Window, WindowPlan, WindowSession, plan, sliding
 
 if TYPE_CHECKING:
     import os
@@ -152,11 +153,22 @@ class Model:
     def _calibrated(self) -> Calibrated | None:
         return getattr(self._executable(), "costs", None)
 
-    def session(self, *, way: Way = "auto", counters: Buffer | None = None) -> Session:
+    @overload
+    def session(self, *, way: Way = "auto", counters: Buffer | None = None) -> Session: ...
+    @overload
+    def session(self, *, window: Window, counters: Buffer | None = None) -> WindowSession: ...
+    def session(
+        self, *, way: Way = "auto", counters: Buffer | None = None, window: Window | None = None
+    ) -> Session | WindowSession:
         """A new stream. `way` forces events or dense runs; the bits are the same.
 
-        `counters`: a writable buffer of five uint64 that the kernel counts straight into.
+        `counters`: a writable buffer of five uint64 that the kernel counts straight into. With a
+        `window` frames are pushed into it, and a hop costs what is new (`plan` says how much);
+        ShapeError or BackendError where the model has no such window.
         """
+        if window is not None:
+            program = sliding(self._executable(), self.name)
+            return WindowSession(program, plan(program, self._manifest, window), counters)
         state = self._executable().session(counters)
         return Session(state, way, first=self.outputs[0].size)
 
@@ -171,6 +183,10 @@ class Model:
         one is in use by another thread. Nothing has changed then.
         """
         return self._executable().step_sessions([s.state for s in sessions], codes, out)
+
+    def plan(self, window: Window) -> WindowPlan:
+        """What sliding this window costs and keeps, layer by layer; errors as for `session`."""
+        return plan(sliding(self._executable(), self.name), self._manifest, window)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the bundle atomically (.nvm) and return its path."""

@@ -34,6 +34,11 @@ class CpuProgram:
         """What its layers cost, and where that is measured."""
         return self._program
 
+    @property
+    def sliding(self) -> _kernel.Program:
+        """What a sliding window runs (`neurovm.windows`)."""
+        return self._program
+
     def session(self, counters: Buffer | None = None) -> _kernel.Session:
         """A new session; `counters`: a writable buffer of five uint64 that the kernel fills."""
         return _kernel.Session(self._program, counters)
