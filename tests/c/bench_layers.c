@@ -135,6 +135,10 @@ static double step_ns(const network *net, nvm_way way, double share, double *eve
     if (network_init(net, &program) != NVM_OK) {
         abort();
     }
+    void *pack = aligned_alloc(NVM_ALIGN, nvm_pack_size(&program)); /* as neurovm.load does */
+    if (pack == NULL || nvm_program_pack(&program, pack, nvm_pack_size(&program)) != NVM_OK) {
+        abort();
+    }
     nvm_session *session = session_new(&program, &counters);
     size_t n = program.codes_in, changes = (size_t)((double)n * share + 0.5);
     enum { SETS = 16 };
@@ -175,6 +179,7 @@ static double step_ns(const network *net, nvm_way way, double share, double *eve
     *taken = view.way;
     *events = (double)(counters.events_in + counters.events_out) / (double)counters.steps;
     free(session);
+    free(pack);
     free(index);
     free(code);
     free(input);
