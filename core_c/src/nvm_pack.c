@@ -118,8 +118,13 @@ static nvm_packed shape_of(const nvm_program *program, uint32_t index)
 
 size_t nvm_canvas_bytes(const nvm_program *program, uint32_t index)
 {
-    nvm_packed p = shape_of(program, index);
-    return p.is_there ? (size_t)p.height * p.line + NVM_CANVAS_SLACK : 0;
+    nvm_packed p = shape_of(program, index), pairs = nvm_pairs_of(program, index, &p);
+    uint64_t bytes = p.is_there ? (uint64_t)p.height * p.line : 0;
+    if (pairs.is_there) {
+        uint64_t more = nvm_pairs_canvas_bytes(&program->layers[index], &pairs);
+        bytes = bytes > more ? bytes : more;
+    }
+    return bytes != 0 ? (size_t)bytes + NVM_CANVAS_SLACK : 0;
 }
 
 static uint64_t weight_bytes(const nvm_packed *p)
@@ -129,14 +134,23 @@ static uint64_t weight_bytes(const nvm_packed *p)
 }
 
 /* Gives the layer's parts their places from `used` on; the end. */
-static uint64_t place(nvm_packed *p, uint64_t used)
+static uint64_t place(nvm_packed *p, nvm_packed *pairs, uint64_t used)
 {
     uint64_t channels = (uint64_t)p->blocks * p->lanes;
     p->weights = used;
     p->constant = align_up(p->weights + weight_bytes(p));
     p->scale = align_up(p->constant + channels * sizeof(int32_t));
     p->segments = align_up(p->scale + channels * sizeof(float));
-    return align_up(p->segments + p->n_segments * sizeof(uint32_t));
+    used = align_up(p->segments + p->n_segments * sizeof(uint32_t));
+    if (pairs->is_there) {
+        p->pairs = used;
+        pairs->constant = p->constant;
+        pairs->scale = p->scale;
+        pairs->weights = align_up(used + sizeof *pairs);
+        pairs->segments = align_up(pairs->weights + nvm_pairs_weight_bytes(pairs));
+        used = align_up(pairs->segments + pairs->n_segments * sizeof(uint32_t));
+    }
+    return used;
 }
 
 /* ---- writing ------------------------------------------------------------------------------ */
@@ -252,12 +266,14 @@ static uint64_t records_end(const nvm_program *program)
     return align_up(sizeof(nvm_pack) + program->n_layers * sizeof(nvm_packed));
 }
 
-/* The packed form of a layer behind `*used` bytes, which it moves on. */
-static nvm_packed next_layer(const nvm_program *program, uint32_t index, uint64_t *used)
+/* The packed forms of a layer behind `*used` bytes, which it moves on. */
+static nvm_packed next_layer(const nvm_program *program, uint32_t index, nvm_packed *pairs,
+                             uint64_t *used)
 {
     nvm_packed p = shape_of(program, index);
+    *pairs = nvm_pairs_of(program, index, &p);
     uint64_t most = records_end(program) + MAX_GROWTH * (uint64_t)program->arena_len + FREE_BYTES;
-    uint64_t end = p.is_there ? place(&p, *used) : *used;
+    uint64_t end = p.is_there ? place(&p, pairs, *used) : *used;
     p.is_there = p.is_there && end <= most;
     *used = p.is_there ? end : *used;
     return p;
@@ -268,9 +284,10 @@ size_t nvm_pack_size(const nvm_program *program)
     if (program == NULL || program->n_layers == 0) {
         return 0;
     }
+    nvm_packed pairs;
     uint64_t used = records_end(program);
     for (uint32_t i = 0; i < program->n_layers; i++) {
-        (void)next_layer(program, i, &used);
+        (void)next_layer(program, i, &pairs, &used);
     }
     return (size_t)used;
 }
@@ -292,7 +309,7 @@ nvm_status nvm_program_pack(nvm_program *program, void *mem, size_t len)
     uint64_t used = records_end(program);
     for (uint32_t i = 0; i < program->n_layers; i++) {
         const nvm_layer *layer = &program->layers[i];
-        nvm_packed p = next_layer(program, i, &used);
+        nvm_packed pairs, p = next_layer(program, i, &pairs, &used);
         if (p.is_there && layer->kind == NVM_MAP) {
             (void)nvm_map_runs(program, i, (uint32_t *)(void *)(base + p.segments));
         } else if (p.is_there) {
@@ -305,6 +322,10 @@ nvm_status nvm_program_pack(nvm_program *program, void *mem, size_t len)
             p.is_narrow = (uint8_t)is_narrow(layer, weights);
             write_segments(layer, &p, set, (uint32_t *)(void *)(base + p.segments));
             write_channels(program, layer, &p, base);
+            if (p.pairs != 0) {
+                nvm_pairs_write(layer, &pairs, weights, base);
+                memcpy(base + p.pairs, &pairs, sizeof pairs);
+            }
         }
         pack->layers[i] = p;
     }

@@ -27,6 +27,7 @@ struct nvm_packed {
     uint64_t constant;  /* int32[blocks][lanes] */
     uint64_t scale;     /* float[blocks][lanes]: FP32 and AFFINE */
     uint64_t segments;  /* uint32[n_segments]: where each begins; MAP: its runs */
+    uint64_t pairs;     /* 0, or where a second nvm_packed lies: nvm_packed_pairs.c */
     uint32_t n_segments, words; /* words of one segment */
     uint32_t blocks, group;     /* of channels; blocks that go together */
     uint32_t width, height;     /* of the canvas, in positions of in_c codes; flat: all in one row */
@@ -60,6 +61,9 @@ typedef struct nvm_product {
 
 typedef void nvm_product_fn(const nvm_product *product, const nvm_strip *strips, size_t n);
 
+/* The factors int16[4][pairs][in_c] of a row of 2 pairs + 2 positions of in_c codes (nvm_packed_pairs.c). */
+typedef void nvm_split_fn(int16_t *to, const int16_t *line, size_t pairs, size_t in_c);
+
 /* What an instruction set has for packed layers, and how their weights lie.
  *
  *              code_bytes  offset  lanes  depth  dw_lanes  dw_depth  dw_vectors
@@ -71,6 +75,8 @@ typedef void nvm_product_fn(const nvm_product *product, const nvm_strip *strips,
  */
 struct nvm_packing {
     nvm_product_fn *product, *product_dw;
+    nvm_product_fn *product_pairs; /* NULL: none; code_bytes and depth are 2 elsewhere */
+    nvm_split_fn *split;
     void (*lift)(uint8_t *to, const int8_t *codes, size_t n); /* n codes + offset */
     uint8_t code_bytes; /* 1 or 2: of a code in a canvas, in the machine's order */
     uint8_t offset;     /* 0 or 128; 128 makes codes of one byte unsigned */
@@ -80,7 +86,7 @@ struct nvm_packing {
     uint8_t dw_vectors; /* channels 4 dw_vectors l + 4 v + 0 .. 3 for l = 0, 1 .. */
     uint8_t dw_depth;   /* taps of a word of DWCONV */
     uint8_t most_blocks;                /* of a group */
-    uint8_t pixels[NVM_MAX_BLOCKS + 1]; /* of the longest strip, by the blocks of a group */
+    uint8_t pixels[NVM_MAX_BLOCKS + 1]; /* of the longest strip, or pairs, by the blocks of a group */
 };
 
 /* The bytes of a layer's canvas; 0 where it cannot be packed. */
@@ -91,9 +97,22 @@ size_t nvm_map_runs(const nvm_program *program, uint32_t index, uint32_t *to);
 /* A full run of a packed MAP. */
 void nvm_packed_map(nvm_node *node);
 
+/* Row r of a canvas, written to `line`. */
+void nvm_canvas_row(const nvm_node *node, const nvm_packed *packed, uint8_t *line, uint32_t r);
+
+/* The form in pairs of a layer packed as `p`, but for where it lies; is_there = 0 where it has none. Then the
+ * bytes of its weights and of its canvas, the weights themselves, and a full run. */
+nvm_packed nvm_pairs_of(const nvm_program *program, uint32_t index, const nvm_packed *p);
+uint64_t nvm_pairs_weight_bytes(const nvm_packed *pairs);
+uint64_t nvm_pairs_canvas_bytes(const nvm_layer *layer, const nvm_packed *pairs);
+void nvm_pairs_write(const nvm_layer *layer, const nvm_packed *pairs, const int8_t *weights, uint8_t *pack);
+void nvm_packed_pairs(const nvm_node *node, nvm_scratch *scratch, int8_t *codes, int32_t *acc);
+
 /* The packed form of a layer, or NULL. */
 const nvm_packed *nvm_packed_of(const nvm_program *program, uint32_t index);
 
+nvm_product_fn nvm_product_pairs_s8__avx2;
+nvm_split_fn nvm_split_s16__avx2;
 nvm_product_fn nvm_product_dw_s8__avx2, nvm_product_dw_s8__avxvnni, nvm_product_dw_s8__avx512vnni;
 nvm_product_fn nvm_product_dw_s8__neon;
 

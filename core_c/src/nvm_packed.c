@@ -29,7 +29,7 @@ static void fill(const nvm_node *node, uint8_t *to, size_t n)
     }
 }
 
-static void build_row(const nvm_node *node, const nvm_packed *packed, uint8_t *line, uint32_t r)
+void nvm_canvas_row(const nvm_node *node, const nvm_packed *packed, uint8_t *line, uint32_t r)
 {
     const nvm_layer *layer = node->layer;
     const nvm_packing *set = node->isa->packing;
@@ -66,7 +66,7 @@ static void build_to(plan *p, uint8_t *canvas, uint32_t end)
         return;
     }
     for (; p->built < end; p->built++) {
-        build_row(node, packed, canvas + (size_t)p->built * packed->line, p->built);
+        nvm_canvas_row(node, packed, canvas + (size_t)p->built * packed->line, p->built);
     }
 }
 
@@ -126,8 +126,12 @@ void nvm_packed_full(nvm_node *node, nvm_scratch *scratch, int keeps_acc)
         nvm_packed_map(node);
         return;
     }
-    begin(&p, node, scratch, keeps_acc);
-    run_all(&p, scratch);
+    if (node->packed->pairs != 0) {
+        nvm_packed_pairs(node, scratch, node->codes, keeps_acc ? node->acc : NULL);
+    } else {
+        begin(&p, node, scratch, keeps_acc);
+        run_all(&p, scratch);
+    }
     node->stale = !keeps_acc;
     node->sops += node->macs;
 }
@@ -135,9 +139,13 @@ void nvm_packed_full(nvm_node *node, nvm_scratch *scratch, int keeps_acc)
 void nvm_packed_refresh(nvm_node *node, nvm_scratch *scratch)
 {
     plan p;
-    begin(&p, node, scratch, 1);
-    p.product.codes = NULL;
-    run_all(&p, scratch);
+    if (node->packed->pairs != 0) {
+        nvm_packed_pairs(node, scratch, NULL, node->acc);
+    } else {
+        begin(&p, node, scratch, 1);
+        p.product.codes = NULL;
+        run_all(&p, scratch);
+    }
     node->stale = 0;
 }
 

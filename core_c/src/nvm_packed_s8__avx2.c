@@ -7,7 +7,7 @@
 
 #include <immintrin.h>
 
-enum { DEPTH = 2 };
+enum { DEPTH = 2, WEIGHT_BYTES = 1 };
 
 static inline __m256i load_weights(const void *weights)
 {
@@ -38,6 +38,8 @@ static void lift(uint8_t *to, const int8_t *codes, size_t n)
 const nvm_packing nvm_packing__avx2 = {
     .lift = lift,
     .product = run_product,
+    .product_pairs = nvm_product_pairs_s8__avx2,
+    .split = nvm_split_s16__avx2,
     .product_dw = nvm_product_dw_s8__avx2,
     .code_bytes = 2,
     .offset = 128,

@@ -6,7 +6,7 @@
 
 #include <immintrin.h>
 
-enum { DEPTH = 4 };
+enum { DEPTH = 4, WEIGHT_BYTES = 1 };
 
 static inline __m256i load_weights(const void *weights)
 {
