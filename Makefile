@@ -23,7 +23,7 @@ FUZZ_S ?=
 
 export PYTHON
 
-.PHONY: help demo test check bench bench-daemon bench-snn instructions wheel clean lint types layers warnings \
+.PHONY: help demo test check bench bench-daemon bench-snn claims instructions wheel clean lint types layers warnings \
 	test-c test-arm test-systemd test-limits \
 	test-bare fuzz fuzz-fixed deb test-deb
 
@@ -68,6 +68,10 @@ bench: ## steps beside LiteRT and others, as ratios (MODELS=, DATA=, PEERS="onnx
 	PYTHONPATH=. $(BIN)/python benchmarks/bench.py $(if $(MODELS),--models $(MODELS)) \
 		$(if $(DATA),--data $(DATA)) $(PEERS:%=--peer %) --json build/bench.json \
 		--plot build/bench.png $(BENCH_ARGS)
+
+claims: bench ## docs/claims.md and the README's table of ratios, from a new `make bench`
+	PYTHONPATH=. $(BIN)/python benchmarks/claims.py build/bench.json --readme \
+		$(if $(MODELS),--models $(MODELS))
 
 instructions: ## steps counted in instructions, as ratios within limits (valgrind)
 	@scripts/setup.sh check

@@ -54,6 +54,8 @@ from neurovm.cli.info import cpu_name
 ROUND_S = 0.002
 """A side's turn in a round lasts about so long, and a whole round of its stream at least."""
 MOST_RUNS = 20_000
+MORE = {"one": ("update", "run_updates"), "all": ("run", "predict", "events")}
+"""Ways of ours beside `Session.step`, by kind of stream."""
 
 
 @dataclasses.dataclass
@@ -67,11 +69,13 @@ class Turn:
     seconds: list[float] = dataclasses.field(default_factory=list)
 
     def calibrate(self) -> None:
-        whole = 1 if self.mode == "batch" else len(self.stream.rows)
+        # Whole rounds of a stream; peers that are dense whatever changes, and slow, need none.
+        played = self.mode != "batch" and self.side.module in ("own", "litert")
+        whole = len(self.stream.rows) if played else 1
         first = self.side.time_s(self.stream.name, self.mode, whole)
         once = self.side.time_s(self.stream.name, self.mode, whole, whole if first < 0.1 else 0)
-        rounds = max(1, round(ROUND_S / max(once * whole, 1e-9)))
-        self.count = whole * min(rounds, MOST_RUNS)
+        times = max(1, round(ROUND_S / max(once * whole, 1e-9)))
+        self.count = whole * min(times, MOST_RUNS)
 
     def take(self) -> None:
         warm = 0 if self.mode == "batch" else max(1, self.count // 8)
@@ -91,9 +95,9 @@ def measured(network: Network, sides: list[Side], rounds: int, advance: Any) -> 
             rows.append(Row(network.name, "all", "none", side.name, "", note=f"not run: {error}"))
     same = {side.name: compared(network, side, ready) for side in ready if side.name != "litert"}
     turns = [Turn(side, stream, mode) for side in ready for stream, mode in plan(network, side)]
-    by_case: dict[tuple[str, bool], list[Turn]] = {}
+    by_case: dict[str, list[Turn]] = {}
     for turn in turns:
-        by_case.setdefault((turn.stream.name, turn.mode == "batch"), []).append(turn)
+        by_case.setdefault(turn.stream.name, []).append(turn)
     failed: dict[int, str] = {}
     for turn in turns:
         try_turn(turn, turn.calibrate, failed)
@@ -130,11 +134,7 @@ def plan(network: Network, side: Side) -> Iterator[tuple[bench_models.Stream, st
         elif side.name in ("neurovm", "litert"):
             yield stream, "step"
             if side.name == "neurovm":
-                if stream.kind == "one":
-                    yield stream, "update"
-                if stream.kind == "all":
-                    yield stream, "predict"
-                    yield stream, "events"
+                yield from ((stream, mode) for mode in MORE.get(stream.kind, ()))
         elif stream.kind == "all" or (side.module == "own" and stream.name == "1 % block"):
             yield stream, "step"
 

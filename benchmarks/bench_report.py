@@ -210,7 +210,7 @@ def _batch(rows: Sequence[Row]) -> list[Aim]:
     for row in nets:
         if (
             row.us is not None
-            and row.mode in ("step", "batch", "from C")
+            and row.mode in ("step", "run", "batch", "from C")
             and row.kind in ("all", "batch")
         ):
             rate = 1e6 / row.us.median

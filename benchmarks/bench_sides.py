@@ -116,7 +116,7 @@ class Side:
             raise SideError(f"the process ended with code {code}")
         reply: dict[str, Any] = json.loads(line)
         if "error" in reply:
-            raise SideError(" ".join(reply["error"].split())[:200])
+            raise SideError(" ".join(reply["error"].split())[:120])
         return reply
 
 

@@ -29,6 +29,22 @@ output: {{on: always, wait_for: any, qos: QOS}}
 RESULT = "neurovm/bench/pump/result/p"
 
 
+def round_trips_ms(
+    daemon: Daemon, publisher: Client, subscriber: Client, qos: int, count: int = 300
+) -> list[float]:
+    """Milliseconds from publishing a message to hearing its result, one at a time."""
+    subscriber.subscribe(RESULT, qos=qos)
+    wait_for(lambda: daemon.vm("pump")["connected"], "the worker connects")
+    trips: list[float] = []
+    for number in range(count):
+        start = time.perf_counter()
+        publisher.publish("plant/p/sensor/1", f'{{"value": 0.{number}}}', qos=qos)
+        while len(subscriber.messages) <= number:
+            time.sleep(0.00002)
+        trips.append(1e3 * (time.perf_counter() - start))
+    return trips
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=20_000)
@@ -52,15 +68,7 @@ def measure(
     daemon: Daemon, publisher: Client, subscriber: Client, options: argparse.Namespace
 ) -> None:
     """Print round trips, then messages a second and their CPU time."""
-    subscriber.subscribe(RESULT, qos=options.qos)
-    wait_for(lambda: daemon.vm("pump")["connected"], "the worker connects")
-    trips: list[float] = []
-    for number in range(300):
-        start = time.perf_counter()
-        publisher.publish("plant/p/sensor/1", f'{{"value": 0.{number}}}', qos=options.qos)
-        while len(subscriber.messages) <= number:
-            time.sleep(0.00002)
-        trips.append(1e3 * (time.perf_counter() - start))
+    trips = round_trips_ms(daemon, publisher, subscriber, options.qos)
     steps = statistics.quantiles(trips, n=100)
     print(f"round trip, QoS {options.qos}: p50 {steps[49]:.2f} ms, p99 {steps[98]:.2f} ms")
     before = daemon.vm("pump")

@@ -26,6 +26,8 @@ import numpy as np
 TRIES = 6
 LOST = 0.02
 """Part of a turn that may go to other processes."""
+LONG_S = 0.03
+"""Longer turns are disturbed for a part of their time only, and not taken again."""
 
 
 class Server:
@@ -69,7 +71,7 @@ class Server:
             lost = spent - used
             if best is None or lost < best[0]:
                 best = lost, spent
-            if lost <= LOST * spent:
+            if lost <= LOST * spent or spent > LONG_S:
                 break
         return {"seconds": best[1] / count, "lost": best[0] > LOST * best[1]}
 

@@ -22,7 +22,11 @@ class Rows:
         self.single = list(rows)
         self.coded = info.dtype == "int8"
         self.codes = [bytes(model.to_codes(row)) for row in rows]
+        self.whole = b"".join(self.codes)
         self.updates = _updates(self.codes)
+        if self.updates is not None:
+            places, codes = zip(*self.updates, strict=True)
+            self.listed = np.array(places, np.uint32), np.array(codes, np.int8)
         self.sessions = {}
 
 
@@ -54,6 +58,14 @@ class Side:
             predict = self._model.predict
             for row in _turn(rows.single, at, count):
                 predict(row)
+        elif mode == "run":
+            run = self._session(mode, rows).run
+            for _ in range(max(1, count // len(rows.codes))):
+                run(rows.whole)
+        elif mode == "run_updates":
+            run = self._session(mode, rows).run_updates
+            for _ in range(max(1, count // len(rows.codes))):
+                run(*rows.listed)
         elif mode == "update":
             update = self._session(mode, rows).update
             for index, code in _turn(rows.updates, at, count):
