@@ -69,14 +69,15 @@ cdef class Stream:
 
     def __cinit__(self, Program program not None, frames, hop, counters=None):
         cdef uint32_t rows = _count(frames, "frames"), moved = _count(hop, "hop")
-        cdef size_t size = <size_t>stream_plan(program, frames, hop)[0]
+        planned, flows = stream_plan(program, frames, hop)
+        cdef size_t size = <size_t>planned
         cdef const int8_t *codes = NULL
         cdef nvm_status status
         cdef void *block
         self.stream = NULL
         self.busy = False
         self.any_changed = False
-        self.is_brief = program.program.macs < BRIEF_MACS
+        self.is_brief = sum([flow.macs for flow in flows]) < 2 * BRIEF_MACS
         memset(&self.own, 0, sizeof(self.own))
         self.program = program
         self.memory = _Memory()

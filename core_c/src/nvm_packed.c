@@ -54,6 +54,16 @@ void nvm_canvas_row(const nvm_node *node, const nvm_packed *packed, uint8_t *lin
     fill(node, line + (size_t)end * position, (size_t)(width - end) * in_c);
 }
 
+/* Rows from `first` on, before `end`, that lie in the canvas as in the input: one right after the other. */
+static uint32_t count_seamless(const nvm_node *node, const nvm_packed *packed, uint32_t first, uint32_t end)
+{
+    int64_t row = (int64_t)first - node->rows.pad, left = node->rows.in - row;
+    if (node->cols.pad != 0 || packed->width != node->layer->in_w || row < 0 || left <= 0) {
+        return 0;
+    }
+    return left < end - first ? (uint32_t)left : end - first;
+}
+
 /* Canvas rows [built, end). */
 static void build_to(plan *p, uint8_t *canvas, uint32_t end)
 {
@@ -65,8 +75,17 @@ static void build_to(plan *p, uint8_t *canvas, uint32_t end)
         p->built = end;
         return;
     }
-    for (; p->built < end; p->built++) {
-        nvm_canvas_row(node, packed, canvas + (size_t)p->built * packed->line, p->built);
+    while (p->built < end) {
+        uint8_t *line = canvas + (size_t)p->built * packed->line;
+        uint32_t seamless = count_seamless(node, packed, p->built, end);
+        if (seamless == 0) {
+            nvm_canvas_row(node, packed, line, p->built++);
+            continue;
+        }
+        size_t row = (size_t)packed->width * node->layer->in_c;
+        size_t first = (size_t)((int64_t)p->built - node->rows.pad) * row;
+        node->isa->packing->lift(line, (const int8_t *)node->in[0]->codes + first, seamless * row);
+        p->built += seamless;
     }
 }
 

@@ -8,7 +8,16 @@ from typing import Any
 
 import click
 
-from neurovm.cli import approx, drawing, explanation, models, options, show, spiking_facts
+from neurovm.cli import (
+    approx,
+    drawing,
+    explanation,
+    models,
+    options,
+    show,
+    sliding,
+    spiking_facts,
+)
 from neurovm.errors import BackendError, ModelError
 
 FATES = {
@@ -33,10 +42,30 @@ FIGURES = {
     metavar="FILE",
     help="Draw the network with these figures: .svg, or .png (pip install neurovm[plot]).",
 )
+@click.option(
+    "--hop",
+    type=click.IntRange(1),
+    metavar="FRAMES",
+    help="Also how a window that moves by so many frames slides over the network.",
+)
+@click.option(
+    "--frames",
+    type=click.IntRange(2),
+    metavar="N",
+    help="Frames of that window, where the model does not say.",
+)
 @options.profile
 @options.output()
 @options.quiet
-def explain(model: Path, plot: Path | None, profile: str, form: str, quiet: bool) -> None:
+def explain(
+    model: Path,
+    plot: Path | None,
+    hop: int | None,
+    frames: int | None,
+    profile: str,
+    form: str,
+    quiet: bool,
+) -> None:
     """Show what becomes of every operator of MODEL (.tflite or .nvm).
 
     events: changes are propagated one by one. table: a look-up where the input changed. dense: the
@@ -49,6 +78,7 @@ def explain(model: Path, plot: Path | None, profile: str, form: str, quiet: bool
     Examples:
       neurovm explain model.tflite
       neurovm explain model.tflite --plot model.svg
+      neurovm explain keywords.tflite --hop 2
       neurovm explain model.nvm -o json | jq '.operators[] | {index, op, fate}'
     """
     if plot is not None:
@@ -60,6 +90,8 @@ def explain(model: Path, plot: Path | None, profile: str, form: str, quiet: bool
                 _tell_spiking(spiking, form, plot)
                 return
             result = explanation.facts(opened)
+            if hop is not None or frames is not None:
+                result["window"] = sliding.facts(opened, hop or 1, frames)
     except ModelError as error:
         if models.is_tflite(model) and (judged := explanation.refused(model, error, profile)):
             _tell(judged, form, plot)
@@ -120,6 +152,8 @@ def _print(result: dict[str, Any]) -> None:
     for note in result["notes"]:
         click.echo(f"note: {note}")
     approx.print_table(result["quantized_from"])
+    if "window" in result:
+        sliding.print_tables(result["window"])
 
 
 def _grouped(operators: list[dict[str, Any]], what: str) -> dict[tuple[str, str, str], list[int]]:

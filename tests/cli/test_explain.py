@@ -282,3 +282,16 @@ def test_damaged_files_list_nothing(run, tmp_path: Path, mlp: Path) -> None:
     ran = run("explain", path, "-o", "json")
     assert ran.code == Exit.DATA
     assert ran.err.count("\n") == 1
+
+
+def test_a_sliding_window_is_explained_layer_by_layer(run) -> None:
+    path = Path(__file__).parents[1] / "fixtures" / "pump_window_dscnn.tflite"
+    window = json.loads(run("explain", path, "--hop", "1", "-o", "json").out)["window"]
+    assert window["refusal"] is None
+    assert window["macs"] == sum(layer["macs"] for layer in window["layers"]) < window["dense_macs"]
+    assert [h["hop"] for h in window["hops"]] == list(range(1, len(window["hops"]) + 1))
+    told = run("explain", path, "--hop", "1").out
+    assert f"window of {window['frames']} frames of {window['frame']} codes, hop 1" in told
+    is_padded = window["uncut_macs"] < 0.8 * window["macs"]
+    assert ("trained with causal or VALID padding" in told) == is_padded
+    assert "no-overlap" in run("explain", path, "--hop", str(window["frames"])).out
