@@ -8,10 +8,18 @@
  */
 #include "nvm_stream_internal.h"
 
+/* What of a node is another for a part of its rows, and what it was. */
 typedef struct part {
-    nvm_node node, in[NVM_MAX_INPUTS];
+    nvm_node *node, *in[NVM_MAX_INPUTS];
     nvm_layer layer, of_input;
     nvm_packed packed;
+    struct {
+        const nvm_layer *layer, *of_input;
+        const nvm_packed *packed;
+        const void *table0;
+        void *codes, *in_codes[NVM_MAX_INPUTS];
+        nvm_axis axis;
+    } was;
 } part;
 
 static void run_full(nvm_stream *stream, nvm_node *node)
@@ -28,32 +36,34 @@ static void run_full(nvm_stream *stream, nvm_node *node)
     nvm_clear_events(node);
 }
 
-/* Input p with its codes moved on by `rows` of so many in all. */
-static void move_input(part *p, uint32_t port, uint32_t first, uint32_t of)
+/* Codes of input p from row `first` on, of so many. */
+static void move_input(const part *p, uint32_t port, uint32_t first, uint32_t of)
 {
-    const nvm_node *in = p->node.in[port];
-    p->in[port] = *in;
-    p->in[port].codes = (int8_t *)in->codes + (size_t)(in->layer->n / of) * first;
-    p->node.in[port] = &p->in[port];
+    p->in[port]->codes = (int8_t *)p->was.in_codes[port] + (size_t)(p->in[port]->layer->n / of) * first;
+}
+
+static nvm_axis *axis_of(nvm_node *node, const nvm_flow *flow)
+{
+    return flow->is_column ? &node->cols : &node->rows;
 }
 
 /* The canvas of fewer pixels. */
-static void cut_packed(part *p, const nvm_course *course, uint32_t first, uint32_t rows)
+static void cut_packed(part *p, const nvm_flow *flow, uint32_t first, uint32_t rows)
 {
     nvm_packed *packed = &p->packed;
-    *packed = *p->node.packed;
-    p->node.packed = packed;
+    *packed = *p->node->packed;
+    p->node->packed = packed;
     if (packed->is_flat) {
-        uint32_t pixels = packed->out_w / course->flow->rows;
-        move_input(p, 0, first, course->flow->rows);
+        uint32_t pixels = packed->out_w / flow->rows;
+        move_input(p, 0, first, flow->rows);
         packed->width = packed->width / packed->out_w * pixels * rows;
         packed->out_w = pixels * rows;
         packed->line = packed->out_w * packed->column;
         return;
     }
-    const nvm_axis *axis = course->flow->is_column ? &p->node.cols : &p->node.rows;
+    const nvm_axis *axis = axis_of(p->node, flow);
     uint32_t span = (rows - 1) * (uint32_t)axis->stride + (uint32_t)((axis->k - 1) * axis->dil) + 1;
-    if (course->flow->is_column) {
+    if (flow->is_column) {
         packed->line = packed->line / packed->width * span;
         packed->width = span;
         packed->out_w = rows;
@@ -63,41 +73,31 @@ static void cut_packed(part *p, const nvm_course *course, uint32_t first, uint32
     }
 }
 
-static void cut_window(part *p, const nvm_course *course, uint32_t first, uint32_t rows)
+static void cut_window(part *p, const nvm_flow *flow, uint32_t first, uint32_t rows)
 {
-    nvm_axis *axis = course->flow->is_column ? &p->node.cols : &p->node.rows;
+    nvm_axis *axis = axis_of(p->node, flow);
     axis->pad -= (int32_t)first * axis->stride; /* within int32: nvm_axis */
     axis->out = (int32_t)rows;
-    *(course->flow->is_column ? &p->layer.out_w : &p->layer.out_h) = rows;
-    if (p->node.packed != NULL) {
-        cut_packed(p, course, first, rows);
+    *(flow->is_column ? &p->layer.out_w : &p->layer.out_h) = rows;
+    if (p->node->packed != NULL) {
+        cut_packed(p, flow, first, rows);
     }
 }
 
-static void cut(part *p, const nvm_course *course, uint32_t first, uint32_t rows)
+static void cut_lines(part *p, const nvm_flow *flow, uint32_t first, uint32_t rows)
 {
-    const nvm_layer *layer = p->node.layer;
-    uint32_t all = course->flow->rows;
-    p->layer = *layer;
-    p->layer.n = layer->n / all * rows;
-    p->node.layer = &p->layer;
-    p->node.codes = (uint8_t *)p->node.codes + first * course->row_bytes;
+    const nvm_layer *layer = p->was.layer;
+    uint32_t all = flow->rows;
     switch (layer->kind) {
-    case NVM_CONV:
-    case NVM_DWCONV:
-    case NVM_AVGPOOL:
-    case NVM_MAXPOOL:
-        cut_window(p, course, first, rows);
-        return;
     case NVM_MAP: /* its sources count from the input's first code */
-        p->node.packed = NULL;
-        p->node.table0 = (const int32_t *)p->node.table0 + layer->n / all * first;
+        p->node->packed = NULL;
+        p->node->table0 = (const int32_t *)p->node->table0 + layer->n / all * first;
         return;
     case NVM_MEAN:
-        p->of_input = *p->node.in[0]->layer;
-        p->of_input.n = p->of_input.n / all * rows;
         move_input(p, 0, first, all);
-        p->in[0].layer = &p->of_input;
+        p->of_input = *p->was.of_input;
+        p->of_input.n = p->of_input.n / all * rows;
+        p->in[0]->layer = &p->of_input;
         return;
     case NVM_ADD:
     case NVM_TABLE2:
@@ -111,6 +111,46 @@ static void cut(part *p, const nvm_course *course, uint32_t first, uint32_t rows
     move_input(p, 0, first, all);
 }
 
+static void cut(part *p, const nvm_course *course, uint32_t first, uint32_t rows)
+{
+    nvm_node *node = p->node;
+    const nvm_layer *layer = node->layer;
+    p->was.layer = layer;
+    p->was.packed = node->packed;
+    p->was.table0 = node->table0;
+    p->was.codes = node->codes;
+    p->was.axis = *axis_of(node, course->flow);
+    for (uint32_t k = 0; k < layer->n_in; k++) {
+        p->in[k] = (nvm_node *)node->in[k]; /* nodes are the stream's */
+        p->was.in_codes[k] = p->in[k]->codes;
+    }
+    p->was.of_input = p->in[0]->layer;
+    p->layer = *layer;
+    p->layer.n = layer->n / course->flow->rows * rows;
+    node->layer = &p->layer;
+    node->codes = (uint8_t *)node->codes + first * course->row_bytes;
+    if (layer->kind == NVM_CONV || layer->kind == NVM_DWCONV || layer->kind == NVM_AVGPOOL ||
+        layer->kind == NVM_MAXPOOL) {
+        cut_window(p, course->flow, first, rows);
+    } else {
+        cut_lines(p, course->flow, first, rows);
+    }
+}
+
+static void restore(const part *p, const nvm_flow *flow)
+{
+    nvm_node *node = p->node;
+    node->layer = p->was.layer;
+    node->packed = p->was.packed;
+    node->table0 = p->was.table0;
+    node->codes = p->was.codes;
+    *axis_of(node, flow) = p->was.axis;
+    for (uint32_t k = 0; k < node->layer->n_in; k++) {
+        p->in[k]->codes = p->was.in_codes[k];
+    }
+    p->in[0]->layer = p->was.of_input;
+}
+
 void nvm_run_rows(nvm_stream *stream, uint32_t index, uint32_t first, uint32_t end)
 {
     const nvm_course *course = &stream->courses[index];
@@ -121,8 +161,9 @@ void nvm_run_rows(nvm_stream *stream, uint32_t index, uint32_t first, uint32_t e
         return;
     }
     if (first < end) {
-        p.node = *node;
+        p.node = node;
         cut(&p, course, first, end - first);
-        run_full(stream, &p.node);
+        run_full(stream, node);
+        restore(&p, course->flow);
     }
 }
