@@ -52,6 +52,7 @@ static void cut_packed(part *p, const nvm_flow *flow, uint32_t first, uint32_t r
 {
     nvm_packed *packed = &p->packed;
     *packed = *p->node->packed;
+    packed->pairs = 0; /* their canvas is that of all rows */
     p->node->packed = packed;
     if (packed->is_flat) {
         uint32_t pixels = packed->out_w / flow->rows;
