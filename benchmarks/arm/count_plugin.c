@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * count_plugin.c: a plugin for qemu-user (QEMU 6 to 8, plugin interface 1) that counts the instructions a
- * program executes between two marks, by where they lie.
+ * program executes between marks, by where they lie.
  *
  *     qemu-aarch64 -plugin count_plugin.so,counts=PATH PROGRAM
  *
- * A mark is the system call getpriority(MARK, 1) to begin anew and getpriority(MARK, 0) to write to `file`
- * what was executed since, one line a translated block: address, executions, instructions. The kernel
- * refuses the call (there is no such `which`), so that the program goes on as without the plugin.
+ * A mark is the system call getpriority(MARK, n): with n = 1 counting begins, with 2 it pauses, and with 0
+ * what was counted is written to PATH, one line a translated block: address, executions, instructions. The
+ * kernel refuses the call (there is no such `which`), so that the program goes on as without the plugin.
  *
  * A block that is left half-way by a signal counts whole. What the plugin needs of QEMU's interface is
  * declared here from its documentation; it is built where it runs, and is not part of any package.
@@ -48,6 +48,7 @@ VISIBLE int qemu_plugin_install(plugin_id id, const void *info, int argc, char *
 
 typedef struct block {
     uint64_t address, executions, instructions;
+    uint64_t before, counted; /* executions when counting began; what was counted until it paused */
 } block;
 
 static block *blocks;
@@ -62,7 +63,7 @@ static void translated(plugin_id id, struct tb *tb)
         fputs("count_plugin: more blocks than it has room for\n", stderr);
         abort();
     }
-    blocks[i] = (block){qemu_plugin_tb_vaddr(tb), 0, qemu_plugin_tb_n_insns(tb)};
+    blocks[i] = (block){.address = qemu_plugin_tb_vaddr(tb), .instructions = qemu_plugin_tb_n_insns(tb)};
     qemu_plugin_register_vcpu_tb_exec_inline(tb, INLINE_ADD_U64, &blocks[i].executions, 1);
 }
 
@@ -74,9 +75,9 @@ static void write_counts(void)
         abort();
     }
     for (uint32_t i = 0; i < n_blocks; i++) {
-        if (blocks[i].executions != 0) {
+        if (blocks[i].counted != 0) {
             fprintf(to, "%" PRIx64 " %" PRIu64 " %" PRIu64 "\n", blocks[i].address,
-                    blocks[i].executions, blocks[i].instructions);
+                    blocks[i].counted, blocks[i].instructions);
         }
     }
     fclose(to);
@@ -89,11 +90,15 @@ static void called(plugin_id id, unsigned cpu, int64_t number, uint64_t a1, uint
     if (number != GETPRIORITY || (uint32_t)a1 != MARK) {
         return;
     }
+    for (uint32_t i = 0; i < n_blocks; i++) {
+        if (a2 == 1) {
+            blocks[i].before = blocks[i].executions;
+        } else if (a2 == 2) {
+            blocks[i].counted += blocks[i].executions - blocks[i].before;
+        }
+    }
     if (a2 == 0) {
         write_counts();
-    }
-    for (uint32_t i = 0; i < n_blocks; i++) {
-        blocks[i].executions = 0;
     }
 }
 

@@ -46,9 +46,11 @@ static void *read_file(const char *path, size_t *bytes)
     return data;
 }
 
-static void mark(int begin)
+enum { WRITE = 0, BEGIN = 1, PAUSE = 2 };
+
+static void mark(int what)
 {
-    (void)getpriority(MARK, (id_t)begin);
+    (void)getpriority(MARK, (id_t)what);
 }
 
 int main(int argc, char **argv)
@@ -79,14 +81,15 @@ int main(int argc, char **argv)
     uint8_t *outputs = aligned(n * n_rows);
     for (size_t i = 0; i < n_rows; i++) {
         if (i == 1) {
-            mark(1);
+            mark(BEGIN);
         }
         if (nvm_session_step(session, rows + i * program.bytes_in, program.bytes_in) != NVM_OK) {
             fail("a step was refused");
         }
         memcpy(outputs + i * n, codes, n);
     }
-    mark(0);
+    mark(PAUSE);
+    mark(WRITE);
     FILE *to = fopen(argv[4], "wb");
     if (to == NULL || fwrite(outputs, 1, n * n_rows, to) != n * n_rows || fclose(to) != 0) {
         fail(argv[4]);

@@ -38,6 +38,7 @@ struct nvm_scratch {
     nvm_marks marks; /* empty between layers */
     int32_t *drive;  /* synaptic sums of one IF or LIF layer */
     uint8_t *canvas; /* the input of a packed layer */
+    const uint8_t *begin, *end; /* memory that may be read, whatever is in it; NULL: not known */
 };
 
 typedef struct nvm_packed nvm_packed; /* nvm_pack.h */

@@ -34,7 +34,6 @@
 #define nvm_requant_s32s8__neon  nvm_requant_s32s8__scalar
 #define nvm_requant_s64s16__neon nvm_requant_s64s16__scalar
 #define nvm_requant_s32s16__neon nvm_requant_s32s16__scalar
-#define nvm_neuron_sd_s8__neon   nvm_neuron_sd_s8__scalar
 #define nvm_neuron_sd_s16__neon  nvm_neuron_sd_s16__scalar
 #define nvm_fire_all__neon       nvm_fire_all__scalar
 #define nvm_fire_marked__neon    nvm_fire_marked__scalar

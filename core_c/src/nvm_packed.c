@@ -112,19 +112,36 @@ static void add_pixels(plan *p, uint32_t y, uint32_t first, uint32_t end, uint32
     }
 }
 
+/* Whether the codes of the input are a canvas as they lie: nothing is added to them or stands around
+ * them, and what is read beyond them is memory. */
+static int is_canvas(const nvm_node *node, const nvm_scratch *scratch)
+{
+    const nvm_packing *set = node->isa->packing;
+    const nvm_packed *packed = node->packed;
+    uintptr_t codes = (uintptr_t)node->in[0]->codes, end = (uintptr_t)scratch->end;
+    int is_bare = packed->is_flat ||
+                  (node->rows.pad == 0 && node->cols.pad == 0 &&
+                   packed->width == (uint32_t)node->cols.in &&
+                   packed->height <= (uint32_t)node->rows.in);
+    return set->offset == 0 && set->code_bytes == 1 && is_bare &&
+           codes >= (uintptr_t)scratch->begin && codes < end &&
+           end - codes >= (size_t)packed->height * packed->line + NVM_CANVAS_SLACK;
+}
+
 static void begin(plan *p, nvm_node *node, nvm_scratch *scratch, int keeps_acc)
 {
     const nvm_packed *packed = node->packed;
+    int in_place = is_canvas(node, scratch);
     p->product = (nvm_product){.packed = packed,
                                .pack = node->pack,
-                               .canvas = scratch->canvas,
+                               .canvas = in_place ? node->in[0]->codes : scratch->canvas,
                                .node = node,
                                .codes = node->codes,
                                .acc = keeps_acc ? node->acc : NULL,
                                .channels = node->layer->out_c};
     p->run = packed->is_depthwise ? node->isa->packing->product_dw : node->isa->packing->product;
     p->n = 0;
-    p->built = 0;
+    p->built = in_place ? packed->height : 0;
 }
 
 static void run_all(plan *p, nvm_scratch *scratch)
@@ -225,7 +242,9 @@ static void add_dirty(plan *p, nvm_scratch *scratch, uint32_t y, uint32_t first,
 {
     const nvm_node *node = p->product.node;
     const nvm_packed *packed = p->product.packed;
-    if (packed->is_flat) {
+    if (p->product.canvas != scratch->canvas) {
+        ; /* in place */
+    } else if (packed->is_flat) {
         size_t from = (size_t)first * packed->column, bytes = (size_t)(end - first) * packed->column;
         const nvm_packing *set = node->isa->packing;
         set->lift(scratch->canvas + from,

@@ -201,7 +201,9 @@ size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session
     if (session != NULL) {
         session->nodes = nodes;
         session->output = output;
-        session->scratch = (nvm_scratch){.marks = {.words = words}, .drive = sums, .canvas = read};
+        session->scratch = (nvm_scratch){.marks = {.words = words}, .drive = sums, .canvas = read,
+                                         .begin = base,
+                                         .end = base + mem.used};
         for (uint32_t i = 0; i < program->n_layers; i++) {
             nodes[i].sum = nodes[i].layer->neuron == NVM_SD ? nodes[i].acc : sums;
         }
