@@ -23,7 +23,8 @@ FUZZ_S ?=
 
 export PYTHON
 
-.PHONY: help demo test check bench bench-daemon bench-snn claims instructions wheel clean lint types layers warnings \
+.PHONY: help demo test check bench bench-arm bench-daemon bench-snn claims instructions wheel clean lint \
+	types layers warnings \
 	test-c test-arm test-systemd test-limits \
 	test-bare fuzz fuzz-fixed deb test-deb
 
@@ -85,6 +86,12 @@ bench-daemon: ## what an idle daemon costs
 bench-snn: ## spiking networks beside other simulators (PEERS="brian2=PYTHON nest=PYTHON torch=PYTHON")
 	@scripts/setup.sh check
 	PYTHONPATH=. $(BIN)/python benchmarks/snn.py $(PEERS:%=--peer %) $(BENCH_ARGS)
+
+bench-arm: ## instructions a step on emulated ARM cores beside LiteRT's (MODELS="….tflite …"; Debian 12)
+	@scripts/setup.sh check
+	PYTHON=$(abspath $(BIN)/python) benchmarks/arm/prepare.sh build/bench-arm
+	$(BIN)/python -m benchmarks.arm_instructions --root build/bench-arm $(BENCH_ARGS) \
+		$(or $(MODELS),tests/fixtures/digits_*.tflite)
 
 wheel: ## sdist and wheel (the wheel is built from the sdist) into dist/
 	@scripts/setup.sh check

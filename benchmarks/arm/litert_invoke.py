@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Invocations of LiteRT between the marks of count_plugin.c; runs on the emulated processor.
 
-    litert_invoke.py CALLS MODEL ROWS OUTPUTS MAPS    ROWS: int8 input codes, one step after the other
+    litert_invoke.py CALLS MODEL ROWS OUTPUTS MAPS
 
-CALLS of invoke() are counted for all rows but the first: 1, or 0 for what the marks themselves take.
-MAPS is written: where the process holds which file.
+ROWS: int8 input codes, one step after the other. CALLS of invoke() are counted for all rows but the
+first: 1, or 0 for what the marks themselves take. MAPS is written: where the process holds which
+file.
 """
 
 import contextlib

@@ -42,6 +42,12 @@ static inline int choose_set(uint32_t *i)
     return 0;
 }
 
+/* Random rounds of a test: one of NVM_TEST_SHARE, for emulated processors. */
+#ifndef NVM_TEST_SHARE
+#define NVM_TEST_SHARE 1
+#endif
+#define ROUNDS(n) ((n) / NVM_TEST_SHARE)
+
 #define EACH_SET for (uint32_t set_ = 0; choose_set(&set_); set_++)
 
 #define REPORT() (printf("%lu checks, %d failed\n", checks_made, checks_failed), checks_failed != 0)

@@ -80,7 +80,7 @@ static void bounds_hold_the_final_codes(void)
 {
     int run = 0;
     size_t tight = 0;
-    for (uint64_t round = 0; round < 900; round++) {
+    for (uint64_t round = 0; round < ROUNDS(900); round++) {
         network *net = random_net(round);
         nvm_program program;
         if (takes_planes(net)) {
@@ -90,7 +90,7 @@ static void bounds_hold_the_final_codes(void)
         }
         free(net);
     }
-    CHECK(run > 200);
+    CHECK(run > ROUNDS(200));
     CHECK(tight > 1000); /* they say something */
 }
 

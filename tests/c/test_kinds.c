@@ -304,7 +304,7 @@ static void each_kind_alone(void)
 {
     for (uint32_t kind = NVM_DENSE; kind < NVM_KIND_COUNT; kind++) {
         int before = checks_failed;
-        for (uint64_t round = 0; round < 100; round++) {
+        for (uint64_t round = 0; round < ROUNDS(100); round++) {
             network *net = network_new(1000 * kind + round);
             shape size = random_shape(&net->seed);
             if (round % 2) {
@@ -344,7 +344,7 @@ static void wide_layers(void)
 /* Every rule on accumulators of the whole int32 range, which wrap, and with multipliers of any size. */
 static void extreme_accumulators(void)
 {
-    for (uint64_t round = 0; round < 140; round++) {
+    for (uint64_t round = 0; round < ROUNDS(140); round++) {
         network *net = network_new(60000 + round);
         int32_t table[2][256];
         (void)add_input(net, (shape){1, 1, 300}, -5);
@@ -386,7 +386,7 @@ static void extreme_accumulators(void)
 static void straight_sums(void)
 {
     static const uint16_t lengths[] = {1, 15, 16, 17, 63, 64, 65, 255, 256, 257, 600};
-    for (uint64_t round = 0; round < 66; round++) {
+    for (uint64_t round = 0; round < ROUNDS(66); round++) {
         network *net = network_new(64000 + round);
         int32_t table[256];
         (void)add_input(net, (shape){1, 1, lengths[round % 11]}, -5);
@@ -412,7 +412,7 @@ static void straight_sums(void)
 /* Every rule of wide layers on sums of the whole int64 or int32 range. */
 static void extreme_wide_accumulators(void)
 {
-    for (uint64_t round = 0; round < 120; round++) {
+    for (uint64_t round = 0; round < ROUNDS(120); round++) {
         nvm_kind kind = (nvm_kind)(NVM_DENSE + round % 3);
         network *net = network_new(62000 + round);
         (void)add_wide_input(net, (shape){2, 3, 8}, 0);
@@ -463,7 +463,7 @@ static network *random_network(uint64_t round, uint32_t depth)
 
 static void random_networks(void)
 {
-    for (uint64_t round = 0; round < 150; round++) {
+    for (uint64_t round = 0; round < ROUNDS(150); round++) {
         network *net = random_network(round, (uint32_t)(4 + round % 9));
         set_flags(net, 0);
         run_trial(net, 10);
@@ -473,7 +473,7 @@ static void random_networks(void)
 /* Drained to rest, unit spikes leave the codes that graded ones do. */
 static void unit_spikes_at_rest(void)
 {
-    for (uint64_t round = 0; round < 60; round++) {
+    for (uint64_t round = 0; round < ROUNDS(60); round++) {
         network *net = random_network(5000 + round, (uint32_t)(3 + round % 5));
         set_flags(net, 1);
         run_trial(net, 4);
@@ -484,7 +484,7 @@ static void unit_spikes_at_rest(void)
 static void coded_spikes(void)
 {
     int run = 0;
-    for (uint64_t round = 0; round < 400; round++) {
+    for (uint64_t round = 0; round < ROUNDS(400); round++) {
         network *net = random_network(7000 + round, (uint32_t)(3 + round % 7));
         int narrow = 1;
         for (uint32_t i = 0; i < net->n; i++) {
@@ -501,7 +501,7 @@ static void coded_spikes(void)
         run_trial(net, 6);
         run++;
     }
-    CHECK(run > 100);
+    CHECK(run > ROUNDS(100));
 }
 
 int main(void)

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Instructions a step on aarch64, all inputs changed, beside LiteRT's on the same rows.
+
+    benchmarks/arm/prepare.sh DIR
+    python -m benchmarks.arm_instructions --root DIR MODEL.tflite...
+
+Both run in qemu-user on an emulated processor: a Cortex-A72 (NEON) and a Cortex-A76 (NEON with the
+dot product), where a plugin (benchmarks/arm/count_plugin.c) counts what is executed. Compared are
+
+* ours: one nvm_session_step of the cross-compiled C kernel, from the codes that the caller has to
+  those that it reads; the C library included, no Python. Without calibration.
+* LiteRT's: one `Interpreter.invoke()` with XNNPACK and one thread: what its library and the C and
+  C++ libraries execute, without Python's own instructions and without set_tensor and get_tensor.
+
+Instructions are not time: caches, memory and the width of a processor are not in them. Outputs are
+compared too; codes that differ are an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import itertools
+import json
+import math
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import neurovm
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HERE = Path(__file__).parent
+CPUS = {"cortex-a72": "neon", "cortex-a76": "dotprod"}
+PYTHON = "python3.11"
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Instructions of one step of a model on a processor."""
+
+    model: str
+    cpu: str
+    ours: float
+    litert: float
+    library: float  # of litert: what lies in its own library
+
+    @property
+    def ratio(self) -> float:
+        """Ours by LiteRT's."""
+        return self.ours / self.litert
+
+
+def changing_rows(n: int, steps: int, seed: int) -> np.ndarray:
+    """int8[steps + 1][n]: random codes, of which none is what it was a step before."""
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(-128, 128, (steps + 1, n)).astype(np.int8)
+    for before, row in itertools.pairwise(rows):
+        row[row == before] ^= 1
+    return rows
+
+
+def by_file(counts: Path, maps: Path) -> collections.Counter[str]:
+    """Instructions by the name of the file that held them when `maps` was written."""
+    held = []
+    for line in maps.read_text().splitlines():
+        words = line.split()
+        if len(words) > 5:
+            first, end = (int(word, 16) for word in words[0].split("-"))
+            held.append((first, end, Path(words[5]).name))
+    found: collections.Counter[str] = collections.Counter()
+    for line in counts.read_text().splitlines():
+        address, executions, instructions = line.split()
+        at = int(address, 16)
+        name = next((name for first, end, name in held if first <= at < end), "")
+        found[name] += int(executions) * int(instructions)
+    return found
+
+
+class Machine:
+    """An emulated processor with the plugin, and what prepare.sh made."""
+
+    def __init__(self, root: Path, cpu: str) -> None:
+        self.root = root
+        self.cpu = cpu
+
+    def run(self, counts: Path, options: Sequence[str], command: Sequence[str | Path]) -> str:
+        """What the command printed; its counts are in `counts`."""
+        plugin = f"{self.root / 'count_plugin.so'},counts={counts}"
+        qemu = [self.root / "qemu/usr/bin/qemu-aarch64", "-cpu", self.cpu, "-plugin", plugin]
+        done = subprocess.run(
+            [*qemu, *options, *command], check=False, capture_output=True, text=True
+        )
+        if done.returncode != 0:
+            raise SystemExit(f"{command[0]} on {self.cpu}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def litert(self, calls: int, model: Path, work: Path) -> collections.Counter[str]:
+        """What `calls` invocations a row take; writes work/litert.out."""
+        system = self.root / "root"
+        libraries = system / "usr/lib/aarch64-linux-gnu"
+        options = ["-L", str(system)]
+        for name, value in {
+            "LD_LIBRARY_PATH": f"{libraries}/blas:{libraries}/lapack",
+            "PYTHONHOME": f"{system}/usr",
+            "PYTHONPATH": f"{self.root}/site",
+        }.items():
+            options += ["-E", f"{name}={value}"]
+        script = [system / "usr/bin" / PYTHON, HERE / "arm/litert_invoke.py", str(calls), model]
+        files = [work / "rows", work / "litert.out", work / "maps"]
+        self.run(work / "counts", options, [*script, *files])
+        return by_file(work / "counts", work / "maps")
+
+    def ours(self, work: Path) -> int:
+        """What the steps take; writes work/ours.out."""
+        files = [work / name for name in ("layers", "arena", "rows", "ours.out")]
+        chosen = self.run(work / "counts", [], [self.root / "steps", *files]).strip()
+        if chosen != CPUS[self.cpu]:
+            raise SystemExit(f"{self.cpu}: {chosen} was chosen, not {CPUS[self.cpu]}")
+        lines = (work / "counts").read_text().splitlines()
+        return sum(int(line.split()[1]) * int(line.split()[2]) for line in lines)
+
+
+def same_codes(work: Path) -> bool:
+    """Whether both gave the same; uint8 outputs are ours as int8, 128 lower."""
+    ours, theirs = (np.fromfile(work / name, np.uint8) for name in ("ours.out", "litert.out"))
+    return np.array_equal(ours, theirs) or np.array_equal(ours ^ 128, theirs)
+
+
+def count(model: Path, machine: Machine, steps: int, seed: int) -> Count:
+    """Both sides' instructions a step."""
+    work = machine.root / "work" / f"{model.stem}.{machine.cpu}"
+    work.mkdir(parents=True, exist_ok=True)
+    content = neurovm.convert_tflite(str(model), profile="xnnpack").content
+    (work / "layers").write_bytes(bytes(content.layers))
+    (work / "arena").write_bytes(bytes(content.arena))
+    n = sum(port.bytes for port in content.manifest.inputs)
+    changing_rows(n, steps, seed).tofile(work / "rows")
+    ours = machine.ours(work)
+    theirs = machine.litert(1, model, work)
+    theirs.subtract(machine.litert(0, model, work))
+    if not same_codes(work):
+        raise SystemExit(f"{model.name} on {machine.cpu}: the outputs differ")
+    native = {name: n for name, n in theirs.items() if name != PYTHON}
+    library = sum(n for name, n in native.items() if "litert" in name)
+    return Count(
+        model=model.stem,
+        cpu=machine.cpu,
+        ours=ours / steps,
+        litert=sum(native.values()) / steps,
+        library=library / steps,
+    )
+
+
+def main() -> None:
+    """A table, and JSON where asked for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("models", nargs="+", type=Path)
+    parser.add_argument("--root", type=Path, required=True, help="what prepare.sh made")
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    root = arguments.root.resolve()
+    counts = []
+    for cpu, isa in CPUS.items():
+        machine = Machine(root, cpu)
+        print(f"{cpu} ({isa}), emulated{'':22} ours     LiteRT   ratio")
+        for model in arguments.models:
+            found = count(model.resolve(), machine, arguments.steps, arguments.seed)
+            counts.append(found)
+            print(
+                f"  {found.model:36} {found.ours:10.0f} {found.litert:10.0f} {found.ratio:7.2f}",
+                flush=True,
+            )
+        ratios = [found.ratio for found in counts if found.cpu == cpu]
+        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+        print(f"  {'geometric mean':36} {'':21} {mean:7.2f}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps([asdict(found) for found in counts], indent=1))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
