@@ -69,11 +69,13 @@ class Turn:
     seconds: list[float] = dataclasses.field(default_factory=list)
 
     def calibrate(self) -> None:
-        # Whole rounds of a stream; peers that are dense whatever changes, and slow, need none.
-        played = self.mode != "batch" and self.side.module in ("own", "litert")
-        whole = len(self.stream.rows) if played else 1
+        # Whole rounds of real streams; parts of drawn ones will do, all of whose steps are alike.
+        together = self.stream.kind == "real" or self.mode in ("run", "run_updates")
+        whole = len(self.stream.rows) if together else 1
         first = self.side.time_s(self.stream.name, self.mode, whole)
         once = self.side.time_s(self.stream.name, self.mode, whole, whole if first < 0.1 else 0)
+        if once * len(self.stream.rows) < ROUND_S and self.mode != "batch":
+            whole = len(self.stream.rows)
         times = max(1, round(ROUND_S / max(once * whole, 1e-9)))
         self.count = whole * min(times, MOST_RUNS)
 

@@ -31,6 +31,7 @@ import neurovm
 Rows = np.ndarray
 MOST = 300
 """Steps of a stream: enough for means, and a round stays short."""
+PICTURES = 100
 FIRST_CLIPS = 48
 
 
@@ -93,9 +94,13 @@ def video(data: Path, info: neurovm.TensorInfo) -> Rows:
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
             frames.append(frame.reformat(width, height, "rgb24").to_ndarray())
-            if len(frames) == MOST:
+            if len(frames) == PICTURES:
                 break
     return (np.stack(frames).astype(np.int16) - 128).astype(np.int8)
+
+
+def photographs(data: Path, info: neurovm.TensorInfo) -> Rows:
+    return pictures(data, info)[:PICTURES]
 
 
 def digits(data: Path, info: neurovm.TensorInfo) -> Rows:
@@ -105,7 +110,7 @@ def digits(data: Path, info: neurovm.TensorInfo) -> Rows:
 
 STREAMS: dict[str, dict[str, Callable[[Path, neurovm.TensorInfo], Rows]]] = {
     "kws_ref_model": {"clips": words, "a second of sound every 20 ms": sliding_words},
-    "pretrainedResnet_quant": {"pictures": pictures, "video": video},
+    "pretrainedResnet_quant": {"pictures": photographs, "video": video},
     "ad01_int8": {"a machine's sound": anomaly_windows},
     "str_ww_ref_model": {"windows of sound, hop 1": wake_word},
     "okay_nabu": {"sound, 3 frames a step": sound},

@@ -10,12 +10,14 @@ import sys
 from pathlib import Path
 
 import bench_models
+import bench_real
 import bench_report
 import bench_streams
 import bench_work
 import instructions
 import numpy as np
 import pytest
+import shared_files
 from bench_report import Row, Spread
 
 import neurovm
@@ -187,3 +189,29 @@ def test_instructions_are_held_to_their_ratios(
     monkeypatch.setitem(instructions.LIMITS, ("net", "scalar"), limits)
     found = instructions.judged("net", "scalar", 100, counts)
     assert {ratio.what for ratio in found if not ratio.passed} == beyond
+
+
+@shared_files.needed
+@pytest.mark.parametrize("name", sorted(bench_real.STREAMS))
+def test_real_streams_fit_their_networks(name: str) -> None:
+    model = neurovm.convert_tflite(next(shared_files.ROOT.rglob(f"{name}.tflite")))
+    found, missing = bench_real.real(name, shared_files.ROOT / "data", model.inputs[0])
+    assert len(found) + len(missing) == len(bench_real.STREAMS[name])
+    if not found:
+        pytest.skip("; ".join(missing))
+    for rows in found.values():
+        assert rows.shape[1] == model.inputs[0].size
+        assert -128 <= rows.min() < rows.max() <= 127
+
+
+@shared_files.needed
+def test_the_wake_word_is_heard_where_it_is_spoken() -> None:
+    """The front end is right: the network hears its word in the recording's own windows."""
+    model = neurovm.convert_tflite(shared_files.model("str_ww_ref_model"))
+    rows = bench_real.wake_word(shared_files.ROOT / "data", model.inputs[0])
+    said = json.loads((shared_files.ROOT / "data/streaming_ww/sww_short_test.json").read_text())
+    heard = np.flatnonzero(model.predict(rows)[:, 0] > 0)
+    ends_s = (heard + 30) * 512 / 16000
+    for begin_s, end_s in said[0]["detection_windows"]:
+        assert ((begin_s < ends_s) & (ends_s < end_s + 1)).any()
+    assert 0 < len(heard) < len(rows) / 3
