@@ -66,16 +66,18 @@ void nvm_add_full_s8__avx512vnni(nvm_node *node, nvm_scratch *scratch)
     for (size_t first = 0; first < n; first += PART) {
         size_t part = n - first < PART ? n - first : PART;
         const int8_t *x = a + first, *y = b + first;
-        if (part < PART) { /* what lies behind the codes is not read */
-            memset(left, 0, sizeof left);
+        size_t whole = (part + 63) / 64 * 64;
+        if (part < whole) { /* what lies behind the codes is not read */
+            memset(left[0] + whole - 64, 0, 64);
+            memset(left[1] + whole - 64, 0, 64);
             memcpy(left[0], x, part);
             memcpy(left[1], y, part);
             x = left[0];
             y = left[1];
         }
-        sum_lines(node, x, y, sums, PART);
+        sum_lines(node, x, y, sums, whole);
         if (node->layer->requant == NVM_RQ_SHIFT) {
-            shift_lines(node->layer, sums, wanted, PART);
+            shift_lines(node->layer, sums, wanted, whole);
         } else {
             NVM_OWN(requant_s32s8)(node, sums, 0, part, wanted);
         }

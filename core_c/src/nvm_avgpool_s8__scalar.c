@@ -64,11 +64,34 @@ static void fire_pixels(nvm_node *node, size_t first, size_t end)
     fire_alike(node, first * channels, end * channels, m);
 }
 
-static void scatter_event(nvm_node *node, nvm_marks *marks, nvm_event event)
+/* A changed pixel: its n events, or (NULL) what its codes differ by from the old ones. */
+typedef struct change {
+    uint32_t pixel;
+    const nvm_event *events;
+    size_t n;
+} change;
+
+static void add_change(const nvm_node *node, const change *by, int32_t *restrict sum)
+{
+    const nvm_node *in = node->in[0];
+    size_t channels = node->layer->in_c, first = by->pixel * channels;
+    if (by->events != NULL) {
+        for (size_t k = 0; k < by->n; k++) {
+            sum[by->events[k].index - first] += by->events[k].delta;
+        }
+        return;
+    }
+    const nvm_code_in *restrict now = (const nvm_code_in *)in->codes + first;
+    const nvm_code_in *restrict old = (const nvm_code_in *)in->old + first;
+    for (size_t c = 0; c < channels; c++) {
+        sum[c] += now[c] - old[c];
+    }
+}
+
+static void scatter_change(nvm_node *node, nvm_marks *marks, const change *by)
 {
     const nvm_layer *layer = node->layer;
-    uint32_t pixel = event.index / layer->in_c, c = event.index % layer->in_c;
-    int32_t row = (int32_t)(pixel / layer->in_w), col = (int32_t)(pixel % layer->in_w);
+    int32_t row = (int32_t)(by->pixel / layer->in_w), col = (int32_t)(by->pixel % layer->in_w);
     int32_t y, y_end, x_first, x_end, *sum = node->acc;
     nvm_axis_outputs(&node->rows, row, &y, &y_end);
     nvm_axis_outputs(&node->cols, col, &x_first, &x_end);
@@ -77,19 +100,38 @@ static void scatter_event(nvm_node *node, nvm_marks *marks, nvm_event event)
         for (int32_t x = x_first; i >= 0 && x < x_end; x++) {
             if (nvm_axis_tap(&node->cols, x, col) >= 0) {
                 size_t out = (size_t)y * layer->out_w + (size_t)x;
-                sum[out * layer->out_c + c] += event.delta;
+                add_change(node, by, sum + out * layer->out_c);
                 nvm_mark(marks, out);
             }
         }
     }
 }
 
+/* The input's changes, pixel by pixel. */
+static void scatter_all(nvm_node *node, nvm_scratch *scratch)
+{
+    nvm_node *in = (nvm_node *)node->in[0]; /* nodes are the session's, and so are their lists */
+    uint32_t channels = node->layer->in_c;
+    if (in->lazy) {
+        size_t n = nvm_changed_pixels(in, channels, scratch->pixels, scratch->most_pixels);
+        for (size_t k = 0; k < n; k++) {
+            scatter_change(node, &scratch->marks, &(change){.pixel = scratch->pixels[k]});
+        }
+        return;
+    }
+    for (size_t k = 0, n; k < in->n_events; k += n) {
+        const nvm_event *events = in->events + k;
+        uint32_t pixel = events->index / channels, first = pixel * channels;
+        for (n = 1; k + n < in->n_events && events[n].index - first < channels;) {
+            n++;
+        }
+        scatter_change(node, &scratch->marks, &(change){pixel, events, n});
+    }
+}
+
 void NVM_NAME(avgpool_events)(nvm_node *node, nvm_scratch *scratch)
 {
-    const nvm_node *in = node->in[0];
-    for (size_t k = 0; k < in->n_events; k++) {
-        scatter_event(node, &scratch->marks, in->events[k]);
-    }
+    scatter_all(node, scratch);
     if (node->behind) {
         nvm_unmark_all(&scratch->marks);
         fire_pixels(node, 0, node->layer->n / node->layer->out_c);

@@ -264,7 +264,7 @@ static float plain_tiles_ns(nvm_session *session, nvm_node *node, nvm_node *in, 
 {
     changes which = changes_at(node, in, point);
     change(in, &which);
-    size_t reached = nvm_packed_mark(node, &session->scratch);
+    size_t reached = nvm_mark_tiles(node, &session->scratch);
     nvm_unmark_all(&session->scratch.marks);
     return nvm_tiles_ns(node, which.count, reached);
 }

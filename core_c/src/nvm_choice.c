@@ -19,12 +19,14 @@
 #define PURSE     4.0f /* full runs; more is not saved up */
 
 /* Tiles are not looked for where more than one in so many codes changed. */
-#define LEAST_REST 8u
+#define LEAST_REST 2u
+#define MOST_WAITS 15u /* 2^n - 1 */
 
 void nvm_forget_choices(nvm_node *node)
 {
     node->owed = 0.0f;
     node->purse = node->costs.keep_ns;
+    node->vain = node->waits = 0;
 }
 
 static void save(nvm_node *node, float ns)
@@ -63,8 +65,26 @@ static nvm_way forced_way(nvm_node *node, nvm_scratch *scratch)
     if (!nvm_has_tiles(node)) {
         return NVM_DENSE_WAY;
     }
-    (void)nvm_packed_mark(node, scratch);
+    (void)nvm_mark_tiles(node, scratch);
     return NVM_TILES;
+}
+
+/* What tiles take where they may be the quickest, or FLT_MAX; then what they reach is marked. After a look in
+ * vain the next ones are left out, more each time. */
+static float look_for_tiles(nvm_node *node, size_t received, nvm_scratch *scratch)
+{
+    if (!nvm_has_tiles(node) || received * LEAST_REST > node->in[0]->layer->n ||
+        nvm_tiles_ns(node, received, 0) >= node->full_ns) {
+        return FLT_MAX;
+    }
+    if (node->waits != 0) {
+        node->waits--;
+        return FLT_MAX;
+    }
+    float ns = nvm_tiles_ns(node, received, nvm_mark_tiles(node, scratch));
+    node->vain = ns < node->full_ns ? 0 : (uint8_t)((2u * node->vain + 1u) & MOST_WAITS);
+    node->waits = node->vain;
+    return ns;
 }
 
 nvm_way nvm_choose_way(nvm_node *node, size_t received, nvm_scratch *scratch)
@@ -72,19 +92,13 @@ nvm_way nvm_choose_way(nvm_node *node, size_t received, nvm_scratch *scratch)
     if (node->forced != NVM_AUTO) {
         return forced_way(node, scratch);
     }
-    float ns = node->full_ns, events_ns = nvm_events_ns(node, received);
-    float bound = events_ns < ns && !node->stale ? events_ns : ns;
-    nvm_way way = NVM_DENSE_WAY;
-    if (nvm_has_tiles(node) && received * LEAST_REST <= node->in[0]->layer->n &&
-        nvm_tiles_ns(node, received, 0) < bound) {
-        float tiles_ns = nvm_tiles_ns(node, received, nvm_packed_mark(node, scratch));
-        way = tiles_ns < ns ? NVM_TILES : way;
-        ns = tiles_ns < ns ? tiles_ns : ns;
-    }
-    if (takes_events(node, events_ns, ns)) {
+    float ns = node->full_ns, tiles_ns = look_for_tiles(node, received, scratch);
+    nvm_way way = tiles_ns < ns ? NVM_TILES : NVM_DENSE_WAY;
+    ns = tiles_ns < ns ? tiles_ns : ns;
+    if (takes_events(node, nvm_events_ns(node, received), ns)) {
         way = NVM_EVENTS;
     }
-    if (way != NVM_TILES) {
+    if (way != NVM_TILES && (way != NVM_EVENTS || !nvm_has_deltas(node))) {
         nvm_unmark_all(&scratch->marks);
     }
     return way;

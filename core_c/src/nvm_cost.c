@@ -46,9 +46,8 @@
 #define PACKED_NEURON_NS    0.08f
 #define PACKED_NS           30.0f
 #define KEEP_NEURON_NS      0.1f  /* beyond: its sum is stored */
-#define TILE_SHARE          1.3f  /* a pixel in a short strip */
-#define TILE_EVENT_NS       3.0f
-#define TILE_CODE_NS        0.05f /* kept and compared */
+#define POOLED_PIXEL_NS     10.0f /* AVGPOOL: a pixel and a window */
+#define POOLED_ROW_NS       0.1f  /* a code of it */
 #define COPY_NS             0.05f /* MAP: a code of a run */
 #define RUN_NS              4.0f
 
@@ -81,7 +80,7 @@ static const prices vectors = {.weight = 0.015f, .narrow_weight = 0.045f,
                               .event_weight = 0.04f, .neuron = 0.1f,
                               .event_tap = 2.5f, .pixel_tap = 6.0f,
                               .sum = 0.25f, .sum_event = 8.0f,
-                              .pooled = 0.25f, .pool = 0.3f, .pool_event = 26.0f,
+                              .pooled = 0.12f, .pool = 0.3f, .pool_event = 26.0f,
                               .mean_event = 6.0f};
 #endif
 
@@ -196,6 +195,9 @@ static void estimate_full(nvm_node *node)
 static float window_ns(const nvm_node *node, float events, float pixels)
 {
     const nvm_layer *layer = node->layer;
+    if (nvm_has_deltas(node)) {
+        return nvm_deltas_ns(node, events, pixels);
+    }
     float reached = least(pixels * node->taps, (float)layer->out_h * (float)layer->out_w);
     float each = prices_of(node)->event_tap; /* an event and one tap */
     if (layer->kind == NVM_CONV) {
@@ -225,6 +227,16 @@ static float matmul_ns(const nvm_node *node)
            reached * (float)layer->out_c * NEURON_NS;
 }
 
+/* Of AVGPOOL: a pixel is added to the sums of every window that reads it, as a row or event by event. */
+static float pooled_ns(const nvm_node *node, float events, float pixels)
+{
+    const nvm_layer *layer = node->layer;
+    float all = (float)layer->out_h * (float)layer->out_w, row = (float)layer->in_c * POOLED_ROW_NS;
+    float each = pixels * (POOLED_PIXEL_NS + least(row, events / (pixels + 1.0f)));
+    return POOLED_PIXEL_NS + node->taps * each +
+           least(pixels * node->taps, all) * (float)layer->out_c * prices_of(node)->pool;
+}
+
 float nvm_plain_events_ns(const nvm_node *node, float events, float pixels)
 {
     const nvm_layer *layer = node->layer;
@@ -240,6 +252,8 @@ float nvm_plain_events_ns(const nvm_node *node, float events, float pixels)
         ns = window_ns(node, events, pixels);
         break;
     case NVM_AVGPOOL:
+        ns = pooled_ns(node, events, pixels);
+        break;
     case NVM_MAXPOOL:
         ns = events * (prices_of(node)->pool_event + 4.0f * node->taps);
         break;
@@ -283,6 +297,7 @@ uint32_t nvm_pixel_codes(const nvm_layer *layer)
     switch (layer->kind) {
     case NVM_CONV:
     case NVM_DWCONV:
+    case NVM_AVGPOOL:
         return layer->in_c;
     case NVM_SOFTMAX:
     case NVM_SOFTMAXQ:
@@ -299,23 +314,7 @@ uint32_t nvm_pixel_codes(const nvm_layer *layer)
 /* Pixels, or rows, of so many codes that have an event. */
 static size_t count_pixels(const nvm_node *in, uint32_t channels)
 {
-    size_t pixels = 0;
-    uint64_t end = 0;
-    if (in->lazy) {
-        size_t bytes = channels * nvm_code_bytes(in->layer), all = in->layer->n / channels;
-        for (size_t p = 0; p < all; p++) {
-            pixels += memcmp((const char *)in->codes + p * bytes, (const char *)in->old + p * bytes,
-                             bytes) != 0;
-        }
-        return pixels;
-    }
-    for (size_t k = 0; k < in->n_events; k++) {
-        if (in->events[k].index >= end) {
-            end = ((uint64_t)in->events[k].index / channels + 1) * channels;
-            pixels++;
-        }
-    }
-    return pixels;
+    return nvm_changed_pixels((nvm_node *)in, channels, NULL, SIZE_MAX);
 }
 
 /* Measured or not: from what changes next to each other take, to what those anywhere do. */
@@ -366,9 +365,8 @@ void nvm_estimate_full(nvm_node *node, const nvm_layer_costs *costs)
 
 float nvm_tiles_ns(const nvm_node *node, size_t received, size_t reached)
 {
-    float pixels = (float)(node->layer->n / node->layer->out_c);
-    float copies = (float)node->layer->n * TILE_CODE_NS;
-    float ns = PACKED_NS + (float)received * TILE_EVENT_NS + copies +
-               TILE_SHARE * node->full_ns * (float)reached / pixels;
-    return node->costs.tile_ns + node->costs.tile_share * ns;
+    if (nvm_is_elementwise(node)) {
+        return nvm_plain_tiles_ns(node, received, reached);
+    }
+    return node->costs.tile_ns + node->costs.tile_share * nvm_plain_tiles_ns(node, received, reached);
 }

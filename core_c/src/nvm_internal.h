@@ -33,12 +33,39 @@ typedef struct nvm_marks {
     size_t first, end; /* words[first .. end); all others are 0 */
 } nvm_marks;
 
+/* Codes [first, end) of a layer. */
+typedef struct nvm_run {
+    uint32_t first, end;
+} nvm_run;
+
+/* More runs than this, or such as lie close to each other, become one. */
+#define NVM_MAX_RUNS 64u
+#define NVM_NEAR     32u
+
+/* A changed pixel of an input, and of those before it: how many changes they have (nvm_pack.h), their sum. */
+typedef struct nvm_changed {
+    uint32_t pixel, first, sum;
+} nvm_changed;
+
+/* Changes of an input, of four consecutive codes each, as int8 and in order of their pixels. `words` says where
+ * in their row of the input they stand, in units of four codes. */
+typedef struct nvm_deltas {
+    int32_t *codes;
+    uint32_t *words;
+    size_t n, most;
+} nvm_deltas;
+
 /* Memory that no layer keeps from one layer to the next. */
 struct nvm_scratch {
     nvm_marks marks; /* empty between layers */
     int32_t *drive;  /* synaptic sums of one IF or LIF layer */
     uint8_t *canvas; /* the input of a packed layer */
     const uint8_t *begin, *end; /* memory that may be read, whatever is in it; NULL: not known */
+    uint32_t *pixels; /* those of an input that changed */
+    nvm_changed *changed; /* the same, and one beyond */
+    size_t n_pixels, most_pixels;
+    uint32_t left, right; /* marked outputs of windows lie in these columns [left, right) */
+    nvm_deltas deltas;
 };
 
 typedef struct nvm_packed nvm_packed; /* nvm_pack.h */
@@ -58,7 +85,10 @@ struct nvm_node {
                           else NULL */
     void *sum;         /* where synapses add: acc, or scratch drive for IF and LIF */
     nvm_event *events; /* capacity n, shared with layers of other lifetimes */
-    void *old;         /* lazy: the codes before this sweep; shared as events are */
+    void *old;         /* lazy: the codes before this sweep, in the runs; shared as events are */
+    nvm_run *runs;     /* lazy: where codes may differ from old, ascending; shared as events are */
+    uint32_t n_runs;   /* 0: anywhere */
+    uint32_t counted, n_changed; /* so many pixels of so many codes changed in this sweep; 0: not counted */
     const nvm_packed *packed; /* NULL: no packed weights */
     const uint8_t *pack;      /* what its offsets count from */
     uint32_t n_events; /* sent in this sweep */
@@ -69,6 +99,7 @@ struct nvm_node {
     float full_ns;       /* estimate of a full run */
     nvm_layer_costs costs; /* measured; where they were not, full_ns and keep_ns are estimates */
     float owed, purse;   /* of a stale layer: see nvm_choice.c */
+    uint8_t vain, waits; /* looks for tiles that found none; steps until the next one */
     uint32_t slot;       /* of the event buffer; used while the memory is laid out */
     uint8_t forced, way; /* nvm_way */
     uint8_t unit;        /* at most one unit spike a neuron and sweep */
@@ -158,11 +189,30 @@ void nvm_session_pass(nvm_session *session, int keeps_acc);
 /* A full run of a node that has packed weights; keeps_acc: with its accumulators. */
 void nvm_packed_full(nvm_node *node, nvm_scratch *scratch, int keeps_acc);
 
-/* Dirty tiles: marks the output pixels that events of the input reach; about what they cost, in pixels of a full
- * run. Then those are computed anew, and the marks are empty again. */
+/* Dirty tiles: marks the output pixels that changes of the input reach (nvm_dirty.c); about what they cost, in
+ * pixels of a full run. Then those are computed anew, and the marks are empty again. */
+static inline int nvm_has_tiles_of(uint32_t kind)
+{
+    return kind == NVM_CONV || kind == NVM_DWCONV;
+}
 int nvm_has_tiles(const nvm_node *node);
-size_t nvm_packed_mark(nvm_node *node, nvm_scratch *scratch);
+size_t nvm_mark_tiles(nvm_node *node, nvm_scratch *scratch);
 void nvm_packed_tiles(nvm_node *node, nvm_scratch *scratch);
+
+/* The same for layers that work element by element (nvm_elements.c); what is marked are the node's runs. */
+int nvm_is_elementwise(const nvm_node *node);
+size_t nvm_elements_mark(nvm_node *node);
+float nvm_elements_ns(const nvm_node *node, size_t elements);
+void nvm_elements_tiles(nvm_node *node, nvm_scratch *scratch);
+
+/* Events of packed convolutions (nvm_deltas.c); 0 where they are too many for it, and nothing is done. */
+int nvm_has_deltas(const nvm_node *node);
+float nvm_deltas_ns(const nvm_node *node, float events, float pixels);
+int nvm_run_deltas(nvm_node *node, nvm_scratch *scratch);
+
+/* How many pixels of so many codes changed in a layer; they are listed unless list is NULL. SIZE_MAX: more than
+ * `most`. */
+size_t nvm_changed_pixels(nvm_node *node, uint32_t channels, uint32_t *list, size_t most);
 
 /* The accumulators alone, of a node where they are stale. */
 void nvm_packed_refresh(nvm_node *node, nvm_scratch *scratch);
@@ -179,6 +229,14 @@ static inline int nvm_is_lazy_sender(const nvm_node *node)
 /* The same for the marked pixels of a layer that has tiles. */
 void nvm_run_tiles(nvm_node *node, nvm_scratch *scratch);
 
+/* By events, of a node whose sums are not stale. */
+void nvm_run_events(nvm_node *node, nvm_scratch *scratch);
+
+/* The codes [first, end) are about to change, of a lazy sender within nvm_run_tiles; ascending. */
+void nvm_touch(nvm_node *node, size_t first, size_t end);
+/* The runs of a node with changes grow until they begin and end with pixels of so many codes. */
+void nvm_align_runs(nvm_node *node, uint32_t channels);
+
 /* All codes at once, of a lazy sender. */
 void nvm_send_all(nvm_node *node, const void *wanted);
 
@@ -190,6 +248,7 @@ static inline void nvm_clear_events(nvm_node *node)
 {
     node->n_events = 0;
     node->lazy = 0;
+    node->counted = 0;
 }
 
 /* A layer's memory to its initial values (nvm_memory.c); STATE: what its first step sends. */
@@ -222,6 +281,7 @@ void nvm_session_publish(nvm_session *session, int always);
 void nvm_estimate_full(nvm_node *node, const nvm_layer_costs *costs);
 float nvm_events_ns(const nvm_node *node, size_t received);
 float nvm_tiles_ns(const nvm_node *node, size_t received, size_t reached);
+float nvm_plain_tiles_ns(const nvm_node *node, size_t received, size_t reached); /* by constants alone (nvm_dirty.c) */
 float nvm_scattered_ns(const nvm_node *node, size_t received); /* of events anywhere */
 /* Of so many events in so many pixels (of 1 code where the kind knows none), by the kernel's constants alone;
  * the channels of such a pixel. */
@@ -321,6 +381,35 @@ static inline size_t nvm_unmark_next(nvm_marks *marks)
         if (word != 0) {
             marks->words[marks->first] = word & (word - 1);
             return marks->first * 64 + (size_t)__builtin_ctzll(word);
+        }
+    }
+    marks->first = marks->end = 0;
+    return SIZE_MAX;
+}
+
+/* Bits [first, first + n) of a set. */
+static inline void nvm_mark_run(nvm_marks *marks, size_t first, size_t n)
+{
+    for (size_t end = first + n; first < end;) {
+        size_t low = first % 64, part = end - first < 64 - low ? end - first : 64 - low;
+        nvm_mark(marks, first);
+        marks->words[first / 64] |= (UINT64_MAX >> (64 - part)) << low;
+        first += part;
+    }
+}
+
+/* Removes the smallest members that follow each other, at most those of one word, and returns the first; *n is
+ * their number, 0 when there is none. */
+static inline size_t nvm_unmark_run(nvm_marks *marks, size_t *n)
+{
+    for (*n = 0; marks->first < marks->end; marks->first++) {
+        uint64_t word = marks->words[marks->first];
+        if (word != 0) {
+            unsigned low = (unsigned)__builtin_ctzll(word);
+            uint64_t gaps = ~(word >> low);
+            *n = gaps == 0 ? 64 : (size_t)__builtin_ctzll(gaps);
+            marks->words[marks->first] = word & ~((UINT64_MAX >> (64 - *n)) << low);
+            return marks->first * 64 + low;
         }
     }
     marks->first = marks->end = 0;

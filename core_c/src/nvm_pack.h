@@ -64,6 +64,26 @@ typedef void nvm_product_fn(const nvm_product *product, const nvm_strip *strips,
 /* The factors int16[4][pairs][in_c] of a row of 2 pairs + 2 positions of in_c codes (nvm_packed_pairs.c). */
 typedef void nvm_split_fn(int16_t *to, const int16_t *line, size_t pairs, size_t in_c);
 
+/* Those of [first, end) meet the word of a window that `word` lies before their own. */
+typedef struct nvm_span {
+    uint32_t first, end, word;
+} nvm_span;
+
+/* An output pixel whose sums change: by which spans, and by how much all codes that they change together. */
+typedef struct nvm_target {
+    uint32_t out, span, n_spans;
+    int32_t sum;
+} nvm_target;
+
+typedef void nvm_deltas_fn(const nvm_product *product, const nvm_deltas *deltas, const nvm_span *spans,
+                           const nvm_target *targets, size_t n);
+
+/* Appends the changes from `old` to `now`, n codes from word `word` on, a multiple of 4; their sum. Changes
+ * beyond int8 become up to three. At least NVM_DELTA_SLACK more than 3 n / 4 places are free. */
+typedef int32_t nvm_compare_fn(nvm_deltas *deltas, const int8_t *old, const int8_t *now, size_t n,
+                               uint32_t word);
+#define NVM_DELTA_SLACK 16u
+
 /* What an instruction set has for packed layers, and how their weights lie.
  *
  *              code_bytes  offset  lanes  depth  dw_lanes  dw_depth  dw_vectors
@@ -77,6 +97,8 @@ struct nvm_packing {
     nvm_product_fn *product, *product_dw;
     nvm_product_fn *product_pairs; /* NULL: none; code_bytes and depth are 2 elsewhere */
     nvm_split_fn *split;
+    nvm_deltas_fn *deltas; /* NULL: none; else depth is 4 */
+    nvm_compare_fn *compare;
     void (*lift)(uint8_t *to, const int8_t *codes, size_t n); /* n codes + offset */
     uint8_t code_bytes; /* 1 or 2: of a code in a canvas, in the machine's order */
     uint8_t offset;     /* 0 or 128; 128 makes codes of one byte unsigned */
@@ -97,8 +119,8 @@ size_t nvm_map_runs(const nvm_program *program, uint32_t index, uint32_t *to);
 /* A full run of a packed MAP. */
 void nvm_packed_map(nvm_node *node);
 
-/* Row r of a canvas, written to `line`. */
-void nvm_canvas_row(const nvm_node *node, const nvm_packed *packed, uint8_t *line, uint32_t r);
+/* Positions [left, right) of row r of a canvas, which begins at `line`. */
+void nvm_canvas_row(const nvm_node *node, uint8_t *line, uint32_t r, uint32_t left, uint32_t right);
 
 /* The form in pairs of a layer packed as `p`, but for where it lies; is_there = 0 where it has none. Then the
  * bytes of its weights and of its canvas, the weights themselves, and a full run. */
@@ -115,6 +137,8 @@ nvm_product_fn nvm_product_pairs_s8__avx2;
 nvm_split_fn nvm_split_s16__avx2;
 nvm_product_fn nvm_product_dw_s8__avx2, nvm_product_dw_s8__avxvnni, nvm_product_dw_s8__avx512vnni;
 nvm_product_fn nvm_product_dw_s8__neon;
+nvm_deltas_fn nvm_deltas_s8__avx512vnni;
+nvm_compare_fn nvm_compare_s8__avx512vnni;
 
 static inline const void *nvm_pack_at(const nvm_product *product, uint64_t offset)
 {

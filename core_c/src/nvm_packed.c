@@ -12,6 +12,7 @@ typedef struct plan {
     nvm_strip strips[STRIPS];
     size_t n;
     uint32_t built; /* canvas rows that are in place */
+    uint32_t left, right; /* positions of them */
 } plan;
 
 /* n codes of the padding. */
@@ -29,29 +30,29 @@ static void fill(const nvm_node *node, uint8_t *to, size_t n)
     }
 }
 
-void nvm_canvas_row(const nvm_node *node, const nvm_packed *packed, uint8_t *line, uint32_t r)
+void nvm_canvas_row(const nvm_node *node, uint8_t *line, uint32_t r, uint32_t from, uint32_t to)
 {
     const nvm_layer *layer = node->layer;
     const nvm_packing *set = node->isa->packing;
     const int8_t *codes = node->in[0]->codes;
     int64_t row = (int64_t)r - node->rows.pad;
-    int64_t before = node->cols.pad, width = packed->width; /* before: columns left of the input */
+    int64_t before = node->cols.pad, left = from, right = to; /* before: columns left of the input */
     size_t in_c = layer->in_c, position = in_c * set->code_bytes;
     if (row < 0 || row >= node->rows.in) {
-        fill(node, line, (size_t)width * in_c);
+        fill(node, line + (size_t)left * position, (size_t)(right - left) * in_c);
         return;
     }
-    int64_t first = before > 0 ? before : 0, end = before + node->cols.in;
-    first = first < width ? first : width;
-    end = end < width ? end : width;
+    int64_t first = before > left ? before : left, end = before + node->cols.in;
+    first = first < right ? first : right;
+    end = end < right ? end : right;
     end = end > first ? end : first;
-    fill(node, line, (size_t)first * in_c);
+    fill(node, line + (size_t)left * position, (size_t)(first - left) * in_c);
     if (end > first) {
         set->lift(line + (size_t)first * position,
              codes + ((size_t)row * layer->in_w + (size_t)(first - before)) * in_c,
              (size_t)(end - first) * in_c);
     }
-    fill(node, line + (size_t)end * position, (size_t)(width - end) * in_c);
+    fill(node, line + (size_t)end * position, (size_t)(right - end) * in_c);
 }
 
 /* Rows from `first` on, before `end`, that lie in the canvas as in the input: one right after the other. */
@@ -77,9 +78,10 @@ static void build_to(plan *p, uint8_t *canvas, uint32_t end)
     }
     while (p->built < end) {
         uint8_t *line = canvas + (size_t)p->built * packed->line;
-        uint32_t seamless = count_seamless(node, packed, p->built, end);
+        int is_whole = p->left == 0 && p->right == packed->width;
+        uint32_t seamless = is_whole ? count_seamless(node, packed, p->built, end) : 0;
         if (seamless == 0) {
-            nvm_canvas_row(node, packed, line, p->built++);
+            nvm_canvas_row(node, line, p->built++, p->left, p->right);
             continue;
         }
         size_t row = (size_t)packed->width * node->layer->in_c;
@@ -142,6 +144,8 @@ static void begin(plan *p, nvm_node *node, nvm_scratch *scratch, int keeps_acc)
     p->run = packed->is_depthwise ? node->isa->packing->product_dw : node->isa->packing->product;
     p->n = 0;
     p->built = in_place ? packed->height : 0;
+    p->left = 0;
+    p->right = packed->width;
 }
 
 static void run_all(plan *p, nvm_scratch *scratch)
@@ -195,46 +199,7 @@ const nvm_packed *nvm_packed_of(const nvm_program *program, uint32_t index)
 
 int nvm_has_tiles(const nvm_node *node)
 {
-    uint32_t kind = node->layer->kind;
-    return node->packed != NULL && (kind == NVM_CONV || kind == NVM_DWCONV);
-}
-
-/* Bits [first, first + n) of a set. */
-static void mark_run(nvm_marks *marks, size_t first, size_t n)
-{
-    for (size_t end = first + n; first < end;) {
-        size_t low = first % 64, part = end - first < 64 - low ? end - first : 64 - low;
-        nvm_mark(marks, first);
-        marks->words[first / 64] |= (UINT64_MAX >> (64 - part)) << low;
-        first += part;
-    }
-}
-
-size_t nvm_packed_mark(nvm_node *node, nvm_scratch *scratch)
-{
-    const nvm_layer *layer = node->layer;
-    nvm_node *in = (nvm_node *)node->in[0]; /* nodes are the session's, and so are their lists */
-    nvm_marks *marks = &scratch->marks;
-    size_t reached = 0;
-    nvm_list_events(in);
-    for (uint64_t k = 0, end = 0; k < in->n_events; k++) {
-        if (in->events[k].index < end) {
-            continue;
-        }
-        uint32_t pixel = in->events[k].index / layer->in_c;
-        int32_t y, y_end, x, x_end;
-        end = ((uint64_t)pixel + 1) * layer->in_c;
-        nvm_axis_outputs(&node->rows, (int32_t)(pixel / layer->in_w), &y, &y_end);
-        nvm_axis_outputs(&node->cols, (int32_t)(pixel % layer->in_w), &x, &x_end);
-        for (; y < y_end && x < x_end; y++) {
-            mark_run(marks, (size_t)y * layer->out_w + (size_t)x, (size_t)(x_end - x));
-        }
-    }
-    for (size_t w = marks->first; w < marks->end; w++) {
-        uint64_t word = marks->words[w]; /* a strip costs about one pixel more than it has */
-        reached += (size_t)__builtin_popcountll(word) + (size_t)__builtin_popcountll(word & ~(word << 1));
-    }
-    return reached;
+    return (node->packed != NULL && nvm_has_tiles_of(node->layer->kind)) || nvm_is_elementwise(node);
 }
 
 /* Puts what pixels [first, end) of row y read in place, and adds them. */
@@ -259,21 +224,39 @@ static void add_dirty(plan *p, nvm_scratch *scratch, uint32_t y, uint32_t first,
     add_pixels(p, y, first, end, packed->is_depthwise ? packed->out_w : node->isa->packing->pixels[packed->group]);
 }
 
+/* The next marked pixels of one row. */
+static size_t next_dirty(nvm_marks *marks, uint32_t width, size_t *n)
+{
+    size_t first = nvm_unmark_run(marks, n);
+    if (*n == 0) {
+        return SIZE_MAX;
+    }
+    size_t left = width - first % width;
+    if (*n > left) { /* those of the next row come next */
+        nvm_mark_run(marks, first + left, *n - left);
+        *n = left;
+    }
+    return first;
+}
+
 void nvm_packed_tiles(nvm_node *node, nvm_scratch *scratch)
 {
     plan p;
     const nvm_packed *packed = node->packed;
-    uint64_t pixels = 0, all = (uint64_t)packed->out_w * packed->out_h;
+    uint32_t width = packed->out_w;
+    uint64_t pixels = 0, all = (uint64_t)width * packed->out_h;
+    size_t channels = node->layer->out_c, n;
     begin(&p, node, scratch, !node->stale);
-    for (size_t first = nvm_unmark_next(&scratch->marks); first != SIZE_MAX;) {
-        size_t end = first + 1, next, row = first / packed->out_w;
-        while ((next = nvm_unmark_next(&scratch->marks)) == end && next / packed->out_w == row) {
-            end++;
-        }
-        size_t start = row * packed->out_w;
-        add_dirty(&p, scratch, (uint32_t)row, (uint32_t)(first - start), (uint32_t)(end - start));
-        pixels += end - first;
-        first = next;
+    if (!packed->is_flat && scratch->left < scratch->right) {
+        uint32_t span = (uint32_t)((node->cols.k - 1) * node->cols.dil) + 1;
+        p.left = scratch->left * (uint32_t)node->cols.stride;
+        p.right = (scratch->right - 1) * (uint32_t)node->cols.stride + span;
+    }
+    for (size_t first; (first = next_dirty(&scratch->marks, width, &n)) != SIZE_MAX;) {
+        uint32_t row = (uint32_t)(first / width), x = (uint32_t)(first % width);
+        nvm_touch(node, first * channels, (first + n) * channels);
+        add_dirty(&p, scratch, row, x, x + (uint32_t)n);
+        pixels += n;
     }
     flush(&p);
     node->sops += node->macs / all * pixels + node->macs % all * pixels / all; /* borders on average */

@@ -109,7 +109,7 @@ static void build(const nvm_node *node, const nvm_packed *pairs, uint8_t *canvas
 {
     uint8_t *line = canvas + (size_t)pairs->height * pairs->line;
     for (uint32_t r = 0; r < pairs->height; r++) {
-        nvm_canvas_row(node, pairs, line, r);
+        nvm_canvas_row(node, line, r, 0, pairs->width);
         node->isa->packing->split((int16_t *)(void *)(canvas + (size_t)r * pairs->line),
                                   (const int16_t *)(void *)line, (pairs->out_w + 1) / 2,
                                   node->layer->in_c);

@@ -60,6 +60,7 @@ static void place_events(const nvm_program *program, nvm_block *mem, nvm_node *n
     slots plan = {.count = 0};
     nvm_event *buffers[MAX_SLOTS];
     void *olds[MAX_SLOTS];
+    nvm_run *runs[MAX_SLOTS];
     for (int inputs = 1; inputs >= 0; inputs--) { /* all inputs send before the first layer runs */
         for (uint32_t i = 0; i < program->n_layers; i++) {
             const nvm_layer *layer = &program->layers[i];
@@ -72,6 +73,7 @@ static void place_events(const nvm_program *program, nvm_block *mem, nvm_node *n
             size_t bytes = layer->n * nvm_code_bytes(layer);
             nvm_event *own = slot == OWN_SLOT ? nvm_take(mem, room, sizeof *own) : NULL;
             void *old = slot == OWN_SLOT ? nvm_take(mem, bytes, 1) : NULL;
+            nvm_run *own_runs = slot == OWN_SLOT ? nvm_take(mem, NVM_MAX_RUNS, sizeof *own_runs) : NULL;
             if (slot != OWN_SLOT) {
                 plan.bytes[slot] = plan.bytes[slot] > bytes ? plan.bytes[slot] : bytes;
             }
@@ -79,12 +81,14 @@ static void place_events(const nvm_program *program, nvm_block *mem, nvm_node *n
                 nodes[i].slot = slot;
                 nodes[i].events = own;
                 nodes[i].old = old;
+                nodes[i].runs = own_runs;
             }
         }
     }
     for (uint32_t s = 0; s < plan.count; s++) {
         buffers[s] = nvm_take(mem, plan.n[s], sizeof **buffers);
         olds[s] = nvm_take(mem, plan.bytes[s], 1);
+        runs[s] = nvm_take(mem, NVM_MAX_RUNS, sizeof **runs);
     }
     for (uint32_t i = 0; nodes != NULL && i < program->n_layers; i++) {
         if (program->layers[i].kind == NVM_CONST) {
@@ -92,6 +96,7 @@ static void place_events(const nvm_program *program, nvm_block *mem, nvm_node *n
         } else if (nodes[i].slot != OWN_SLOT) {
             nodes[i].events = buffers[nodes[i].slot];
             nodes[i].old = olds[nodes[i].slot];
+            nodes[i].runs = runs[nodes[i].slot];
         }
         if (nodes[i].events != NULL) {
             nodes[i].spikes = nodes[i].events + nodes[i].layer->n;
@@ -166,7 +171,7 @@ void nvm_resolve_costs(const nvm_program *program, uint32_t index, nvm_node *nod
 size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session *session)
 {
     nvm_block mem = {.base = base};
-    size_t marks = program->codes_in, drive = 0, canvas = 0;
+    size_t marks = program->codes_in, drive = 0, canvas = 0, pixels = 0, deltas = 0;
     (void)nvm_take(&mem, 1, sizeof *session);
     nvm_node *nodes = nvm_take(&mem, program->n_layers, sizeof *nodes);
     uint8_t *output = nvm_take(&mem, program->bytes_out, sizeof *output);
@@ -183,6 +188,14 @@ size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session
         size_t read = nvm_canvas_bytes(program, i);
         marks = marks > layer->n ? marks : layer->n;
         canvas = canvas > read ? canvas : read;
+        if (nvm_has_tiles_of(layer->kind) ? read != 0 : layer->kind == NVM_AVGPOOL) {
+            size_t all = (size_t)layer->in_h * layer->in_w;
+            pixels = pixels > all ? pixels : all;
+        }
+        if (nvm_has_tiles_of(layer->kind) && read != 0) {
+            size_t words = (size_t)layer->in_h * layer->in_w * layer->in_c / 4 + NVM_DELTA_SLACK;
+            deltas = deltas > words ? deltas : words;
+        }
         if (layer->neuron != NVM_SD) {
             drive = drive > layer->n ? drive : layer->n;
         }
@@ -195,15 +208,25 @@ size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session
         }
     }
     place_events(program, &mem, nodes);
-    uint64_t *words = nvm_take(&mem, marks / 64 + 1, sizeof *words);
+    uint64_t *bits = nvm_take(&mem, marks / 64 + 1, sizeof *bits);
     int32_t *sums = nvm_take(&mem, drive, sizeof *sums);
     uint8_t *read = nvm_take(&mem, canvas, sizeof *read);
+    uint32_t *list = nvm_take(&mem, pixels, sizeof *list);
+    nvm_changed *changed = nvm_take(&mem, pixels + 1, sizeof *changed);
+    int32_t *words = nvm_take(&mem, deltas, sizeof *words);
+    uint32_t *at = nvm_take(&mem, deltas, sizeof *at);
     if (session != NULL) {
         session->nodes = nodes;
         session->output = output;
-        session->scratch = (nvm_scratch){.marks = {.words = words}, .drive = sums, .canvas = read,
+        session->scratch = (nvm_scratch){.marks = {.words = bits},
+                                         .drive = sums,
                                          .begin = base,
-                                         .end = base + mem.used};
+                                         .end = base + mem.used,
+                                         .canvas = read,
+                                         .pixels = list,
+                                         .changed = changed,
+                                         .most_pixels = pixels,
+                                         .deltas = {.codes = words, .words = at, .most = deltas}};
         for (uint32_t i = 0; i < program->n_layers; i++) {
             nodes[i].sum = nodes[i].layer->neuron == NVM_SD ? nodes[i].acc : sums;
         }

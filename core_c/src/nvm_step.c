@@ -111,12 +111,10 @@ void nvm_run_node(nvm_session *session, nvm_node *node)
         return;
     }
     node->moved = 0;
-    for (uint32_t p = 0; way == NVM_EVENTS && !node->stale && p < layer->n_in; p++) {
-        nvm_list_events(&session->nodes[layer->in[p]]);
-    }
     if (way == NVM_EVENTS && nvm_takes_spikes(node)) {
         nvm_node *in = &session->nodes[layer->in[0]];
         uint32_t n_events = in->n_events;
+        nvm_list_events(in);
         nvm_add_spikes(node, &session->scratch);
         in->n_events = 0; /* they are in the sums */
         node->kernel->events(node, &session->scratch);
@@ -128,7 +126,7 @@ void nvm_run_node(nvm_session *session, nvm_node *node)
     } else if (node->stale) { /* once in full, so that events have something to change */
         nvm_run_full(node, &session->scratch, 1);
     } else {
-        node->kernel->events(node, &session->scratch);
+        nvm_run_events(node, &session->scratch);
     }
 }
 
