@@ -20,6 +20,8 @@
 
 /* Tiles are not looked for where more than one in so many codes changed. */
 #define LEAST_REST 2u
+/* Of layers that take less, or windowed ones that take less than twice that, all are full runs. */
+#define SMALL_NS 100.0f
 #define MOST_WAITS 15u /* 2^n - 1 */
 
 void nvm_forget_choices(nvm_node *node)
@@ -87,15 +89,38 @@ static float look_for_tiles(nvm_node *node, size_t received, nvm_scratch *scratc
     return ns;
 }
 
+/* Whether a full run is over before a choice has paid. */
+static int is_small(const nvm_node *node)
+{
+    switch (node->layer->kind) {
+    case NVM_CONV:
+    case NVM_DWCONV:
+    case NVM_AVGPOOL:
+        return node->full_ns < 2.0f * SMALL_NS;
+    case NVM_ADD:
+    case NVM_MAP:
+    case NVM_TABLE:
+        return node->full_ns < SMALL_NS;
+    default:
+        return 0;
+    }
+}
+
 nvm_way nvm_choose_way(nvm_node *node, size_t received, nvm_scratch *scratch)
 {
     if (node->forced != NVM_AUTO) {
         return forced_way(node, scratch);
     }
+    if (is_small(node)) {
+        return NVM_DENSE_WAY;
+    }
     float ns = node->full_ns, tiles_ns = look_for_tiles(node, received, scratch);
     nvm_way way = tiles_ns < ns ? NVM_TILES : NVM_DENSE_WAY;
     ns = tiles_ns < ns ? tiles_ns : ns;
-    if (takes_events(node, nvm_events_ns(node, received), ns)) {
+    /* Pixels are counted where they were looked at for tiles. */
+    int is_known = !nvm_has_tiles(node) || tiles_ns != FLT_MAX;
+    float events_ns = is_known ? nvm_events_ns(node, received) : nvm_scattered_ns(node, received);
+    if (takes_events(node, events_ns, ns)) {
         way = NVM_EVENTS;
     }
     if (way != NVM_TILES && (way != NVM_EVENTS || !nvm_has_deltas(node))) {

@@ -185,7 +185,7 @@ static void estimate_full(nvm_node *node)
     if (node->packed != NULL && layer->kind == NVM_MAP) {
         node->full_ns = PACKED_NS + (float)node->packed->n_segments * RUN_NS + n * COPY_NS;
     } else if (node->packed != NULL) {
-        float each = layer->kind == NVM_DWCONV ? PACKED_DW_WEIGHT_NS : PACKED_WEIGHT_NS;
+        float each = node->packed->is_depthwise ? PACKED_DW_WEIGHT_NS : PACKED_WEIGHT_NS;
         node->full_ns = PACKED_NS + work * each + n * PACKED_NEURON_NS;
     }
 }
