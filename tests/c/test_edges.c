@@ -259,7 +259,7 @@ static void wrong_arguments(void)
     CHECK(nvm_session_force(session, 0, NVM_ZEROSKIP) == NVM_E_UNSUPPORTED);
     CHECK(nvm_session_force(session, 0, (nvm_way)77) == NVM_E_ARG);
     CHECK(nvm_session_layer(session, 4, &view) == NVM_E_ARG);
-    CHECK(nvm_predict(&program, mem, size - 1, NULL, NULL, 0) == NVM_E_SIZE);
+    CHECK(nvm_predict(&program, mem, nvm_predict_size(&program) - 1, NULL, NULL, 0) == NVM_E_SIZE);
     CHECK(nvm_pack_size(NULL) == 0 && nvm_pack_size(&program) > 0);
     CHECK(nvm_program_pack(&program, NULL, 1 << 20) == NVM_E_ARG);
     CHECK(nvm_program_pack(NULL, mem, size) == NVM_E_ARG);
