@@ -131,7 +131,7 @@ def test_output_is_one_read_only_view(session: _kernel.Session) -> None:
     with pytest.raises(TypeError):
         out[0] = 1
     codes, acc, events, sops, way = session.layer(1)
-    assert (codes.readonly, acc, events, sops, way) == (True, None, 7, 0, "events")
+    assert (codes.readonly, acc, events, sops, way) == (True, None, 7, 0, "dense")
     del session
     gc.collect()
     assert list(out) == list(codes) == [5, 0, 0, 0, 0, 0]
