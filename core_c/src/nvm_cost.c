@@ -172,8 +172,8 @@ static void estimate_full(nvm_node *node)
     case NVM_LERP:
         node->full_ns = n * 5.0f;
         break;
-    case NVM_TABLE: /* several: a division each to find the one */
-        node->full_ns = n * (layer->aux[0] == 1 ? 1.0f : 3.5f);
+    case NVM_TABLE:
+        node->full_ns = n * 1.0f;
         break;
     case NVM_ADD:
         node->full_ns = n * (node->affine ? prices_of(node)->sum : 1.0f);

@@ -25,22 +25,40 @@ void NVM_NAME(table_events)(nvm_node *node, nvm_scratch *scratch)
     }
 }
 
+/* The next codes of a full run: `table` is the one of element `first`, for `left` elements more. */
+typedef struct place {
+    size_t table, left;
+} place;
+
+static place look_up_several(const nvm_node *node, size_t first, size_t n, place at, nvm_code *wanted)
+{
+    const nvm_code *tables = node->table0;
+    const nvm_code_in *codes = (const nvm_code_in *)node->in[0]->codes + first;
+    for (size_t i = 0; i < n; i++) { /* a division an element would take most of the time */
+        wanted[i] = tables[at.table * NVM_IN_ALL + (size_t)(codes[i] - NVM_IN_MIN)];
+        if (--at.left == 0) {
+            at.left = node->layer->aux[1];
+            at.table = at.table + 1 == node->layer->aux[0] ? 0 : at.table + 1;
+        }
+    }
+    return at;
+}
+
 void NVM_NAME(table_full)(nvm_node *node, nvm_scratch *scratch)
 {
     const nvm_code *table = node->table0;
     const nvm_code_in *codes = node->in[0]->codes;
     size_t n = node->layer->n;
+    place at = {.table = 0, .left = node->layer->aux[1]};
     nvm_code wanted[CHUNK];
     (void)scratch;
     for (size_t first = 0; first < n; first += CHUNK) {
         size_t part = n - first < CHUNK ? n - first : CHUNK;
-        if (node->layer->aux[0] == 1) {
-            for (size_t i = 0; i < part; i++) {
-                wanted[i] = table[codes[first + i] - NVM_IN_MIN];
-            }
+        if (node->layer->aux[0] != 1) {
+            at = look_up_several(node, first, part, at, wanted);
         } else {
             for (size_t i = 0; i < part; i++) {
-                wanted[i] = look_up(node, first + i);
+                wanted[i] = table[codes[first + i] - NVM_IN_MIN];
             }
         }
         nvm_neuron_sd(node, first, wanted, part);
