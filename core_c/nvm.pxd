@@ -156,6 +156,7 @@ cdef extern from "nvm.h" nogil:
     nvm_status nvm_program_cost(const nvm_program *program, uint32_t layer, nvm_cost_view *view)
     size_t nvm_pack_size(const nvm_program *program)
     nvm_status nvm_program_pack(nvm_program *program, void *mem, size_t len)
+    nvm_status nvm_program_adopt(nvm_program *program, const void *mem, size_t len)
     size_t nvm_session_size(const nvm_program *program)
     nvm_status nvm_session_init(
         void *mem, size_t len, const nvm_program *program, nvm_counters *counters, nvm_session **out)

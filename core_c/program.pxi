@@ -41,12 +41,12 @@ cdef class Program:
     cdef _Bytes arena
     cdef void *pack
     cdef list costs_given  # sessions may be in the making by the ones before
+    cdef _Bytes adopted
     cdef _Predictor idle
 
     def __cinit__(self, layers, arena):
         cdef uint32_t bad = UINT32_MAX
         cdef nvm_status status
-        cdef size_t size
         self.pack = NULL
         self.costs_given = []
         memset(&self.program, 0, sizeof(self.program))
@@ -61,12 +61,38 @@ cdef class Program:
                 self.arena.size, &bad)
         if status != NVM_OK:
             raise self.refusal(status, bad)
+
+    cdef int ready(self) except -1:
+        """Packs the weights before they are first used, unless there is a pack already."""
+        cdef size_t size
+        cdef nvm_status status
+        if self.pack is not NULL or self.adopted is not None:
+            return 0
         size = nvm_pack_size(&self.program)
         self.pack = _allocate(size)
-        with nogil:
-            status = nvm_program_pack(&self.program, self.pack, size)
+        memset(self.pack, 0, size)
+        status = nvm_program_pack(&self.program, self.pack, size)
         if status != NVM_OK:
             raise _error(status, "weights")
+        return 0
+
+    def packed(self):
+        self.ready()
+        if self.adopted is not None:
+            return _export(self, self.adopted.data, nvm_pack_size(&self.program), 1, b"B")
+        return _export(self, self.pack, nvm_pack_size(&self.program), 1, b"B")
+
+    def adopt(self, pack):
+        cdef _Bytes held = _Bytes(pack, "pack")
+        cdef nvm_status status
+        if self.pack is not NULL or self.adopted is not None:
+            raise RuntimeError("the weights are packed already; accepted: before the first session")
+        status = nvm_program_adopt(&self.program, held.data, held.size)
+        if status != NVM_OK:
+            raise BundleError(
+                f"pack: {nvm_status_text(status).decode()}; accepted: that of this program, instruction "
+                f"set and build of the kernel, {nvm_pack_size(&self.program)} bytes")
+        self.adopted = held
 
     def __dealloc__(self):
         free(self.pack)
@@ -122,6 +148,7 @@ cdef class Program:
         cdef nvm_status status
         if not 0 <= budget_s <= 3600:
             raise ValueError(f"budget_s: found {budget_s}; accepted: 0 to 3600")
+        self.ready()
         costs = _allocate(size)
         try:
             scratch = _allocate(room)
@@ -230,5 +257,6 @@ cdef class Program:
         cdef _Predictor predictor = self.idle
         self.idle = None
         if predictor is None:
+            self.ready()
             predictor = _Predictor(self)
         return predictor

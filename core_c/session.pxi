@@ -58,6 +58,7 @@ cdef class Session:
         self.any_changed = False
         self.sent_planes = 8
         memset(&self.own, 0, sizeof(self.own))
+        program.ready()
         self.program = program
         self.is_brief = program.program.macs <= BRIEF_MACS
         self.memory = _Memory()

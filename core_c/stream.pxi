@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Included by _kernel.pyx: windows that slide over a stream (include/nvm_stream.h).
 
-from collections import namedtuple
+from collections import namedtuple as _namedtuple
 
 
 _TIMES = (
@@ -9,7 +9,7 @@ _TIMES = (
     "place", "gathered", "cones")
 assert len(_TIMES) == NVM_TIME_COUNT
 
-Flow = namedtuple("Flow", (
+Flow = _namedtuple("Flow", (
     "why", "rows", "step", "first", "end", "dirty", "copies", "capacity", "is_kept", "macs", "bytes"))
 Flow.__module__ = "neurovm._kernel"
 
@@ -74,6 +74,7 @@ cdef class Stream:
         cdef const int8_t *codes = NULL
         cdef nvm_status status
         cdef void *block
+        program.ready()
         self.stream = NULL
         self.busy = False
         self.any_changed = False

@@ -106,6 +106,15 @@ class Program:
     @property
     def coding(self) -> str:
         """How its layers send: graded, unit, bitplane or ttfs."""
+    def packed(self) -> memoryview:
+        """The packed weights, read-only: `pack_bytes` that are made before they are first used."""
+    def adopt(self, pack: Buffer) -> None:
+        """Use these packed weights, which `packed` gave in another process, instead of own ones.
+
+        In place where they are aligned to `ALIGN` bytes. BundleError where they are not those of
+        this program, instruction set and build but for the weights themselves, which are taken as
+        they are; RuntimeError once the program has packed weights.
+        """
     def plan(self) -> tuple[int, tuple[tuple[int, int], ...]]:
         """Bytes of the codes that one row of `predict` holds, and (offset, bytes) of each layer's.
 

@@ -28,6 +28,9 @@ def load(
     choose between them by it (`Model.calibrate`); None: unless NEUROVM_CALIBRATE=0 is in the
     environment. The answers do not depend on it.
 
+    Packed weights and measured times are kept in a file for the next process that loads this
+    bundle, and shared with it (`neurovm.prepared`).
+
     Raises OSError where the file cannot be opened, BundleError where it is damaged, truncated or
     foreign or lacks the certificate, BackendError where the backend is missing.
     """
@@ -42,6 +45,7 @@ def load(
         backend=backend,
         replay=check == "golden",
         calibrate=costs.is_wanted(calibrate),
+        keep=True,
     )
 
 
@@ -52,8 +56,12 @@ def checked(
     backend: str = "cpu",
     replay: bool,
     calibrate: bool = False,
+    keep: bool = False,
 ) -> Model:
-    """The model of a bundle: of layers, or of spiking neurons."""
+    """The model of a bundle: of layers, or of spiking neurons.
+
+    keep: what is made of it for this machine is kept in a file, or taken from there.
+    """
     if content.manifest.spiking is not UNSET:
         # Most processes never see one.
         from neurovm.spiking_model import SpikingModel, replay_trains
@@ -63,7 +71,9 @@ def checked(
             replay_trains(spiking, content, where)
         return spiking
     model = Model(content, backend)
-    if calibrate:
+    if keep:
+        model.prepare(calibrate=calibrate)
+    elif calibrate:
         model.calibrate()
     if replay:
         replay_golden(model, content, where)

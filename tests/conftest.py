@@ -16,6 +16,7 @@ def pytest_configure() -> None:
     on to every command it interrupts.
     """
     os.environ.setdefault("NEUROVM_CALIBRATE", "0")  # or counts of work follow the machine's mood
+    os.environ.setdefault("NEUROVM_PREPARED", "0")  # tests leave nothing in anybody's cache
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

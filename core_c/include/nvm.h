@@ -363,6 +363,11 @@ typedef struct nvm_cost_view {
 
 nvm_status nvm_program_cost(const nvm_program *program, uint32_t layer, nvm_cost_view *view);
 
+/* The same of a pack that was made before for this very program and instruction set, in memory that may be read-only
+ * and whose bytes need not be trusted: NVM_E_FORMAT where what leads to an address is not what nvm_program_pack
+ * writes. Weights are taken as they are. */
+nvm_status nvm_program_adopt(nvm_program *program, const void *mem, size_t len);
+
 size_t nvm_session_size(const nvm_program *program);
 
 /* mem: NVM_ALIGN-aligned, len >= nvm_session_size. counters may be NULL (then the session's own are

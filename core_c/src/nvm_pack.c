@@ -212,19 +212,17 @@ static void write_depthwise(const nvm_layer *layer, const nvm_packed *p, const n
     }
 }
 
-static void write_segments(const nvm_layer *layer, const nvm_packed *p, const nvm_packing *set,
-                           uint32_t *segments)
+uint32_t nvm_pack_segment(const nvm_layer *layer, const nvm_packed *p, const nvm_packing *set,
+                          size_t segment)
 {
     size_t position = (size_t)layer->in_c * set->code_bytes, taps = (size_t)layer->k_h * layer->k_w;
     int by_tap = p->is_depthwise || p->n_segments == taps;
-    for (size_t s = 0; s < p->n_segments; s++) {
-        size_t i = 0, j = 0;
-        if (p->n_segments > 1 && s < taps) { /* beyond: weights of 0 */
-            i = by_tap ? s / layer->k_w : s;
-            j = by_tap ? s % layer->k_w : 0;
-        }
-        segments[s] = (uint32_t)(i * layer->dil_h * p->line + j * layer->dil_w * position);
+    size_t i = 0, j = 0;
+    if (p->n_segments > 1 && segment < taps) { /* beyond: weights of 0 */
+        i = by_tap ? segment / layer->k_w : segment;
+        j = by_tap ? segment % layer->k_w : 0;
     }
+    return (uint32_t)(i * layer->dil_h * p->line + j * layer->dil_w * position);
 }
 
 static void write_channels(const nvm_program *program, const nvm_layer *layer, const nvm_packed *p,
@@ -261,21 +259,25 @@ static int is_narrow(const nvm_layer *layer, const int8_t *weights)
     return memchr(weights, 0x80, n) == NULL;
 }
 
-static uint64_t records_end(const nvm_program *program)
+uint64_t nvm_pack_records_end(const nvm_program *program)
 {
     return align_up(sizeof(nvm_pack) + program->n_layers * sizeof(nvm_packed));
 }
 
-/* The packed forms of a layer behind `*used` bytes, which it moves on. */
-static nvm_packed next_layer(const nvm_program *program, uint32_t index, nvm_packed *pairs,
-                             uint64_t *used)
+nvm_packed nvm_pack_next(const nvm_program *program, uint32_t index, nvm_packed *pairs,
+                         uint64_t *used)
 {
     nvm_packed p = shape_of(program, index);
     *pairs = nvm_pairs_of(program, index, &p);
-    uint64_t most = records_end(program) + MAX_GROWTH * (uint64_t)program->arena_len + FREE_BYTES;
+    uint64_t most =
+        nvm_pack_records_end(program) + MAX_GROWTH * (uint64_t)program->arena_len + FREE_BYTES;
     uint64_t end = p.is_there ? place(&p, pairs, *used) : *used;
     p.is_there = p.is_there && end <= most;
     *used = p.is_there ? end : *used;
+    if (p.is_there && program->layers[index].kind != NVM_MAP) {
+        const nvm_layer *layer = &program->layers[index];
+        p.is_narrow = (uint8_t)is_narrow(layer, nvm_arena_at(program, layer->off_weights));
+    }
     return p;
 }
 
@@ -285,9 +287,9 @@ size_t nvm_pack_size(const nvm_program *program)
         return 0;
     }
     nvm_packed pairs;
-    uint64_t used = records_end(program);
+    uint64_t used = nvm_pack_records_end(program);
     for (uint32_t i = 0; i < program->n_layers; i++) {
-        (void)next_layer(program, i, &pairs, &used);
+        (void)nvm_pack_next(program, i, &pairs, &used);
     }
     return (size_t)used;
 }
@@ -306,10 +308,10 @@ nvm_status nvm_program_pack(nvm_program *program, void *mem, size_t len)
     nvm_pack *pack = mem;
     uint8_t *base = mem;
     const nvm_packing *set = program->isa->packing;
-    uint64_t used = records_end(program);
+    uint64_t used = nvm_pack_records_end(program);
     for (uint32_t i = 0; i < program->n_layers; i++) {
         const nvm_layer *layer = &program->layers[i];
-        nvm_packed pairs, p = next_layer(program, i, &pairs, &used);
+        nvm_packed pairs, p = nvm_pack_next(program, i, &pairs, &used);
         if (p.is_there && layer->kind == NVM_MAP) {
             (void)nvm_map_runs(program, i, (uint32_t *)(void *)(base + p.segments));
         } else if (p.is_there) {
@@ -319,8 +321,10 @@ nvm_status nvm_program_pack(nvm_program *program, void *mem, size_t len)
             } else {
                 write_windows(layer, &p, weights, (int8_t *)base + p.weights);
             }
-            p.is_narrow = (uint8_t)is_narrow(layer, weights);
-            write_segments(layer, &p, set, (uint32_t *)(void *)(base + p.segments));
+            uint32_t *segments = (uint32_t *)(void *)(base + p.segments);
+            for (size_t segment = 0; segment < p.n_segments; segment++) {
+                segments[segment] = nvm_pack_segment(layer, &p, set, segment);
+            }
             write_channels(program, layer, &p, base);
             if (p.pairs != 0) {
                 nvm_pairs_write(layer, &pairs, weights, base);

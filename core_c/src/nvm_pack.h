@@ -37,7 +37,9 @@ struct nvm_packed {
     uint8_t is_there, is_flat, is_depthwise;
     uint8_t lanes, depth;       /* channels of a block, codes of a word */
     uint8_t is_narrow;          /* no weight is -128 */
+    uint8_t reserved[6];        /* 0: packs of a program are the same bytes */
 };
+_Static_assert(sizeof(nvm_packed) == 96, "no byte of a record is left unsaid");
 
 typedef struct nvm_pack {
     uint64_t bytes;
@@ -114,8 +116,17 @@ struct nvm_packing {
 /* The bytes of a layer's canvas; 0 where it cannot be packed. */
 size_t nvm_canvas_bytes(const nvm_program *program, uint32_t index);
 
+/* How packs are made: where layers' parts begin; the packed forms of a layer behind `*used` bytes, which it moves on;
+ * where a segment of it begins. */
+uint64_t nvm_pack_records_end(const nvm_program *program);
+nvm_packed nvm_pack_next(const nvm_program *program, uint32_t index, nvm_packed *pairs,
+                         uint64_t *used);
+uint32_t nvm_pack_segment(const nvm_layer *layer, const nvm_packed *p, const nvm_packing *set,
+                          size_t segment);
+
 /* The runs of a MAP, written to `to` unless that is NULL, two words each; 0 where they are too many. */
 size_t nvm_map_runs(const nvm_program *program, uint32_t index, uint32_t *to);
+int nvm_map_has_runs(const nvm_program *program, uint32_t index, const uint32_t *runs);
 /* A full run of a packed MAP. */
 void nvm_packed_map(nvm_node *node);
 
@@ -125,6 +136,7 @@ void nvm_canvas_row(const nvm_node *node, uint8_t *line, uint32_t r, uint32_t le
 /* The form in pairs of a layer packed as `p`, but for where it lies; is_there = 0 where it has none. Then the
  * bytes of its weights and of its canvas, the weights themselves, and a full run. */
 nvm_packed nvm_pairs_of(const nvm_program *program, uint32_t index, const nvm_packed *p);
+uint32_t nvm_pairs_segment(const nvm_layer *layer, const nvm_packed *pairs, size_t segment);
 uint64_t nvm_pairs_weight_bytes(const nvm_packed *pairs);
 uint64_t nvm_pairs_canvas_bytes(const nvm_layer *layer, const nvm_packed *pairs);
 void nvm_pairs_write(const nvm_layer *layer, const nvm_packed *pairs, const int8_t *weights, uint8_t *pack);

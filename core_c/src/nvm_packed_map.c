@@ -7,8 +7,10 @@
 
 #define LEAST_RUN 8u /* codes, on average: shorter ones are gathered one by one */
 
-/* The runs of a map whose first input has n0 codes; written to `to` unless that is NULL. */
-static size_t find_runs(const nvm_layer *layer, const int32_t *source, uint32_t n0, uint32_t *to)
+/* The runs of a map whose first input has n0 codes; written to `to` unless that is NULL. With `seen`: SIZE_MAX
+ * as soon as they are not those. */
+static size_t find_runs(const nvm_layer *layer, const int32_t *source, uint32_t n0, uint32_t *to,
+                        const uint32_t *seen)
 {
     size_t runs = 0;
     for (uint32_t i = 0, end; i < layer->n; i = end, runs++) {
@@ -23,6 +25,9 @@ static size_t find_runs(const nvm_layer *layer, const int32_t *source, uint32_t 
             to[2 * runs] = (uint32_t)first;
             to[2 * runs + 1] = end - i;
         }
+        if (seen != NULL && (seen[2 * runs] != (uint32_t)first || seen[2 * runs + 1] != end - i)) {
+            return SIZE_MAX;
+        }
     }
     return runs;
 }
@@ -31,8 +36,16 @@ size_t nvm_map_runs(const nvm_program *program, uint32_t index, uint32_t *to)
 {
     const nvm_layer *layer = &program->layers[index];
     const int32_t *source = nvm_arena_at(program, layer->off_table0);
-    size_t runs = find_runs(layer, source, program->layers[layer->in[0]].n, to);
+    size_t runs = find_runs(layer, source, program->layers[layer->in[0]].n, to, NULL);
     return runs <= layer->n / LEAST_RUN + 1 ? runs : 0;
+}
+
+/* There is room for as many as the map has. */
+int nvm_map_has_runs(const nvm_program *program, uint32_t index, const uint32_t *runs)
+{
+    const nvm_layer *layer = &program->layers[index];
+    const int32_t *source = nvm_arena_at(program, layer->off_table0);
+    return find_runs(layer, source, program->layers[layer->in[0]].n, NULL, runs) != SIZE_MAX;
 }
 
 void nvm_packed_map(nvm_node *node)

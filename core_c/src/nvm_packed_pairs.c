@@ -80,13 +80,18 @@ static int16_t weight_of(const nvm_layer *layer, const int8_t *weights, size_t k
     }
 }
 
+uint32_t nvm_pairs_segment(const nvm_layer *layer, const nvm_packed *pairs, size_t segment)
+{
+    return (uint32_t)(segment * layer->dil_h * pairs->line);
+}
+
 void nvm_pairs_write(const nvm_layer *layer, const nvm_packed *pairs, const int8_t *weights, uint8_t *pack)
 {
     int16_t *to = (int16_t *)(void *)(pack + pairs->weights);
     uint32_t *segments = (uint32_t *)(void *)(pack + pairs->segments);
     size_t words = (size_t)pairs->n_segments * pairs->words;
     for (size_t s = 0; s < pairs->n_segments; s++) {
-        segments[s] = (uint32_t)(s * layer->dil_h * pairs->line);
+        segments[s] = nvm_pairs_segment(layer, pairs, s);
     }
     for (size_t block = 0; block < pairs->blocks; block += pairs->group) {
         size_t left = pairs->blocks - block, blocks = left < pairs->group ? left : pairs->group;

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from neurovm import _kernel
+from neurovm import _kernel, prepared
+from neurovm.costs import BUDGET_S
 from neurovm.errors import BundleError
 
 if TYPE_CHECKING:
@@ -39,6 +41,39 @@ class CpuProgram:
         """What a sliding window runs (`neurovm.windows`)."""
         return self._program
 
+    def prepare(self, content: Bundle, *, calibrate: bool) -> None:
+        """Pack the weights and measure what ways cost, or take both from the file that keeps them.
+
+        Before the first session. Whatever is wrong with the file, the program is ready after.
+        """
+        where = prepared.folder()
+        key = b"" if where is None else _key(content.manifest)
+        found = None if where is None else prepared.read(where, key)
+        if where is not None and found is not None and not self._take(found, calibrate):
+            prepared.set_aside(where, key)
+            self._program = _kernel.Program(content.layers, content.arena)
+            found = None
+        if found is not None and (found.costs or not calibrate):
+            return
+        costs = self._program.calibrate(BUDGET_S) if calibrate else b""
+        if where is None or not prepared.write(where, key, self._program.packed(), costs):
+            return
+        found = prepared.read(where, key)
+        if found is not None:  # as all others that load it: their memory is ours
+            mapped = CpuProgram(content)
+            if mapped._take(found, calibrate):
+                self._program = mapped._program
+
+    def _take(self, found: prepared.Prepared, calibrate: bool) -> bool:
+        """Use what a file held; False where the kernel refuses it."""
+        try:
+            self._program.adopt(found.pack)
+            if calibrate and found.costs:
+                self._program.use_costs(found.costs)
+        except BundleError:
+            return False
+        return True
+
     def session(self, counters: Buffer | None = None) -> _kernel.Session:
         """A new session; `counters`: a writable buffer of five uint64 that the kernel fills."""
         return _kernel.Session(self._program, counters)
@@ -52,6 +87,10 @@ class CpuProgram:
     ) -> Buffer:
         """One step of each of its sessions, a row of codes each; a row of outputs each."""
         return _kernel.step_sessions(sessions, codes, out)
+
+
+def _key(manifest: Manifest) -> bytes:
+    return prepared.key_of(manifest, _kernel.isa(), Path(_kernel.__file__))
 
 
 def _check(manifest: Manifest, program: _kernel.Program) -> None:
