@@ -294,7 +294,7 @@ def test_the_stub_names_what_the_module_has() -> None:
         elif isinstance(node, ast.AnnAssign):
             assert isinstance(node.target, ast.Name)
             typed[node.target.id] = set()
-    imported = {"BackendError", "BundleError", "ShapeError"}
+    imported = {"BackendError", "BundleError", "ShapeError", "namedtuple"}
     assert {name for name in dir(_kernel) if name[0] != "_"} - imported == set(typed)
     for name, members in typed.items():
         if members:
