@@ -27,7 +27,7 @@ def opened(path: Path) -> tuple[Model, bytes | None]:
     """The model, and the int8 file that LiteRT can run beside it (None: a float one)."""
     try:
         return neurovm.convert_tflite(path), path.read_bytes()
-    except neurovm.UnsupportedOperatorError as error:
+    except neurovm.ModelError as error:
         if "float" not in str(error) and "hybrid" not in str(error):
             raise
     shape = _input_shape(path)
