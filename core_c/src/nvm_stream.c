@@ -185,7 +185,7 @@ done:
 nvm_status nvm_stream_init(void *mem, size_t len, const nvm_program *program, uint32_t frames, uint32_t hop,
                            nvm_counters *counters, nvm_stream **out)
 {
-    nvm_stream_block space = {.base = mem};
+    nvm_block space = {.base = mem};
     size_t size;
     nvm_status status = mem == NULL || out == NULL ? NVM_E_ARG : nvm_stream_check(program, frames, hop);
     if (status != NVM_OK) {

@@ -5,6 +5,7 @@
 #ifndef NVM_STREAM_INTERNAL_H
 #define NVM_STREAM_INTERNAL_H
 
+#include "nvm_layout.h"
 #include "nvm_pack.h"
 #include "nvm_stream.h"
 
@@ -33,12 +34,6 @@ struct nvm_stream {
     uint64_t at;      /* the frame the window begins with */
 };
 
-/* Memory that is laid out part by part. */
-typedef struct nvm_stream_block {
-    uint8_t *base; /* NULL: measure */
-    size_t used;
-} nvm_stream_block;
-
 /* The parts whose size does not depend on how time runs. */
 typedef struct nvm_stream_head {
     nvm_stream *stream;
@@ -51,8 +46,8 @@ typedef struct nvm_stream_head {
 /* NVM_OK where a stream is possible (nvm_stream_plan.c); the first parts of one; and the rest, which returns the
  * bytes of all (h NULL: measures only). */
 nvm_status nvm_stream_check(const nvm_program *program, uint32_t frames, uint32_t hop);
-nvm_stream_head nvm_take_head(const nvm_program *program, nvm_stream_block *mem);
-size_t nvm_stream_layout(const nvm_program *program, nvm_stream_block *mem, const nvm_flow *flows,
+nvm_stream_head nvm_take_head(const nvm_program *program, nvm_block *mem);
+size_t nvm_stream_layout(const nvm_program *program, nvm_block *mem, const nvm_flow *flows,
                          const nvm_stream_head *h);
 
 /* How time runs through one layer, those before it known (nvm_stream_flow.c). */

@@ -102,26 +102,19 @@ uint32_t nvm_stream_frames(const nvm_program *program)
 
 /* ---- memory ------------------------------------------------------------------------------- */
 
-static void *take(nvm_stream_block *mem, size_t count, size_t size)
-{
-    size_t start = mem->used;
-    mem->used += (count * size + NVM_ALIGN - 1) / NVM_ALIGN * NVM_ALIGN;
-    return mem->base == NULL ? NULL : mem->base + start;
-}
-
-nvm_stream_head nvm_take_head(const nvm_program *program, nvm_stream_block *mem)
+nvm_stream_head nvm_take_head(const nvm_program *program, nvm_block *mem)
 {
     nvm_stream_head h;
-    h.stream = take(mem, 1, sizeof *h.stream);
-    h.nodes = take(mem, program->n_layers, sizeof *h.nodes);
-    h.flows = take(mem, program->n_layers, sizeof *h.flows);
-    h.courses = take(mem, program->n_layers, sizeof *h.courses);
-    h.output = take(mem, program->bytes_out, 1);
+    h.stream = nvm_take(mem, 1, sizeof *h.stream);
+    h.nodes = nvm_take(mem, program->n_layers, sizeof *h.nodes);
+    h.flows = nvm_take(mem, program->n_layers, sizeof *h.flows);
+    h.courses = nvm_take(mem, program->n_layers, sizeof *h.courses);
+    h.output = nvm_take(mem, program->bytes_out, 1);
     return h;
 }
 
 /* A layer's codes, and how they lie. */
-static nvm_course take_course(nvm_stream_block *mem, const nvm_layer *layer, const nvm_flow *flow)
+static nvm_course take_course(nvm_block *mem, const nvm_layer *layer, const nvm_flow *flow)
 {
     nvm_course course = {.flow = flow, .row_bytes = layer->n};
     size_t bytes = layer->n;
@@ -129,13 +122,13 @@ static nvm_course take_course(nvm_stream_block *mem, const nvm_layer *layer, con
         course.row_bytes = layer->n / flow->rows;
         bytes = course.row_bytes * flow->capacity;
     }
-    course.copies = take(mem, flow->copies, sizeof *course.copies);
+    course.copies = nvm_take(mem, flow->copies, sizeof *course.copies);
     course.copy_bytes = bytes;
-    course.base = take(mem, bytes, flow->copies);
+    course.base = nvm_take(mem, bytes, flow->copies);
     return course;
 }
 
-size_t nvm_stream_layout(const nvm_program *program, nvm_stream_block *mem, const nvm_flow *flows,
+size_t nvm_stream_layout(const nvm_program *program, nvm_block *mem, const nvm_flow *flows,
                          const nvm_stream_head *h)
 {
     size_t most = 0, canvas = 0;
@@ -155,8 +148,8 @@ size_t nvm_stream_layout(const nvm_program *program, nvm_stream_block *mem, cons
             h->nodes[i].stale = 0;
         }
     }
-    void *sums = take(mem, most, sizeof(int32_t));
-    uint8_t *read = take(mem, canvas, 1);
+    void *sums = nvm_take(mem, most, sizeof(int32_t));
+    uint8_t *read = nvm_take(mem, canvas, 1);
     if (h != NULL) {
         h->stream->session.nodes = h->nodes;
         h->stream->session.output = h->output;
@@ -175,7 +168,7 @@ nvm_status nvm_stream_plan(const nvm_program *program, uint32_t frames, uint32_t
         flows[i] = flow_of(program, flows, i, frames, hop);
     }
     if (status == NVM_OK && size != NULL) {
-        nvm_stream_block mem = {.base = NULL};
+        nvm_block mem = {.base = NULL};
         (void)nvm_take_head(program, &mem);
         *size = nvm_stream_layout(program, &mem, flows, NULL);
     }
