@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a small change costs, by counters: two convolutions in a row, one pixel of the input changed.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "network.h"
+#include "nvm_test.h"
+
+enum { SIDE = 16, CHANNELS = 16, TAPS = 9, PIXELS = SIDE * SIDE };
+
+static void add_conv(network *net, uint32_t in)
+{
+    nvm_layer *layer = network_add(net, NVM_CONV, (shape){SIDE, SIDE, CHANNELS});
+    layer->n_in = 1;
+    layer->in[0] = in;
+    layer->in_h = layer->in_w = layer->out_h = layer->out_w = SIDE;
+    layer->in_c = layer->out_c = CHANNELS;
+    layer->k_h = layer->k_w = 3;
+    layer->stride_h = layer->stride_w = layer->dil_h = layer->dil_w = 1;
+    layer->pad_t = layer->pad_l = 1;
+    layer->groups = 1;
+    layer->off_weights = network_put_codes(net, TAPS * CHANNELS * CHANNELS);
+    layer->off_bias = network_put_words(net, CHANNELS, -5000, 5000);
+    add_requant(net, layer, NVM_RQ_FP32, CHANNELS, 60000.0);
+    layer->lo = -128;
+    layer->hi = 127;
+}
+
+/* Weights applied in a step that changes all codes of one inner pixel by `delta`, layer by layer. */
+static void change_pixel(nvm_session *session, int8_t *codes, int delta, uint64_t sops[3])
+{
+    nvm_layer_view view;
+    int8_t *pixel = codes + (SIDE / 2 * SIDE + SIDE / 2) * CHANNELS;
+    for (uint32_t i = 0; i < 3; i++) {
+        CHECK(nvm_session_layer(session, i, &view) == NVM_OK);
+        sops[i] = view.sops;
+    }
+    for (int c = 0; c < CHANNELS; c++) {
+        pixel[c] = (int8_t)(pixel[c] + delta);
+    }
+    CHECK(nvm_session_step(session, codes, PIXELS * CHANNELS) == NVM_OK);
+    for (uint32_t i = 0; i < 3; i++) {
+        CHECK(nvm_session_layer(session, i, &view) == NVM_OK);
+        sops[i] = view.sops - sops[i];
+    }
+}
+
+static void work_is_that_of_the_change(void)
+{
+    static const nvm_way ways[] = {NVM_TILES, NVM_EVENTS};
+    const uint64_t window = TAPS * CHANNELS * CHANNELS; /* weights of an output pixel */
+    network *net = network_new(5);
+    nvm_program program;
+    uint64_t sops[3];
+    (void)add_input(net, (shape){SIDE, SIDE, CHANNELS}, 0);
+    add_conv(net, 0);
+    add_conv(net, 1);
+    net->layers[2].flags = NVM_FLAG_OUTPUT;
+    CHECK(network_init(net, &program) == NVM_OK);
+    size_t size = nvm_pack_size(&program);
+    void *pack = aligned_alloc(64, size);
+    CHECK(nvm_program_pack(&program, pack, size) == NVM_OK);
+    int is_packed = strcmp(nvm_isa_chosen(), "scalar") != 0;
+    for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
+        int8_t *codes = calloc(PIXELS, CHANNELS);
+        nvm_session *session = session_new(&program, NULL);
+        CHECK(nvm_session_force(session, UINT32_MAX, ways[w]) == NVM_OK);
+        for (int step = 0; step < 4 && (is_packed || ways[w] == NVM_EVENTS); step++) {
+            change_pixel(session, codes, step % 2 ? -90 : 90, sops);
+            /* Tiles: 3 x 3 outputs read the pixel, 5 x 5 read those. Events: a ninth of a window for each output,
+             * and up to three times that where changes are beyond int8. */
+            uint64_t first = ways[w] == NVM_TILES ? 9 : 1, second = ways[w] == NVM_TILES ? 25 : 3 * 9;
+            CHECK(sops[1] > 0 && sops[1] <= first * window);
+            CHECK(sops[2] > 0 && sops[2] <= second * window);
+        }
+        free(session);
+        free(codes);
+    }
+    free(pack);
+    free(net);
+}
+
+int main(void)
+{
+    EACH_SET
+    {
+        RUN(work_is_that_of_the_change);
+    }
+    return REPORT();
+}
