@@ -105,15 +105,16 @@ static void run(const nvm_program *program, uint64_t seed)
 static void slide(const nvm_program *program, uint64_t seed)
 {
     uint32_t own = nvm_stream_frames(program), frames = own != 0 ? own : 2 + (uint32_t)(seed % 7);
+    uint32_t hop = 1 + (uint32_t)(seed % 5);
     size_t n = program->codes_in, size = 0, moved = 0, length;
     nvm_flow *flows = malloc(program->n_layers * sizeof *flows);
-    if (nvm_stream_plan(program, frames, 1 + (uint32_t)(seed % 5), flows, &size) == NVM_OK && size < 1 << 22) {
+    if (nvm_stream_plan(program, frames, hop, flows, &size) == NVM_OK && size < 1 << 22) {
         int8_t *codes = malloc(3 * n), *wanted = malloc(program->bytes_out);
         void *mem = aligned_alloc(NVM_ALIGN, size), *scratch = aligned_alloc(NVM_ALIGN, nvm_predict_size(program));
         nvm_stream *stream = NULL;
         const int8_t *found = NULL;
         random_codes(&seed, codes, 3 * n);
-        if (nvm_stream_init(mem, size, program, frames, 1 + (uint32_t)(seed % 5), NULL, &stream) != NVM_OK) {
+        if (nvm_stream_init(mem, size, program, frames, hop, NULL, &stream) != NVM_OK) {
             abort();
         }
         while (moved + n < 3 * n) {
