@@ -19,7 +19,6 @@ Format: https://github.com/huggingface/safetensors#format
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 import os
 import tempfile
@@ -32,6 +31,7 @@ import msgspec
 from msgspec import UNSET
 
 from neurovm.description import SPIKING_FORMAT, Manifest, TensorInfo, Way, decode
+from neurovm.digest import sha256
 from neurovm.errors import BundleError
 from neurovm.regular import open_regular
 
@@ -99,14 +99,15 @@ def digests(tensors: dict[str, memoryview]) -> dict[str, str]:
     """sha256 (hex) of `layers` (or `populations` and `projections`), `arena`, and of all golden
     tensors in name order.
     """
-    layers, golden = hashlib.sha256(), hashlib.sha256()
+    expected = sum(memoryview(t).nbytes for t in tensors.values())
+    layers, golden = (sha256(expected_bytes=expected) for _ in range(2))
     for name in ("layers", "populations", "projections"):
         layers.update(tensors.get(name, b""))
     for name in sorted(n for n in tensors if n.startswith("golden.")):
         golden.update(tensors[name])
     return {
         "layers": layers.hexdigest(),
-        "arena": hashlib.sha256(tensors["arena"]).hexdigest(),
+        "arena": sha256(tensors["arena"]).hexdigest(),
         "golden": golden.hexdigest(),
     }
 

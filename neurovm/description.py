@@ -7,11 +7,11 @@ it, with the path of the fault. Unknown fields are refused too: a newer writer r
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from neurovm.digest import sha256
 from neurovm.errors import BundleError
 from neurovm.populations import Numerics, SpikingInfo
 
@@ -291,7 +291,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def _digest(self) -> str:
         bare = msgspec.structs.replace(self.sha256, manifest="")
-        return hashlib.sha256(msgspec.structs.replace(self, sha256=bare).encode()).hexdigest()
+        return sha256(msgspec.structs.replace(self, sha256=bare).encode()).hexdigest()
 
 
 class _FormatOnly(msgspec.Struct):

@@ -15,7 +15,6 @@ made.
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 import os
 import stat
@@ -24,6 +23,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from neurovm.digest import sha256
 
 if TYPE_CHECKING:
     from neurovm.description import Manifest
@@ -81,7 +82,7 @@ def key_of(manifest: Manifest, isa: str, kernel: Path) -> bytes:
         str(built.st_size),
         str(built.st_mtime_ns),
     )
-    return hashlib.sha256("\n".join(parts).encode()).digest()
+    return sha256("\n".join(parts).encode()).digest()
 
 
 def read(where: Path, key: bytes) -> Prepared | None:
@@ -176,7 +177,7 @@ def _map(descriptor: int, key: bytes) -> Prepared | None:
 
 
 def _digest(pack: memoryview, costs: bytes) -> bytes:
-    whole = hashlib.sha256(pack)
+    whole = sha256(pack)
     whole.update(costs)
     return whole.digest()
 
