@@ -137,6 +137,7 @@ struct nvm_session {
     int changed;
     uint32_t planes, sent_planes; /* of 8 that are sent; that were in the last step */
     int behind;      /* their number changed: every neuron is looked at */
+    int settled;     /* the last step sent nothing, and a step without changes would do nothing */
 };
 
 /* Codes an update names: of one width or the other. */

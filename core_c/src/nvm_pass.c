@@ -33,6 +33,7 @@ void nvm_session_pass(nvm_session *session, int keeps_acc)
     }
     nvm_session_publish(session, 1);
     session->changed = 0;
+    session->settled = 0;
     session->behind = session->planes < 8; /* codes are whole here */
     session->sent_planes = 8;
 }

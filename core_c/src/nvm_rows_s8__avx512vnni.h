@@ -13,6 +13,7 @@
 #include <immintrin.h>
 
 #define NVM_FOUR_FROM 8u /* rows, from which on four at a time are quicker */
+#define NVM_LIST_FROM 3u /* events, from which on a list of their rows is */
 
 /* Sums of up to 64 columns: vectors of 16, in order. */
 typedef struct nvm_tile {
@@ -102,51 +103,120 @@ NVM_INLINE void nvm_empty_parts(nvm_tile part[NVM_PARTS], int vectors)
 
 /* ---- events: row = index - first, x = delta ------------------------------------------------- */
 
-/* Whether x of four events fit int8; then their bytes, in order. */
-NVM_INLINE int nvm_four_deltas(const nvm_event *e, int32_t *bytes)
+#define NVM_LISTED 128u /* events that are put in order at once */
+
+/* Events as they are added: those whose x fits int8 in fours, filled up with nothing times the first row; the
+ * others alone. */
+typedef struct nvm_listed {
+    uint32_t row[NVM_LISTED + 16], other_row[NVM_LISTED + 16];
+    int8_t x[NVM_LISTED + 16];
+    int32_t other_x[NVM_LISTED + 16];
+    size_t n, others, stride;
+    int32_t added; /* 128 times the sum of x: what the flipped signs of the weights add */
+} nvm_listed;
+
+NVM_INLINE void nvm_list_rows(nvm_listed *list, const nvm_event *events, size_t n, uint32_t first,
+                              size_t stride)
 {
-    uint32_t a = (uint32_t)e[0].delta, b = (uint32_t)e[1].delta, c = (uint32_t)e[2].delta,
-             d = (uint32_t)e[3].delta;
-    *bytes = (int32_t)((a & 255) | (b & 255) << 8 | (c & 255) << 16 | d << 24);
-    return ((a + 128) | (b + 128) | (c + 128) | (d + 128)) < 256;
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i one = _mm512_set1_epi32(1), least = _mm512_set1_epi32((int32_t)first);
+    __m512i sum = _mm512_setzero_si512();
+    size_t fit = 0, others = 0;
+    for (size_t k = 0; k < n; k += 16) {
+        size_t left = n - k < 16 ? n - k : 16;
+        uint32_t lanes = (1u << left) - 1;
+        __m512i a = _mm512_maskz_loadu_epi64((__mmask8)lanes, events + k);
+        __m512i b = _mm512_maskz_loadu_epi64((__mmask8)(lanes >> 8), events + k + 8);
+        __m512i row = _mm512_sub_epi32(_mm512_permutex2var_epi32(a, even, b), least);
+        __m512i x = _mm512_permutex2var_epi32(a, _mm512_add_epi32(even, one), b);
+        __m512i byte = _mm512_srai_epi32(_mm512_slli_epi32(x, 24), 24);
+        __mmask16 fits = _mm512_mask_cmpeq_epi32_mask((__mmask16)lanes, x, byte);
+        __mmask16 not = (__mmask16)lanes & (__mmask16)~fits;
+        __m512i some = _mm512_maskz_compress_epi32(fits, x);
+        _mm512_storeu_si512(list->row + fit, _mm512_maskz_compress_epi32(fits, row));
+        _mm_storeu_si128((__m128i *)(list->x + fit), _mm512_cvtepi32_epi8(some));
+        sum = _mm512_add_epi32(sum, some);
+        fit += (size_t)__builtin_popcount(fits);
+        if (not != 0) {
+            _mm512_storeu_si512(list->other_row + others, _mm512_maskz_compress_epi32(not, row));
+            _mm512_storeu_si512(list->other_x + others, _mm512_maskz_compress_epi32(not, x));
+            others += (size_t)__builtin_popcount(not);
+        }
+    }
+    list->n = fit;
+    list->others = others;
+    list->stride = stride;
+    list->added = (int32_t)((uint32_t)_mm512_reduce_add_epi32(sum) << 7);
+    _mm512_storeu_si512(list->row + fit, _mm512_setzero_si512());
+    _mm_storeu_si128((__m128i *)(list->x + fit), _mm_setzero_si128());
 }
 
-/* All events that come in fours and fit int8, the others one by one. */
-NVM_INLINE size_t nvm_event_fours(nvm_tile *t, const int8_t *w, size_t stride,
-                                  const nvm_event *events, size_t n, uint32_t first,
-                                  const nvm_columns *columns, int is_whole)
+/* sum + four products a lane, in place: gcc 12 would copy all sums once a round. */
+#define NVM_ADD_PRODUCT(sum, bytes, x)                                                             \
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(bytes), "v"(x))
+
+/* 64 columns, those of the mask unless whole. */
+NVM_INLINE void nvm_listed_tile(int32_t *acc, const int8_t *w, const nvm_listed *list,
+                                const nvm_columns *columns, int is_whole)
 {
-    const __m512i flip = _mm512_set1_epi8(-128);
-    __m512i mixed[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(),
-                        _mm512_setzero_si512()};
-    __m512i added = _mm512_setzero_si512(); /* sum of all x, times 128 for every column */
-    size_t k = 0;
-    for (; n - k >= 4; k += 4) {
-        const nvm_event *e = events + k;
-        const int8_t *row[4];
-        __m512i quad[4];
+    const __m512i flip = _mm512_set1_epi8(-128), added = _mm512_set1_epi32(list->added);
+    size_t stride = list->stride;
+    __m512i none = _mm512_setzero_si512(), sum0 = none, sum1 = none, sum2 = none, sum3 = none;
+    nvm_tile t;
+    for (size_t k = 0; k < list->n; k += 4) {
+        const uint32_t *at = list->row + k;
+        const int8_t *row[4] = {w + at[0] * stride, w + at[1] * stride, w + at[2] * stride,
+                                w + at[3] * stride};
         int32_t bytes;
-        for (int i = 0; i < 4; i++) {
-            row[i] = w + (size_t)(e[i].index - first) * stride;
-        }
-        if (!nvm_four_deltas(e, &bytes)) {
-            for (int i = 0; i < 4; i++) {
-                nvm_add_row(t, row[i], e[i].delta, columns, 4, is_whole);
-            }
-            continue;
-        }
-        __m512i x = _mm512_set1_epi32(bytes);
+        memcpy(&bytes, list->x + k, sizeof bytes);
+        __m512i x = _mm512_set1_epi32(bytes), quad[4];
         nvm_mix_rows(quad, row, columns->all, is_whole);
-        added = _mm512_dpbusd_epi32(added, flip, x);
-        for (int v = 0; v < 4; v++) {
-            mixed[v] = _mm512_dpbusd_epi32(mixed[v], _mm512_xor_si512(quad[v], flip), x);
-        }
+        NVM_ADD_PRODUCT(sum0, _mm512_xor_si512(quad[0], flip), x);
+        NVM_ADD_PRODUCT(sum1, _mm512_xor_si512(quad[1], flip), x);
+        NVM_ADD_PRODUCT(sum2, _mm512_xor_si512(quad[2], flip), x);
+        NVM_ADD_PRODUCT(sum3, _mm512_xor_si512(quad[3], flip), x);
+    }
+    __m512i mixed[4] = {_mm512_sub_epi32(sum0, added), _mm512_sub_epi32(sum1, added),
+                        _mm512_sub_epi32(sum2, added), _mm512_sub_epi32(sum3, added)};
+    for (int v = 0; v < 4; v++) {
+        t.sum[v] = is_whole ? _mm512_loadu_si512(acc + 16 * v)
+                            : _mm512_maskz_loadu_epi32(columns->of[v], acc + 16 * v);
+    }
+    nvm_add_mixed(&t, mixed);
+    for (size_t k = 0; k < list->others; k++) {
+        nvm_add_row(&t, w + list->other_row[k] * stride, list->other_x[k], columns, 4, is_whole);
     }
     for (int v = 0; v < 4; v++) {
-        mixed[v] = _mm512_sub_epi32(mixed[v], added);
+        if (is_whole) {
+            _mm512_storeu_si512(acc + 16 * v, t.sum[v]);
+        } else {
+            _mm512_mask_storeu_epi32(acc + 16 * v, columns->of[v], t.sum[v]);
+        }
     }
-    nvm_add_mixed(t, mixed);
-    return k;
+}
+
+/* Any number of events; whole tiles of 64 columns first. Returns the columns that are left, at most 32. */
+NVM_INLINE size_t nvm_add_listed(int32_t *acc, const int8_t *w, size_t stride,
+                                 const nvm_event *events, size_t n, uint32_t first, size_t width)
+{
+    const nvm_columns whole = {0};
+    size_t rest = width % 64 > 32 ? 0 : width % 64;
+    for (size_t k = 0, part; k < n; k += part) {
+        nvm_listed list;
+        int32_t *to = acc;
+        const int8_t *from = w;
+        size_t left = width;
+        part = n - k < NVM_LISTED ? n - k : NVM_LISTED;
+        nvm_list_rows(&list, events + k, part, first, stride);
+        for (; left >= 64; left -= 64, to += 64, from += 64) {
+            nvm_listed_tile(to, from, &list, &whole, 1);
+        }
+        if (left > 32) {
+            nvm_columns columns = nvm_first_columns(left);
+            nvm_listed_tile(to, from, &list, &columns, 0);
+        }
+    }
+    return rest;
 }
 
 NVM_INLINE void nvm_event_tile_of(int32_t *acc, const int8_t *w, size_t stride,
@@ -158,9 +228,6 @@ NVM_INLINE void nvm_event_tile_of(int32_t *acc, const int8_t *w, size_t stride,
     for (int v = 0; v < vectors; v++) {
         t[0].sum[v] = is_whole ? _mm512_loadu_si512(acc + 16 * v)
                             : _mm512_maskz_loadu_epi32(columns->of[v], acc + 16 * v);
-    }
-    if (vectors == 4 && n >= NVM_FOUR_FROM) {
-        k = nvm_event_fours(t, w, stride, events, n, first, columns, is_whole);
     }
     if (vectors <= 2 && n >= NVM_PARTS) {
         nvm_empty_parts(t, vectors);
@@ -279,6 +346,12 @@ NVM_INLINE void nvm_code_tile_of(int32_t *acc, const int8_t *w, size_t stride, c
 static inline void nvm_rows_events(int32_t *acc, const int8_t *w, size_t stride,
                                    const nvm_event *events, size_t n, uint32_t first, size_t width)
 {
+    if (width > 32 && n >= NVM_LIST_FROM) {
+        size_t rest = nvm_add_listed(acc, w, stride, events, n, first, width);
+        acc += width - rest;
+        w += width - rest;
+        width = rest;
+    }
     NVM_EACH_TILE(nvm_event_tile_of, events, n, first);
 }
 

@@ -88,6 +88,7 @@ nvm_status nvm_session_force(nvm_session *session, uint32_t layer, nvm_way way)
         status = NVM_E_ARG;
         goto done;
     }
+    session->settled = 0;
     for (uint32_t i = 0; i < session->program->n_layers; i++) {
         if (layer == UINT32_MAX || layer == i) {
             session->nodes[i].forced = (uint8_t)way;
