@@ -88,7 +88,7 @@ class Program:
         """What the choice of a layer goes by, in nanoseconds.
 
         A full run, one that keeps sums, one change by events; how many changed input codes make a
-        full run the cheaper (beyond all: none do); whether it was measured. Zeros where there is
+        full run the cheaper (0: all do not); whether it was measured. Zeros where there is
         nothing to choose.
         """
     @property

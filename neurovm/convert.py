@@ -12,6 +12,7 @@ from msgspec import structs
 from neurovm.arithmetic import PROFILES
 from neurovm.bundle import Bundle
 from neurovm.converters import tflite
+from neurovm.costs import is_wanted
 from neurovm.errors import ModelError
 from neurovm.model import Model, replay_golden
 from neurovm.passes import prepare
@@ -126,5 +127,7 @@ def _calibration(graph: Graph, profile: Profile, rows: Any) -> Calibration:
 
 def _model(content: Bundle) -> Model:
     model = Model(content)
+    if is_wanted(None):
+        model.calibrate()
     replay_golden(model, content, content.manifest.source.name)
     return model

@@ -25,7 +25,7 @@ class LayerCost(NamedTuple):
 
     `full_ns`: a full run; `keep_ns`: one after which events can follow; `one_ns`: one change, by
     events; `even`: how many of its first input's codes must change anywhere for a full run to be
-    the cheaper (beyond all of them: none do). `measured`: here, or else estimated. Zeros where
+    the cheaper (0: all do not). `measured`: here, or else estimated. Zeros where
     there is nothing to choose.
     """
 

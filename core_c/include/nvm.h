@@ -357,7 +357,7 @@ typedef struct nvm_cost_view {
     float full_ns, keep_ns; /* as above; 0: nothing to choose */
     float one_ns;           /* one change, by events */
     float even;             /* of its first input's codes, how many must change anywhere for a full run to be
-                               the cheaper; one more than all: never */
+                               the cheaper; 0: all do not */
     int measured;           /* 0: the kernel's estimates */
 } nvm_cost_view;
 

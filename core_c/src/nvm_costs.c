@@ -119,7 +119,7 @@ nvm_status nvm_program_cost(const nvm_program *program, uint32_t layer, nvm_cost
             high = half;
         }
     }
-    view->even = (float)high;
+    view->even = high <= nodes[0].layer->n ? (float)high : 0.0f;
 done:
     return status;
 }

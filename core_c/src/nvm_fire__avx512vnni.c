@@ -88,11 +88,13 @@ static inline void fire_channels(nvm_node *node, const rule *by, size_t first, s
     node->n_events = sent;
 }
 
-/* Whether a node's neurons can go this way; narrow pixels would leave most lanes empty. */
+/* Whether a node's neurons can go this way: each channel has a scale of its own, and narrow pixels would leave
+ * most lanes empty. */
 static int is_quick(const nvm_node *node)
 {
     const nvm_layer *layer = node->layer;
-    return (layer->requant == NVM_RQ_FP32 || layer->requant == NVM_RQ_AFFINE) && !node->unit &&
+    int is_weighted = layer->kind == NVM_DENSE || layer->kind == NVM_CONV || layer->kind == NVM_DWCONV;
+    return is_weighted && (layer->requant == NVM_RQ_FP32 || layer->requant == NVM_RQ_AFFINE) && !node->unit &&
            !node->quiet && !nvm_is_wide(layer) && layer->neuron == NVM_SD &&
            (layer->out_c >= 12 || layer->n == layer->out_c);
 }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,12 @@ FIGURES = {
     metavar="N",
     help="Frames of that window, where the model does not say.",
 )
+@click.option(
+    "--costs",
+    "with_costs",
+    is_flag=True,
+    help="Also measure, on this machine, what the ways of every layer take.",
+)
 @options.profile
 @options.output()
 @options.quiet
@@ -62,6 +69,7 @@ def explain(
     plot: Path | None,
     hop: int | None,
     frames: int | None,
+    with_costs: bool,
     profile: str,
     form: str,
     quiet: bool,
@@ -79,6 +87,7 @@ def explain(
       neurovm explain model.tflite
       neurovm explain model.tflite --plot model.svg
       neurovm explain keywords.tflite --hop 2
+      neurovm explain model.nvm --costs
       neurovm explain model.nvm -o json | jq '.operators[] | {index, op, fate}'
     """
     if plot is not None:
@@ -92,6 +101,8 @@ def explain(
             result = explanation.facts(opened)
             if hop is not None or frames is not None:
                 result["window"] = sliding.facts(opened, hop or 1, frames)
+            if with_costs:
+                result["costs"] = explanation.costs(opened)
     except ModelError as error:
         if models.is_tflite(model) and (judged := explanation.refused(model, error, profile)):
             _tell(judged, form, plot)
@@ -151,9 +162,35 @@ def _print(result: dict[str, Any]) -> None:
         click.echo(f"coding {result['coding']}: {CODINGS[result['coding']]}")
     for note in result["notes"]:
         click.echo(f"note: {note}")
+    _print_costs(result.get("costs", ()))
     approx.print_table(result["quantized_from"])
     if "window" in result:
         sliding.print_tables(result["window"])
+
+
+COSTS = {
+    "full": "ns of a full run of the layer; kept: of one after which events can follow",
+    "one": "ns of one changed input code, by events",
+    "from": "changed input codes, anywhere, from which on a full run is the cheaper; -: never",
+}
+
+
+def _print_costs(costs: Sequence[Mapping[str, Any]]) -> None:
+    if not costs:
+        return
+    rows = [
+        [
+            cost["layer"],
+            cost["kind"],
+            *(f"{cost[key]:.0f}" for key in ("full_ns", "keep_ns", "one_ns")),
+            f"{cost['even']:.0f}" if cost["even"] else "-",
+            "measured" if cost["measured"] else "estimated",
+        ]
+        for cost in costs
+    ]
+    columns = ["layer", "kind", "full", "kept", "one", "from", ""]
+    show.table(columns, rows, left=["kind", ""], whole=["kind", ""])
+    show.facts(list(COSTS.items()))
 
 
 def _grouped(operators: list[dict[str, Any]], what: str) -> dict[tuple[str, str, str], list[int]]:

@@ -64,6 +64,20 @@ def facts(model: Model) -> dict[str, Any]:
     }
 
 
+CALIBRATION_S = 0.2
+"""How long `costs` measures at most, about."""
+
+
+def costs(model: Model) -> list[dict[str, Any]]:
+    """What the choice of every layer that has one goes by on this machine, measured now."""
+    model.calibrate(CALIBRATION_S)
+    return [
+        {"layer": layer.index, "kind": layer.kind, **cost._asdict()}
+        for layer, cost in zip(model.explain(), model.costs(), strict=False)
+        if cost.full_ns > 0
+    ]
+
+
 def port(info: Any) -> dict[str, Any]:
     """One input or output, for pictures."""
     return {"name": info.name, "shape": list(info.shape), "dtype": info.dtype}
