@@ -40,10 +40,8 @@
 #define SINGLE_WEIGHT_NS 1.0f  /* DWCONV: a weight that an event meets alone */
 #define ROW_WEIGHT_NS    0.12f /* DWCONV: a weight of a full run */
 
-/* A full run over packed weights: of one, of a depthwise one, of a neuron, of all else. */
-#define PACKED_WEIGHT_NS    0.006f
+/* A full run over packed weights: of a depthwise one, and of all else. */
 #define PACKED_DW_WEIGHT_NS 0.03f
-#define PACKED_NEURON_NS    0.08f
 #define PACKED_NS           30.0f
 #define KEEP_NEURON_NS      0.1f  /* beyond: its sum is stored */
 #define POOLED_PIXEL_NS     10.0f /* AVGPOOL: a pixel and a window */
@@ -63,7 +61,9 @@ typedef struct prices {
     float sum, sum_event;        /* ADD: an element, an event */
     float pooled, pool, pool_event; /* pools: a code read, a neuron, an event */
     float mean_event;
-    float look, list;            /* a code compared, an event listed, where only the codes are there */
+    float look, list; /* a code compared, an event listed, where only the codes are there; plain C: in the above */
+    float begun, dense_tap, dense_weight; /* DENSE: a run by events, an event, a weight of its */
+    float packed, packed_weight, packed_neuron; /* a full run over packed weights; DWCONV is apart */
 } prices;
 
 #define NARROW 32u
@@ -74,17 +74,23 @@ static const prices plain_c = {.weight = WEIGHT_NS, .narrow_weight = WEIGHT_NS,
                               .sum = 1.0f, .sum_event = 2.4f,
                               .pooled = 0.4f, .pool = 0.6f, .pool_event = 14.0f,
                               .mean_event = 1.5f,
-                              .look = 0.6f, .list = 1.0f};
+                              .dense_tap = EVENT_TAP_NS,
+                              .dense_weight = WEIGHT_NS, .packed = 30.0f,
+                              .packed_weight = 0.006f, .packed_neuron = 0.08f};
 
 #ifdef __x86_64__
-/* Fitted to `build/bench avx512vnni layers` on an AMD EPYC of Zen 4: int8 codes, changes anywhere. */
-static const prices vectors = {.weight = 0.015f, .narrow_weight = 0.045f,
-                              .event_weight = 0.04f, .neuron = 0.1f,
-                              .event_tap = 2.5f, .pixel_tap = 6.0f,
-                              .sum = 0.25f, .sum_event = 8.0f,
-                              .pooled = 0.12f, .pool = 0.3f, .pool_event = 26.0f,
-                              .mean_event = 6.0f,
-                              .look = 0.06f, .list = 0.5f};
+/* Fitted to `build/bench SET layers` and to what nvm_program_calibrate measures of single layers, on an AMD EPYC
+ * of Zen 4: int8 codes, changes anywhere. */
+#define VECTORS                                                                                    \
+    .weight = 0.015f, .narrow_weight = 0.045f, .event_weight = 0.04f, .neuron = 0.1f,              \
+    .event_tap = 2.5f, .pixel_tap = 6.0f, .sum = 0.25f, .sum_event = 8.0f, .pooled = 0.12f,        \
+    .pool = 0.3f, .pool_event = 26.0f, .mean_event = 6.0f, .look = 0.06f, .list = 0.5f
+
+static const prices vectors = {VECTORS, .begun = 35.0f, .dense_tap = 0.3f, .dense_weight = 0.011f,
+                               .packed = 55.0f, .packed_weight = 0.006f, .packed_neuron = 0.08f};
+static const prices short_vectors = {VECTORS, .begun = 50.0f, .dense_tap = 0.6f,
+                                     .dense_weight = 0.02f, .packed = 55.0f,
+                                     .packed_weight = 0.018f, .packed_neuron = 0.25f};
 #endif
 
 /* Wide codes are summed in plain C's time; other architectures were not measured. */
@@ -92,7 +98,8 @@ static const prices *prices_of(const nvm_node *node)
 {
 #ifdef __x86_64__
     if (node->isa->lower != node->isa->id && !nvm_is_wide(node->layer)) {
-        return &vectors;
+        const nvm_packing *packing = node->isa->packing;
+        return packing != NULL && packing->lanes == 16 ? &vectors : &short_vectors;
     }
 #endif
     (void)node;
@@ -188,8 +195,9 @@ static void estimate_full(nvm_node *node)
     if (node->packed != NULL && layer->kind == NVM_MAP) {
         node->full_ns = PACKED_NS + (float)node->packed->n_segments * RUN_NS + n * COPY_NS;
     } else if (node->packed != NULL) {
-        float each = node->packed->is_depthwise ? PACKED_DW_WEIGHT_NS : PACKED_WEIGHT_NS;
-        node->full_ns = PACKED_NS + work * each + n * PACKED_NEURON_NS;
+        const prices *c = prices_of(node);
+        float each = node->packed->is_depthwise ? PACKED_DW_WEIGHT_NS : c->packed_weight;
+        node->full_ns = c->packed + work * each + n * c->packed_neuron;
     }
 }
 
@@ -240,15 +248,23 @@ static float pooled_ns(const nvm_node *node, float events, float pixels)
            least(pixels * node->taps, all) * (float)layer->out_c * prices_of(node)->pool;
 }
 
+/* Rows of many events go four at a time where codes are narrow. */
+static float dense_events_ns(const nvm_node *node, float events)
+{
+    const prices *c = prices_of(node);
+    int is_wide = nvm_is_wide(node->layer);
+    float tap = is_wide ? c->event_tap : c->dense_tap;
+    float weight = is_wide ? event_weight_ns(node) : c->dense_weight;
+    return c->begun + events * (tap + (float)node->layer->out_c * weight);
+}
+
 float nvm_plain_events_ns(const nvm_node *node, float events, float pixels)
 {
     const nvm_layer *layer = node->layer;
     float ns;
     switch (layer->kind) {
     case NVM_DENSE:
-        ns =
-            events * (prices_of(node)->event_tap + (float)layer->out_c * event_weight_ns(node)) +
-            (float)layer->n * neuron_ns(node);
+        ns = dense_events_ns(node, events) + (float)layer->n * neuron_ns(node);
         break;
     case NVM_CONV:
     case NVM_DWCONV:

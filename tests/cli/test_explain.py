@@ -295,3 +295,18 @@ def test_a_sliding_window_is_explained_layer_by_layer(run) -> None:
     is_padded = window["uncut_macs"] < 0.8 * window["macs"]
     assert ("trained with causal or VALID padding" in told) == is_padded
     assert "no-overlap" in run("explain", path, "--hop", str(window["frames"])).out
+
+
+def test_costs_are_those_of_this_machine(run) -> None:
+    path = Path(__file__).parents[1] / "fixtures" / "digits_mlp.tflite"
+    told = json.loads(run("explain", path, "-o", "json").out)
+    assert "costs" not in told
+    found = json.loads(run("explain", path, "--costs", "-o", "json").out)
+    costs = found.pop("costs")
+    assert found == told
+    assert costs
+    for cost in costs:
+        assert cost["keep_ns"] >= cost["full_ns"] > 0
+        assert cost["even"] >= 0
+    shown = run("explain", path, "--costs").out
+    assert all(word in shown for word in ("kept", "DENSE", "measured"))
