@@ -372,7 +372,7 @@ float nvm_events_ns(const nvm_node *node, size_t received)
         float pixels = (float)count_pixels(node->in[0], channels);
         ns = corrected_ns(node, events, pixels, fewest, most);
     }
-    for (uint32_t p = 0; p < node->layer->n_in; p++) {
+    for (uint32_t p = 0; p < node->layer->n_in && !nvm_has_deltas(node); p++) {
         ns += list_ns(node->in[p]);
     }
     return ns;
