@@ -7,6 +7,10 @@ from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint32_t, u
 cdef extern from "nvm.h" nogil:
     enum: NVM_ALIGN
     enum: NVM_MAX_LAYERS
+    enum: NVM_MAX_THREADS
+
+    ctypedef struct nvm_threads:
+        pass
 
     ctypedef enum nvm_status:
         NVM_OK
@@ -157,6 +161,11 @@ cdef extern from "nvm.h" nogil:
     size_t nvm_pack_size(const nvm_program *program)
     nvm_status nvm_program_pack(nvm_program *program, void *mem, size_t len)
     nvm_status nvm_program_adopt(nvm_program *program, const void *mem, size_t len)
+    size_t nvm_threads_size(uint32_t n)
+    nvm_status nvm_threads_open(
+        void *mem, size_t len, uint32_t n, uint32_t least_ns, nvm_threads **out)
+    void nvm_threads_close(nvm_threads *threads)
+    nvm_status nvm_program_threads(nvm_program *program, nvm_threads *threads)
     size_t nvm_session_size(const nvm_program *program)
     nvm_status nvm_session_init(
         void *mem, size_t len, const nvm_program *program, nvm_counters *counters, nvm_session **out)

@@ -40,14 +40,16 @@ cdef class Program:
     cdef _Bytes layers
     cdef _Bytes arena
     cdef void *pack
+    cdef nvm_threads *threads  # at the start of its own block
     cdef list costs_given  # sessions may be in the making by the ones before
     cdef _Bytes adopted
     cdef _Predictor idle
 
-    def __cinit__(self, layers, arena):
+    def __cinit__(self, layers, arena, *, uint32_t threads=1):
         cdef uint32_t bad = UINT32_MAX
         cdef nvm_status status
         self.pack = NULL
+        self.threads = NULL
         self.costs_given = []
         memset(&self.program, 0, sizeof(self.program))
         self.layers = _Bytes(layers, "layers")
@@ -61,6 +63,8 @@ cdef class Program:
                 self.arena.size, &bad)
         if status != NVM_OK:
             raise self.refusal(status, bad)
+        if threads != 1:
+            self.start(threads)
 
     cdef int ready(self) except -1:
         """Packs the weights before they are first used, unless there is a pack already."""
@@ -95,7 +99,25 @@ cdef class Program:
         self.adopted = held
 
     def __dealloc__(self):
+        nvm_threads_close(self.threads)
+        free(self.threads)
         free(self.pack)
+
+    cdef int start(self, uint32_t threads) except -1:
+        cdef size_t size = nvm_threads_size(threads)
+        cdef nvm_status status
+        cdef nvm_threads *opened = NULL
+        cdef void *block
+        if size == 0:
+            raise ValueError(f"threads {threads}; accepted: 1 to {NVM_MAX_THREADS}")
+        block = _allocate(size)
+        status = nvm_threads_open(block, size, threads, 0, &opened)
+        if status != NVM_OK:
+            free(block)
+            raise _error(status, f"{threads} threads")
+        self.threads = opened
+        nvm_program_threads(&self.program, self.threads)
+        return 0
 
     cdef object refusal(self, nvm_status status, uint32_t bad):
         text = nvm_status_text(status).decode()

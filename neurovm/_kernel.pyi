@@ -21,6 +21,7 @@ COUNTERS: Final = 5
 ALIGN: Final[int]
 """Arena offsets are multiples of this; buffers aligned to it are used in place."""
 MAX_LAYERS: Final[int]
+MAX_THREADS: Final[int]
 
 KINDS: Final[dict[str, int]]
 """INPUT, CONST, DENSE, CONV, DWCONV, ADD, AVGPOOL, MAXPOOL, MEAN, MAP, TABLE, SOFTMAX,
@@ -48,7 +49,8 @@ class Program:
     may use it.
     """
 
-    def __init__(self, layers: Buffer, arena: Buffer) -> None: ...
+    def __init__(self, layers: Buffer, arena: Buffer, *, threads: int = 1) -> None:
+        """threads: 1 to `MAX_THREADS`; the workers end with the program and its sessions."""
     @property
     def n_layers(self) -> int: ...
     @property

@@ -18,6 +18,7 @@ def load(
     backend: str = "cpu",
     require_certificate: bool = False,
     calibrate: bool | None = None,
+    threads: int = 1,
 ) -> Model:
     """Map a bundle, check it and make it ready to run. Needs no numpy.
 
@@ -27,6 +28,7 @@ def load(
     calibrate: measure for at most about 30 ms what every layer's ways take on this machine, and
     choose between them by it (`Model.calibrate`); None: unless NEUROVM_CALIBRATE=0 is in the
     environment. The answers do not depend on it.
+    threads: 1 to 64; how many share a step or the rows of `predict` (`Model.with_threads`).
 
     Packed weights and measured times are kept in a file for the next process that loads this
     bundle, and shared with it (`neurovm.prepared`).
@@ -46,6 +48,7 @@ def load(
         replay=check == "golden",
         calibrate=costs.is_wanted(calibrate),
         keep=True,
+        threads=threads,
     )
 
 
@@ -57,6 +60,7 @@ def checked(
     replay: bool,
     calibrate: bool = False,
     keep: bool = False,
+    threads: int = 1,
 ) -> Model:
     """The model of a bundle: of layers, or of spiking neurons.
 
@@ -67,10 +71,11 @@ def checked(
         from neurovm.spiking_model import SpikingModel, replay_trains
 
         spiking = SpikingModel(content, backend)
+        spiking.with_threads(threads)
         if replay:
             replay_trains(spiking, content, where)
         return spiking
-    model = Model(content, backend)
+    model = Model(content, backend, threads=threads)
     if keep:
         model.prepare(calibrate=calibrate)
     elif calibrate:

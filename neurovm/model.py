@@ -39,9 +39,10 @@ class Model:
     timed = False
     """Whether it is a network of spiking neurons, whose sessions run in ticks or by time."""
 
-    def __init__(self, content: bundle.Bundle, backend: str = "cpu") -> None:
+    def __init__(self, content: bundle.Bundle, backend: str = "cpu", *, threads: int = 1) -> None:
         found = find(backend)
-        self._program: Executable | None = _ready(found.load(content), content)
+        self._threads = threads
+        self._program: Executable | None = _ready(found.load(content, threads=threads), content)
         self._take(content, found.name, found.kind)
 
     def _take(self, content: bundle.Bundle, backend: str, kind: str) -> None:
@@ -121,6 +122,11 @@ class Model:
     def kind(self) -> str:
         """What it runs on: cpu, simulator, virtual or hardware."""
         return self._kind
+
+    @property
+    def threads(self) -> int:
+        """How many share long phases of a step, where there are as many processors."""
+        return self._threads
 
     @property
     def inputs(self) -> tuple[TensorInfo, ...]:
@@ -213,19 +219,31 @@ class Model:
         rate = structs.replace(self._manifest.rate, steps=steps, exits=UNSET)
         changed = structs.replace(self._manifest, rate=rate, golden=())
         tensors = {name: self._bundle.tensors[name] for name in ("layers", "arena")}
-        return Model(bundle.Bundle(manifest=changed, tensors=tensors), self._backend)
+        shorter = bundle.Bundle(manifest=changed, tensors=tensors)
+        return self._with(shorter)
+
+    def with_threads(self, threads: int) -> Model:
+        """The same model, whose long phases are shared by so many threads (1 to 64) from now on.
+
+        At most as many as there are processors. The bits are those of one thread. Workers sleep
+        where nothing is to be done, and are left alone where they lose more than they gain; see
+        `nvm_threads_open` in core_c/include/nvm.h. ValueError beyond the range, BackendError for
+        spiking networks, which run on one.
+        """
+        return Model(self.content, self._backend, threads=threads)
 
     def with_deploy(self, deploy: Mapping[str, Any]) -> Model:
         """The same model with the manifest it is deployed by; its identity does not change."""
         changed = structs.replace(self._manifest, deploy=dict(deploy))
-        content = bundle.Bundle(manifest=changed, tensors=self.content.tensors)
-        return type(self)(content, self._backend)
+        return self._with(bundle.Bundle(manifest=changed, tensors=self.content.tensors))
 
     def with_certificate(self, certificate: Mapping[str, Any]) -> Model:
         """The same model with the record of its verification; its identity does not change."""
         changed = structs.replace(self._manifest, certificate=dict(certificate))
-        content = bundle.Bundle(manifest=changed, tensors=self.content.tensors)
-        return type(self)(content, self._backend)
+        return self._with(bundle.Bundle(manifest=changed, tensors=self.content.tensors))
+
+    def _with(self, content: bundle.Bundle) -> Model:
+        return Model(content, self._backend, threads=self._threads)
 
     def to_codes(self, x: Values | Mapping[str, Values]) -> bytes:
         """Codes of all inputs, concatenated in C order: bytes, two (little-endian) an int16 code.

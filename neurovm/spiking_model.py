@@ -33,7 +33,16 @@ class SpikingModel(Model):
             raise BundleError(f"{content.manifest.name}: not a spiking network")
         self._spiking: SpikingInfo = content.manifest.spiking
         self._network: SpikingProgram | None = SpikingProgram(content, self._spiking)
+        self._threads = 1
         self._take(content, backend, "cpu")
+
+    def with_threads(self, threads: int) -> Model:
+        if threads != 1:
+            raise BackendError(f"threads {threads}: a spiking network runs on one")
+        return self
+
+    def _with(self, content: bundle.Bundle) -> Model:
+        return SpikingModel(content, self._backend)
 
     def close(self) -> None:
         self._network = None

@@ -4,8 +4,8 @@
  *
  * A program is a flat list of layers in topological order and an arena of constants, both read-only
  * and shared by every session. A session is the state of one stream. The library never allocates,
- * keeps nothing of its own but which instruction set it runs, and never reads or writes outside the memory it is given: ask a size, give
- * memory, and free it yourself.
+ * keeps nothing of its own but which instruction set it runs and how often the process forked, and
+ * never reads or writes outside the memory it is given: ask a size, give memory, and free it yourself.
  *
  *     nvm_program p;
  *     nvm_program_init(&p, layers, n_layers, arena, arena_len);
@@ -73,6 +73,7 @@ extern "C" {
 #define NVM_MAX_INPUTS 2u      /* inputs of one layer */
 #define NVM_MAX_NEURONS 0x08000000u /* of one layer, and of all layers together: 2^27 */
 #define NVM_MAX_LAYERS 4096u
+#define NVM_MAX_THREADS 64u
 #define NVM_MAX_WORK 0x10000000000u /* multiply-adds and pooled codes of one dense pass: 2^40 */
 
 typedef enum nvm_status {
@@ -236,6 +237,7 @@ typedef struct nvm_layer {
 } nvm_layer;
 
 typedef struct nvm_isa nvm_isa;
+typedef struct nvm_threads nvm_threads;
 
 typedef struct nvm_program {
     const nvm_layer *layers;
@@ -251,6 +253,7 @@ typedef struct nvm_program {
     const nvm_isa *isa;                     /* what its sessions run: the choice when it was taken into use */
     uint32_t coding;                        /* NVM_FLAG_PLANES or NVM_FLAG_TIMES of its layers; 0: neither */
     const void *pack;                       /* of nvm_program_pack; NULL: none */
+    nvm_threads *threads;                   /* of nvm_program_threads; NULL: none */
     const void *costs;                      /* of nvm_program_costs; NULL: the defaults */
 } nvm_program;
 
@@ -367,6 +370,23 @@ nvm_status nvm_program_cost(const nvm_program *program, uint32_t layer, nvm_cost
  * and whose bytes need not be trusted: NVM_E_FORMAT where what leads to an address is not what nvm_program_pack
  * writes. Weights are taken as they are. */
 nvm_status nvm_program_adopt(nvm_program *program, const void *mem, size_t len);
+
+/* Threads: n - 1 workers beside whoever calls, 2 <= n <= NVM_MAX_THREADS, for the long phases of packed layers: dense
+ * runs of at least least_ns (0: 1000) by one thread are cut into pieces, and pixels or channels go to whoever is
+ * free, the caller among them; the bits are those of one thread. A worker without work spins for 50 us and then sleeps;
+ * sleeping ones are woken when phases worth 100 least_ns came within a millisecond, and until they are there the caller
+ * does all by itself. Phases are timed: for what workers lose, as on a machine that is busy elsewhere, the caller goes
+ * on alone 50 times as long. One caller at a time is helped, others go on alone; so does a forked child.
+ * NVM_THREADS_ALWAYS for least_ns: every phase, whatever it takes.
+ * mem: NVM_ALIGN-aligned, >= nvm_threads_size (0: n is refused), until close, which ends the workers and waits for them.
+ * Signals are masked in them. NVM_E_UNSUPPORTED: not on Linux, or no thread could be started. */
+#define NVM_THREADS_ALWAYS 1u
+size_t nvm_threads_size(uint32_t n);
+nvm_status nvm_threads_open(void *mem, size_t len, uint32_t n, uint32_t least_ns, nvm_threads **out);
+void nvm_threads_close(nvm_threads *threads);
+
+/* For sessions opened and rows predicted from now on, which it outlives; NULL: none. */
+nvm_status nvm_program_threads(nvm_program *program, nvm_threads *threads);
 
 size_t nvm_session_size(const nvm_program *program);
 

@@ -66,7 +66,14 @@ struct nvm_scratch {
     size_t n_pixels, most_pixels;
     uint32_t left, right; /* marked outputs of windows lie in these columns [left, right) */
     nvm_deltas deltas;
+    nvm_threads *threads; /* NULL: the caller's alone */
 };
+
+/* What a job that may be cut into pieces (nvm_threads.h) took one thread so far; all 0: not known. */
+typedef struct nvm_phase {
+    float alone_ns;
+    uint32_t samples;
+} nvm_phase;
 
 typedef struct nvm_packed nvm_packed; /* nvm_pack.h */
 struct nvm_node {
@@ -91,6 +98,7 @@ struct nvm_node {
     uint32_t counted, n_changed; /* so many pixels of so many codes changed in this sweep; 0: not counted */
     const nvm_packed *packed; /* NULL: no packed weights */
     const uint8_t *pack;      /* what its offsets count from */
+    nvm_phase phase;          /* the packed run */
     uint32_t n_events; /* sent in this sweep */
     uint32_t last_events;
     uint64_t sent, sops, macs;

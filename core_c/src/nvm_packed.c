@@ -3,6 +3,7 @@
  * nvm_packed.c: dense runs over packed weights: the canvas, and the strips of pixels to be computed.
  */
 #include "nvm_pack.h"
+#include "nvm_threads.h"
 
 enum { STRIPS = 64 };
 
@@ -13,6 +14,7 @@ typedef struct plan {
     size_t n;
     uint32_t built; /* canvas rows that are in place */
     uint32_t left, right; /* positions of them */
+    nvm_phase *phase;
 } plan;
 
 /* n codes of the padding. */
@@ -146,17 +148,99 @@ static void begin(plan *p, nvm_node *node, nvm_scratch *scratch, int keeps_acc)
     p->built = in_place ? packed->height : 0;
     p->left = 0;
     p->right = packed->width;
+    p->phase = &node->phase;
+}
+
+static uint32_t longest_strip(const plan *p)
+{
+    const nvm_packed *packed = p->product.packed;
+    return packed->is_depthwise ? packed->out_w : p->product.node->isa->packing->pixels[packed->group];
+}
+
+/* Pixels [first, end) of all. */
+static void run_pixels(plan *p, uint32_t first, uint32_t end)
+{
+    uint32_t width = p->product.packed->out_w, most = longest_strip(p);
+    for (uint32_t next; first < end; first = next) {
+        uint32_t y = first / width;
+        next = (y + 1) * width < end ? (y + 1) * width : end;
+        add_pixels(p, y, first - y * width, next - y * width, most);
+    }
+    flush(p);
+}
+
+static uint32_t part(uint32_t n, uint32_t piece, uint32_t pieces)
+{
+    return (uint32_t)((uint64_t)n * piece / pieces);
+}
+
+static void run_some_pixels(const void *job, uint32_t piece, uint32_t pieces)
+{
+    const plan *all = job;
+    const nvm_packed *packed = all->product.packed;
+    uint32_t pixels = packed->out_w * packed->out_h; /* < 2^27 */
+    plan p;
+    p.product = all->product;
+    p.run = all->run;
+    p.n = 0;
+    run_pixels(&p, part(pixels, piece, pieces), part(pixels, piece + 1, pieces));
+}
+
+static uint32_t groups_of(const nvm_packed *packed)
+{
+    return packed->is_depthwise ? 1 : (packed->blocks + packed->group - 1) / packed->group;
+}
+
+/* Whether scale and shift have an entry a channel, which the pack does not hold. */
+static int has_integers(uint8_t rule)
+{
+    return rule != NVM_RQ_FP32 && rule != NVM_RQ_AFFINE && rule != NVM_RQ_SHIFT;
+}
+
+/* Some groups of channels of the only pixel, as a layer of these channels alone. */
+static void run_some_groups(const void *job, uint32_t piece, uint32_t pieces)
+{
+    const plan *all = job;
+    uint32_t groups = groups_of(all->product.packed);
+    nvm_packed packed = *all->product.packed;
+    nvm_node node = *all->product.node;
+    nvm_product product = all->product;
+    uint32_t block = part(groups, piece, pieces) * packed.group;
+    uint32_t end = part(groups, piece + 1, pieces) * packed.group;
+    uint32_t channel = block * packed.lanes, words = packed.n_segments * packed.words;
+    end = end < packed.blocks ? end : packed.blocks;
+    packed.weights += (uint64_t)block * words * packed.depth * packed.lanes;
+    packed.constant += channel * sizeof(int32_t);
+    packed.scale += channel * sizeof(float);
+    packed.blocks = end - block;
+    if (has_integers(node.layer->requant)) { /* such a rule is not the product's own, and looks there */
+        node.scale = (const int32_t *)node.scale + channel;
+        node.shift = (const int32_t *)node.shift + channel;
+    }
+    product.packed = &packed;
+    product.node = &node;
+    product.codes += product.codes == NULL ? 0 : channel;
+    product.acc += product.acc == NULL ? 0 : channel;
+    product.channels -= channel;
+    product.channels = end * packed.lanes - channel < product.channels ? end * packed.lanes - channel
+                                                                       : product.channels;
+    const nvm_strip strip = {.in = 0, .out = 0, .n = 1};
+    all->run(&product, &strip, 1);
 }
 
 static void run_all(plan *p, nvm_scratch *scratch)
 {
     const nvm_packed *packed = p->product.packed;
-    uint32_t most = packed->is_depthwise ? packed->out_w : p->product.node->isa->packing->pixels[packed->group];
+    uint32_t pixels = packed->out_w * packed->out_h;
+    float ns = p->product.node->full_ns;
     build_to(p, scratch->canvas, packed->height);
-    for (uint32_t y = 0; y < packed->out_h; y++) {
-        add_pixels(p, y, 0, packed->out_w, most);
+    if (scratch->threads == NULL) {
+        run_pixels(p, 0, pixels);
+    } else if (pixels == 1 && groups_of(packed) > 1) {
+        nvm_threads_run(scratch->threads, run_some_groups, p, p->phase, ns, groups_of(packed));
+    } else {
+        nvm_threads_run(scratch->threads, run_some_pixels, p, p->phase, ns, pixels / longest_strip(p));
     }
-    flush(p);
 }
 
 void nvm_packed_full(nvm_node *node, nvm_scratch *scratch, int keeps_acc)

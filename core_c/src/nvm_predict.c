@@ -138,7 +138,8 @@ static size_t lay_out(const nvm_program *program, uint8_t *base, nvm_predictor *
     }
     if (predictor != NULL) {
         *predictor = (nvm_predictor){.program = program, .nodes = nodes, .at = at, .rows = rows,
-                                     .together = together, .scratch = {.canvas = canvas}};
+                                     .together = together, .scratch = {.canvas = canvas,
+                                                 .threads = program->threads}};
     }
     return mem.used;
 }

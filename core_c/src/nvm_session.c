@@ -226,7 +226,8 @@ size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session
                                          .pixels = list,
                                          .changed = changed,
                                          .most_pixels = pixels,
-                                         .deltas = {.codes = words, .words = at, .most = deltas}};
+                                         .deltas = {.codes = words, .words = at, .most = deltas},
+                                         .threads = program->threads};
         for (uint32_t i = 0; i < program->n_layers; i++) {
             nodes[i].sum = nodes[i].layer->neuron == NVM_SD ? nodes[i].acc : sums;
         }

@@ -80,7 +80,9 @@ class Backend(Protocol):
     name: str
     kind: str
 
-    def load(self, bundle: Bundle) -> Executable: ...
+    def load(self, bundle: Bundle, *, threads: int = 1) -> Executable:
+        """threads: at most so many compute a step; the answers are those of one."""
+        ...
 
 
 BACKENDS: dict[str, str] = {"cpu": "neurovm.backends.cpu"}

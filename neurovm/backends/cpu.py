@@ -27,8 +27,8 @@ class CpuProgram:
 
     __slots__ = ("_program",)
 
-    def __init__(self, bundle: Bundle) -> None:
-        self._program = _kernel.Program(bundle.layers, bundle.arena)
+    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+        self._program = _kernel.Program(bundle.layers, bundle.arena, threads=threads)
         _check(bundle.manifest, self._program)
 
     @property
@@ -142,9 +142,15 @@ class CpuBackend:
     name = "cpu"
     kind = "cpu"
 
-    def load(self, bundle: Bundle) -> CpuProgram:
+    def load(self, bundle: Bundle, *, threads: int = 1) -> CpuProgram:
+        """No more threads than this process has processors: more would only wait for each other.
+
+        ValueError beyond 1 to 64.
+        """
+        if not 1 <= threads <= _kernel.MAX_THREADS:
+            raise ValueError(f"threads {threads}; accepted: 1 to {_kernel.MAX_THREADS}")
         instruction_set()
-        return CpuProgram(bundle)
+        return CpuProgram(bundle, min(threads, len(os.sched_getaffinity(0))))
 
 
 BACKEND = CpuBackend()

@@ -30,6 +30,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="About how long to measure, all together.",
 )
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="How many share the long phases of a step, at most one a processor.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--plot", type=options.FILE, metavar="PNG", help="Save a picture of the medians.")
 @options.profile
@@ -39,6 +46,7 @@ def bench(
     model: Path,
     source: Path | None,
     seconds: float,
+    threads: int,
     seed: int,
     plot: Path | None,
     profile: str,
@@ -69,16 +77,17 @@ def bench(
         models.open_model(model, quiet=quiet, profile=profile) as opened,
         show.progress(f"measuring {model.name}", quiet=quiet) as advance,
     ):
-        if opened.timed:
-            _spiking(opened, seconds=seconds, seed=seed, plot=plot, form=form)
+        shared = opened.with_threads(threads) if threads != 1 else opened
+        if shared.timed:
+            _spiking(shared, seconds=seconds, seed=seed, plot=plot, form=form)
             return
         if source is not None:
-            check_source(opened, source.read_bytes(), source)
-        measured = measure(opened, source, seconds=seconds, seed=seed, progress=advance)
+            check_source(shared, source.read_bytes(), source)
+        measured = measure(shared, source, seconds=seconds, seed=seed, progress=advance)
     if plot is not None:
         _plot(measured, plot)
     if not show.data(form, measured.as_dict()):
-        _print(measured)
+        _print(measured, threads)
 
 
 def _spiking(model: Model, *, seconds: float, seed: int, plot: Path | None, form: str) -> None:
@@ -92,7 +101,7 @@ def _spiking(model: Model, *, seconds: float, seed: int, plot: Path | None, form
         spiking_bench.print_table(found)
 
 
-def _print(measured: Measured) -> None:
+def _print(measured: Measured, threads: int) -> None:
     dense = measured.macs
     rows: list[list[Any]] = []
     for case in measured.cases:
@@ -111,7 +120,7 @@ def _print(measured: Measured) -> None:
     show.table(columns, rows, left=["case"], whole=["case"])
     click.echo(
         f"{measured.model}: {dense:,} dense MACs a step; {measured.rounds} rounds in turns, "
-        f"1 thread, {measured.machine}"
+        f"{threads} thread{'s' if threads > 1 else ''}, {measured.machine}"
     )
     click.echo(f"LiteRT: {measured.runtime}")
 
