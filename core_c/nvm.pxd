@@ -167,6 +167,8 @@ cdef extern from "nvm.h" nogil:
     void nvm_threads_close(nvm_threads *threads)
     nvm_status nvm_program_threads(nvm_program *program, nvm_threads *threads)
     size_t nvm_session_size(const nvm_program *program)
+    nvm_status nvm_program_sizes(
+        const nvm_program *program, const char *isa, size_t *session, size_t *predict)
     nvm_status nvm_session_init(
         void *mem, size_t len, const nvm_program *program, nvm_counters *counters, nvm_session **out)
     nvm_status nvm_session_reset(nvm_session *session)

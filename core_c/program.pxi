@@ -158,6 +158,13 @@ cdef class Program:
     def session_bytes(self):
         return nvm_session_size(&self.program)
 
+    def sizes(self, str isa):
+        cdef size_t session, predict
+        status = nvm_program_sizes(&self.program, isa.encode(), &session, &predict)
+        if status != NVM_OK:
+            raise BackendError(f"instruction set: found {isa!r}; accepted: one that the kernel is built for")
+        return session, predict
+
     @property
     def pack_bytes(self):
         return nvm_pack_size(&self.program)

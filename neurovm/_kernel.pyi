@@ -70,7 +70,13 @@ class Program:
     def bytes_out(self) -> int:
         """Bytes of all output ports: `codes_out`, and one more for each wide code."""
     @property
-    def session_bytes(self) -> int: ...
+    def session_bytes(self) -> int:
+        """Bytes that a session takes with this machine's instruction set."""
+    def sizes(self, isa: str) -> tuple[int, int]:
+        """Bytes of a session, and of `predict`, with the named instruction set.
+
+        This machine need not have it; BackendError where this build of the kernel does not.
+        """
     @property
     def pack_bytes(self) -> int:
         """Bytes of the weights as dense runs read them, once a process and program."""

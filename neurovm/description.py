@@ -219,7 +219,10 @@ class ApproxInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Bytes that one session, and one `predict`, need."""
+    """Bytes that one session, and one `predict`, need in plain C: the same on every machine.
+
+    Vector kernels take more: `Program.session_bytes` and `scratch_bytes` say it for this one.
+    """
 
     session_bytes: int
     scratch_bytes: int

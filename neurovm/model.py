@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer, Self
 
-    from neurovm.backends.base import Executable
+    from neurovm.backends.base import Executable, Memory
     from neurovm.codec import Values
     from neurovm.costs import Calibrated, LayerCost
     from neurovm.description import LayerInfo, Manifest, TensorInfo, Way
@@ -164,6 +164,13 @@ class Model:
         """What the choice of every layer goes by, as `explain` numbers them; () where none is."""
         program = self._calibrated()
         return () if program is None else costs_of(program)
+
+    def memory(self) -> Memory | None:
+        """Bytes that it takes on this machine; None where the backend does not say.
+
+        `manifest.limits` are those of plain C, the same everywhere.
+        """
+        return getattr(self._executable(), "memory", None)
 
     def _calibrated(self) -> Calibrated | None:
         return getattr(self._executable(), "costs", None)

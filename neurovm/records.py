@@ -30,9 +30,11 @@ _FLAG_CODING = {"unit": 4, "bitplane": 32, "ttfs": 64}
 
 
 def session_limits(layers: bytes, arena: bytes) -> Limits:
-    """What the kernel needs to run a program; BundleError where it refuses it."""
-    program = _kernel.Program(layers, arena)
-    return Limits(session_bytes=program.session_bytes, scratch_bytes=program.scratch_bytes)
+    """What plain C needs to run a program, the same on every machine; BundleError where the kernel
+    refuses it.
+    """
+    session_bytes, scratch_bytes = _kernel.Program(layers, arena).sizes("scalar")
+    return Limits(session_bytes=session_bytes, scratch_bytes=scratch_bytes)
 
 
 def potentials(

@@ -55,6 +55,18 @@ def test_a_second_load_maps_what_the_first_wrote(kept: Path, bundle: Path) -> No
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_program_keeps_its_threads_when_its_file_is_written_or_mapped(
+    kept: Path, bundle: Path
+) -> None:
+    tasks = Path("/proc/self/task")
+    for _ in range(2):
+        before = len(list(tasks.iterdir()))
+        with neurovm.load(bundle, threads=2) as model:
+            assert len(list(tasks.iterdir())) == before + min(2, os.cpu_count() or 1) - 1
+            assert model.threads == 2
+        assert files(kept)
+
+
 def test_costs_are_measured_once(kept: Path, bundle: Path) -> None:
     first = neurovm.load(bundle, calibrate=False)
     assert not any(cost.measured for cost in first.costs())

@@ -390,6 +390,11 @@ nvm_status nvm_program_threads(nvm_program *program, nvm_threads *threads);
 
 size_t nvm_session_size(const nvm_program *program);
 
+/* What nvm_session_size and nvm_predict_size would be with another instruction set (of nvm_isa_name; this
+ * machine need not have it). NVM_E_ARG: no such set. */
+nvm_status nvm_program_sizes(const nvm_program *program, const char *isa, size_t *session,
+                             size_t *predict);
+
 /* mem: NVM_ALIGN-aligned, len >= nvm_session_size. counters may be NULL (then the session's own are
  * used), are 8-byte aligned and must outlive the session. Every input starts at its zero point (zero_out
  * of the INPUT layer; 0 for spikes), primed by one dense pass that is not counted. */

@@ -139,19 +139,27 @@ const char *nvm_isa_chosen(void)
     return nvm_isa_current()->name;
 }
 
+const nvm_isa *nvm_isa_named(const char *name)
+{
+    const nvm_isa *isa = NULL;
+    for (uint32_t i = 0; i < NVM_ISA_COUNT; i++) {
+        if (strcmp(name, sets[i].name) == 0) {
+            isa = &sets[i];
+        }
+    }
+    return isa;
+}
+
 nvm_status nvm_isa_force(const char *name)
 {
     nvm_status status = NVM_E_ARG;
-    const nvm_isa *isa = name == NULL ? best() : NULL;
-    for (uint32_t i = 0; name != NULL && i < NVM_ISA_COUNT; i++) {
-        if (strcmp(name, sets[i].name) == 0) {
-            status = NVM_E_UNSUPPORTED;
-            isa = is_there(i) ? &sets[i] : NULL;
-        }
-    }
+    const nvm_isa *isa = name == NULL ? best() : nvm_isa_named(name);
     if (isa != NULL) {
-        __atomic_store_n(&chosen, isa, __ATOMIC_RELAXED);
-        status = NVM_OK;
+        status = NVM_E_UNSUPPORTED;
+        if (is_there(isa->id)) {
+            __atomic_store_n(&chosen, isa, __ATOMIC_RELAXED);
+            status = NVM_OK;
+        }
     }
     return status;
 }

@@ -113,6 +113,8 @@ struct nvm_isa {
 
 /* The set new programs run: the one that was forced, else the best that this machine has. */
 const nvm_isa *nvm_isa_current(void);
+/* The set of that name, here or not; NULL: none. */
+const nvm_isa *nvm_isa_named(const char *name);
 
 /* The kernel of a set or of the next lower that has one; events == NULL where there is none, as for
  * INPUT, CONST and STATE. */

@@ -218,6 +218,24 @@ size_t nvm_session_size(const nvm_program *program)
     return program == NULL ? 0 : program->session_size;
 }
 
+nvm_status nvm_program_sizes(const nvm_program *program, const char *isa, size_t *session,
+                             size_t *predict)
+{
+    nvm_status status = NVM_E_ARG;
+    nvm_program on;
+    if (program == NULL || isa == NULL || session == NULL || predict == NULL ||
+        nvm_isa_named(isa) == NULL) {
+        goto done;
+    }
+    on = *program;
+    on.isa = nvm_isa_named(isa);
+    *session = nvm_session_layout(&on, NULL, NULL);
+    *predict = nvm_predictor_layout(&on);
+    status = NVM_OK;
+done:
+    return status;
+}
+
 size_t nvm_predict_size(const nvm_program *program)
 {
     return program == NULL ? 0 : program->predict_size;

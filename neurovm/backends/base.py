@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from neurovm.errors import BackendError
 
@@ -60,6 +60,18 @@ class BackendSession(Protocol):
     def layer(self, index: int) -> tuple[memoryview, memoryview | None, int, int, str]:
         """Codes, accumulators, events sent, weights applied, way of the last step."""
         ...
+
+
+class Memory(NamedTuple):
+    """Bytes that a program takes on this machine, beside the bundle's own constants.
+
+    `packed`: its weights in the order of dense runs, once for all sessions (and processes, where
+    `neurovm.prepared` keeps them); `session`: each stream; `predict`: once a thread that predicts.
+    """
+
+    packed: int
+    session: int
+    predict: int
 
 
 class Executable(Protocol):

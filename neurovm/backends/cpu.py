@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET
 
 from neurovm import _kernel, prepared
+from neurovm.backends.base import Memory
 from neurovm.costs import BUDGET_S
 from neurovm.errors import BundleError
 
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
 class CpuProgram:
     """A checked program on the kernel; it keeps the bundle's buffers alive."""
 
-    __slots__ = ("_program",)
+    __slots__ = ("_program", "_threads")
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+        self._threads = threads
         self._program = _kernel.Program(bundle.layers, bundle.arena, threads=threads)
         _check(bundle.manifest, self._program)
 
@@ -35,6 +37,12 @@ class CpuProgram:
     def costs(self) -> Calibrated:
         """What its layers cost, and where that is measured."""
         return self._program
+
+    @property
+    def memory(self) -> Memory:
+        """What it takes on this machine."""
+        program = self._program
+        return Memory(program.pack_bytes, program.session_bytes, program.scratch_bytes)
 
     @property
     def sliding(self) -> _kernel.Program:
@@ -51,7 +59,7 @@ class CpuProgram:
         found = None if where is None else prepared.read(where, key)
         if where is not None and found is not None and not self._take(found, calibrate):
             prepared.set_aside(where, key)
-            self._program = _kernel.Program(content.layers, content.arena)
+            self._program = _kernel.Program(content.layers, content.arena, threads=self._threads)
             found = None
         if found is not None and (found.costs or not calibrate):
             return
@@ -60,7 +68,7 @@ class CpuProgram:
             return
         found = prepared.read(where, key)
         if found is not None:  # as all others that load it: their memory is ours
-            mapped = CpuProgram(content)
+            mapped = CpuProgram(content, self._threads)
             if mapped._take(found, calibrate):
                 self._program = mapped._program
 

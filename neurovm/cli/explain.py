@@ -156,6 +156,8 @@ def _print(result: dict[str, Any]) -> None:
         click.echo(f"    nearest supported: {nearest}")
     for (name, note, _), at in _grouped(operators, "note").items():
         click.echo(f"{name} ({_numbered(at)}): {note}")
+    if result.get("here"):
+        click.echo(HERE.format(**result["here"], constants=result["bytes"]))
     for state in result["states"]:
         click.echo(f"state: {state['name']}, {state['bytes']:,} bytes from step to step")
     if result["coding"] in CODINGS:
@@ -166,6 +168,12 @@ def _print(result: dict[str, Any]) -> None:
     approx.print_table(result["quantized_from"])
     if "window" in result:
         sliding.print_tables(result["window"])
+
+
+HERE = (
+    "memory here: a program {constants:,} bytes of constants and {packed:,} of packed weights, "
+    "once for all sessions and processes; a session {session:,}; predict {predict:,}"
+)
 
 
 COSTS = {

@@ -27,7 +27,8 @@ def facts(model: Model) -> dict[str, Any]:
 
     `reads` of an operator are those whose layers feed it, by place in the list, −1 − k for the
     network's input k. `session_bytes` are codes and accumulators of a session; the rest of what
-    one takes (events, book-keeping) is shared by its layers. `state_bytes` are carried from one
+    one takes (events, book-keeping) is shared by its layers; `here` is what this machine's
+    instruction set takes in all. `state_bytes` are carried from one
     step to the next beside the inputs.
     """
     manifest, layers = model.manifest, model.explain()
@@ -52,6 +53,7 @@ def facts(model: Model) -> dict[str, Any]:
         "macs": manifest.macs,
         "bytes": sum(layer.bytes for layer in layers),
         "session_bytes": manifest.limits.session_bytes,
+        "here": _here(model),
         "input_bytes": sum(held[layer.index] for layer in inputs),
         "state_bytes": manifest.state_bytes,
         "states": [
@@ -62,6 +64,12 @@ def facts(model: Model) -> dict[str, Any]:
         "quantized_from": approx.as_dict(manifest.approx),
         "notes": list(manifest.notes),
     }
+
+
+def _here(model: Model) -> dict[str, int]:
+    """Bytes with this machine's instruction set: of the packed weights, a session, `predict`."""
+    memory = model.memory()
+    return {} if memory is None else memory._asdict()
 
 
 CALIBRATION_S = 0.2

@@ -73,3 +73,21 @@ def test_unknown_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_zero_byte_in_a_name() -> None:
     with pytest.raises(BackendError, match="accepted: scalar"):
         _kernel.choose_isa("scalar\0")
+
+
+def test_an_identity_is_the_same_in_every_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though sessions of vector kernels take more memory than those of plain C."""
+    identities = set()
+    for isa in _kernel.isas():
+        monkeypatch.setenv("NEUROVM_ISA", isa)
+        model = neurovm.convert_tflite(FIXTURES / "digits_dscnn.tflite")
+        identities.add(model.sha256)
+        memory = model.memory()
+        assert memory is not None
+        program = _kernel.Program(model.content.layers, model.content.arena)
+        assert program.sizes(isa) == (memory.session, memory.predict)
+        limits = model.manifest.limits
+        assert program.sizes("scalar") == (limits.session_bytes, limits.scratch_bytes)
+    assert len(identities) == 1
+    with pytest.raises(BackendError, match="abacus"):
+        program.sizes("abacus")
