@@ -40,6 +40,13 @@ uint32_t nvm_count_changes__neon(const uint8_t *old, const uint8_t *now, size_t 
         }
         equal += (int32_t)vaddlvq_s8(sum);
     }
+    if (i < n && n >= 16) { /* the last ones with some before them, which are left out */
+        static const uint8_t lanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+        uint8x16_t new = vcgeq_u8(vld1q_u8(lanes), vdupq_n_u8((uint8_t)(16 - (n - i))));
+        int8x16_t last = same(old + n - 16, now + n - 16, wide);
+        equal += (int32_t)vaddvq_s8(vandq_s8(last, vreinterpretq_s8_u8(new)));
+        i = n;
+    }
     uint32_t changes = ((uint32_t)i - (uint32_t)-equal) / (wide ? 2 : 1);
     return i == n ? changes : changes + nvm_count_changes__scalar(old + i, now + i, n - i, wide);
 }

@@ -115,7 +115,7 @@ struct nvm_node {
     uint8_t behind;      /* unit: so it was after the last sweep; visit every neuron */
     uint8_t changed;     /* output port: some code differs from before the step */
     uint8_t types;       /* nvm_types */
-    uint8_t moved;       /* memory: the last step changed it, so that this one must run */
+    uint8_t moved;       /* memory: the last step changed it, so that this one must run, or send it */
     nvm_event *spikes;   /* coded: those of the events' window, in the order they are sent */
     uint32_t n_spikes;
     uint32_t coding;     /* NVM_FLAG_PLANES, NVM_FLAG_TIMES or 0 */
@@ -145,6 +145,7 @@ struct nvm_session {
     int changed;
     uint32_t planes, sent_planes; /* of 8 that are sent; that were in the last step */
     int behind;      /* their number changed: every neuron is looked at */
+    uint32_t end_inputs, end_memory, first_output; /* layers: where to stop, or to begin, looking for them */
     int settled;     /* the last step sent nothing, and a step without changes would do nothing */
 };
 
@@ -263,8 +264,9 @@ static inline void nvm_clear_events(nvm_node *node)
 /* A layer's memory to its initial values (nvm_memory.c); STATE: what its first step sends. */
 void nvm_memory_begin(nvm_node *node);
 
-/* At the end of a step: what the layers hold now is what the next step remembers. */
-void nvm_memory_commit(nvm_session *session);
+/* At the end of a step: what the layers hold now is what the next step remembers. Whether that is anything
+ * else than in this step. */
+int nvm_memory_commit(nvm_session *session);
 
 /* The same for one LSTM or SVDF layer (nvm_lstm.c, nvm_svdf.c); commit says whether anything moved. */
 size_t nvm_lstm_bytes(const nvm_layer *layer);

@@ -19,17 +19,40 @@ void nvm_memory_begin(nvm_node *node)
     }
 }
 
-void nvm_memory_commit(nvm_session *session)
+/* Whether what it sent are all the changes of its codes. */
+static int tells_changes(const nvm_node *node)
 {
-    for (uint32_t i = 0; session->program->memory && i < session->program->n_layers; i++) {
+    return nvm_is_lazy_sender(node) && !(node->layer->flags & NVM_FLAG_SPIKES);
+}
+
+/* Takes the codes of the source. What neither changes nor is still to be sent is not looked at. */
+static int state_commit(nvm_node *node, const nvm_node *source)
+{
+    size_t bytes = node->layer->n * nvm_code_bytes(node->layer);
+    int tells = tells_changes(node) && tells_changes(source);
+    if (tells && !node->moved && source->last_events == 0) {
+        return 0;
+    }
+    if (tells && memcmp(node->wanted, source->codes, bytes) == 0) {
+        return 0; /* and what is held was sent in this step */
+    }
+    memcpy(node->wanted, source->codes, bytes);
+    return 1;
+}
+
+int nvm_memory_commit(nvm_session *session)
+{
+    int moved = 0;
+    for (uint32_t i = 0; i < session->end_memory; i++) {
         nvm_node *node = &session->nodes[i];
         if (node->layer->kind == NVM_STATE) {
-            memcpy(node->wanted, session->nodes[node->layer->aux[0]].codes,
-                   node->layer->n * nvm_code_bytes(node->layer));
+            node->moved = (uint8_t)state_commit(node, &session->nodes[node->layer->aux[0]]);
         } else if (node->layer->kind == NVM_LSTM) {
             node->moved = (uint8_t)nvm_lstm_commit(node);
         } else if (node->layer->kind == NVM_SVDF) {
             node->moved = (uint8_t)nvm_svdf_commit(node);
         }
+        moved |= node->moved;
     }
+    return moved;
 }

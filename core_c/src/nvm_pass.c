@@ -15,7 +15,8 @@ void nvm_session_pass(nvm_session *session, int keeps_acc)
         nvm_forget_choices(node);
         nvm_clear_events(node);
         node->quiet = 1;
-        node->pending = node->behind = node->moved = 0;
+        node->pending = node->behind = 0;
+        node->moved = layer->kind == NVM_STATE; /* holds what it began with, not its source's codes */
         if (node->wanted != NULL) {
             memcpy(node->codes, node->wanted, layer->n * nvm_code_bytes(layer));
         } else if (layer->kind != NVM_CONST && layer->neuron == NVM_SD) {

@@ -168,6 +168,24 @@ void nvm_resolve_costs(const nvm_program *program, uint32_t index, nvm_node *nod
     nvm_estimate_full(node, nvm_costs_of(program, index));
 }
 
+/* Where a step need not look for inputs, memory and outputs. */
+static void find_ends(const nvm_program *program, nvm_session *session)
+{
+    session->first_output = program->n_layers;
+    for (uint32_t i = program->n_layers; i-- != 0;) {
+        const nvm_layer *layer = &program->layers[i];
+        if (layer->kind == NVM_INPUT && session->end_inputs == 0) {
+            session->end_inputs = i + 1;
+        }
+        if (nvm_layer_has_memory(layer) && session->end_memory == 0) {
+            session->end_memory = i + 1;
+        }
+        if (layer->flags & NVM_FLAG_OUTPUT) {
+            session->first_output = i;
+        }
+    }
+}
+
 size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session *session)
 {
     nvm_block mem = {.base = base};
@@ -228,6 +246,7 @@ size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session
                                          .most_pixels = pixels,
                                          .deltas = {.codes = words, .words = at, .most = deltas},
                                          .threads = program->threads};
+        find_ends(program, session);
         for (uint32_t i = 0; i < program->n_layers; i++) {
             nodes[i].sum = nodes[i].layer->neuron == NVM_SD ? nodes[i].acc : sums;
         }

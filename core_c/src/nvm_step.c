@@ -66,7 +66,7 @@ static void send_marked(nvm_session *session)
 /* Sends all inputs that differ from what was sent; of programs without spiking inputs. */
 static void send_inputs(nvm_session *session)
 {
-    for (uint32_t i = 0; i < session->program->n_layers; i++) {
+    for (uint32_t i = 0; i < session->end_inputs; i++) {
         if (session->nodes[i].layer->kind == NVM_INPUT) {
             send_input(session->program->isa, &session->nodes[i]);
         }
@@ -135,7 +135,7 @@ static void add_to(uint64_t *counter, uint64_t amount)
     __atomic_store_n(counter, *counter + amount, __ATOMIC_RELAXED);
 }
 
-/* Inputs sent before the first sweep, memory sends in it; later sweeps send what is left of both. */
+/* Inputs sent before the first sweep, memory that moved sends in it; later sweeps send what is left of both. */
 static void send_wanted(const nvm_isa *isa, nvm_node *node, int first)
 {
     if (first && node->layer->kind == NVM_INPUT) {
@@ -144,7 +144,7 @@ static void send_wanted(const nvm_isa *isa, nvm_node *node, int first)
     nvm_clear_events(node);
     node->behind = node->pending;
     node->pending = 0;
-    if (first || node->behind) {
+    if (node->behind || (first && node->moved)) {
         send_input(isa, node);
     }
 }
@@ -188,12 +188,12 @@ void nvm_session_publish(nvm_session *session, int always)
 {
     uint8_t *port = session->output;
     session->changed = 0;
-    for (uint32_t i = 0; i < session->program->n_layers; i++) {
+    for (uint32_t i = session->first_output; i < session->program->n_layers; i++) {
         nvm_node *node = &session->nodes[i];
-        size_t n = node->layer->n * nvm_code_bytes(node->layer); /* bytes */
         if (!(node->layer->flags & NVM_FLAG_OUTPUT)) {
             continue;
         }
+        size_t n = node->layer->n * nvm_code_bytes(node->layer); /* bytes */
         if (nvm_is_spiking(node->layer)) {
             node->changed = node->last_events != 0;
             memcpy(port, node->codes, n);
@@ -211,12 +211,13 @@ void nvm_session_publish(nvm_session *session, int always)
 /* Before the inputs send. What else a step begins with is set by its first sweep. */
 static void begin_step(nvm_session *session)
 {
-    for (uint32_t i = 0; i < session->program->n_layers; i++) {
-        nvm_node *node = &session->nodes[i];
-        if (node->layer->kind == NVM_INPUT) {
-            nvm_clear_events(node);
+    for (uint32_t i = 0; i < session->end_inputs; i++) {
+        if (session->nodes[i].layer->kind == NVM_INPUT) {
+            nvm_clear_events(&session->nodes[i]);
         }
-        node->pending |= (uint8_t)session->behind;
+    }
+    for (uint32_t i = 0; session->behind && i < session->program->n_layers; i++) {
+        session->nodes[i].pending |= 1;
     }
 }
 
@@ -224,7 +225,7 @@ static void begin_step(nvm_session *session)
 static int is_settled(const nvm_session *session)
 {
     const nvm_program *program = session->program;
-    if (program->memory || program->unit || program->coding != 0) {
+    if (program->unit || program->coding != 0) {
         return 0;
     }
     for (uint32_t i = 0; i < program->n_layers; i++) {
@@ -245,13 +246,13 @@ static void count_step(nvm_session *session)
 /* A unit-spike network settles: once the inputs rest, each layer in turn rests within 255 sweeps. */
 static void finish_step(nvm_session *session)
 {
-    uint64_t sent = sweep(session, 1);
-    session->settled = sent == 0 && is_settled(session);
-    while (session->program->unit && sent != 0) {
+    uint64_t first = sweep(session, 1);
+    for (uint64_t sent = first; session->program->unit && sent != 0;) {
         sent = sweep(session, 0);
     }
     nvm_session_publish(session, 0);
-    nvm_memory_commit(session);
+    int moved = nvm_memory_commit(session);
+    session->settled = first == 0 && !moved && is_settled(session);
     session->behind = 0;
     session->sent_planes = session->planes;
     count_step(session);
@@ -287,7 +288,7 @@ nvm_status nvm_session_step(nvm_session *session, const void *codes, size_t n)
         goto done;
     }
     begin_step(session);
-    for (uint32_t i = 0; i < session->program->n_layers; i++) {
+    for (uint32_t i = 0; i < session->end_inputs; i++) {
         nvm_node *node = &session->nodes[i];
         if (node->layer->kind == NVM_INPUT) {
             size_t bytes = node->layer->n * nvm_code_bytes(node->layer);
@@ -384,7 +385,7 @@ nvm_status nvm_session_take(nvm_session *session, const nvm_named *set)
         goto done;
     }
     begin_step(session);
-    for (uint32_t i = 0; i < session->program->n_layers; i++) {
+    for (uint32_t i = 0; i < session->end_inputs; i++) {
         nvm_node *node = &session->nodes[i];
         if (node->layer->kind == NVM_INPUT && (node->layer->flags & NVM_FLAG_SPIKES)) {
             memset(node->wanted, 0, node->layer->n); /* elements not named do not spike */
@@ -396,7 +397,7 @@ nvm_status nvm_session_take(nvm_session *session, const nvm_named *set)
         send_inputs(session);
     }
     send_marked(session);
-    for (uint32_t i = 0; i < session->program->n_layers; i++) {
+    for (uint32_t i = 0; i < session->end_inputs; i++) {
         nvm_node *node = &session->nodes[i];
         if (node->layer->kind == NVM_INPUT && (node->layer->flags & NVM_FLAG_SPIKES)) {
             send_spikes(node);
