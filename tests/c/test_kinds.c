@@ -47,6 +47,26 @@ static void price_absurdly(trial *t)
     CHECK(nvm_program_costs(&t->priced, t->costs, size) == NVM_OK);
 }
 
+static void rest_inputs(trial *t)
+{
+    for (uint32_t i = 0, at = 0; i < t->net->n; i++) {
+        const nvm_layer *layer = &t->net->layers[i];
+        for (uint32_t k = 0; layer->kind == NVM_INPUT && k < layer->n; k++) {
+            t->inputs[at++] = is_wide_layer(t->net, i) ? layer->zero_out_s16 : layer->zero_out;
+        }
+    }
+}
+
+static void begin_again(trial *t)
+{
+    for (int s = 0; s < SESSIONS; s++) {
+        CHECK(nvm_session_reset(t->sessions[s]) == NVM_OK);
+    }
+    rest_inputs(t);
+    naive_memory_free(&t->memory);
+    naive_memory_new(t->net, &t->memory);
+}
+
 static void open_trial(trial *t, network *net)
 {
     memset(t, 0, sizeof *t);
@@ -58,13 +78,10 @@ static void open_trial(trial *t, network *net)
         abort();
     }
     t->inputs = calloc(t->program.codes_in, sizeof *t->inputs);
-    for (uint32_t i = 0, at = 0; i < net->n; i++) {
-        const nvm_layer *layer = &net->layers[i];
-        t->codes[i] = calloc(layer->n, sizeof *t->codes[i]);
-        for (uint32_t k = 0; layer->kind == NVM_INPUT && k < layer->n; k++) {
-            t->inputs[at++] = is_wide_layer(net, i) ? layer->zero_out_s16 : layer->zero_out;
-        }
+    for (uint32_t i = 0; i < net->n; i++) {
+        t->codes[i] = calloc(net->layers[i].n, sizeof *t->codes[i]);
     }
+    rest_inputs(t);
     naive_memory_new(net, &t->memory);
     t->packed = t->program;
     t->pack = aligned_alloc(64, nvm_pack_size(&t->program));
@@ -181,12 +198,11 @@ static int wide_input(const network *net, uint32_t i)
     return 0;
 }
 
-/* Changes 0, 1, some or all inputs; by update where `index` is used. */
-static void change_and_step(trial *t)
+/* Changes 0 (how: 0), 1, some or all (4) inputs; by update where `index` is used. */
+static void change_and_step(trial *t, int how)
 {
     uint64_t *seed = &t->net->seed;
     size_t n = t->program.codes_in, count = 0;
-    int how = random_in(seed, 0, 4);
     uint32_t *index = malloc(2 * n * sizeof *index);
     int16_t *code = malloc(2 * n * sizeof *code);
     int8_t *narrow = malloc(2 * n);
@@ -267,6 +283,14 @@ static void compare_counters(trial *t, uint64_t steps)
     CHECK(t->program.unit || t->counters[2].sops == steps * t->program.macs);
 }
 
+static void step_and_compare(trial *t, int how)
+{
+    change_and_step(t, how);
+    evaluate(t);
+    compare(t);
+    naive_commit(t->net, t->codes, &t->memory);
+}
+
 static void run_trial(network *net, int steps)
 {
     trial t;
@@ -274,10 +298,7 @@ static void run_trial(network *net, int steps)
     evaluate(&t);
     compare(&t);
     for (int step = 0; step < steps; step++) {
-        change_and_step(&t);
-        evaluate(&t);
-        compare(&t);
-        naive_commit(net, t.codes, &t.memory);
+        step_and_compare(&t, random_in(&net->seed, 0, 4));
     }
     compare_predict(&t);
     compare_counters(&t, (uint64_t)steps);
@@ -470,6 +491,32 @@ static void random_networks(void)
     }
 }
 
+/* Inputs that are held until memory rests, at times, and change again; then from the beginning. */
+static void memory_at_rest(void)
+{
+    static const nvm_kind kinds[] = {NVM_STATE, NVM_STATE, NVM_LSTM, NVM_SVDF};
+    for (uint64_t round = 0; round < ROUNDS(80); round++) {
+        network *net = random_network(11000 + round, (uint32_t)(2 + round % 4));
+        nvm_kind kind = kinds[round % 4];
+        uint32_t made = round % 8 == 0 ? add_feedback(net, net->n - 1)
+                                       : add_random(net, kind, net->n - 1);
+        (void)add_random(net, NVM_MAP, made);
+        set_flags(net, 0);
+        trial t;
+        open_trial(&t, net);
+        for (int begun = 0; begun < 2; begun++) {
+            for (int phase = 0; phase < 4; phase++) {
+                int held = random_in(&net->seed, 0, 20);
+                for (int step = 0; step <= held; step++) {
+                    step_and_compare(&t, step == 0 && phase != 0 ? random_in(&net->seed, 1, 4) : 0);
+                }
+            }
+            begin_again(&t);
+        }
+        close_trial(&t);
+    }
+}
+
 /* Drained to rest, unit spikes leave the codes that graded ones do. */
 static void unit_spikes_at_rest(void)
 {
@@ -513,6 +560,7 @@ int main(void)
         RUN(straight_sums);
         RUN(extreme_wide_accumulators);
         RUN(random_networks);
+        RUN(memory_at_rest);
         RUN(unit_spikes_at_rest);
         RUN(coded_spikes);
     }
