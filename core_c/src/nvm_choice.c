@@ -72,10 +72,10 @@ static nvm_way forced_way(nvm_node *node, nvm_scratch *scratch)
 }
 
 /* What tiles take where they may be the quickest, or FLT_MAX; then what they reach is marked. After a look in
- * vain the next ones are left out, more each time. */
+ * vain the next ones are left out, more each time. Of nodes that have tiles. */
 static float look_for_tiles(nvm_node *node, size_t received, nvm_scratch *scratch)
 {
-    if (!nvm_has_tiles(node) || received * LEAST_REST > node->in[0]->layer->n ||
+    if (received * LEAST_REST > node->in[0]->layer->n ||
         nvm_tiles_ns(node, received, 0) >= node->full_ns) {
         return FLT_MAX;
     }
@@ -114,11 +114,12 @@ nvm_way nvm_choose_way(nvm_node *node, size_t received, nvm_scratch *scratch)
     if (is_small(node)) {
         return NVM_DENSE_WAY;
     }
-    float ns = node->full_ns, tiles_ns = look_for_tiles(node, received, scratch);
+    int has_tiles = nvm_has_tiles(node);
+    float ns = node->full_ns, tiles_ns = has_tiles ? look_for_tiles(node, received, scratch) : FLT_MAX;
     nvm_way way = tiles_ns < ns ? NVM_TILES : NVM_DENSE_WAY;
     ns = tiles_ns < ns ? tiles_ns : ns;
     /* Pixels are counted where they were looked at for tiles. */
-    int is_known = !nvm_has_tiles(node) || tiles_ns != FLT_MAX;
+    int is_known = !has_tiles || tiles_ns != FLT_MAX;
     float events_ns = is_known ? nvm_events_ns(node, received) : nvm_scattered_ns(node, received);
     if (takes_events(node, events_ns, ns)) {
         way = NVM_EVENTS;
