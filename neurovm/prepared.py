@@ -114,12 +114,11 @@ def write(where: Path, key: bytes, pack: memoryview, costs: bytes) -> bool:
         return False
     digest = _digest(pack, costs)
     header = _HEADER.pack(_MAGIC, key, digest, len(pack), len(costs)).ljust(_START, b"\0")
-    temporary = where / f"{key.hex()[:40]}.{os.getpid()}{NEW}"
+    temporary = where / f"{key.hex()[:40]}.{os.urandom(8).hex()}{NEW}"  # no other thread's
     try:
         where.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _is_private(where.stat()):
             return False
-        temporary.unlink(missing_ok=True)  # of an earlier process that had this number
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
             file.writelines((header, pack, costs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -55,18 +56,6 @@ def test_a_second_load_maps_what_the_first_wrote(kept: Path, bundle: Path) -> No
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_program_keeps_its_threads_when_its_file_is_written_or_mapped(
-    kept: Path, bundle: Path
-) -> None:
-    tasks = Path("/proc/self/task")
-    for _ in range(2):
-        before = len(list(tasks.iterdir()))
-        with neurovm.load(bundle, threads=2) as model:
-            assert len(list(tasks.iterdir())) == before + min(2, os.cpu_count() or 1) - 1
-            assert model.threads == 2
-        assert files(kept)
-
-
 def test_costs_are_measured_once(kept: Path, bundle: Path) -> None:
     first = neurovm.load(bundle, calibrate=False)
     assert not any(cost.measured for cost in first.costs())
@@ -85,6 +74,48 @@ def test_off_and_unwritable_keep_everything_in_memory(
     for named in ("0", "off", str(tmp_path / "file" / "below"), "/proc/self/none"):
         monkeypatch.setenv(prepared.VARIABLE, named)
         assert answers(neurovm.load(bundle)) == wanted
+
+
+def test_a_kernel_whose_file_is_gone_keeps_everything_in_memory(
+    kept: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = answers(neurovm.load(bundle))
+    prepared.clear(kept)
+    monkeypatch.setattr(_kernel, "__file__", str(kept / "gone.so"))
+    assert answers(neurovm.load(bundle)) == wanted
+    assert files(kept) == []
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="threads need two processors")
+@pytest.mark.parametrize("calibrate", [False, True])
+def test_threads_are_there_whatever_the_file_holds(
+    kept: Path, bundle: Path, calibrate: bool
+) -> None:
+    def tasks() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    before, kept_open = tasks(), []
+    for damage in (False, True, False):  # no file; one; one that is damaged
+        model = neurovm.load(bundle, threads=2, calibrate=calibrate)
+        kept_open.append(model)
+        deadline = time.monotonic() + 30
+        while tasks() != before + len(kept_open) and time.monotonic() < deadline:
+            pass  # a thread that has ended is listed a little longer
+        assert tasks() == before + len(kept_open)
+        assert model.threads == 2
+        assert any(cost.measured for cost in model.costs()) == calibrate
+        (path,) = files(kept)
+        if damage:
+            path.write_bytes(path.read_bytes()[:HEADER])
+
+
+def test_costs_of_several_threads_are_nobody_elses(kept: Path, bundle: Path) -> None:
+    neurovm.load(bundle, threads=2, calibrate=True).close()
+    alone = neurovm.load(bundle, calibrate=True)
+    if len(os.sched_getaffinity(0)) > 1:
+        neurovm.load(bundle, threads=2, calibrate=True).close()
+    assert neurovm.load(bundle, calibrate=True).costs() == alone.costs()
+    assert len(files(kept)) == 1
 
 
 def test_the_folder_follows_the_environment() -> None:

@@ -124,7 +124,9 @@ nvm_way nvm_choose_way(nvm_node *node, size_t received, nvm_scratch *scratch)
     if (takes_events(node, events_ns, ns)) {
         way = NVM_EVENTS;
     }
-    if (way != NVM_TILES && (way != NVM_EVENTS || !nvm_has_deltas(node))) {
+    /* What was found serves tiles and events of pixels; a run in full would leave it to the next layer. */
+    int in_full = way == NVM_DENSE_WAY || node->stale || node->behind;
+    if (way != NVM_TILES && (in_full || !nvm_has_deltas(node))) {
         nvm_unmark_all(&scratch->marks);
     }
     return way;

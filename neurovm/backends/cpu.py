@@ -54,22 +54,27 @@ class CpuProgram:
 
         Before the first session. Whatever is wrong with the file, the program is ready after.
         """
+        alone = self._threads == 1  # as costs in files are measured
         where = prepared.folder()
         key = b"" if where is None else _key(content.manifest)
+        where = where if key else None
         found = None if where is None else prepared.read(where, key)
-        if where is not None and found is not None and not self._take(found, calibrate):
+        if where is not None and found is not None and not self._take(found, calibrate and alone):
             prepared.set_aside(where, key)
             self._program = _kernel.Program(content.layers, content.arena, threads=self._threads)
             found = None
-        if found is not None and (found.costs or not calibrate):
+        if found is not None and (not calibrate or (found.costs and alone)):
             return
         costs = self._program.calibrate(BUDGET_S) if calibrate else b""
-        if where is None or not prepared.write(where, key, self._program.packed(), costs):
+        if where is None or (found is not None and not alone):
+            return
+        if not prepared.write(where, key, self._program.packed(), costs if alone else b""):
             return
         found = prepared.read(where, key)
         if found is not None:  # as all others that load it: their memory is ours
             mapped = CpuProgram(content, self._threads)
-            if mapped._take(found, calibrate):
+            if mapped._take(found, calibrate=False):
+                mapped._program.use_costs(costs or None)
                 self._program = mapped._program
 
     def _take(self, found: prepared.Prepared, calibrate: bool) -> bool:
@@ -98,7 +103,11 @@ class CpuProgram:
 
 
 def _key(manifest: Manifest) -> bytes:
-    return prepared.key_of(manifest, _kernel.isa(), Path(_kernel.__file__))
+    """What its file is called by; b"" where this kernel's own file is gone, as in an upgrade."""
+    try:
+        return prepared.key_of(manifest, _kernel.isa(), Path(_kernel.__file__))
+    except OSError:
+        return b""
 
 
 def _check(manifest: Manifest, program: _kernel.Program) -> None:

@@ -10,15 +10,18 @@
 
 enum { SIDE = 16, CHANNELS = 16, TAPS = 9, PIXELS = SIDE * SIDE };
 
-static void add_conv(network *net, uint32_t in)
+static void add_conv(network *net, uint32_t in, uint16_t stride)
 {
-    nvm_layer *layer = network_add(net, NVM_CONV, (shape){SIDE, SIDE, CHANNELS});
+    uint32_t side = (uint32_t)SIDE / stride;
+    nvm_layer *layer = network_add(net, NVM_CONV, (shape){side, side, CHANNELS});
     layer->n_in = 1;
     layer->in[0] = in;
-    layer->in_h = layer->in_w = layer->out_h = layer->out_w = SIDE;
+    layer->in_h = layer->in_w = SIDE;
+    layer->out_h = layer->out_w = side;
     layer->in_c = layer->out_c = CHANNELS;
     layer->k_h = layer->k_w = 3;
-    layer->stride_h = layer->stride_w = layer->dil_h = layer->dil_w = 1;
+    layer->stride_h = layer->stride_w = stride;
+    layer->dil_h = layer->dil_w = 1;
     layer->pad_t = layer->pad_l = 1;
     layer->groups = 1;
     layer->off_weights = network_put_codes(net, TAPS * CHANNELS * CHANNELS);
@@ -55,8 +58,8 @@ static void work_is_that_of_the_change(void)
     nvm_program program;
     uint64_t sops[3];
     (void)add_input(net, (shape){SIDE, SIDE, CHANNELS}, 0);
-    add_conv(net, 0);
-    add_conv(net, 1);
+    add_conv(net, 0, 1);
+    add_conv(net, 1, 1);
     net->layers[2].flags = NVM_FLAG_OUTPUT;
     CHECK(network_init(net, &program) == NVM_OK);
     size_t size = nvm_pack_size(&program);
@@ -82,11 +85,65 @@ static void work_is_that_of_the_change(void)
     free(net);
 }
 
+/* The first layer looks for tiles, and then runs in full after all, so that events can follow. What it found is
+ * nothing to the second one, of a sixteenth of its pixels. */
+static void looks_are_a_layers_own(void)
+{
+    /* Weights of the first layer, whose windows reach beyond the border by 2 of 48 rows and columns, and of the
+     * outputs of the second one that can read what changed. */
+    const uint64_t most = (uint64_t)(3 * SIDE - 2) * (3 * SIDE - 2) * CHANNELS * CHANNELS +
+                          (uint64_t)4 * TAPS * CHANNELS * CHANNELS;
+    network *net = network_new(6);
+    nvm_program program;
+    nvm_counters counters = {0};
+    (void)add_input(net, (shape){SIDE, SIDE, CHANNELS}, 0);
+    add_conv(net, 0, 1);
+    add_conv(net, 1, 4);
+    net->layers[2].flags = NVM_FLAG_OUTPUT;
+    CHECK(network_init(net, &program) == NVM_OK);
+    size_t size = nvm_pack_size(&program);
+    void *pack = aligned_alloc(64, size);
+    CHECK(nvm_program_pack(&program, pack, size) == NVM_OK);
+    void *costs = costs_blank(&program);
+    nvm_layer_costs *layers =
+        (nvm_layer_costs *)(void *)((uint8_t *)costs + nvm_costs_size(&program)) - net->n;
+    for (int i = 1; i < 3; i++) { /* events are cheaper than tiles; and those, than full runs */
+        layers[i] = (nvm_layer_costs){.full_ns = 1e6f, .keep_ns = 1.01e6f, .scattered = 1e-3f,
+                                      .neighbours = 1e-3f, .tile_share = i == 1 ? 1.0f : 1e-6f};
+    }
+    CHECK(nvm_program_costs(&program, costs, nvm_costs_size(&program)) == NVM_OK);
+    int8_t *codes = calloc(PIXELS, CHANNELS);
+    nvm_session *session = session_new(&program, &counters), *dense = session_new(&program, NULL);
+    CHECK(nvm_session_force(dense, UINT32_MAX, NVM_DENSE_WAY) == NVM_OK);
+    for (int step = 0; step < 60; step++) {
+        const int8_t *out, *wanted;
+        if (step % 20 == 0) {
+            random_codes(&net->seed, codes, (size_t)PIXELS * CHANNELS);
+        }
+        codes[(SIDE / 2 * SIDE + SIDE / 2) * CHANNELS] ^= 16;
+        uint64_t before = counters.sops;
+        CHECK(nvm_session_force(session, UINT32_MAX, step % 20 == 0 ? NVM_DENSE_WAY : NVM_AUTO) == NVM_OK);
+        CHECK(nvm_session_step(session, codes, (size_t)PIXELS * CHANNELS) == NVM_OK);
+        CHECK(step % 20 == 0 || counters.sops - before <= most);
+        CHECK(nvm_session_step(dense, codes, (size_t)PIXELS * CHANNELS) == NVM_OK);
+        CHECK(nvm_session_output(session, UINT32_MAX, &out, NULL, NULL) == NVM_OK);
+        CHECK(nvm_session_output(dense, UINT32_MAX, &wanted, NULL, NULL) == NVM_OK);
+        CHECK(memcmp(out, wanted, program.bytes_out) == 0);
+    }
+    free(session);
+    free(dense);
+    free(codes);
+    free(costs);
+    free(pack);
+    free(net);
+}
+
 int main(void)
 {
     EACH_SET
     {
         RUN(work_is_that_of_the_change);
+        RUN(looks_are_a_layers_own);
     }
     return REPORT();
 }
