@@ -66,7 +66,13 @@ def test_a_block_is_a_rectangle_of_whole_pixels() -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_exact_work_is_what_a_session_by_events_counts(name: str) -> None:
+def test_exact_work_is_what_a_session_by_events_counts(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In plain C, where every event is taken alone: vectors take some in groups of four channels,
+    and count them whole.
+    """
+    monkeypatch.setenv("NEUROVM_ISA", "scalar")
     model = neurovm.convert_tflite(FIXTURES / f"{name}.tflite")
     info = model.inputs[0]
     for stream in bench_streams.drawn(info.shape[1:], info.limits, 2):

@@ -264,7 +264,8 @@ typedef struct nvm_counters {
     uint64_t steps;      /* step and update calls that were accepted */
     uint64_t events_in;  /* events sent by input layers */
     uint64_t events_out; /* events sent by all other layers */
-    uint64_t sops;       /* weights applied, by events or densely (DENSE, CONV, DWCONV, MATMUL) */
+    uint64_t sops;       /* weights applied, by events or densely (DENSE, CONV, DWCONV, MATMUL); vector
+                          * kernels may take events in groups of four channels, and count them whole */
     uint64_t dense_macs; /* weights a dense run would have applied: macs of the program a step */
 } nvm_counters;
 
