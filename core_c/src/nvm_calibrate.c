@@ -16,7 +16,7 @@ enum { ROUNDS = 8, MOST_RUNS = 64 };
 #define MOST_WORTH 4u      /* budgets that estimates alone may fill, where the clock stands still */
 
 /* What is measured of a layer. */
-enum { FULL, KEEP, ONE, SCATTERED, SCATTER, NEIGHBOURS, APPROACH, PIXEL, STRIP, POINTS };
+enum { FULL, KEEP, ONE, SCATTERED, SCATTER, NEIGHBOURS, APPROACH, POINTS };
 
 /* So many codes of an input: in pixels far from each other, or in a row. */
 typedef struct changes {
@@ -99,14 +99,6 @@ static changes most_changes(const nvm_node *node, const nvm_node *in, int in_a_r
     return (changes){.count = low, .channels = channels, .in_a_row = in_a_row};
 }
 
-/* All codes of a few pixels in a row. */
-static changes strip_of(const nvm_node *node, const nvm_node *in, uint32_t pixels)
-{
-    uint32_t channels = nvm_pixel_codes(node->layer), all = in->layer->n / channels;
-    pixels = pixels < all ? pixels : all;
-    return (changes){.count = pixels * channels, .channels = channels, .in_a_row = 1};
-}
-
 static changes changes_at(const nvm_node *node, const nvm_node *in, int point)
 {
     switch (point) {
@@ -116,28 +108,25 @@ static changes changes_at(const nvm_node *node, const nvm_node *in, int point)
     case NEIGHBOURS:
     case APPROACH:
         return most_changes(node, in, 1);
-    case PIXEL:
-        return strip_of(node, in, 1);
-    case STRIP:
-        return strip_of(node, in, 8);
     default:
         return (changes){.count = 1, .channels = 1, .in_a_row = 1};
     }
 }
 
+/* What changes in layers that have tiles comes to them as codes to compare, not as a list: of them full runs
+ * alone are measured, and the estimates of what changes take stand. */
 static int is_measured_at(const nvm_node *node, int point)
 {
     switch (point) {
+    case FULL:
+        return 1;
     case KEEP:
         return node->packed != NULL && nvm_layer_keeps_acc(node->layer);
     case NEIGHBOURS:
     case APPROACH:
-        return nvm_pixel_codes(node->layer) > 1;
-    case PIXEL:
-    case STRIP:
-        return nvm_has_tiles(node);
+        return !nvm_has_tiles(node) && nvm_pixel_codes(node->layer) > 1;
     default:
-        return 1;
+        return !nvm_has_tiles(node);
     }
 }
 
@@ -147,8 +136,7 @@ static void run_once(course *c, nvm_node *node, nvm_node *in, const changes *whi
     const nvm_layer *layer = node->layer;
     static const uint8_t ways[POINTS] = {[FULL] = NVM_DENSE_WAY,     [KEEP] = NVM_EVENTS,
                                          [ONE] = NVM_EVENTS,         [SCATTERED] = NVM_EVENTS,
-                                         [NEIGHBOURS] = NVM_EVENTS,  [PIXEL] = NVM_TILES,
-                                         [STRIP] = NVM_TILES};
+                                         [NEIGHBOURS] = NVM_EVENTS};
     for (uint32_t p = 0; p < layer->n_in; p++) {
         nvm_clear_events(&c->session->nodes[layer->in[p]]);
     }
@@ -259,16 +247,6 @@ static void fit_events(nvm_node *node, nvm_node *in, const float *ns, nvm_layer_
     }
 }
 
-/* By the estimate of a full run that was measured. */
-static float plain_tiles_ns(nvm_session *session, nvm_node *node, nvm_node *in, int point)
-{
-    changes which = changes_at(node, in, point);
-    change(in, &which);
-    size_t reached = nvm_mark_tiles(node, &session->scratch);
-    nvm_unmark_all(&session->scratch.marks);
-    return nvm_tiles_ns(node, which.count, reached);
-}
-
 static nvm_layer_costs costs_from(course *c, uint32_t index)
 {
     nvm_node *node = &c->session->nodes[index], *in = driver_of(c->session, index);
@@ -284,12 +262,9 @@ static nvm_layer_costs costs_from(course *c, uint32_t index)
     }
     costs.full_ns = ns[FULL];
     costs.keep_ns = is_measured_at(node, KEEP) ? above(ns[KEEP], ns[FULL]) : ns[FULL];
-    fit_events(node, in, ns, &costs);
-    node->full_ns = ns[FULL];
-    if (nvm_has_tiles(node)) {
-        float small = plain_tiles_ns(c->session, node, in, PIXEL);
-        float large = plain_tiles_ns(c->session, node, in, STRIP);
-        costs.tile_share = line_through(small, ns[PIXEL], large, ns[STRIP], &costs.tile_ns);
+    costs.scattered = costs.neighbours = costs.tile_share = 1.0f;
+    if (!nvm_has_tiles(node)) {
+        fit_events(node, in, ns, &costs);
     }
     return costs;
 }

@@ -5,7 +5,7 @@
 #include "nvm_costs.h"
 
 #define MAGIC   0x74736f43u /* "Cost" */
-#define FORMAT  2u          /* and of the estimates that factors are multiples of */
+#define FORMAT  3u          /* and of the estimates that factors are multiples of */
 #define MOST_NS 1e12f
 
 typedef struct header {
