@@ -61,7 +61,7 @@ class Row:
         """`limit` and `passed`, for sessions that step; others are not judged."""
         if self.ratio is None or self.us is None or self.mode not in ("step", "update"):
             return
-        if self.kind == "none" and not self.stateful:
+        if self.kind == "none" and (not self.stateful or self.us.median < NOTHING_US):
             self.limit = NOTHING
             self.passed = self.ratio.median <= NOTHING or self.us.median < NOTHING_US
             return
