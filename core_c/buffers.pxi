@@ -132,7 +132,7 @@ cdef int _expect(Py_ssize_t found, Py_ssize_t accepted, str what) except -1:
 
 @cython.final
 cdef class _View:
-    """Exports read-only memory of a session and keeps the session alive."""
+    """Exports read-only memory of a session, which it keeps alive."""
 
     cdef object owner
     cdef const void *data

@@ -86,7 +86,7 @@ cdef class Session:
         return 0
 
     cdef void settle(self) noexcept:
-        """What the last step changed; the session is free again."""
+        """What the last step changed; the next call may begin."""
         cdef int changed = 0
         nvm_session_output(self.session, UINT32_MAX, NULL, NULL, &changed)
         self.any_changed = changed != 0

@@ -106,7 +106,7 @@ class Session:
 
     @property
     def counters(self) -> Counters:
-        """Totals since the session began, or of all that share its block of counters."""
+        """Totals since it was opened, or of all that share its block of counters."""
         return Counters(*self._state.counters)
 
     @property

@@ -206,7 +206,7 @@ class SpikingSession:
 
     @property
     def counters(self) -> Counters:
-        """Totals since the session began, or of all that share its block of counters."""
+        """Totals since it was opened, or of all that share its block of counters."""
         return Counters(*self._state.counters)
 
     def reset(self) -> None:

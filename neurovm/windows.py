@@ -187,7 +187,7 @@ class WindowSession:
         self.push = self._stream.push
         """push(frames) → memoryview: the window moves on by these frames' int8 codes, oldest first.
 
-        One frame or more, of `plan.frame` codes each; any number at a time. Returns the session's
+        One frame or more, of `plan.frame` codes each; any number at a time. Returns its
         own read-only int8 view of all outputs. ShapeError where they are no whole frames; nothing
         has changed then."""
 
@@ -210,7 +210,7 @@ class WindowSession:
 
     @property
     def counters(self) -> Counters:
-        """Totals since the session began; `sops` are weights applied, no events are counted."""
+        """Totals since it was opened; `sops` are weights applied, no events are counted."""
         return Counters(*self._stream.counters)
 
     def reset(self) -> None:

@@ -35,7 +35,7 @@ if ! [ -d "$to/site/ai_edge_litert" ]; then
 fi
 
 gcc -O2 -shared -fPIC -o "$to/count_plugin.so" "$here/count_plugin.c"
-# As the wheel is built, but for the session that sees no Python.
+# As the wheel is built, but for code that sees no Python.
 make -s -C "$here/../../tests/c" BUILD="$to/c" "$to/c/arm/kernel.a"
 aarch64-linux-gnu-gcc -std=gnu11 -O2 -static -I"$here/../../core_c/include" -o "$to/steps" \
     "$here/steps.c" "$to/c/arm/kernel.a" -lm

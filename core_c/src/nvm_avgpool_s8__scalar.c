@@ -110,7 +110,7 @@ static void scatter_change(nvm_node *node, nvm_marks *marks, const change *by)
 /* The input's changes, pixel by pixel. */
 static void scatter_all(nvm_node *node, nvm_scratch *scratch)
 {
-    nvm_node *in = (nvm_node *)node->in[0]; /* nodes are the session's, and so are their lists */
+    nvm_node *in = (nvm_node *)node->in[0]; /* nodes and their lists are one session's own */
     uint32_t channels = node->layer->in_c;
     if (in->lazy) {
         size_t n = nvm_changed_pixels(in, channels, scratch->pixels, scratch->most_pixels);

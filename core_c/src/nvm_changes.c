@@ -141,7 +141,7 @@ void nvm_run_events(nvm_node *node, nvm_scratch *scratch)
         return;
     }
     for (uint32_t p = 0; node->layer->kind != NVM_AVGPOOL && p < node->layer->n_in; p++) {
-        nvm_list_events((nvm_node *)node->in[p]); /* nodes are the session's */
+        nvm_list_events((nvm_node *)node->in[p]); /* nodes are one session's own */
     }
     node->kernel->events(node, scratch);
 }

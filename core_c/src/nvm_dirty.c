@@ -146,7 +146,7 @@ static void mark_outputs(const nvm_node *node, nvm_scratch *scratch, int32_t r, 
 static size_t mark_windows(nvm_node *node, nvm_scratch *scratch)
 {
     const nvm_layer *layer = node->layer;
-    nvm_node *in = (nvm_node *)node->in[0]; /* nodes are the session's, and so are their lists */
+    nvm_node *in = (nvm_node *)node->in[0]; /* nodes and their lists are one session's own */
     nvm_marks *marks = &scratch->marks;
     uint32_t width = layer->in_w, *list = scratch->pixels;
     size_t reached = 0, strips = 0, n = nvm_changed_pixels(in, layer->in_c, list, scratch->most_pixels);
