@@ -88,14 +88,16 @@ def key_of(manifest: Manifest, isa: str, kernel: Path) -> bytes:
 def read(where: Path, key: bytes) -> Prepared | None:
     """The file for this key; None where there is none that can be believed.
 
-    One that is damaged is set aside, so that the next one written takes its place.
+    One of ours that is damaged is set aside, so that the next one written takes its place.
     """
     path = _path(where, key)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None
+    is_ours = False
     try:
+        is_ours = os.fstat(descriptor).st_uid == os.geteuid()
         found = _map(descriptor, key)
         if found is not None:
             _touch(descriptor)
@@ -103,7 +105,7 @@ def read(where: Path, key: bytes) -> Prepared | None:
         found = None
     finally:
         os.close(descriptor)
-    if found is None:
+    if found is None and is_ours:
         set_aside(where, key)
     return found
 

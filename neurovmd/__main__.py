@@ -178,6 +178,7 @@ def _said(write: Callable[[], int]) -> int:
 
 
 def _run(source: Source) -> int:
+    from neurovm import prepared
     from neurovmd import cgroup, check, log, reload
     from neurovmd.control import Occupied
 
@@ -187,6 +188,8 @@ def _run(source: Source) -> int:
     log.set_level(settings.config.log_level)
     for remark in check.remarks(settings):
         log.warning("config.remark", remark=remark)
+    # The one place beside its state that a worker may write to.
+    os.environ.setdefault(prepared.VARIABLE, f"{settings.config.cache_dir}/prepared")
     from neurovmd.notify import Notifier
     from neurovmd.supervisor import Supervisor
 

@@ -182,6 +182,17 @@ def test_what_is_no_private_file_is_not_read(kept: Path, bundle: Path, tmp_path:
     assert not files(kept)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to another user, as root alone may")
+def test_another_users_file_is_neither_read_nor_moved(kept: Path, bundle: Path) -> None:
+    wanted = answers(neurovm.load(bundle))
+    (path,) = files(kept)
+    os.chown(kept, 12345, -1)
+    os.chown(path, 12345, -1)
+    assert answers(neurovm.load(bundle)) == wanted
+    assert list(kept.iterdir()) == [path]
+    assert path.stat().st_uid == 12345
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_kernel_refuses_what_would_lead_it_astray(seed: int) -> None:
     """Any bytes as a pack: refused, or run within bounds; records and offsets never differ."""

@@ -15,10 +15,15 @@ enum { TARGETS = 32, SPANS = 256, MOST_ROWS = 16 };
 #define PRODUCT_NS 0.55f
 #define LEAST_NS   0.9f /* of a group and an output, however few channels */
 
+int nvm_has_deltas_of(const nvm_isa *isa, const nvm_layer *layer)
+{
+    return isa->packing != NULL && isa->packing->deltas != NULL && layer->kind == NVM_CONV &&
+           layer->in_c % 4 == 0;
+}
+
 int nvm_has_deltas(const nvm_node *node)
 {
-    return node->packed != NULL && node->isa->packing->deltas != NULL &&
-           node->layer->kind == NVM_CONV && node->layer->in_c % 4 == 0 &&
+    return node->packed != NULL && nvm_has_deltas_of(node->isa, node->layer) &&
            (node->cols.dil == 1 || node->cols.k == 1) && node->rows.k <= MOST_ROWS;
 }
 

@@ -215,7 +215,9 @@ size_t nvm_elements_mark(nvm_node *node);
 float nvm_elements_ns(const nvm_node *node, size_t elements);
 void nvm_elements_tiles(nvm_node *node, nvm_scratch *scratch);
 
-/* Events of packed convolutions (nvm_deltas.c); 0 where they are too many for it, and nothing is done. */
+/* Events of packed convolutions (nvm_deltas.c). A layer that may have them, where it is packed; a node that has.
+ * nvm_run_deltas: 0 where they are too many for it, and nothing is done. */
+int nvm_has_deltas_of(const nvm_isa *isa, const nvm_layer *layer);
 int nvm_has_deltas(const nvm_node *node);
 float nvm_deltas_ns(const nvm_node *node, float events, float pixels);
 int nvm_run_deltas(nvm_node *node, nvm_scratch *scratch);

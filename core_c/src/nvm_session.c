@@ -210,7 +210,7 @@ size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session
             size_t all = (size_t)layer->in_h * layer->in_w;
             pixels = pixels > all ? pixels : all;
         }
-        if (nvm_has_tiles_of(layer->kind) && read != 0) {
+        if (read != 0 && nvm_has_deltas_of(program->isa, layer)) {
             size_t words = (size_t)layer->in_h * layer->in_w * layer->in_c / 4 + NVM_DELTA_SLACK;
             deltas = deltas > words ? deltas : words;
         }

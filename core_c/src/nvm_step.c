@@ -90,6 +90,7 @@ void nvm_run_node(nvm_session *session, nvm_node *node)
 {
     const nvm_layer *layer = node->layer;
     size_t received = 0;
+    assert(session->scratch.marks.first == session->scratch.marks.end);
     if (is_at_rest(node)) {
         node->behind = 0;
         node->way = NVM_EVENTS;
