@@ -40,7 +40,7 @@ def offline(files: list[Path]) -> list[list[int]]:
 
 def test_recordings_reach_their_names_through_broker_and_daemon(tmp_path: Path) -> None:
     files = recorded(tmp_path, 5, seed=7_000_000)
-    found = answers(files, tmp_path, speed=10.0)
+    found = answers(files, speed=10.0)
     assert [len(results) for results in found] == [1] * 5
     tops = [results[0]["top"] for results in found]
     assert [top[0]["label"] for top in tops] == list(scenes.LABELS)

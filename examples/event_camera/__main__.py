@@ -9,21 +9,11 @@ N-MNIST files first.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
-import queue
-import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion
-
-from neurovm.cli import broker
+from examples.box import Box, NoAnswerError, Result, serving
 from neurovm.errors import EventError, NeurovmError
 from neurovm.events import read, write
 
@@ -31,94 +21,28 @@ from .play import placed, play
 from .scenes import LABELS, scene
 
 HERE = Path(__file__).parent
-TOPIC, RESULTS = "camera/eye/events", "neurovm/+/shapes/result/eye"
-START_S, ANSWER_S, END_S = 60.0, 20.0, 15.0
-Result = dict[str, Any]
+TOPIC = "camera/eye/events"
 
 
-@contextlib.contextmanager
-def daemon(folder: Path, port: int) -> Iterator[None]:
-    """`neurovmd` with the VM of this example, from its files as they would lie on a box."""
-    (folder / "vm.d").mkdir()
-    shutil.copy(HERE / "vm.yaml", folder / "vm.d" / "shapes.yaml")
-    shutil.copy(HERE / "shapes.nvm", folder / "vm.d")
-    config = folder / "neurovmd.yaml"
-    config.write_text(
-        f"mqtt: {{server: 'mqtt://127.0.0.1:{port}', protocol: 3.1.1}}\n"
-        "vm_dir: vm.d\ncache_dir: cache\nstate_dir: state\nsocket: neurovmd.sock\n"
-    )
-    with (folder / "neurovmd.log").open("ab") as log:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "neurovmd", "--config", str(config)], stdout=log, stderr=log
-        )
-    try:
-        yield
-    finally:
-        child.terminate()
-        try:
-            child.wait(END_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-
-
-class Listener:
-    """Hears the results of the VM, and when it is there."""
-
-    def __init__(self, port: int) -> None:
-        self.results: queue.Queue[Result] = queue.Queue()
-        self.there: queue.Queue[bytes] = queue.Queue()
-        self._client = Client(CallbackAPIVersion.VERSION2)
-        self._client.on_message = self._hear
-        self._client.connect("127.0.0.1", port)
-        self._client.subscribe([(RESULTS, 1), ("neurovm/+/shapes/availability", 1)])
-        self._client.loop_start()
-
-    def _hear(self, client: Client, context: Any, message: MQTTMessage) -> None:
-        del client, context
-        if message.topic.endswith("/availability"):
-            self.there.put(message.payload)
-        else:
-            self.results.put(json.loads(message.payload))
-
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
-
-def answers(files: list[Path], folder: Path, *, speed: float) -> list[list[Result]]:
+def answers(files: list[Path], *, speed: float) -> list[list[Result]]:
     """What the VM says to each recording: the results that begin in its time."""
     recordings = [read(path) for path in files]
     for path, recording in zip(files, recordings, strict=True):
         if not len(recording):
             raise EventError(f"{path}: found no events; accepted: some")
-    with (folder / "broker.log").open("ab") as log:
-        child, port = broker.start(log)
-    try:
-        listener = Listener(port)
-        try:
-            with daemon(folder, port):
-                while listener.there.get(timeout=START_S) != b"online":
-                    pass
-                play(recordings, host="127.0.0.1", port=port, topic=TOPIC, speed=speed)
-                return _collected(listener, recordings)
-        except queue.Empty:
-            said = (folder / "neurovmd.log").read_text(errors="replace")[-2000:]
-            raise SystemExit(f"no answer came; the daemon's last words:\n{said}") from None
-        finally:
-            listener.close()
-    finally:
-        broker.end(child)
+    with serving({"shapes": HERE / "vm.yaml"}, [HERE / "shapes.nvm"]) as box:
+        play(recordings, host="127.0.0.1", port=box.port, topic=TOPIC, speed=speed)
+        return _collected(box, recordings)
 
 
-def _collected(listener: Listener, recordings: list[Any]) -> list[list[Result]]:
+def _collected(box: Box, recordings: list[Any]) -> list[list[Result]]:
     """Results by recording, until the last recording's last events are covered."""
     moved = placed(recordings)
     spans = [(each.times_us[0], each.times_us[-1]) for each in moved]
     found: list[list[Result]] = [[] for _ in spans]
     until_us = -1
     while until_us <= spans[-1][1]:
-        result = listener.results.get(timeout=ANSWER_S)
+        result = box.result()
         until_us = result["until_us"]
         for at, (first_us, last_us) in enumerate(spans):
             if result["from_us"] <= last_us and result["until_us"] > first_us:
@@ -148,8 +72,8 @@ def main() -> None:
         folder = Path(temporary)
         try:
             files = args.files or recorded(folder, args.scenes, args.seed)
-            found = answers(files, folder, speed=args.speed)
-        except (NeurovmError, OSError) as error:
+            found = answers(files, speed=args.speed)
+        except (NeurovmError, NoAnswerError, OSError) as error:
             raise SystemExit(f"event_camera: {error}") from None
     for path, results in zip(files, found, strict=True):
         for result in results:
