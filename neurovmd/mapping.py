@@ -261,6 +261,10 @@ def _check_plain(vm: Vm) -> None:
             raise MappingError(
                 f"{key}.encode", kind, "no such key: the model is no spiking network"
             )
+        if source.window is not None:
+            raise MappingError(
+                f"{key}.window", "a mapping", "nothing: values are taken as they come"
+            )
         if source.to.first:
             raise MappingError(f"{key}.to.first", str(source.to.first), "0 without encode")
     form, codes = vm.output.form, "real or codes: the model is no spiking network"

@@ -18,6 +18,7 @@ from neurovm.encoders import AnyEncoder
 from neurovm.manifest import CapabilityName, check_capabilities
 from neurovmd import models, places, topics
 from neurovmd.payload import Json, Payload
+from neurovmd.window.rule import Window
 
 DEFAULT_OUTPUT_TOPIC = "{prefix}/{node}/{vm}/result/{stream}"
 MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -171,12 +172,15 @@ class Target(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Input(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where messages come from, what they hold, and which inputs of the model they set."""
+
     topic: str
     qos: Literal[0, 1] = 1
     payload: Payload = Json()
     to: Target = Target()
     initial: float = 0.0
     encode: AnyEncoder | None = None
+    window: Window | None = None
 
     def __post_init__(self) -> None:
         _keyed("topic", topics.parse_input, self.topic)
