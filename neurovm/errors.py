@@ -8,7 +8,7 @@ NeurovmError
 ├── ShapeError (ValueError)            data whose shape, length or type does not fit the model
 ├── ConfigError (ValueError)           a configuration file with a wrong key or value
 ├── RecordingError (ValueError)        a recording of messages that cannot be used
-├── EventError (ValueError)            events, or values to encode as events, that cannot be used
+├── EventError (ValueError)            events, samples or their parameters that cannot be used
 └── BackendError (RuntimeError)        a backend or device that is missing or failed
 
 Messages say what, where, what was found and what is accepted.
@@ -95,7 +95,7 @@ class RecordingError(NeurovmError, ValueError):
 
 
 class EventError(NeurovmError, ValueError):
-    """Events that cannot be used: a file or payload of them, or a value that has no encoding.
+    """Events or samples that cannot be used, or parameters of what is to be made of them.
 
     ``index`` is the first event at fault, from 0; None where it is not one event.
     """

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Front ends: rows of a sensor as rows that a network was trained on. One a file, each a frozen
+struct of its parameters; listed here.
+
+    front = chain([Scale(scale=1 / 32768), Difference()], rate_hz=16000)
+    rows = front.push(packet)       # what the packet's samples complete, and nothing computed twice
+    rows = front.whole(clip)        # the same for a clip by itself
+
+A front end takes rows of any shape, () for single samples, and gives rows of its own. Each row out
+is computed once, when the last row in that it needs is there, and is the same bit for bit however
+the rows in were cut into packets. numpy is loaded when a stream begins, not with this module.
+
+| front end | a row becomes | names after |
+| --- | --- | --- |
+| `scale` | `scale` · x + `offset`, clipped | – |
+| `difference` | what has changed since `lag` rows before | numpy.diff |
+"""
+
+from __future__ import annotations
+
+from neurovm.frontends.base import Front, FrontEnd
+from neurovm.frontends.chain import chain
+from neurovm.frontends.difference import Difference
+from neurovm.frontends.scale import Scale
+
+AnyFrontEnd = Scale | Difference
+
+__all__ = ["AnyFrontEnd", "Difference", "Front", "FrontEnd", "Scale", "chain"]

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Front ends one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from neurovm.errors import EventError
+from neurovm.frontends.base import Array, Front, FrontEnd, check_state
+
+MOST_STAGES = 32
+
+
+def chain(
+    front_ends: Sequence[FrontEnd], shape: tuple[int, ...] = (), rate_hz: float | None = None
+) -> Front:
+    """The beginning of a stream of rows of `shape` (() for single samples) through `front_ends`.
+
+    rate_hz: rows in a second; None: unknown, for front ends that need none. EventError names the
+    front end (by its number and kind) that does not fit what comes before it. Imports numpy.
+    """
+    if len(front_ends) > MOST_STAGES:
+        raise EventError(f"found {len(front_ends)} front ends; accepted: up to {MOST_STAGES}")
+    stages: list[Front] = []
+    last: tuple[tuple[int, ...], float | None] = (shape, rate_hz)
+    for number, front_end in enumerate(front_ends):
+        try:
+            stage = check_state(front_end.stream(*last))
+        except EventError as error:
+            kind = type(front_end).__struct_config__.tag
+            raise EventError(f"front end {number} ({kind}): {error}") from None
+        stages.append(stage)
+        last = (stage.shape, stage.rate_hz)
+    return stages[0] if len(stages) == 1 else Chain(stages, shape, rate_hz)
+
+
+class Chain(Front):
+    """Owns its stages, of which each takes what the one before gives; none: rows pass as reals."""
+
+    def __init__(
+        self, stages: Sequence[Front], takes: tuple[int, ...], rate_hz: float | None
+    ) -> None:
+        last = stages[-1] if stages else None
+        super().__init__(takes, last.shape if last else takes, last.rate_hz if last else rate_hz)
+        self._stages = tuple(stages)
+        self.dtype = last.dtype if last else "float32"
+        self.needs_whole = any(stage.needs_whole for stage in stages)
+        # The k-th row of a stage (from 1) needs first + (k - 1) · step rows of the one before.
+        for stage in stages:
+            self.first += (stage.first - 1) * self.step
+            self.span += (stage.span - 1) * self.step
+            self.step *= stage.step
+
+    @property
+    def state_bytes(self) -> int:
+        return sum(stage.state_bytes for stage in self._stages)
+
+    def reset(self) -> None:
+        for stage in self._stages:
+            stage.reset()
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        return self._stages[0].fits(shape) if self._stages else super().fits(shape)
+
+    def advance(self, rows: Array) -> Array:
+        for stage in self._stages:
+            rows = stage.advance(rows)
+        return rows
+
+    def advance_whole(self, rows: Array) -> Array:
+        for stage in self._stages:
+            rows = stage.advance_whole(rows)
+        return rows
