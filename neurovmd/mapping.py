@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Union
 
 from neurovm.errors import ShapeError
-from neurovmd.payload import Aer, Codes, PayloadError, Values
+from neurovmd.payload import Aer, Codes, Image, PayloadError, Sample, Values
 from neurovmd.refusal import MappingError, RefusedError
 from neurovmd.routes import Router, filters
 from neurovmd.schema import Input, Time, Vm
@@ -94,7 +94,7 @@ class Binding:
         self._port = port
         if isinstance(source.payload, Aer):
             raise MappingError(f"{key}.payload.format", "aer", "json or raw: these are no spikes")
-        self._decode = source.payload.decoder()
+        self._samples, self.timed = source.payload.samples(), source.payload.timed
         self._numbers = None if names is None else {name: at for at, name in enumerate(names)}
         self._all = array("I", range(port.base, port.base + port.size))
         if names is not None and len(names) != port.size:
@@ -131,15 +131,31 @@ class Binding:
             raise RefusedError(DropReason.TOPIC, f"no element {name!r}")
         return number
 
-    def read(self, payload: bytes, element: int | None) -> tuple[array[int], InputCodes]:
-        """The input numbers a payload sets and their codes; RefusedError where it cannot."""
+    def decode(self, topic: str | None, payload: bytes) -> Sequence[Sample]:
+        """The samples of a message, oldest first; RefusedError where it cannot be read."""
         try:
-            values = self._decode(payload)
+            return self._samples(topic, payload)
         except PayloadError as error:
             raise RefusedError(DropReason.PAYLOAD, str(error)) from None
+
+    def read(
+        self, topic: str | None, payload: bytes, element: int | None
+    ) -> tuple[array[int], InputCodes]:
+        """The input numbers a message sets and their codes, of several samples the oldest first;
+        RefusedError where it sets none.
+        """
+        first, *more = self.decode(topic, payload)
+        indices, codes = self.set_by(first, element)
+        for sample in more:
+            numbers, code = self.set_by(sample, element)
+            indices, codes = indices + numbers, joined(codes, code)
+        return indices, codes
+
+    def set_by(self, sample: Sample, element: int | None) -> tuple[array[int], InputCodes]:
+        """The input numbers that one sample sets and their codes."""
         if element is not None:
-            return array("I", (self._port.base + element,)), self._reals([values])
-        return self._tensor(values)
+            return array("I", (self._port.base + element,)), self._reals([sample.values])
+        return self._tensor(sample.values)
 
     def _tensor(self, values: Values) -> tuple[array[int], InputCodes]:
         """A payload that is not for one element: the whole tensor, or some elements by name."""
@@ -148,6 +164,8 @@ class Binding:
         if isinstance(values, Codes):
             self._check_length(len(values.data))
             return self._all, self._port.raw(values)
+        if isinstance(values, Image):
+            values = list(values.data)
         if not isinstance(values, (list, array)):
             values = [values]
         self._check_length(len(values))
@@ -231,12 +249,12 @@ class Inputs:
         route = self._router.route(topic)
         if len(route.parts) == 1:
             binding, element = route.parts[0]
-            return Update(route.stream, *binding.read(payload, element))
+            return Update(route.stream, *binding.read(topic, payload, element))
         indices, codes = array("I"), self._none
         refusals: list[RefusedError] = []
         for binding, element in route.parts:
             try:
-                more, code = binding.read(payload, element)
+                more, code = binding.read(topic, payload, element)
             except RefusedError as refusal:
                 refusals.append(refusal)
                 continue

@@ -8,7 +8,7 @@ stream: what a message holds is read whole and checked before any of it has an e
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from neurovm.encoders import Encoder
@@ -16,7 +16,7 @@ from neurovm.encoders.poisson import Poisson
 from neurovm.encoders.population import Population
 from neurovm.events import Events
 from neurovmd.mapping import WHOLE, Binding, InputCodes, Port
-from neurovmd.payload import Aer, Codes, Json, PayloadError, Raw
+from neurovmd.payload import Aer, Codes, PayloadError, Raw
 from neurovmd.refusal import MappingError, RefusedError
 from neurovmd.routes import Router, filters
 from neurovmd.schema import Input, Vm
@@ -137,21 +137,15 @@ class EncodedBinding(Binding):
         self.first = base + source.to.first
         self.number = number
         self.initial = source.initial
-        payload = source.payload
-        self.clock: Callable[[bytes], int] | None = None
-        if isinstance(payload, Json) and payload.t_us is not None:
-            self.clock = payload.clock()
 
-    def samples(self, payload: bytes, element: int | None) -> Samples:
-        """The values of a message; RefusedError where it has none."""
-        indices, values = self.read(payload, element)
-        t_us: int | None = None
-        if self.clock is not None:
-            try:
-                t_us = self.clock(payload)
-            except PayloadError as error:
-                raise RefusedError(DropReason.PAYLOAD, str(error)) from None
-        return Samples(self, indices, values, t_us)
+    def samples(self, topic: str | None, payload: bytes, element: int | None) -> list[Samples]:
+        """The values of a message, moment by moment; RefusedError where it has none."""
+        found = self.decode(topic, payload)
+        return [Samples(self, *self.set_by(each, element), each.t_us) for each in found]
+
+    def at_once(self, topic: str | None, payload: bytes, element: int | None) -> list[Samples]:
+        """The values of a message as one moment's: of each element the last."""
+        return [Samples(self, *self.read(topic, payload, element), None)]
 
 
 AnyBinding = AerBinding | EncodedBinding
@@ -197,8 +191,8 @@ class SpikeInputs:
             accepted = f"{dt_us / 1e6:g} or more, a tick of the network"
             raise MappingError("output.window_s", f"{window_s:g}", accepted)
         for each in self.encoded:
-            if self.source == "payload" and each.clock is None:
-                accepted = "the path of its time in µs, or time.source: arrival or message"
+            if self.source == "payload" and not each.timed:
+                accepted = "where its time is, or time.source: arrival or message"
                 raise MappingError(f"{each.key}.payload.t_us", "nothing", accepted)
             encoder = each.encoder
             if isinstance(encoder, (Poisson, Population)) and abs(encoder.dt * 1e6 - dt_us) > 1e-3:
@@ -220,9 +214,10 @@ class SpikeInputs:
                     update.events.append(binding.read(payload))
                     update.heard.extend(binding.indices)
                 else:
-                    samples = binding.samples(payload, element)
-                    update.samples.append(samples)
-                    update.heard.extend(samples.indices)
+                    read = binding.samples if self.source == "payload" else binding.at_once
+                    samples = read(topic, payload, element)
+                    update.samples.extend(samples)
+                    update.heard.extend(at for each in samples for at in each.indices)
             except RefusedError as refusal:
                 refusals.append(refusal)
         if len(refusals) == len(route.parts):

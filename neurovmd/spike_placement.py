@@ -95,6 +95,9 @@ class SpikePlacement(StreamTable[SpikeStream]):
     def _check_span(self, update: SpikeUpdate) -> None:
         """RefusedError for a message over more time than a stream may be idle."""
         spans = [e.times_us[-1] - e.times_us[0] for e in update.events if e.times_us]
+        stamps = [samples.t_us for samples in update.samples if samples.t_us is not None]
+        if stamps:
+            spans.append(max(stamps) - min(stamps))
         if max(spans, default=0) > self._gap_us:
             found = f"events over {max(spans) / 1e6:g} s in a message"
             accepted = f"at most {self._gap_us / 1e6:g} (time.idle_reset_s)"

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurovmd.payload import Codes, Json, PayloadError, Raw
+from neurovmd.payload import Codes, Json, PayloadError, Raw, Values
+from neurovmd.payload.json import TimeField
+
+
+def values(payload_format: Json | Raw, payload: bytes) -> Values:
+    """Those of a message that holds one sample without a time."""
+    ((t_us, found),) = payload_format.samples()("a", payload)
+    assert t_us is None
+    return found
 
 
 @pytest.mark.parametrize(
@@ -27,7 +35,7 @@ from neurovmd.payload import Codes, Json, PayloadError, Raw
     ],
 )
 def test_json_finds_its_field(field: str, payload: bytes, value: object) -> None:
-    assert Json(field=field).decoder()(payload) == value
+    assert values(Json(field=field), payload) == value
 
 
 @pytest.mark.parametrize(
@@ -36,7 +44,7 @@ def test_json_finds_its_field(field: str, payload: bytes, value: object) -> None
 )
 def test_json_refuses_what_it_cannot_read(payload: bytes) -> None:
     with pytest.raises(PayloadError):
-        Json(field="value").decoder()(payload)
+        values(Json(), payload)
 
 
 @pytest.mark.parametrize("field", [".", "a.", "a[", "a[x]", "a]b", "a..b", "[1", "a[-1]"])
@@ -47,28 +55,77 @@ def test_json_refuses_a_broken_path(field: str) -> None:
 
 @given(st.binary(max_size=200), st.sampled_from(["", "value", "a.b[0]", "[3]"]))
 def test_json_reads_or_refuses_any_bytes(payload: bytes, field: str) -> None:
-    decode = Json(field=field).decoder()
     try:
-        decode(payload)
+        values(Json(field=field), payload)
     except PayloadError as error:
         assert str(error)
 
 
 @given(st.lists(st.floats(width=32, allow_nan=False), max_size=20))
-def test_raw_floats_are_little_endian(values: list[float]) -> None:
-    payload = struct.pack(f"<{len(values)}f", *values)
-    assert Raw(dtype="float32").decoder()(payload) == array("f", values)
+def test_raw_floats_are_little_endian(numbers: list[float]) -> None:
+    payload = struct.pack(f"<{len(numbers)}f", *numbers)
+    assert values(Raw(), payload) == array("f", numbers)
 
 
 def test_raw_refuses_a_broken_length() -> None:
     with pytest.raises(PayloadError, match="multiple of 4"):
-        Raw().decoder()(b"12345")
+        values(Raw(), b"12345")
 
 
 def test_raw_codes_stay_as_they_are() -> None:
-    assert Raw(dtype="uint8").decoder()(b"\x00\xff") == Codes(b"\x00\xff", "uint8")
+    assert values(Raw(dtype="uint8"), b"\x00\xff") == Codes(b"\x00\xff", "uint8")
 
 
 @given(st.recursive(st.floats(allow_nan=False, allow_infinity=False), st.lists, max_leaves=5))
 def test_json_agrees_with_the_standard_library(value: object) -> None:
-    assert Json(field="").decoder()(json.dumps(value).encode()) == value
+    assert values(Json(field=""), json.dumps(value).encode()) == value
+
+
+@pytest.mark.parametrize(
+    ("unit", "found", "t_us"),
+    [
+        ("s", b"1.5", 1_500_000),
+        ("ms", b"-2", -2000),
+        ("us", b"7", 7),
+        ("ns", b"1700", 2),
+        ("rfc3339", b'"1970-01-01T00:00:01.5Z"', 1_500_000),
+        ("rfc3339", b'"1970-01-01T02:00:00+02:00"', 0),
+    ],
+)
+def test_json_finds_the_time(unit: str, found: bytes, t_us: int) -> None:
+    time = msgspec.convert({"field": "head.t", "unit": unit}, TimeField)
+    payload = b'{"head": {"t": %b}, "value": 3}' % found
+    assert list(Json(time=time).samples()("a", payload)) == [(t_us, 3)]
+
+
+@pytest.mark.parametrize(
+    ("unit", "found"),
+    [
+        ("s", b"true"),
+        ("s", b'"1"'),
+        ("s", b"1e300"),
+        ("s", b"1" + 400 * b"0"),
+        ("s", b"null"),
+        ("rfc3339", b'"yesterday"'),
+        ("rfc3339", b'"1970-01-01T00:00:01"'),
+        ("rfc3339", b"5"),
+    ],
+)
+def test_json_refuses_what_is_no_time(unit: str, found: bytes) -> None:
+    time = msgspec.convert({"field": "t", "unit": unit}, TimeField)
+    with pytest.raises(PayloadError):
+        Json(time=time).samples()("a", b'{"t": %b, "value": 3}' % found)
+
+
+def test_json_says_its_time_in_one_way() -> None:
+    given = {"format": "json", "t_us": "t", "time": {"field": "t"}}
+    with pytest.raises(msgspec.ValidationError, match="one of time and t_us"):
+        msgspec.convert(given, Json)
+
+
+def test_json_time_in_whole_microseconds() -> None:
+    read = Json(t_us="t").samples()
+    assert list(read("a", b'{"t": 5, "value": 1}')) == [(5, 1)]
+    for wrong in (b"5.0", b"true", b"9223372036854775807", b"null"):
+        with pytest.raises(PayloadError, match="whole µs"):
+            read("a", b'{"t": %b, "value": 1}' % wrong)
