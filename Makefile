@@ -90,8 +90,8 @@ bench-snn: ## spiking networks beside other simulators (PEERS="brian2=PYTHON nes
 bench-arm: ## instructions a step on emulated ARM cores beside LiteRT's (MODELS="….tflite …"; Debian 12)
 	@scripts/setup.sh check
 	PYTHON=$(abspath $(BIN)/python) benchmarks/arm/prepare.sh build/bench-arm
-	$(BIN)/python -m benchmarks.arm_instructions --root build/bench-arm $(BENCH_ARGS) \
-		$(or $(MODELS),tests/fixtures/digits_*.tflite)
+	$(BIN)/python -m benchmarks.arm_instructions --root build/bench-arm --json build/bench-arm.json \
+		$(BENCH_ARGS) $(or $(MODELS),$(wildcard tests/fixtures/digits_*.tflite))
 
 wheel: ## sdist and wheel (the wheel is built from the sdist) into dist/
 	@scripts/setup.sh check

@@ -2,10 +2,11 @@
 """Instructions a step on aarch64, all inputs changed, beside LiteRT's on the same rows.
 
     benchmarks/arm/prepare.sh DIR
-    python -m benchmarks.arm_instructions --root DIR MODEL.tflite...
+    python -m benchmarks.arm_instructions --root DIR [--functions 20] MODEL.tflite...
 
-Both run in qemu-user on an emulated processor: a Cortex-A72 (NEON) and a Cortex-A76 (NEON with the
-dot product), where a plugin (benchmarks/arm/count_plugin.c) counts what is executed. Compared are
+Both run in qemu-user on emulated processors: a Cortex-A53 and A72 (NEON) and a Cortex-A76 (NEON
+with the dot product), where a plugin (benchmarks/arm/count_plugin.c) counts what is executed.
+Compared are
 
 * ours: one nvm_session_step of the cross-compiled C kernel, from the codes that the caller has to
   those that it reads; the C library included, no Python. Without calibration.
@@ -13,12 +14,13 @@ dot product), where a plugin (benchmarks/arm/count_plugin.c) counts what is exec
   C++ libraries execute, without Python's own instructions and without set_tensor and get_tensor.
 
 Instructions are not time: caches, memory and the width of a processor are not in them. Outputs are
-compared too; codes that differ are an error.
+compared too; codes that differ are an error. --functions says which of our functions execute them.
 """
 
 from __future__ import annotations
 
 import argparse
+import bisect
 import collections
 import itertools
 import json
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 HERE = Path(__file__).parent
-CPUS = {"cortex-a72": "neon", "cortex-a76": "dotprod"}
+CPUS = {"cortex-a53": "neon", "cortex-a72": "neon", "cortex-a76": "dotprod"}
 PYTHON = "python3.11"
 
 
@@ -50,6 +52,7 @@ class Count:
     ours: float
     litert: float
     library: float  # of litert: what lies in its own library
+    functions: dict[str, float]  # of ours, most first
 
     @property
     def ratio(self) -> float:
@@ -83,6 +86,23 @@ def by_file(counts: Path, maps: Path) -> collections.Counter[str]:
     return found
 
 
+def by_function(counts: Path, program: Path) -> collections.Counter[str]:
+    """Instructions by the function of a static program that holds them, inlined ones in it."""
+    listed = subprocess.run(
+        ["aarch64-linux-gnu-nm", "-n", program], check=True, capture_output=True, text=True
+    )
+    words = [line.split() for line in listed.stdout.splitlines()]
+    functions = [(int(w[0], 16), w[2]) for w in words if len(w) == 3 and w[1] in "tTwWiI"]
+    functions = [(at, name) for at, name in functions if not name.startswith("$")]
+    begins = [at for at, _ in functions]
+    found: collections.Counter[str] = collections.Counter()
+    for line in counts.read_text().splitlines():
+        address, executions, instructions = line.split()
+        at = bisect.bisect_right(begins, int(address, 16)) - 1
+        found[functions[at][1]] += int(executions) * int(instructions)
+    return found
+
+
 class Machine:
     """An emulated processor with the plugin, and what prepare.sh made."""
 
@@ -98,7 +118,8 @@ class Machine:
             [*qemu, *options, *command], check=False, capture_output=True, text=True
         )
         if done.returncode != 0:
-            raise SystemExit(f"{command[0]} on {self.cpu}: {done.stdout}{done.stderr}")
+            said = (done.stdout + done.stderr).strip() or f"exit code {done.returncode}"
+            raise SystemExit(f"{command[0]} on {self.cpu}: {said}")
         return done.stdout
 
     def litert(self, calls: int, model: Path, work: Path) -> collections.Counter[str]:
@@ -117,14 +138,13 @@ class Machine:
         self.run(work / "counts", options, [*script, *files])
         return by_file(work / "counts", work / "maps")
 
-    def ours(self, work: Path) -> int:
+    def ours(self, work: Path) -> collections.Counter[str]:
         """What the steps take; writes work/ours.out."""
         files = [work / name for name in ("layers", "arena", "rows", "ours.out")]
         chosen = self.run(work / "counts", [], [self.root / "steps", *files]).strip()
         if chosen != CPUS[self.cpu]:
             raise SystemExit(f"{self.cpu}: {chosen} was chosen, not {CPUS[self.cpu]}")
-        lines = (work / "counts").read_text().splitlines()
-        return sum(int(line.split()[1]) * int(line.split()[2]) for line in lines)
+        return by_function(work / "counts", self.root / "steps")
 
 
 def same_codes(work: Path) -> bool:
@@ -152,38 +172,83 @@ def count(model: Path, machine: Machine, steps: int, seed: int) -> Count:
     return Count(
         model=model.stem,
         cpu=machine.cpu,
-        ours=ours / steps,
+        ours=sum(ours.values()) / steps,
         litert=sum(native.values()) / steps,
         library=library / steps,
+        functions={name: n / steps for name, n in ours.most_common()},
     )
 
 
-def main() -> None:
-    """A table, and JSON where asked for."""
+def mean_ratio(counts: Sequence[Count]) -> float:
+    """Geometric."""
+    return math.exp(sum(math.log(found.ratio) for found in counts) / len(counts))
+
+
+def table(counts: Sequence[Count], cpus: Sequence[str]) -> list[str]:
+    """A row a model, three columns a processor; the geometric means below."""
+    at = {(found.model, found.cpu): found for found in counts}
+    names = list(dict.fromkeys(found.model for found in counts))
+    width = max(14, *map(len, names))
+    columns = " ".join(f"{'ours':>10} {'LiteRT':>10} {'ratio':>6}" for _ in cpus)
+    lines = [
+        " " * width + "".join(f" {f'{cpu} ({CPUS[cpu]})':>28}" for cpu in cpus),
+        f"{'':{width}} {columns}",
+    ]
+    for name in names:
+        row = [at[name, cpu] for cpu in cpus]
+        cells = " ".join(f"{f.ours:10,.0f} {f.litert:10,.0f} {f.ratio:6.2f}" for f in row)
+        lines.append(f"{name:{width}} {cells}")
+    means = [mean_ratio([f for f in counts if f.cpu == cpu]) for cpu in cpus]
+    lines.append(f"{'geometric mean':{width}}" + "".join(f" {mean:28.2f}" for mean in means))
+    return lines
+
+
+def print_functions(counts: Sequence[Count], most: int) -> None:
+    """Where our instructions go."""
+    for found in counts:
+        print(f"\n{found.model} on {found.cpu}: {found.ours:,.0f} instructions a step")
+        for name, n in list(found.functions.items())[:most]:
+            print(f"  {n:10,.0f} {n / found.ours:6.1%} {name}")
+
+
+def parsed() -> argparse.Namespace:
+    """What was asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("models", nargs="+", type=Path)
     parser.add_argument("--root", type=Path, required=True, help="what prepare.sh made")
+    parser.add_argument("--cpus", nargs="+", choices=CPUS, default=list(CPUS), metavar="CPU")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--functions", type=int, default=0, metavar="N", help="of ours, the first")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    for model in arguments.models:
+        if not model.is_file():
+            parser.error(f"{model}: no such file")
+    if arguments.steps < 1:
+        parser.error(f"--steps {arguments.steps}; 1 or more")
+    if not (arguments.root / "steps").is_file():
+        parser.error(f"{arguments.root}: benchmarks/arm/prepare.sh has not made it")
+    return arguments
+
+
+def main() -> None:
+    """One table; JSON and functions where asked for."""
+    arguments = parsed()
     root = arguments.root.resolve()
-    counts = []
-    for cpu, isa in CPUS.items():
-        machine = Machine(root, cpu)
-        print(f"{cpu} ({isa}), emulated{'':22} ours     LiteRT   ratio")
-        for model in arguments.models:
-            found = count(model.resolve(), machine, arguments.steps, arguments.seed)
-            counts.append(found)
-            print(
-                f"  {found.model:36} {found.ours:10.0f} {found.litert:10.0f} {found.ratio:7.2f}",
-                flush=True,
-            )
-        ratios = [found.ratio for found in counts if found.cpu == cpu]
-        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-        print(f"  {'geometric mean':36} {'':21} {mean:7.2f}")
+    counts: list[Count] = []
+    every = [(cpu, model) for cpu in arguments.cpus for model in arguments.models]
+    for i, (cpu, model) in enumerate(every, start=1):
+        found = count(model.resolve(), Machine(root, cpu), arguments.steps, arguments.seed)
+        counts.append(found)
+        print(f"{i}/{len(every)} {found.model} on {cpu}: {found.ratio:.2f}", file=sys.stderr)
+    for line in table(counts, arguments.cpus):
+        print(line)
+    if arguments.functions > 0:
+        print_functions(counts, arguments.functions)
     if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(found) for found in counts], indent=1))
+        rows = [{**asdict(found), "ratio": found.ratio} for found in counts]
+        arguments.json.write_text(json.dumps({"steps": arguments.steps, "counts": rows}, indent=1))
 
 
 if __name__ == "__main__":

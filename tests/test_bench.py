@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import arm_instructions
 import bench_models
 import bench_real
 import bench_report
@@ -221,3 +222,23 @@ def test_the_wake_word_is_heard_where_it_is_spoken() -> None:
     for begin_s, end_s in said[0]["detection_windows"]:
         assert ((begin_s < ends_s) & (ends_s < end_s + 1)).any()
     assert 0 < len(heard) < len(rows) / 3
+
+
+def test_counts_of_arm_are_one_table() -> None:
+    counts = [
+        arm_instructions.Count(model, cpu, ours, 200.0, 150.0, {"run_product": ours})
+        for model, ours in (("a", 100.0), ("b", 400.0))
+        for cpu in ("cortex-a72", "cortex-a76")
+    ]
+    lines = arm_instructions.table(counts, ["cortex-a72", "cortex-a76"])
+    assert [line.split() for line in lines[2:]] == [
+        ["a", "100", "200", "0.50", "100", "200", "0.50"],
+        ["b", "400", "200", "2.00", "400", "200", "2.00"],
+        ["geometric", "mean", "1.00", "1.00"],
+    ]
+
+
+def test_rows_for_arm_change_everywhere() -> None:
+    rows = arm_instructions.changing_rows(500, 4, 1)
+    assert rows.shape == (5, 500)
+    assert all((a != b).all() for a, b in itertools.pairwise(rows))
