@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Union
 
 from neurovm.errors import ShapeError
-from neurovmd.payload import Aer, Codes, Image, PayloadError, Sample, Values
+from neurovmd.payload import Aer, Codes, Image, PayloadError, Sample, Text, Values
 from neurovmd.refusal import MappingError, RefusedError
 from neurovmd.routes import Router, filters
 from neurovmd.schema import Input, Time, Vm
@@ -107,6 +107,9 @@ class Binding:
         if dtype not in (None, "float32", port.dtype):
             accepted = f"float32 (real values) or {port.dtype} (the model's own input)"
             raise MappingError(f"{key}.payload.dtype", str(dtype), accepted)
+        if isinstance(source.payload, Text) and source.payload.features != port.size:
+            accepted = f"{port.size}, one for each element of the input tensor"
+            raise MappingError(f"{key}.payload.features", str(source.payload.features), accepted)
         self._initial = source.initial
 
     @property

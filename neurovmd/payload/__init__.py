@@ -9,9 +9,10 @@ from __future__ import annotations
 from neurovmd.payload.aer import Aer
 from neurovmd.payload.json import Json
 from neurovmd.payload.raw import Raw
+from neurovmd.payload.text import Text
 from neurovmd.payload.values import Codes, Image, PayloadError, Reader, Sample, Values
 
-Payload = Json | Raw | Aer
+Payload = Json | Raw | Aer | Text
 DEFAULT_FORMAT = "json"
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "Raw",
     "Reader",
     "Sample",
+    "Text",
     "Values",
 ]
