@@ -22,6 +22,7 @@ from neurovm.errors import (
     NeurovmError,
     RecordingError,
     ShapeError,
+    StepError,
     UnsupportedOperatorError,
 )
 from neurovm.version import __version__
@@ -56,6 +57,7 @@ __all__ = [
     "ShapeError",
     "SpikingModel",
     "SpikingSession",
+    "StepError",
     "TensorInfo",
     "UnsupportedOperatorError",
     "Window",

@@ -9,6 +9,7 @@ NeurovmError
 ├── ConfigError (ValueError)           a configuration file with a wrong key or value
 ├── RecordingError (ValueError)        a recording of messages that cannot be used
 ├── EventError (ValueError)            events, samples or their parameters that cannot be used
+├── StepError (ValueError)             an output step that is wrong, or does not fit its place
 └── BackendError (RuntimeError)        a backend or device that is missing or failed
 
 Messages say what, where, what was found and what is accepted.
@@ -103,6 +104,25 @@ class EventError(NeurovmError, ValueError):
     def __init__(self, message: str, index: int | None = None) -> None:
         super().__init__(message)
         self.index = index
+
+
+class StepError(NeurovmError, ValueError):
+    """An output step with a wrong parameter, or one that does not fit what comes to it.
+
+    Attributes: ``key`` (of the parameter; in a chain ``[3].key``), ``found``, ``accepted``.
+    """
+
+    def __init__(self, key: str, found: str, accepted: str) -> None:
+        where = f"{key}: " if key else ""
+        super().__init__(f"{where}found {found}; accepted: {accepted}")
+        self.key = key
+        self.found = found
+        self.accepted = accepted
+
+    def within(self, place: str) -> "StepError":
+        """The same, of a step at `place` of something larger."""
+        key = f"{place}.{self.key}" if self.key else place
+        return StepError(key, self.found, self.accepted)
 
 
 class BackendError(NeurovmError, RuntimeError):
