@@ -7,7 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neurovm.frontends import Difference, FrontEnd, Scale
+from neurovm.frontends import (
+    Difference,
+    Frames,
+    FrontEnd,
+    LogMel,
+    Mfcc,
+    Normalize,
+    PreEmphasis,
+    Scale,
+    Spectrum,
+)
 
 
 class Case(NamedTuple):
@@ -34,4 +44,60 @@ CASES = [
     Case("difference-lag", [Difference(lag=7)], (3,)),
     Case("chain", [Scale(scale=2), Difference(), Difference(lag=2, padding=True)], (2,)),
     Case("nothing", [], (2,)),
+    Case("pre-emphasis", [PreEmphasis(coefficient=0.9)], (2,)),
+    Case("normalize-window", [Normalize()], (2,)),
+    Case("normalize-window-spread", [Scale(), Normalize(method="mean_variance", by_channel=True)]),
+    Case("normalize-block", [Normalize(block_length=16)], (2,)),
+    Case("normalize-running", [Normalize(block_length=5, decay=0.9, by_channel=True)], (3,)),
+    Case("normalize-gain", [Normalize(block_length=1, decay=0.99)]),
+    Case("normalize-spread", [Normalize("mean_variance", 8, by_channel=True, decay=0.5)], (3,)),
+    Case("normalize-spread-all", [Normalize("mean_variance", 9)], (2,)),
+    Case("frames", [Frames(frame_length=16, frame_step=5, window="blackman")]),
+    Case("frames-apart", [Frames(frame_length=4, frame_step=11, window="povey")], (2,)),
+    Case("spectrum", [Spectrum(frame_length=32, frame_step=8, n_fft=64, power=1)]),
+    Case("spectrum-odd", [Spectrum(frame_length=15, frame_step=15, log="db", log_floor=0.1)], (2,)),
+    Case(
+        "log-mel",
+        [LogMel(frame_length=400, frame_step=160, n_fft=512, fmin=20, fmax=7600, n_mels=40)],
+        rate_hz=16000,
+        rows=3000,
+    ),
+    Case(
+        "log-mel-vibration",
+        [
+            Difference(),
+            LogMel(
+                sample_rate=1600,
+                frame_length=64,
+                frame_step=32,
+                n_mels=8,
+                mel_scale="slaney",
+                triangles="hertz",
+                mel_norm="slaney",
+                log="log10",
+                window="hamming",
+            ),
+            Difference(padding=True),
+        ],
+        (3,),
+        rows=700,
+    ),
+    Case(
+        "mfcc",
+        [
+            Scale(scale=1 / 32768),
+            PreEmphasis(),
+            Mfcc(
+                sample_rate=16000, frame_length=480, frame_step=320, n_fft=512, power=1, n_mfcc=10
+            ),
+        ],
+        rows=4000,
+        integer=True,
+    ),
+    Case(
+        "mfcc-lifted",
+        [Mfcc(frame_length=64, frame_step=16, n_mels=20, dct_norm="ortho", lifter=22)],
+        rate_hz=8000,
+        rows=600,
+    ),
 ]

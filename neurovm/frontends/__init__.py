@@ -14,6 +14,12 @@ the rows in were cut into packets. numpy is loaded when a stream begins, not wit
 | --- | --- | --- |
 | `scale` | `scale` · x + `offset`, clipped | – |
 | `difference` | what has changed since `lag` rows before | numpy.diff |
+| `pre_emphasis` | x − `coefficient` · the row before | librosa.effects.preemphasis |
+| `normalize` | itself divided by the peak or spread of its window, its block or all so far | – |
+| `frames` | overlapping frames under a window function | tf.signal.frame |
+| `spectrum` | magnitude or power of their Fourier transform | tf.signal.stft |
+| `log_mel` | the logarithm of its mel bands | librosa.feature.melspectrogram |
+| `mfcc` | their cosine transform | tf.signal.mfccs_from_log_mel_spectrograms |
 """
 
 from __future__ import annotations
@@ -21,8 +27,27 @@ from __future__ import annotations
 from neurovm.frontends.base import Front, FrontEnd
 from neurovm.frontends.chain import chain
 from neurovm.frontends.difference import Difference
+from neurovm.frontends.frames import Frames
+from neurovm.frontends.log_mel import LogMel
+from neurovm.frontends.mfcc import Mfcc
+from neurovm.frontends.normalize import Normalize
+from neurovm.frontends.pre_emphasis import PreEmphasis
 from neurovm.frontends.scale import Scale
+from neurovm.frontends.spectrum import Spectrum
 
-AnyFrontEnd = Scale | Difference
+AnyFrontEnd = Scale | Difference | PreEmphasis | Normalize | Frames | Spectrum | LogMel | Mfcc
 
-__all__ = ["AnyFrontEnd", "Difference", "Front", "FrontEnd", "Scale", "chain"]
+__all__ = [
+    "AnyFrontEnd",
+    "Difference",
+    "Frames",
+    "Front",
+    "FrontEnd",
+    "LogMel",
+    "Mfcc",
+    "Normalize",
+    "PreEmphasis",
+    "Scale",
+    "Spectrum",
+    "chain",
+]

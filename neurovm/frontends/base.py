@@ -35,9 +35,10 @@ class Front(ABC):
 
     takes, shape: of one row in and out; the rows of a push stand along a first axis of their own.
     rate_hz: rows out a second (None: unknown). dtype: of rows out, float32 or an integer type.
-    first: rows in until the first row out. step: rows in for each further one.
-    span: rows in that a row out depends on, counted back from the one that completes it (infinite:
-    all before it). needs_whole: whether it can do with whole windows alone (`whole`, never `push`).
+    Row k out, k ≥ 0, is there at the latest with row first + k · step in (counted from 1), and
+    depends on none but the last `span` rows in up to that one (infinite: on all before it).
+    state_bytes: the most that is kept between pushes. needs_whole: it can do with whole windows
+    alone (`whole`, never `push`).
     Used by one thread.
     """
 
@@ -63,8 +64,9 @@ class Front(ABC):
         """(m, *shape): the rows that `rows`, (n, *takes), complete; m may be 0.
 
         The same rows out, bit for bit, however the rows in are cut into pushes. ShapeError for
-        other shapes, EventError for a value that is not finite or more values than 2^24: the stream
-        is then as it was before. EventError too where a row out overflows: it then begins anew.
+        other shapes, EventError for a value that is not finite, or more than 2^24 values: the
+        stream is then as it was before. EventError too where what is made of them would overflow
+        or be more than 2^24 values: the stream then begins anew.
         """
         array = self._checked(rows)
         if self.needs_whole:
