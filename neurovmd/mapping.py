@@ -94,7 +94,11 @@ class Binding:
         self._port = port
         if isinstance(source.payload, Aer):
             raise MappingError(f"{key}.payload.format", "aer", "json or raw: these are no spikes")
-        self._samples, self.timed = source.payload.samples(), source.payload.timed
+        try:
+            self._samples, self.timed = source.payload.samples(), source.payload.timed
+        except ValueError as error:  # what its format needs is not installed
+            found = type(source.payload).__name__
+            raise MappingError(f"{key}.payload.format", found, str(error)) from None
         self._numbers = None if names is None else {name: at for at, name in enumerate(names)}
         self._all = array("I", range(port.base, port.base + port.size))
         if names is not None and len(names) != port.size:

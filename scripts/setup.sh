@@ -107,6 +107,8 @@ build_venv() {
     [ -t 2 ] || quiet=(-q)
     PIP_DISABLE_PIP_VERSION_CHECK=1 $venv/bin/python -m pip install "${quiet[@]}" \
         -e ".[$extras]" >&2
+    [ "$level" != dev ] || PIP_DISABLE_PIP_VERSION_CHECK=1 $venv/bin/python -m pip install \
+        "${quiet[@]}" --no-deps pysparkplug==0.6.1 tahu==0.1.2 >&2
 }
 
 find_python

@@ -97,7 +97,7 @@ def test_every_template_fits(name: str) -> None:
         ("NET_BIND_SERVICE", "NET_BNID_SERVICE"),
         ('name: "hello-world"\n', ""),
         ("tensor: 0", "tensro: 0"),
-        ("format: json", "format: cbor"),
+        ("format: json", "format: toml"),
         ("top_k: 1", "top_k: 0"),
         ("on: change", "on: chnage"),
     ],

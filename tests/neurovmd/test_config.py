@@ -139,7 +139,7 @@ def test_a_folder_that_cannot_be_one_is_named(tmp_path: Path) -> None:
         ("model: pump.tflite\n", "", 1, "model", "nothing", "text"),
         ("pump.tflite", "pump.h5", 1, "model", "pump.h5", ".nvm or .tflite"),
         ("{field: value}", "{fromat: raw}", 4, "inputs[0].payload.fromat", "fromat", "format"),
-        ("{field: value}", "{format: cbor}", 4, "inputs[0].payload.format", "cbor", "json, raw"),
+        ("{field: value}", "{format: toml}", 4, "inputs[0].payload.format", "toml", "json, raw"),
         ("{field: value}", "{field: 'a..b'}", 4, "inputs[0].payload.field", "a..b", "a.b[0]"),
         ("{stream}", "{strm}", 3, "inputs[0].topic", "{strm}", "{stream}"),
         ("{stream}", "x{stream}", 3, "inputs[0].topic", "x{stream}", "alone"),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurovmd.payload import Codes, Json, PayloadError, Raw, Values
-from neurovmd.payload.json import TimeField
+from neurovmd.payload.located import TimeField
 
 
 def values(payload_format: Json | Raw, payload: bytes) -> Values:
