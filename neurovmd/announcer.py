@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,9 @@ import msgspec
 from neurovmd import log, status
 from neurovmd.broker import Broker
 from neurovmd.config import Settings
+from neurovmd.discovery import Discovery
 from neurovmd.mqtt import Connection
+from neurovmd.power import PowerState
 from neurovmd.vm import Vm
 
 FAREWELL_S = 1.5
@@ -20,15 +23,20 @@ FAREWELL_S = 1.5
 class Announcer:
     """The supervisor's own connection and what is said on it; repeated at every connect.
 
-    `vms` are those in service, `info` is what to say of the daemon.
+    `vms` are those in service, `info` is what to say of the daemon, `power` what the box draws.
     """
 
     def __init__(
-        self, settings: Settings, vms: Callable[[], list[Vm]], info: Callable[[], dict[str, Any]]
+        self,
+        settings: Settings,
+        vms: Callable[[], list[Vm]],
+        info: Callable[[], dict[str, Any]],
+        power: Callable[[], PowerState | None],
     ) -> None:
         self._vms, self._info = vms, info
         self._watched = 0
         self._base, self.connection = self._connect(settings)
+        self._discovery = Discovery(settings, vms, power, self._retain, self._tell_all)
 
     def _connect(self, settings: Settings) -> tuple[str, Connection]:
         """The topics' base and a connection that is not open yet."""
@@ -44,13 +52,26 @@ class Announcer:
             gone -= {each.name for each in after.deployments}
         for name in gone:
             self._publish(f"{name}/state", b"")
+            self._publish(f"{name}/stats", b"")
+        known = self._discovery.filters
         if moved:
+            self._discovery.retract()
+            self._publish("stats", b"")
             self._publish("info", b"")
             self._publish("availability", b"offline")
             self.connection.leave()
             self.connection.forget()
+            self._discovery.down()
             self._base, self.connection = self._connect(after)
+        self._discovery.follow(after)
+        if not moved and known != self._discovery.filters:
+            self.connection.unsubscribe(list(known))
+            self.connection.subscribe(self._discovery.filters)
         self.tell()
+
+    def tick(self, now: float) -> float:
+        """Do what time asks for; returns when it next does (CLOCK_MONOTONIC seconds)."""
+        return min(self.connection.tick(), self._discovery.tick(now))
 
     def tell(self) -> None:
         """Publish what the daemon says of itself."""
@@ -70,7 +91,12 @@ class Announcer:
         return bool(self._watched) and self.connection.connected
 
     def mqtt_up(self, session_present: bool) -> None:
-        del session_present  # it subscribes to nothing
+        del session_present  # it keeps none
+        self._tell_all()
+        self.connection.subscribe(self._discovery.filters)
+        self._discovery.up()
+
+    def _tell_all(self) -> None:
         self._publish("availability", b"online")
         self.tell()
         for vm in self._vms():
@@ -78,9 +104,14 @@ class Announcer:
 
     def mqtt_down(self, reason: str) -> None:
         """The connection has logged it, STATUS= shows it."""
+        del reason
+        self._discovery.down()
 
     def mqtt_message(self, topic: str | None, payload: bytes, qos: int, mid: int) -> None:
-        """Nothing is subscribed."""
+        """Home Assistant has come or gone; nothing else is subscribed."""
+        del qos, mid
+        if topic in self._discovery.filters:
+            self._discovery.heard(payload, time.monotonic())
 
     def mqtt_published(self, mid: int, refusal: str) -> None:
         if mid == self._watched:
@@ -90,7 +121,10 @@ class Announcer:
 
     def _publish(self, name: str, payload: bytes) -> int:
         """Publish a retained message below `<prefix>/<node>`."""
-        return self.connection.publish(f"{self._base}/{name}", payload, retain=True)
+        return self._retain(f"{self._base}/{name}", payload)
+
+    def _retain(self, topic: str, payload: bytes) -> int:
+        return self.connection.publish(topic, payload, retain=True)
 
 
 def _place(settings: Settings) -> tuple[object, ...]:

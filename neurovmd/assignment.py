@@ -41,6 +41,23 @@ class Assignment:
         return () if self.group is None else self.group.held
 
 
+# A line of a report that is no longer is written whole or not at all (PIPE_BUF).
+MOST_LINE_BYTES = 4096
+
+
+def tell(pipe: int, **said: object) -> bool:
+    """Tell the supervisor what is no state; whether it was. What is too long is never told."""
+    line = msgspec.json.encode(said) + b"\n"
+    if len(line) > MOST_LINE_BYTES:
+        return True
+    try:
+        return os.write(pipe, line) == len(line)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # nobody is there to hear it
+
+
 def report(pipe: int, state: str, reason: str = "") -> None:
     """Tell the supervisor; it may be gone."""
     with contextlib.suppress(OSError):

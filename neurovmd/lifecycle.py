@@ -18,6 +18,7 @@ import msgspec
 
 from neurovmd import log, models
 from neurovmd.conversion import Conversion, cached_bundle
+from neurovmd.face import Face
 from neurovmd.launch import Launcher
 from neurovmd.vm import Role, Vm
 
@@ -28,8 +29,12 @@ CONVERSION_LOOK_S = 0.5
 
 
 class _Report(msgspec.Struct):
-    state: str
+    """A line of a worker: its state, or what its results show, or streams that it has heard."""
+
+    state: str = ""
     reason: str = ""
+    face: Face | None = None
+    streams: list[str] = []
 
 
 class Lifecycle:
@@ -139,7 +144,10 @@ class Lifecycle:
         for line in lines:
             with contextlib.suppress(ValueError, RecursionError):
                 said = msgspec.json.decode(line, type=_Report)
-                self._set(vm, said.state, said.reason)
+                vm.face = said.face or vm.face
+                vm.hear_streams(said.streams)
+                if said.state:
+                    self._set(vm, said.state, said.reason)
         return True
 
     def ended(self, vm: Vm, code: int) -> None:

@@ -17,6 +17,7 @@ from neurovm.description import ProfileName
 from neurovm.encoders import AnyEncoder
 from neurovm.manifest import CapabilityName, check_capabilities
 from neurovmd import models, places, topics
+from neurovmd.outlets import HomeAssistant, Shown
 from neurovmd.payload import Json, Payload
 from neurovmd.window.rule import Window
 
@@ -152,6 +153,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     watch_s: Annotated[float, Meta(ge=1, le=86400)] | None = None
     on_invalid: Literal["exit", "last_good"] = "exit"
     http: Http = Http()
+    home_assistant: HomeAssistant = HomeAssistant()
 
 
 class Target(Struct, frozen=True, forbid_unknown_fields=True):
@@ -272,6 +274,7 @@ class Vm(Struct, frozen=True, forbid_unknown_fields=True):
     planes: Annotated[int, Meta(ge=1, le=8)] = 8
     sandbox: bool = True
     capabilities: list[CapabilityName] = msgspec.field(default_factory=list)
+    home_assistant: Shown = Shown()
 
     def __post_init__(self) -> None:
         check_capabilities(self.capabilities)

@@ -17,14 +17,15 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neurovmd import log, topics
-from neurovmd.assignment import EXIT_OK, EXIT_SOFTWARE, Assignment, report
+from neurovmd import face, log, topics
+from neurovmd.assignment import EXIT_OK, EXIT_SOFTWARE, Assignment, report, tell
 from neurovmd.binding import inputs_of, streams_of
 from neurovmd.broker import Broker
 from neurovmd.compute import Compute
 from neurovmd.confinement import out_of_memory
 from neurovmd.mailbox import Mailbox, Message, Receipt
 from neurovmd.mqtt import Connection
+from neurovmd.outlets import MOST_SHOWN_STREAMS
 from neurovmd.pace import Pace
 from neurovmd.publisher import Publisher
 from neurovmd.shared import DropReason, WorkerState
@@ -62,15 +63,11 @@ class Worker:
         )
         self._connection = self._publisher.connection = Connection(broker, self)
         self._subscriptions = Subscriptions(Path(settings.config.state_dir), name)
-        topic = topics.fill(vm.output.topic, names)
-        streams = streams_of(
-            name,
-            vm,
-            model,
-            self._inputs,
-            lambda stream: topics.fill(topic, {"stream": stream}),
-            work.slot,
-        )
+        self._topic = topics.fill(vm.output.topic, names)
+        self._heard: deque[str] = deque()
+        self._named = 0
+        self._face: face.Face | None = face.of(vm, model)
+        streams = streams_of(name, vm, model, self._inputs, self._open_stream, work.slot)
         own_share = 1.0 if vm.cpu is None or "cpu" in work.held else vm.cpu
         self._pace = Pace(work.slot, own_share)
         self._compute = Compute(
@@ -207,6 +204,22 @@ class Worker:
         if said != self._said and self._stop_at is None:
             self._said = said
             report(self._work.report, "ready", said)
+        self._say_streams()
+
+    def _say_streams(self) -> None:
+        """Tell it what results show, and of which streams: the first ones are enough."""
+        pipe = self._work.report
+        if self._face is not None and tell(pipe, face=self._face):
+            self._face = None
+        while self._heard and tell(pipe, streams=[self._heard[0]]):
+            self._heard.popleft()
+
+    def _open_stream(self, stream: str) -> str:
+        """The compute thread has a new stream: the topic of its results."""
+        if self._named < MOST_SHOWN_STREAMS:
+            self._named += 1
+            self._heard.append(stream)
+        return topics.fill(self._topic, {"stream": stream})
 
     def _pass_on(self) -> None:
         """Messages to the compute thread, its results to the broker."""

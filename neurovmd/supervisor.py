@@ -70,7 +70,12 @@ class Supervisor:
             settings, self._block, changed=self._vm_changed, in_child=self._forget, tree=tree
         )
         self._pacing = Pacing(settings, self._fleet.vms, self._block)
-        self._announcer = Announcer(settings, lambda: self._fleet.vms, self._info)
+        self._announcer = Announcer(
+            settings,
+            lambda: self._fleet.vms,
+            self._info,
+            lambda: self._pacing.look(time.monotonic()),
+        )
         self._reloader = Reloader(
             source,
             settings,
@@ -218,7 +223,7 @@ class Supervisor:
     def _due(self) -> float:
         """Do what time asks for; returns when it next does (CLOCK_MONOTONIC seconds)."""
         now = time.monotonic()
-        times = [self._fleet.tick(now), self._announcer.connection.tick()]
+        times = [self._fleet.tick(now), self._announcer.tick(now)]
         if not self._ready:
             self._become_ready(now)
         times.append(self._reloader.tick(now) if self._ready else self._extend_at)

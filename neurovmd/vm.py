@@ -12,6 +12,8 @@ from neurovmd import log
 from neurovmd.cgroup import Group
 from neurovmd.config import Deployment, Settings
 from neurovmd.conversion import Conversion
+from neurovmd.face import Face
+from neurovmd.outlets import MOST_SHOWN_STREAMS
 from neurovmd.shared import Slot, WorkerState
 
 # Signs of life (interfaces: watchdog progress of a worker).
@@ -40,7 +42,8 @@ class Vm:
     `leave_by`: when a VM that leaves is killed. `refused`: a bundle whose conversion failed for
     good, and why. `deaths`: the message (a fingerprint) that the last worker ended in, and how many
     did; `deadly`: the one that is not tried again (0 = none). `group`: the control group of its
-    worker (None: it has none of its own).
+    worker (None: it has none of its own). `face`: what its results show (None: not known yet), of
+    which `streams` (the first ones that its workers have heard).
     """
 
     deployment: Deployment
@@ -71,6 +74,8 @@ class Vm:
     before: Vm | None = None
     leave_by: float = 0.0
     group: Group | None = None
+    face: Face | None = None
+    streams: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -91,6 +96,11 @@ class Vm:
         if self.gate >= 0:
             os.close(self.gate)
             self.gate = -1
+
+    def hear_streams(self, names: list[str]) -> None:
+        """Remember streams that its worker names."""
+        new = [name for name in names if name not in self.streams]
+        self.streams += new[: MOST_SHOWN_STREAMS - len(self.streams)]
 
     def bury(self) -> None:
         """Let go of what a worker needed that has ended."""

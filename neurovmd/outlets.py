@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where results go beside their own topic, as the configuration says it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from neurovmd.field_path import FieldPath
+
+MOST_SHOWN_STREAMS = 64
+"""Streams of a VM that a worker names to the supervisor."""
+
+Words = Annotated[str, Meta(pattern=r"^[^\x00-\x1f{}]{1,64}$", description="1 to 64 characters")]
+Class = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}$", description="such as temperature")]
+
+
+class HomeAssistant(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether and how Home Assistant finds this node's VMs (MQTT discovery).
+
+    `streams` of each VM at most are shown; figures of node and VMs are told every `stats_s`.
+    """
+
+    enabled: bool = False
+    discovery_prefix: Annotated[
+        str,
+        Meta(
+            pattern=r"^[^+#/$\x00-\x1f{}][^+#\x00-\x1f{}]{0,127}$",
+            description="1 to 128 characters, no + # { }, and no / or $ first",
+        ),
+    ] = "homeassistant"
+    streams: Annotated[int, Meta(ge=1, le=MOST_SHOWN_STREAMS)] = 16
+    stats_s: Annotated[float, Meta(ge=1, le=86400)] = 30.0
+
+
+class Entity(Struct, frozen=True, forbid_unknown_fields=True):
+    """One thing that Home Assistant shows of every stream: what stands at `value` in a result.
+
+    A `binary_sensor` is on where that is true, or with `above` a larger number.
+    """
+
+    name: Words
+    value: FieldPath
+    kind: Literal["sensor", "binary_sensor"] = "sensor"
+    unit: Words | None = None
+    device_class: Class | None = None
+    state_class: Literal["measurement", "total", "total_increasing"] | None = None
+    options: Annotated[list[Words], Meta(min_length=1, max_length=256)] | None = None
+    above: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.above is not None and self.kind != "binary_sensor":
+            raise ValueError("above: found a number; accepted: it with kind: binary_sensor")
+        is_sensor = self.kind == "sensor"
+        if not is_sensor and (self.unit or self.state_class or self.options):
+            accepted = "them with kind: sensor"
+            raise ValueError(f"found a unit, state_class or options; accepted: {accepted}")
+        if self.options and (self.unit or self.state_class):
+            raise ValueError("options: found with a unit or state_class; accepted: without")
+
+
+class Shown(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a VM is shown there; without `entities` by what its results hold.
+
+    `expire_after_s`: after so long without a result a value counts as unavailable (none: never).
+    """
+
+    show: bool = True
+    expire_after_s: Annotated[int, Meta(ge=1, le=31536000)] | None = None
+    entities: Annotated[list[Entity], Meta(max_length=16)] | None = None
+
+    def __post_init__(self) -> None:
+        names = [entity.name for entity in self.entities or []]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"entities: found {name!r} twice; accepted: each name once")
