@@ -222,9 +222,7 @@ def test_a_vm_is_found_shown_and_taken_back(
     client.close()
 
 
-def test_what_went_while_the_daemon_was_away_is_taken_back(
-    broker: Mosquitto, start: Start
-) -> None:
+def test_what_went_while_the_daemon_was_away_is_taken_back(broker: Mosquitto, start: Start) -> None:
     daemon, client = begin(broker, start)
     client.publish("plant/p/sensor/5", '{"value": 0.5}')
     first = client.wait(NODE_TOPIC, bool)
