@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from neurovmd.compute import Streams
-from neurovmd.frame_streams import FrameStreams
 from neurovmd.mapping import Inputs
+from neurovmd.refusal import MappingError
 from neurovmd.result import ResultWriter
 from neurovmd.schema import Vm
 from neurovmd.shared import Slot
@@ -16,22 +16,23 @@ from neurovmd.spike_inputs import SpikeInputs
 from neurovmd.spike_model import spiking
 from neurovmd.spike_result import SpikeWriter
 from neurovmd.spike_streams import SpikeStreams
+from neurovmd.stepping import StepChain
 from neurovmd.stream_table import StreamTable
-from neurovmd.window.inputs import FrameInputs
 
 if TYPE_CHECKING:
     from neurovm import Model
 
-AnyInputs = Inputs | FrameInputs | SpikeInputs
+AnyInputs = Inputs | SpikeInputs
 
 
 def inputs_of(vm: Vm, names: Mapping[str, str], model: Model) -> AnyInputs:
     """The inputs of a VM; MappingError where it asks for what its model has not."""
     timed = spiking(model)
     if timed is None:
-        if any(source.window or source.front_end for source in vm.inputs):
-            return FrameInputs(vm, names, model)
+        # What it would refuse, before anything runs.
+        StepChain.of(vm, model, ResultWriter("", model, vm.output.form), str)
         return Inputs(vm, names, model)
+    _without_steps(vm)
     SpikeWriter("", model, timed, vm.output.form)  # what it would refuse, before anything runs
     return SpikeInputs(vm, names, timed)
 
@@ -42,18 +43,26 @@ def streams_of(
     model: Model,
     inputs: AnyInputs,
     topic: Callable[[str], str],
+    alert_topic: Callable[[str], str],
     slot: Slot,
     late: Callable[[str, int, int], None] | None = None,
     **clocks: Any,
 ) -> StreamTable[Any]:
-    """The streams of the VM `name`; `clocks` as `Streams` takes them, `late` as `SpikeStreams`."""
+    """The streams of the VM `name`; `topic` and `alert_topic` of a stream's results and events,
+    `clocks` as `Streams` takes them, `late` as `SpikeStreams`.
+    """
     form, timed = vm.output.form, spiking(model)
     if isinstance(inputs, Inputs):
         writer = ResultWriter(name, model, form)
-        return Streams(vm, model, inputs, writer, topic, slot, **clocks)
-    if isinstance(inputs, FrameInputs):
-        writer = ResultWriter(name, model, form)
-        return FrameStreams(vm, model, inputs, writer, topic, slot, late=late, **clocks)
+        chain = StepChain.of(vm, model, writer, alert_topic)
+        return Streams(vm, model, inputs, writer, topic, slot, chain=chain, **clocks)
     assert timed is not None  # noqa: S101  # by its inputs
     spikes = SpikeWriter(name, model, timed, form)
     return SpikeStreams(vm, timed, inputs, spikes, topic, slot, late=late, **clocks)
+
+
+def _without_steps(vm: Vm) -> None:
+    """MappingError for what is of networks that answer by their codes alone."""
+    for key, given in (("output.steps", vm.output.steps), ("output.alerts", vm.output.alerts)):
+        if given:
+            raise MappingError(key, f"{len(given)} of them", "none: the model is a spiking network")

@@ -22,6 +22,7 @@ from neurovmd.pace import Pace
 from neurovmd.result import Cost, ResultWriter
 from neurovmd.schema import Vm
 from neurovmd.shared import DropReason, Slot
+from neurovmd.stepping import StepChain
 from neurovmd.stream_table import AnyStream, Done, StreamTable, log_refusal
 
 if TYPE_CHECKING:
@@ -41,10 +42,12 @@ class Stream(AnyStream):
     """One sensor key of a network that answers by its codes.
 
     `first`: values of elements not heard yet, which a network that keeps state takes with the first
-    message, as setting them before would be a step of its own.
+    message, as setting them before would be a step of its own. `held_inputs`: the codes of all
+    inputs, where output steps look at them.
     """
 
     session: Session
+    held_inputs: array[int] | None = None
     published: bytes | None = None
     first: tuple[array[int], InputCodes] | None = None
 
@@ -64,6 +67,7 @@ class Streams(StreamTable[Stream]):
         topic: Callable[[str], str],
         slot: Slot,
         *,
+        chain: StepChain | None = None,
         clock_ns: Callable[[], int] = time.monotonic_ns,
         wall_ns: Callable[[], int] = time.time_ns,
         work_ns: Callable[[], int] | None = None,
@@ -75,6 +79,7 @@ class Streams(StreamTable[Stream]):
         self._topic, self._wall_ns = topic, wall_ns
         self._work_ns = work_ns or clock_ns
         self._initial = inputs.initial()
+        self._chain = chain
 
     def _open(self, name: str) -> Stream:
         session = self._model.session(counters=self._slot.counters)
@@ -84,9 +89,20 @@ class Streams(StreamTable[Stream]):
         if first is None:
             session.update(*self._initial)
         missing = set(self._inputs.expected) if self._output.wait_for == "all" else set()
-        return Stream(
+        stream = Stream(
             name=name, topic=self._topic(name), session=session, missing=missing, first=first
         )
+        if self._chain is not None:
+            stream.steps = self._chain.open(name)
+            if self._chain.needs_inputs:
+                stream.held_inputs = self._model_inputs()
+        return stream
+
+    def _model_inputs(self) -> array[int]:
+        """Codes of all inputs as a session begins, with those set that are not heard yet."""
+        held = array("h", (i.zero_point for i in self._model.inputs for _ in range(i.size)))
+        _set(held, *self._initial)
+        return held
 
     def _take(self, message: Message) -> Stream:
         update = self._inputs.read(message.topic, message.payload)
@@ -110,10 +126,18 @@ class Streams(StreamTable[Stream]):
         stream.seq += 1
         if stream.missing:
             stream.missing.difference_update(update.indices)
+        if stream.held_inputs is not None:
+            _set(stream.held_inputs, indices, codes)
+        start_ns, t_us = self._work_ns(), self._wall_ns() // 1000
+        self._decide(stream, t_us, stream.session.output, stream.held_inputs or ())
+        cost.compute_ns += self._work_ns() - start_ns
 
     def _to_answer(self, stream: Stream) -> bool:
         if stream.missing:
             return False
+        steps = stream.steps
+        if steps is not None and self._output.steps:
+            return steps.has_news if self._output.on == "always" else steps.is_change
         if self._output.on == "always" or stream.published is None:
             return True
         return stream.session.changed and stream.session.output.tobytes() != stream.published
@@ -125,7 +149,15 @@ class Streams(StreamTable[Stream]):
         answer = None if self._planes == WHOLE else stream.session.answer()
         cost.compute_ns += self._work_ns() - start_ns
         t_us = self._wall_ns() // 1000
-        return self._writer.write(stream.name, first, stream.seq, t_us, codes, cost, answer)
+        said = None if stream.steps is None else stream.steps.tell()
+        return self._writer.write(stream.name, first, stream.seq, t_us, codes, cost, answer, said)
+
+
+def _set(held: array[int], indices: array[int], codes: InputCodes) -> None:
+    """Codes into those held; a later one wins."""
+    view = memoryview(codes).cast("b") if isinstance(codes, bytes) else codes
+    for at, code in zip(indices, view, strict=True):
+        held[at] = int(code)
 
 
 class Compute:

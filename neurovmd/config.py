@@ -301,12 +301,18 @@ def _deployment(
 
 
 def _check_loops(deployment: Deployment, layered: Layered, names: Mapping[str, str]) -> None:
-    """Refuse a VM that would hear its own results."""
-    output = topics.fill(deployment.vm.output.topic, names).split("/")
-    for number, source in enumerate(deployment.vm.inputs):
-        if topics.parse_input(source.topic, names).matches(output):
-            raise layered.error(
-                f"inputs[{number}].topic",
-                f"{source.topic!r}, which matches the VM's own results",
-                "a topic apart from output.topic",
-            )
+    """Refuse a VM that would hear its own results or events."""
+    output = deployment.vm.output
+    said = {"output.topic": output.topic}
+    if output.alerts:
+        said["output.alert_topic"] = output.alert_topic
+    for key, topic in said.items():
+        levels = topics.fill(topic, names).split("/")
+        for number, source in enumerate(deployment.vm.inputs):
+            if topics.parse_input(source.topic, names).matches(levels):
+                own = "results" if key == "output.topic" else "events"
+                raise layered.error(
+                    f"inputs[{number}].topic",
+                    f"{source.topic!r}, which matches the VM's own {own}",
+                    f"a topic apart from {key}",
+                )

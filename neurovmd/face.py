@@ -31,6 +31,8 @@ class Face(Struct, frozen=True):
 
 def of(vm: Vm, model: Model) -> Face:
     """The face of a VM on its model."""
+    if vm.output.steps:
+        return Face()  # its file says what to show
     form, first = vm.output.form, model.outputs[0]
     labels = tuple(label.strip() for label in first.labels or ())
     if sum(len(label.encode()) + 16 for label in labels) > MOST_LABEL_BYTES:

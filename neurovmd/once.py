@@ -104,12 +104,14 @@ class Run:
                 str(deployment.file), error.key, error.found, error.accepted
             ) from None
         topic = topics.fill(vm.output.topic, names)
+        alert_topic = topics.fill(vm.output.alert_topic, names)
         streams = streams_of(
             deployment.name,
             vm,
             model,
             inputs,
             lambda stream: topics.fill(topic, {"stream": stream}),
+            lambda stream: topics.fill(alert_topic, {"stream": stream}),
             slot,
             clock_ns=self.clock.read_ns,
             wall_ns=self.clock.read_ns,

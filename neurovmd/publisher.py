@@ -113,7 +113,8 @@ class Publisher:
         connection, output = self.connection, self._output
         while self._waiting and connection.connected and len(self._in_flight) < IN_FLIGHT:
             item = self._waiting.popleft()
-            mid = connection.publish(item.topic, item.payload, qos=output.qos, retain=output.retain)
+            retain = output.retain and not item.passing
+            mid = connection.publish(item.topic, item.payload, qos=output.qos, retain=retain)
             if output.qos:
                 self._in_flight[mid] = (self._clock_ns(), item)
             else:
@@ -144,7 +145,7 @@ class Publisher:
         """The connection is gone: plan what is sent again, forget what to acknowledge."""
         oldest_ns = self._clock_ns() - RECENT_NS
         again = [
-            Done(None, item.topic, item.payload, repeated=True)
+            Done(None, item.topic, item.payload, repeated=True, passing=item.passing)
             for acknowledged_ns, item in self._recent
             if acknowledged_ns >= oldest_ns
         ]

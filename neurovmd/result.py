@@ -15,6 +15,7 @@ from neurovmd.schema import Form
 if TYPE_CHECKING:
     from neurovm import Answer, Model
     from neurovm.description import TensorInfo
+    from neurovmd.stepping import News
 
 Found = dict[str, Any]
 
@@ -57,26 +58,32 @@ class ResultWriter:
         codes: memoryview,
         cost: Cost,
         answer: Answer | None = None,
-        window: Found | None = None,
+        said: Found | None = None,
     ) -> bytes:
         """The result after message `last` of `stream`, covering all from `first` on.
 
         `t_us` is the time of day in microseconds, `codes` all outputs as a session gives them.
-        `answer`, where not all planes were sent, says how far from the final one it can be.
-        `window`: what it says of the window that it follows, where there is one.
+        `answer`, where not all planes were sent, says how far from the final one it can be; `said`
+        is what output steps make of the codes, where there are any.
         """
         head: Found = {"vm": self._vm, "stream": stream, "seq": last}
         if first != last:
             head["seq_first"] = first
         head["t_us"] = t_us
-        if window is not None:
-            head["window"] = window
         head.update(self._fixed)
-        head.update(self._find(codes) if answer is None else self._bounded(answer))
+        if said is None:
+            said = self._find(codes) if answer is None else self._bounded(answer)
+        head.update(said)
         head["sops"] = cost.sops
         head["dense_macs"] = cost.dense_macs
         head["compute_us"] = cost.compute_ns // 1000
         return self._encode(head)
+
+    def write_event(self, stream: str, seq: int, t_us: int, news: News) -> bytes:
+        """What an alert rule tells after message `seq` of `stream`."""
+        head: Found = {"vm": self._vm, "stream": stream, "seq": seq, "t_us": t_us}
+        head["model"] = self._fixed["model"]
+        return self._encode({**head, "alert": news.alert, **news.change.fields()})
 
     def _bounded(self, answer: Answer) -> Found:
         """The best estimate; an approximation unless what the form asks for is final."""

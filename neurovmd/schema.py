@@ -15,14 +15,16 @@ from msgspec import Meta, Struct
 from neurovm import quantity
 from neurovm.description import ProfileName
 from neurovm.encoders import AnyEncoder
-from neurovm.frontends import AnyFrontEnd
 from neurovm.manifest import CapabilityName, check_capabilities
+from neurovm.steps import Alert, AnyStep
+from neurovm.steps.chain import MOST_STEPS
 from neurovmd import models, places, topics
 from neurovmd.outlets import HomeAssistant, Shown
 from neurovmd.payload import Json, Payload
 from neurovmd.window.rule import Window
 
 DEFAULT_OUTPUT_TOPIC = "{prefix}/{node}/{vm}/result/{stream}"
+DEFAULT_ALERT_TOPIC = "{prefix}/{node}/{vm}/event/{stream}"
 MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 # A level of a topic and a part of a client id: no slash, no wildcard, no space.
@@ -37,6 +39,7 @@ TopicPrefix = Annotated[
 ]
 Quantity = str | float | None
 MOST_WINDOWS = 100_000
+MOST_ALERTS = 64
 
 
 def _keyed(key: str, check: Callable[[str], object], value: str) -> None:
@@ -183,7 +186,6 @@ class Input(Struct, frozen=True, forbid_unknown_fields=True):
     to: Target = Target()
     initial: float = 0.0
     encode: AnyEncoder | None = None
-    front_end: list[AnyFrontEnd] = msgspec.field(default_factory=list)
     window: Window | None = None
 
     def __post_init__(self) -> None:
@@ -218,11 +220,23 @@ class Output(Struct, frozen=True, forbid_unknown_fields=True):
     window_s: Annotated[float, Meta(ge=0.000001, le=86400)] | None = None
     wait_for: Literal["all", "any"] = "all"
     form: Form = Form(top_k=1)
+    steps: Annotated[list[AnyStep], Meta(max_length=MOST_STEPS)] = msgspec.field(
+        default_factory=list
+    )
+    alerts: Annotated[list[Alert], Meta(max_length=MOST_ALERTS)] = msgspec.field(
+        default_factory=list
+    )
+    alert_topic: str = DEFAULT_ALERT_TOPIC
     qos: Literal[0, 1] = 1
     retain: bool = False
 
     def __post_init__(self) -> None:
         _keyed("topic", topics.check_output, self.topic)
+        _keyed("alert_topic", topics.check_output, self.alert_topic)
+        names = [alert.name for alert in self.alerts]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"alerts: found {name!r} twice; accepted: each name once")
         if (self.on == "interval") != (self.interval_s is not None):
             raise ValueError(
                 f"interval_s: found {self.interval_s} with on: {self.on}; "

@@ -67,7 +67,16 @@ class Worker:
         self._heard: deque[str] = deque()
         self._named = 0
         self._face: face.Face | None = face.of(vm, model)
-        streams = streams_of(name, vm, model, self._inputs, self._open_stream, work.slot)
+        alert_topic = topics.fill(vm.output.alert_topic, names)
+        streams = streams_of(
+            name,
+            vm,
+            model,
+            self._inputs,
+            self._open_stream,
+            lambda stream: topics.fill(alert_topic, {"stream": stream}),
+            work.slot,
+        )
         own_share = 1.0 if vm.cpu is None or "cpu" in work.held else vm.cpu
         self._pace = Pace(work.slot, own_share)
         self._compute = Compute(

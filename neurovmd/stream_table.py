@@ -8,11 +8,12 @@ subscriber sees no gap.
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 from zlib import crc32
 
 from neurovm.errors import BackendError, ShapeError
@@ -22,13 +23,18 @@ from neurovmd.refusal import RefusedError
 from neurovmd.result import Cost
 from neurovmd.schema import Output, Vm
 from neurovmd.shared import DropReason, Slot
+from neurovmd.stepping import StepState
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
     """A processed message: `receipt` (None: QoS 0) and what it is answered with, if anything.
 
-    `covers` are earlier messages that it answers too; `repeated`: it has been published before.
+    `covers` are earlier messages that it answers too; `repeated`: it has been published before;
+    `passing`: it tells of a moment, and no broker is to keep it.
     """
 
     receipt: Receipt | None
@@ -36,6 +42,7 @@ class Done:
     payload: bytes = b""
     repeated: bool = False
     covers: tuple[Receipt, ...] = ()
+    passing: bool = False
 
     def settle(self) -> None:
         """What it answers may be acknowledged."""
@@ -53,7 +60,7 @@ def fingerprint(message: Message) -> int:
 @dataclass(slots=True, kw_only=True)
 class AnyStream:
     """One sensor key and what its subscriber has not been told yet; `missing`: what of its inputs
-    was not heard yet.
+    was not heard yet; `steps`: the state of its output steps, where there are any.
 
     `held` are the newest messages to be acknowledged with the result that covers them; the
     publisher acknowledges older ones before they fill the broker's window.
@@ -62,6 +69,7 @@ class AnyStream:
     name: str
     topic: str
     missing: set[int]
+    steps: StepState | None = None
     seq: int = 0
     answered: int = 0
     due_s: float = 0.0
@@ -127,7 +135,9 @@ class StreamTable(ABC, Generic[S]):
             return self._hold(stream, message.receipt)
         if self._to_answer(stream):
             return self._answer(stream, message.receipt)
-        return self._unanswered(stream, message.receipt)
+        if stream.missing or self._output.on in ("window", "always"):
+            return self._hold(stream, message.receipt)
+        return self._without_result(message.receipt)
 
     def due(self) -> list[Done]:
         """The results of `on: interval` whose time has come."""
@@ -179,14 +189,20 @@ class StreamTable(ABC, Generic[S]):
     def _write(self, stream: S, first: int, cost: Cost) -> bytes:
         """The result that covers the messages from `first` to the stream's last."""
 
-    def _unanswered(self, stream: S, receipt: Receipt | None) -> Done:
-        """What becomes of a message that leads to no result by itself."""
-        if stream.missing or self._output.on == "window":
-            return self._hold(stream, receipt)
-        return Done(receipt)
+    def _decide(self, stream: S, t_us: int, codes: Buffer, inputs: Sequence[int] = ()) -> None:
+        """Let output steps, where there are any, look at an answer of the network at `t_us`.
+
+        `codes`: of all outputs; `inputs`: of all inputs where steps need them. What alert rules
+        tell goes before the stream's next result.
+        """
+        if stream.steps is None or stream.missing:
+            return
+        for topic, payload in stream.steps.push(t_us, stream.seq, codes, inputs):
+            self._early.append(Done(None, topic, payload, passing=True))
 
     def _plan(self, stream: S) -> None:
-        if not stream.missing and stream.name not in self._due:
+        silent = stream.steps is not None and not stream.steps.has_news
+        if not stream.missing and stream.name not in self._due and not silent:
             now_s = self._clock_ns() / 1e9
             period_s = self._output.interval_s or 0.0
             # A stream that was quiet answers at once, then at most once an interval.
@@ -199,6 +215,12 @@ class StreamTable(ABC, Generic[S]):
             stream.held.append(receipt)
             receipt.held = True
         return Done(None)
+
+    def _without_result(self, receipt: Receipt | None) -> Done:
+        """What ends a message that no result follows: the last event that it led to, if any."""
+        if not self._early or receipt is None:
+            return Done(receipt)
+        return dataclasses.replace(self._early.pop(), receipt=receipt)
 
     def _answer(self, stream: S, receipt: Receipt | None) -> Done:
         first, stream.answered = min(stream.answered + 1, stream.seq), stream.seq

@@ -24,10 +24,13 @@ is bounded. No numpy is needed.
 | `ssd` `yolo` `box_rows` | tensors | boxes |
 | `nms` | boxes | boxes |
 | `presence` | boxes | vector |
+
+`Alert` is a rule that tells events of what steps give: `threshold` and `event` after a vector.
 """
 
 from __future__ import annotations
 
+from neurovm.steps.alert import Alert, When
 from neurovm.steps.anomaly import Anomaly
 from neurovm.steps.base import Step, StepStream
 from neurovm.steps.box_rows import BoxRows
@@ -36,7 +39,7 @@ from neurovm.steps.classify import Classify
 from neurovm.steps.deadband import Deadband
 from neurovm.steps.ema import Ema
 from neurovm.steps.event import Event
-from neurovm.steps.forms import Box, Change, Flags, Reading, Scored
+from neurovm.steps.forms import Box, Change, Flags, Reading, Scored, TensorsForm
 from neurovm.steps.keyword import Keyword
 from neurovm.steps.labels import Labels
 from neurovm.steps.nms import Nms
@@ -79,6 +82,7 @@ AnyStep = (
 )
 
 __all__ = [
+    "Alert",
     "Anomaly",
     "AnyStep",
     "Box",
@@ -111,7 +115,9 @@ __all__ = [
     "Step",
     "StepStream",
     "Threshold",
+    "TensorsForm",
     "TopK",
+    "When",
     "Yolo",
     "chain",
 ]

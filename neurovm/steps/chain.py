@@ -27,9 +27,6 @@ MOST_STEPS = 16
 LATE_US = 60_000_000
 """A clock that goes back by more was set: time goes on from where it was."""
 
-_BYTES = (*range(128), *range(-128, 0))
-"""The code of each byte."""
-
 Values = Sequence[float] | Sequence[Sequence[float]]
 
 
@@ -40,18 +37,13 @@ class Plan:
     rules look at. `needs_inputs`: whether a reading has to hold the network's inputs.
     """
 
-    def __init__(
-        self,
-        steps: Sequence[Step],
-        outputs: tuple[TensorInfo, ...],
-        inputs: tuple[TensorInfo, ...] = (),
-    ) -> None:
+    def __init__(self, steps: Sequence[Step], start: ValueForm) -> None:
         if len(steps) > MOST_STEPS:
             raise StepError("", f"{len(steps)} steps", f"at most {MOST_STEPS}")
-        self.start = TensorsForm(outputs=outputs, inputs=inputs)
+        self.start = start
         self.needs_inputs = any(step.reads_inputs for step in steps)
         self._bound: list[tuple[Step, ValueForm]] = []
-        self.form: ValueForm = self.start
+        self.form: ValueForm = start
         self.watched: ValueForm | None = None
         self.watched_at = -1
         for at, step in enumerate(steps):
@@ -59,8 +51,10 @@ class Plan:
                 self._append(step)
             except StepError as error:
                 raise error.within(f"[{at}]") from None
-        self._decoders = [_decoder(info) for info in outputs]
-        self._input_decoders = [_decoder(info) for info in inputs]
+        tensors = start if isinstance(start, TensorsForm) else TensorsForm(outputs=())
+        self._outputs, self._inputs = tensors.outputs, tensors.inputs
+        self._decoders = [_decoder(info) for info in self._outputs]
+        self._input_values = [_values(info) for info in self._inputs]
 
     def _append(self, step: Step) -> None:
         is_first = isinstance(self.form, TensorsForm) and TensorsForm not in step.takes
@@ -79,22 +73,43 @@ class Plan:
         """The state of a new stream."""
         return Chain(self, [step.stream(given) for step, given in self._bound])
 
-    def reading(self, codes: Buffer, inputs: Buffer | None = None) -> Reading:
-        """Real values of all outputs' codes, as a session gives them, and of all inputs' codes."""
-        ins = () if inputs is None else _split(self.start.inputs, self._input_decoders, inputs)
-        return Reading(_split(self.start.outputs, self._decoders, codes), ins)
+    def reading(self, codes: Buffer, inputs: Sequence[int] = ()) -> Reading:
+        """Real values of all outputs' codes, as a session gives them, and, where they are given, of
+        all inputs' codes. ShapeError where there are more or fewer.
+        """
+        raw = memoryview(codes).cast("B")
+        wanted = sum(info.bytes for info in self._outputs)
+        if len(raw) != wanted:
+            raise ShapeError(f"found {len(raw)} bytes of codes; accepted: {wanted}")
+        found: list[Sequence[float]] = []
+        start = 0
+        for info, decode in zip(self._outputs, self._decoders, strict=True):
+            found.append(decode(raw[start : start + info.bytes]))
+            start += info.bytes
+        return Reading(found, self._read_inputs(inputs) if len(inputs) else ())
+
+    def _read_inputs(self, codes: Sequence[int]) -> list[Sequence[float]]:
+        wanted = sum(info.size for info in self._inputs)
+        if len(codes) != wanted:
+            raise ShapeError(f"found {len(codes)} codes of inputs; accepted: {wanted}")
+        found: list[Sequence[float]] = []
+        start = 0
+        for info, value in zip(self._inputs, self._input_values, strict=True):
+            found.append([value(code) for code in codes[start : start + info.size]])
+            start += info.size
+        return found
 
     def checked(self, values: Values) -> Reading:
         """A reading of real values: those of the only output, or a sequence for each.
 
         ShapeError where their number is not the outputs', or one is no finite number.
         """
-        infos = self.start.outputs
         nested = bool(values) and not isinstance(values[0], (int, float))
         rows: Any = values if nested else [values]
-        if len(rows) != len(infos):
-            raise ShapeError(f"found {len(rows)} outputs; accepted: {len(infos)}")
-        return Reading([_checked(info, row) for info, row in zip(infos, rows, strict=True)])
+        if len(rows) != len(self._outputs):
+            raise ShapeError(f"found {len(rows)} outputs; accepted: {len(self._outputs)}")
+        pairs = zip(self._outputs, rows, strict=True)
+        return Reading([_checked(info, row) for info, row in pairs])
 
 
 class Chain:
@@ -114,10 +129,12 @@ class Chain:
     def push(self, t_us: int, found: Buffer | Values | Reading) -> Any:
         """What the last step gives for the network's next answer; None: nothing to say.
 
-        `found`: the output codes of a session (bytes, or an int8 view), real values, or a Reading.
-        `t_us`: its time in microseconds; one that is earlier than the last counts as the last.
+        `found`: the output codes of a session (bytes, or an int8 view), real values, or a Reading;
+        of a plan that starts with another form, a value of that. `t_us`: its time in microseconds;
+        one that is earlier than the last counts as the last.
         """
-        if not isinstance(found, Reading):
+        starts_with_tensors = isinstance(self.plan.start, TensorsForm)
+        if starts_with_tensors and not isinstance(found, Reading):
             is_codes = isinstance(found, (bytes, bytearray, memoryview))
             found = self.plan.reading(found) if is_codes else self.plan.checked(found)  # type: ignore[arg-type]  # by its type
         now_us = self._time(t_us)
@@ -163,32 +180,24 @@ def chain(
 
     StepError where a step does not fit the model or the step before it.
     """
-    return Plan(steps, outputs, inputs).stream()
+    return Plan(steps, TensorsForm(outputs=outputs, inputs=inputs)).stream()
 
 
 def _decoder(info: TensorInfo) -> Callable[[memoryview], Sequence[float]]:
     """Bytes of a tensor's codes as real values."""
+    value = _values(info)
     if info.wide:  # a copy is aligned
-        return lambda raw: [info.real(code) for code in memoryview(bytes(raw)).cast("h")]
-    table = [float(info.real(code)) for code in _BYTES]
-    return lambda raw: [table[code] for code in raw]
+        return lambda raw: [value(code) for code in memoryview(bytes(raw)).cast("h")]
+    return lambda raw: [value(code) for code in raw.cast("b")]
 
 
-def _split(
-    infos: tuple[TensorInfo, ...],
-    decoders: Sequence[Callable[[memoryview], Sequence[float]]],
-    codes: Buffer,
-) -> list[Sequence[float]]:
-    raw = memoryview(codes).cast("B")
-    if len(raw) != sum(info.bytes for info in infos):
-        wanted = sum(info.bytes for info in infos)
-        raise ShapeError(f"found {len(raw)} bytes of codes; accepted: {wanted}")
-    parts: list[Sequence[float]] = []
-    start = 0
-    for info, decode in zip(infos, decoders, strict=True):
-        parts.append(decode(raw[start : start + info.bytes]))
-        start += info.bytes
-    return parts
+def _values(info: TensorInfo) -> Callable[[int], float]:
+    """The real value of a code."""
+    if info.wide:
+        return info.real
+    # Negative codes count from the end.
+    table = [float(info.real(code)) for code in (*range(128), *range(-128, 0))]
+    return table.__getitem__
 
 
 def _checked(info: TensorInfo, row: Sequence[float]) -> list[float]:

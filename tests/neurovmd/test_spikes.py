@@ -45,6 +45,7 @@ class Rig:
             self.model,
             inputs_of(self.vm, NAMES, self.model),
             lambda stream: f"out/{stream}",
+            lambda stream: f"event/{stream}",
             self.slot,
             clock_ns=lambda: self.now_us * 1000,
             wall_ns=lambda: 1_760_000_000_000_000_000,
