@@ -167,6 +167,10 @@ cdef extern from "nvm.h" nogil:
     void nvm_threads_close(nvm_threads *threads)
     nvm_status nvm_program_threads(nvm_program *program, nvm_threads *threads)
     size_t nvm_session_size(const nvm_program *program)
+    size_t nvm_session_size_by(const nvm_program *program, nvm_way way)
+    nvm_status nvm_session_init_by(
+        void *mem, size_t len, const nvm_program *program, nvm_way way, nvm_counters *counters,
+        nvm_session **out)
     nvm_status nvm_program_sizes(
         const nvm_program *program, const char *isa, size_t *session, size_t *predict)
     nvm_status nvm_session_init(

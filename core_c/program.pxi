@@ -158,6 +158,11 @@ cdef class Program:
     def session_bytes(self):
         return nvm_session_size(&self.program)
 
+    @property
+    def dense_session_bytes(self):
+        self.ready()
+        return nvm_session_size_by(&self.program, NVM_DENSE_WAY)
+
     def sizes(self, str isa):
         cdef size_t session, predict
         status = nvm_program_sizes(&self.program, isa.encode(), &session, &predict)

@@ -33,6 +33,12 @@ cdef nvm_counters *_counters(_Memory memory, counters, nvm_counters *own) except
     return <nvm_counters *>memory.counters.buf
 
 
+cdef nvm_way _way(str way) except *:
+    if way not in WAYS:
+        raise ValueError(f"way: found {way!r}; accepted: {', '.join(WAYS)}")
+    return <nvm_way><int>WAYS[way]
+
+
 @cython.final
 cdef class Session:
     """One stream. The block belongs to `memory`, which the exported views keep alive too."""
@@ -48,8 +54,9 @@ cdef class Session:
     cdef int sent_planes
     cdef readonly object output
 
-    def __cinit__(self, Program program not None, counters=None):
-        cdef size_t size = nvm_session_size(&program.program)
+    def __cinit__(self, Program program not None, counters=None, *, str way="auto"):
+        cdef nvm_way forced = _way(way)
+        cdef size_t size
         cdef const int8_t *codes = NULL
         cdef nvm_status status
         cdef void *block
@@ -59,15 +66,17 @@ cdef class Session:
         self.sent_planes = 8
         memset(&self.own, 0, sizeof(self.own))
         program.ready()
+        size = nvm_session_size_by(&program.program, forced)
         self.program = program
         self.is_brief = program.program.macs <= BRIEF_MACS
         self.memory = _Memory()
         self.counts = _counters(self.memory, counters, &self.own)
         block = self.memory.block = _allocate(size)
         with nogil:
-            status = nvm_session_init(block, size, &program.program, self.counts, &self.session)
+            status = nvm_session_init_by(
+                block, size, &program.program, forced, self.counts, &self.session)
         if status != NVM_OK:
-            raise _error(status, "session")
+            raise _error(status, f"way {way!r}")
         nvm_session_output(self.session, UINT32_MAX, &codes, NULL, NULL)
         self.output = self.export_output(codes, program.program.codes_out, program.program.bytes_out)
 
@@ -265,12 +274,18 @@ cdef class Session:
 
     def force(self, str way, layer=None):
         cdef uint32_t index = UINT32_MAX
-        if way not in WAYS:
-            raise ValueError(f"way: found {way!r}; accepted: {', '.join(WAYS)}")
+        cdef nvm_way forced = _way(way)
+        cdef nvm_status status
         if layer is not None:
             index = self.layer_index(layer)
         self.enter()
-        self.leave(nvm_session_force(self.session, index, <nvm_way><int>WAYS[way]), f"way {way!r}")
+        status = nvm_session_force(self.session, index, forced)
+        if status == NVM_E_STATE:
+            self.busy = False
+            raise BackendError(
+                f"way {way!r}: this session was made for way 'dense' alone and keeps no sums; accepted: "
+                "dense, or a session made for another way")
+        self.leave(status, f"way {way!r}")
 
     @property
     def planes(self):

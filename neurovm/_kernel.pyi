@@ -72,6 +72,9 @@ class Program:
     @property
     def session_bytes(self) -> int:
         """Bytes that a session takes with this machine's instruction set."""
+    @property
+    def dense_session_bytes(self) -> int:
+        """The same of a session of way "dense", which keeps no sums and lists no events."""
     def sizes(self, isa: str) -> tuple[int, int]:
         """Bytes of a session, and of `predict`, with the named instruction set.
 
@@ -147,7 +150,13 @@ class Session:
     that enters during a call gets RuntimeError.
     """
 
-    def __init__(self, program: Program, counters: Buffer | None = None) -> None: ...
+    def __init__(
+        self, program: Program, counters: Buffer | None = None, *, way: str = "auto"
+    ) -> None:
+        """A session forced to `way` (a key of `WAYS`) in all layers.
+
+        One of "dense" may be smaller (`Program.dense_session_bytes`), and takes no other then.
+        """
     def step(self, codes: Buffer) -> memoryview:
         """Set all inputs (`Program.bytes_in` bytes) and run one step. Returns `output`."""
     def update(self, indices: Buffer | int, codes: Buffer | int) -> memoryview:
@@ -195,7 +204,10 @@ class Session:
         From the planes of the inputs in the last step alone. BackendError for other codings.
         """
     def force(self, way: str, layer: int | None = None) -> None:
-        """Take this way (a key of `WAYS`) in one layer or in all; "auto": the cheaper one."""
+        """Take this way (a key of `WAYS`) in one layer or in all; "auto": the cheaper one.
+
+        BackendError where the session was made for "dense" alone and keeps nothing else.
+        """
     @property
     def output(self) -> memoryview:
         """All ports concatenated: read-only, always the same object, rewritten each step.

@@ -13,7 +13,7 @@ from neurovm.backends import find
 from neurovm.backends.rate import RateProgram
 from neurovm.costs import BUDGET_S, costs_of
 from neurovm.errors import BundleError, ShapeError
-from neurovm.session import Session
+from neurovm.session import WAYS, Session
 from neurovm.windows import Window, WindowPlan, WindowSession, plan, sliding
 
 if TYPE_CHECKING:
@@ -184,6 +184,7 @@ class Model:
     ) -> Session | WindowSession:
         """A new stream. `way` forces events or dense runs; the bits are the same.
 
+        One of "dense" is smaller: it keeps no sums for events (`memory` says how many bytes).
         `counters`: a writable buffer of five uint64 that the kernel counts straight into. With a
         `window` frames are pushed into it, and a hop costs what is new (`plan` says how much);
         ShapeError or BackendError where the model has no such window.
@@ -191,8 +192,10 @@ class Model:
         if window is not None:
             program = sliding(self._executable(), self.name)
             return WindowSession(program, plan(program, self._manifest, window), counters)
-        state = self._executable().session(counters)
-        return Session(state, way, first=self.outputs[0].size)
+        if way not in WAYS:
+            raise ValueError(f"way {way!r} is not known; accepted: {', '.join(WAYS)}")
+        state = self._executable().session(counters, way)
+        return Session(state, first=self.outputs[0].size)
 
     def step_sessions(
         self, sessions: Sequence[Session], codes: Buffer, out: Buffer | None = None

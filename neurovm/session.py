@@ -17,8 +17,8 @@ WAYS: tuple[Way, ...] = get_args(Way)
 class LayerState(NamedTuple):
     """One layer of a session; the views are rewritten by the next step.
 
-    `codes` int8; `accumulators` int32, None where the kind keeps none; `events` sent and `sops`
-    since the session began; `way` of the last step.
+    `codes` int8; `accumulators` int32, None where the kind, or a session of way "dense", keeps
+    none; `events` sent and `sops` since the session began; `way` of the last step.
     """
 
     codes: memoryview
@@ -58,11 +58,7 @@ class Session:
 
     __slots__ = ("_first", "_state", "run", "run_updates", "step", "update")
 
-    def __init__(self, state: BackendSession, way: Way = "auto", *, first: int = 0) -> None:
-        if way not in WAYS:
-            raise ValueError(f"way {way!r} is not known; accepted: {', '.join(WAYS)}")
-        if way != "auto":
-            state.force(way)
+    def __init__(self, state: BackendSession, *, first: int = 0) -> None:
         self._state = state
         self._first = first
         self.step = state.step

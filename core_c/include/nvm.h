@@ -402,6 +402,15 @@ nvm_status nvm_program_sizes(const nvm_program *program, const char *isa, size_t
 nvm_status nvm_session_init(void *mem, size_t len, const nvm_program *program,
                             nvm_counters *counters, nvm_session **out);
 
+/* A session whose layers are all forced to one way from the beginning, as by nvm_session_force. One of
+ * NVM_DENSE_WAY of graded codes is smaller: it keeps no accumulators and lists no events, counts as others do,
+ * shows no accumulators in its layers, and takes no other way later (NVM_E_STATE). All others, and dense ones
+ * of unit spikes, of spiking layers and of the codings, are as large as nvm_session_size says. nvm_session_size_by
+ * holds while the program's pack stays as it is, or is taken into use. */
+size_t nvm_session_size_by(const nvm_program *program, nvm_way way);
+nvm_status nvm_session_init_by(void *mem, size_t len, const nvm_program *program, nvm_way way,
+                               nvm_counters *counters, nvm_session **out);
+
 /* Back to the state after nvm_session_init; counters are kept. */
 nvm_status nvm_session_reset(nvm_session *session);
 
@@ -442,7 +451,8 @@ nvm_status nvm_session_output(const nvm_session *session, uint32_t port, const i
 nvm_status nvm_session_layer(const nvm_session *session, uint32_t layer, nvm_layer_view *view);
 
 /* layer = UINT32_MAX: all. TILES: the output pixels whose windows hold a change are computed anew, dense in all
- * layers but packed CONV and DWCONV. ZEROSKIP: NVM_E_UNSUPPORTED in this version. */
+ * layers but packed CONV and DWCONV. ZEROSKIP: NVM_E_UNSUPPORTED in this version. NVM_E_STATE: the session was
+ * made for another way alone (nvm_session_init_by). */
 nvm_status nvm_session_force(nvm_session *session, uint32_t layer, nvm_way way);
 
 /* From the next step on the layers of a PLANES program send so many of their 8 planes, 1 .. 8. The first step

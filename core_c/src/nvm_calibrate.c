@@ -344,7 +344,7 @@ nvm_status nvm_program_calibrate(nvm_program *program, void *costs, size_t len, 
         size_t times = times_bytes(program);
         course c = {.now = now_ns, .least = scratch, .budget = (float)budget_ns};
         memset(scratch, 0, times);
-        status = nvm_session_open((uint8_t *)scratch + times, scratch_len - times, program, NULL,
+        status = nvm_session_open((uint8_t *)scratch + times, scratch_len - times, program, NVM_AUTO, NULL,
                                   &c.session);
         if (status != NVM_OK) {
             goto done;

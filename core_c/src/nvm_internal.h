@@ -147,6 +147,7 @@ struct nvm_session {
     int behind;      /* their number changed: every neuron is looked at */
     uint32_t end_inputs, end_memory, first_output; /* layers: where to stop, or to begin, looking for them */
     int settled;     /* the last step sent nothing, and a step without changes would do nothing */
+    int in_full;     /* full runs alone: changes are counted and not listed, sums not kept */
 };
 
 /* Codes an update names: of one width or the other. */
@@ -182,14 +183,20 @@ int nvm_arena_holds(const nvm_program *program, uint32_t offset, uint64_t bytes)
 /* A node of a session or of rows, but for its memory. */
 void nvm_resolve_node(const nvm_program *program, nvm_node *nodes, uint32_t index);
 
+/* Whether a session of this way runs its layers in full alone, so that it needs no sums and lists of its own. */
+int nvm_runs_in_full(const nvm_program *program, nvm_way way);
+
 /* Lays out a session at base, or measures only (base NULL, session NULL). Returns the bytes. */
-size_t nvm_session_layout(const nvm_program *program, uint8_t *base, nvm_session *session);
+size_t nvm_session_layout(const nvm_program *program, int in_full, uint8_t *base, nvm_session *session);
 
 /* The bytes of a predictor. */
 size_t nvm_predictor_layout(const nvm_program *program);
 
-/* nvm_session_init without the first dense pass. */
-nvm_status nvm_session_open(void *mem, size_t len, const nvm_program *program,
+/* Whether a way can be asked for (nvm_view.c). */
+nvm_status nvm_way_status(nvm_way way);
+
+/* nvm_session_init_by without the first dense pass. */
+nvm_status nvm_session_open(void *mem, size_t len, const nvm_program *program, nvm_way way,
                             nvm_counters *counters, nvm_session **out);
 
 /* One dense pass from the inputs' wanted codes; sends and counts nothing. Accumulators that the next step

@@ -201,7 +201,7 @@ nvm_status nvm_program_init(nvm_program *program, const void *layers, uint32_t n
         status = NVM_E_FORMAT;
         goto done;
     }
-    program->session_size = nvm_session_layout(program, NULL, NULL);
+    program->session_size = nvm_session_layout(program, 0, NULL, NULL);
     program->predict_size = nvm_predictor_layout(program);
 done:
     if (status != NVM_OK && program != NULL) {
@@ -229,7 +229,7 @@ nvm_status nvm_program_sizes(const nvm_program *program, const char *isa, size_t
     }
     on = *program;
     on.isa = nvm_isa_named(isa);
-    *session = nvm_session_layout(&on, NULL, NULL);
+    *session = nvm_session_layout(&on, 0, NULL, NULL);
     *predict = nvm_predictor_layout(&on);
     status = NVM_OK;
 done:

@@ -365,7 +365,9 @@ static void want_named(nvm_session *session, const nvm_named *set)
         } else {
             ((int8_t *)node->wanted)[i - first] = (int8_t)code;
         }
-        nvm_mark(&session->scratch.marks, i);
+        if (!session->in_full) {
+            nvm_mark(&session->scratch.marks, i);
+        }
     }
 }
 
@@ -393,7 +395,7 @@ nvm_status nvm_session_take(nvm_session *session, const nvm_named *set)
         }
     }
     want_named(session, set);
-    if (session->behind) {
+    if (session->behind || session->in_full) {
         nvm_unmark_all(&session->scratch.marks);
         send_inputs(session);
     }

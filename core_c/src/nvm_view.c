@@ -49,13 +49,13 @@ nvm_status nvm_session_layer(const nvm_session *session, uint32_t layer, nvm_lay
         goto done;
     }
     nvm_node *node = &session->nodes[layer];
-    if (node->stale) {
+    if (node->stale && !session->in_full) {
         nvm_scratch scratch = session->scratch;
         nvm_packed_refresh(node, &scratch);
     }
     *view = (nvm_layer_view){
         .codes = node->codes,
-        .acc = node->acc,
+        .acc = session->in_full ? NULL : node->acc,
         .n = node->layer->n,
         .code_bytes = (uint32_t)nvm_code_bytes(node->layer),
         .acc_bytes = (uint32_t)nvm_acc_bytes(node->layer),
@@ -68,24 +68,32 @@ done:
     return status;
 }
 
-nvm_status nvm_session_force(nvm_session *session, uint32_t layer, nvm_way way)
+nvm_status nvm_way_status(nvm_way way)
 {
-    nvm_status status = NVM_OK;
-    if (session == NULL || (layer != UINT32_MAX && layer >= session->program->n_layers)) {
-        status = NVM_E_ARG;
-        goto done;
-    }
     switch (way) {
     case NVM_AUTO:
     case NVM_EVENTS:
     case NVM_TILES:
     case NVM_DENSE_WAY:
-        break;
+        return NVM_OK;
     case NVM_ZEROSKIP:
-        status = NVM_E_UNSUPPORTED;
-        goto done;
+        return NVM_E_UNSUPPORTED;
     default:
+        return NVM_E_ARG;
+    }
+}
+
+nvm_status nvm_session_force(nvm_session *session, uint32_t layer, nvm_way way)
+{
+    nvm_status status = nvm_way_status(way);
+    if (session == NULL || (layer != UINT32_MAX && layer >= session->program->n_layers)) {
         status = NVM_E_ARG;
+    }
+    if (status != NVM_OK) {
+        goto done;
+    }
+    if (session->in_full && way != NVM_DENSE_WAY) {
+        status = NVM_E_STATE;
         goto done;
     }
     session->settled = 0;

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from neurovm.bundle import Bundle
+    from neurovm.description import Way
 
 
 class BackendSession(Protocol):
@@ -66,18 +67,23 @@ class Memory(NamedTuple):
     """Bytes that a program takes on this machine, beside the bundle's own constants.
 
     `packed`: its weights in the order of dense runs, once for all sessions (and processes, where
-    `neurovm.prepared` keeps them); `session`: each stream; `predict`: once a thread that predicts.
+    `neurovm.prepared` keeps them); `session`: each stream, `dense_session`: each that was made
+    for way "dense"; `predict`: once a thread that predicts.
     """
 
     packed: int
     session: int
+    dense_session: int
     predict: int
 
 
 class Executable(Protocol):
     """A bundle made ready to run."""
 
-    def session(self, counters: Buffer | None = None) -> BackendSession: ...
+    def session(self, counters: Buffer | None = None, way: Way = "auto") -> BackendSession:
+        """A stream that is forced to this way; one of "dense" may take no other later."""
+        ...
+
     def predict(self, codes: Buffer, out: Buffer, rows: int) -> None: ...
     def step_sessions(
         self, sessions: Sequence[Any], codes: Buffer, out: Buffer | None = None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from neurovm.bundle import Bundle
     from neurovm.costs import Calibrated
-    from neurovm.description import Manifest
+    from neurovm.description import Manifest, Way
 
 
 class CpuProgram:
@@ -42,7 +42,12 @@ class CpuProgram:
     def memory(self) -> Memory:
         """What it takes on this machine."""
         program = self._program
-        return Memory(program.pack_bytes, program.session_bytes, program.scratch_bytes)
+        return Memory(
+            program.pack_bytes,
+            program.session_bytes,
+            program.dense_session_bytes,
+            program.scratch_bytes,
+        )
 
     @property
     def sliding(self) -> _kernel.Program:
@@ -87,9 +92,9 @@ class CpuProgram:
             return False
         return True
 
-    def session(self, counters: Buffer | None = None) -> _kernel.Session:
+    def session(self, counters: Buffer | None = None, way: Way = "auto") -> _kernel.Session:
         """A new session; `counters`: a writable buffer of five uint64 that the kernel fills."""
-        return _kernel.Session(self._program, counters)
+        return _kernel.Session(self._program, counters, way=way)
 
     def predict(self, codes: Buffer, out: Buffer, rows: int) -> None:
         """`rows` independent dense runs from rows of codes to rows of codes, as bytes."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from neurovm.backends.base import BackendSession, Executable
-    from neurovm.description import Manifest, RateInfo
+    from neurovm.description import Manifest, RateInfo, Way
 
 MOST_STEPS = 1024
 _MOST_THETA = 1 << 24
@@ -37,10 +37,10 @@ class RateProgram:
         self._head_codes = _checked(manifest, rate)
         self._tables = spike_tables(rate.steps, rate.of_inputs)
 
-    def session(self, counters: Buffer | None = None) -> RateSession:
+    def session(self, counters: Buffer | None = None, way: Way = "auto") -> RateSession:
         """A new stream; its counters are those of the time steps."""
         return RateSession(
-            self._inner.session(counters),
+            self._inner.session(counters, way),
             self._rate,
             self._tables,
             self._zero,

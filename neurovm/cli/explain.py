@@ -172,7 +172,8 @@ def _print(result: dict[str, Any]) -> None:
 
 HERE = (
     "memory here: a program {constants:,} bytes of constants and {packed:,} of packed weights, "
-    "once for all sessions and processes; a session {session:,}; predict {predict:,}"
+    "once for all sessions and processes; a session {session:,}, of way dense "
+    "{dense_session:,}; predict {predict:,}"
 )
 
 

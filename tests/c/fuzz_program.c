@@ -66,14 +66,15 @@ static void try_planes(nvm_session *session, const nvm_program *program, uint64_
 
 static void run(const nvm_program *program, uint64_t seed)
 {
-    size_t n = program->codes_in, size = nvm_session_size(program);
+    nvm_way by = seed % 4 == 0 ? NVM_DENSE_WAY : NVM_AUTO; /* then in the smallest memory */
+    size_t n = program->codes_in, size = nvm_session_size_by(program, by);
     int8_t *codes = malloc(program->bytes_in), *out = malloc(program->bytes_out);
     int16_t values[3];
     uint32_t index[3];
     void *mem = aligned_alloc(NVM_ALIGN, size);
     nvm_session *session = NULL;
     nvm_counters counters = {0};
-    if (nvm_session_init(mem, size, program, &counters, &session) != NVM_OK) {
+    if (nvm_session_init_by(mem, size, program, by, &counters, &session) != NVM_OK) {
         abort();
     }
     for (int step = 0; step < 6; step++) {

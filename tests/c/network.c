@@ -176,11 +176,16 @@ nvm_status network_init(const network *net, nvm_program *program)
 
 nvm_session *session_new(const nvm_program *program, nvm_counters *counters)
 {
+    return session_new_by(program, NVM_AUTO, counters);
+}
+
+nvm_session *session_new_by(const nvm_program *program, nvm_way way, nvm_counters *counters)
+{
     nvm_session *session = NULL;
-    size_t size = nvm_session_size(program);
+    size_t size = nvm_session_size_by(program, way);
     void *mem = aligned_alloc(64, size);
     memset(mem, 0xA5, size); /* nothing may depend on what was there before */
-    if (nvm_session_init(mem, size, program, counters, &session) != NVM_OK) {
+    if (nvm_session_init_by(mem, size, program, way, counters, &session) != NVM_OK) {
         abort();
     }
     return session; /* the session is the start of its block: free it */

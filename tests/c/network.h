@@ -56,6 +56,7 @@ void add_requant(network *net, nvm_layer *layer, nvm_requant requant, uint32_t c
 
 nvm_status network_init(const network *net, nvm_program *program);
 nvm_session *session_new(const nvm_program *program, nvm_counters *counters);
+nvm_session *session_new_by(const nvm_program *program, nvm_way way, nvm_counters *counters);
 /* Costs of which nothing was measured, for the caller to fill in and free; they are in use. */
 void *costs_blank(nvm_program *program);
 

@@ -259,6 +259,17 @@ static void wrong_arguments(void)
     CHECK(nvm_session_force(session, 0, NVM_ZEROSKIP) == NVM_E_UNSUPPORTED);
     CHECK(nvm_session_force(session, 0, (nvm_way)77) == NVM_E_ARG);
     CHECK(nvm_session_layer(session, 4, &view) == NVM_E_ARG);
+    size_t small = nvm_session_size_by(&program, NVM_DENSE_WAY);
+    CHECK(small < size && nvm_session_size_by(&program, NVM_EVENTS) == size);
+    CHECK(nvm_session_size_by(NULL, NVM_DENSE_WAY) == 0);
+    CHECK(nvm_session_init_by(mem, small - 1, &program, NVM_DENSE_WAY, NULL, &session) == NVM_E_SIZE);
+    CHECK(nvm_session_init_by(mem, size, &program, NVM_ZEROSKIP, NULL, &session) == NVM_E_UNSUPPORTED);
+    CHECK(nvm_session_init_by(mem, size, &program, (nvm_way)77, NULL, &session) == NVM_E_ARG);
+    CHECK(nvm_session_init_by(mem, small, &program, NVM_DENSE_WAY, NULL, &session) == NVM_OK);
+    CHECK(nvm_session_force(session, UINT32_MAX, NVM_EVENTS) == NVM_E_STATE);
+    CHECK(nvm_session_force(session, 1, NVM_AUTO) == NVM_E_STATE);
+    CHECK(nvm_session_force(session, 1, NVM_DENSE_WAY) == NVM_OK);
+    CHECK(nvm_session_layer(session, 1, &view) == NVM_OK && view.acc == NULL);
     CHECK(nvm_predict(&program, mem, nvm_predict_size(&program) - 1, NULL, NULL, 0) == NVM_E_SIZE);
     CHECK(nvm_pack_size(NULL) == 0 && nvm_pack_size(&program) > 0);
     CHECK(nvm_program_pack(&program, NULL, 1 << 20) == NVM_E_ARG);

@@ -18,14 +18,16 @@ typedef struct trial {
     network *net;
     nvm_program program, packed, priced;
     void *pack, *costs;
-    nvm_session *sessions[6]; /* auto, events, dense, mixed; mixed without packed weights; auto by absurd costs */
-    nvm_counters counters[6];
+    /* auto, events, dense, mixed; mixed without packed weights; auto by absurd costs; made for dense runs alone,
+     * with packed weights and without */
+    nvm_session *sessions[8];
+    nvm_counters counters[8];
     int16_t *codes[MAX_LAYERS]; /* by definition */
     int16_t *inputs;            /* concatenated */
     naive_memory memory;
 } trial;
 
-enum { SESSIONS = 6, PLAIN = 4, PRICED = 5 };
+enum { SESSIONS = 8, PLAIN = 4, PRICED = 5, SMALL = 6, PLAIN_SMALL = 7 };
 
 /* Costs that no machine has: each 0, tiny or huge, so that layers go over to any way at any step. */
 static void price_absurdly(trial *t)
@@ -88,10 +90,11 @@ static void open_trial(trial *t, network *net)
     CHECK(nvm_program_pack(&t->packed, t->pack, nvm_pack_size(&t->program)) == NVM_OK);
     price_absurdly(t);
     for (int s = 0; s < SESSIONS; s++) {
-        const nvm_program *program = s == PLAIN    ? &t->program
-                                     : s == PRICED ? &t->priced
-                                                   : &t->packed;
-        t->sessions[s] = session_new(program, &t->counters[s]);
+        const nvm_program *program = s == PLAIN || s == PLAIN_SMALL ? &t->program
+                                     : s == PRICED                  ? &t->priced
+                                                                    : &t->packed;
+        nvm_way way = s >= SMALL ? NVM_DENSE_WAY : NVM_AUTO;
+        t->sessions[s] = session_new_by(program, way, &t->counters[s]);
     }
     CHECK(nvm_session_force(t->sessions[1], UINT32_MAX, NVM_EVENTS) == NVM_OK);
     CHECK(nvm_session_force(t->sessions[2], UINT32_MAX, NVM_DENSE_WAY) == NVM_OK);
@@ -280,7 +283,10 @@ static void compare_counters(trial *t, uint64_t steps)
         CHECK(c->events_in == t->counters[0].events_in); /* the same spikes whatever the way */
         CHECK(c->events_out == t->counters[0].events_out);
     }
-    CHECK(t->program.unit || t->counters[2].sops == steps * t->program.macs);
+    for (int s = 0; s < SESSIONS; s++) {
+        int dense = s == 2 || s >= SMALL;
+        CHECK(!dense || t->program.unit || t->counters[s].sops == steps * t->program.macs);
+    }
 }
 
 static void step_and_compare(trial *t, int how)

@@ -192,6 +192,39 @@ def test_predict_refuses_spiking_programs() -> None:
         made.program().predict(bytes(3), bytearray(3), 1)
 
 
+def test_a_session_for_dense_runs_alone_is_smaller_and_takes_no_other_way() -> None:
+    made = Programming()
+    made.add("INPUT", 6)
+    offsets = {
+        "weights": made.put(np.arange(30, dtype=np.int8)),
+        "bias": made.put(np.zeros(5, np.int32)),
+        "scale": made.put(np.full(5, 1e-2, np.float32)),
+    }
+    made.add(
+        "DENSE", 5, requant="FP32", flags=("OUTPUT",), inputs=(0,), offsets=offsets,
+        shape_in=(0, 0, 6), shape_out=(0, 0, 5),
+    )  # fmt: skip
+    program = made.program()
+    small, other = _kernel.Session(program, way="dense"), _kernel.Session(program, way="events")
+    assert 0 < program.dense_session_bytes < program.session_bytes
+    for step in range(4):
+        codes = bytes((17 * step + i) & 0xFF for i in range(6))
+        assert bytes(small.step(codes)) == bytes(other.step(codes))
+        assert bytes(small.update(step, 3)) == bytes(other.update(step, 3))
+    assert small.counters[:3] == other.counters[:3]
+    assert small.layer(1)[1] is None
+    assert other.layer(1)[1] is not None
+    for way in ("events", "auto", "tiles"):
+        with pytest.raises(BackendError, match="made for way 'dense' alone"):
+            small.force(way)
+    small.force("dense")
+    assert small.layer(1)[4] == "dense"
+    with pytest.raises(ValueError, match="accepted: auto"):
+        _kernel.Session(program, way="fast")
+    with pytest.raises(BackendError, match="zeroskip"):
+        _kernel.Session(program, way="zeroskip")
+
+
 def test_a_session_in_use_refuses_a_second_thread() -> None:
     n = 2048
     made = Programming()
