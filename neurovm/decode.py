@@ -122,11 +122,12 @@ def _explain(message: str, layered: Layered, kind: type) -> ConfigError:
         return _unknown_key(unknown[1], path, layered, kind)
     if missing := _MISSING.match(text):
         key = _join(path, missing[1])
-        return layered.error(key, "nothing", _describe(_annotation(kind, key)))
+        return layered.error(key, "nothing", _describe(_annotation(kind, key, layered.value)))
     if own := _FOUND_ACCEPTED.match(text):
         return layered.error(_join(path, own[1]) if own[1] else path, own[2], own[3])
     found = _shorten(_value_at(layered.value, path))
-    return layered.error(path, found, _describe(_annotation(kind, path)) or text)
+    wanted = _describe(_annotation(kind, path, layered.value))
+    return layered.error(path, found, wanted or text)
 
 
 def similar(name: str, known: Sequence[str]) -> str | None:
@@ -143,7 +144,8 @@ def similar(name: str, known: Sequence[str]) -> str | None:
 
 
 def _unknown_key(name: str, path: str, layered: Layered, kind: type) -> ConfigError:
-    known = _field_names(_annotation(kind, path) if path else kind)
+    inner = _annotation(kind, path, layered.value) if path else kind
+    known = _field_names(_meant(inner, _value_at(layered.value, path)))
     near = similar(name, known)
     hint = f"{near} (did you mean this?); " if near else ""
     accepted = f"{hint}any of {', '.join(known)}" if known else "no such key"
@@ -193,21 +195,40 @@ def _field_names(annotation: Any) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _annotation(kind: Any, path: str) -> Any:
-    """The annotation of the key at `path`, or None."""
+def _annotation(kind: Any, path: str, value: Any = None) -> Any:
+    """The annotation of the key at `path`, or None. `value`, which is to be of `kind`, says which
+    of several structs is meant.
+    """
     for step in _steps(path):
         if isinstance(step, int):
             lists = [part for part in _variants(kind) if get_origin(part) is list]
             kind = get_args(lists[0])[0] if lists else None
-            continue
-        inner = None
-        for struct in _variants(kind):
-            if isinstance(struct, type) and issubclass(struct, msgspec.Struct):
-                fields = {part.name: part.type for part in msgspec.structs.fields(struct)}
-                inner = inner or fields.get(str(step))
-                if inner is None and step == struct.__struct_config__.tag_field:
-                    inner = typing.Literal[tuple(_tags(kind))]
-        kind = inner
+        else:
+            kind = _member(_meant(kind, value), str(step))
+        value = _value_at(value, f"[{step}]" if isinstance(step, int) else step)
+    return kind
+
+
+def _member(kind: Any, name: str) -> Any:
+    """The annotation of a field of a struct, or of several; of their tag the tags; else None."""
+    inner = None
+    for struct in _variants(kind):
+        if isinstance(struct, type) and issubclass(struct, msgspec.Struct):
+            fields = {part.name: part.type for part in msgspec.structs.fields(struct)}
+            inner = inner or fields.get(name)
+            if inner is None and name == struct.__struct_config__.tag_field:
+                inner = typing.Literal[tuple(_tags(kind))]
+    return inner
+
+
+def _meant(kind: Any, value: Any) -> Any:
+    """Of several structs that which the tag in `value` names, but where a wrong tag is at fault."""
+    for struct in _variants(kind):
+        if isinstance(struct, type) and issubclass(struct, msgspec.Struct):
+            config = struct.__struct_config__
+            given = value.get(config.tag_field) if isinstance(value, dict) else None
+            if config.tag_field and given == config.tag:
+                return struct
     return kind
 
 
@@ -225,6 +246,7 @@ def _describe(annotation: Any) -> str:
     if annotation is None:
         return ""
     words: list[str] = []
+    tags = _tags(annotation)
     for kind in _alternatives(annotation):
         if kind is type(None):
             continue
@@ -236,7 +258,10 @@ def _describe(annotation: Any) -> str:
         elif get_origin(kind) is list:
             words.append("a list")
         elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-            words.append(f"a mapping of {', '.join(_field_names(kind))}")
+            tag = kind.__struct_config__.tag_field
+            several = tag is not None and len(tags) > 1
+            among = f"a mapping with {tag}: {', '.join(tags)}"
+            words.append(among if several else f"a mapping of {', '.join(_field_names(kind))}")
         else:
             words.append(_PLAIN.get(kind, str(kind)))
     optional = ["or no such key"] if type(None) in _alternatives(annotation) else []
@@ -269,5 +294,5 @@ def _describe_range(kind: Any, meta: msgspec.Meta) -> str:
     above = "above " if meta.gt is not None else ""
     limits = f"{above}{low}" + (" or more" if high is None else f" to {high}")
     if get_origin(kind) is list:
-        return f"a list of {limits} entries"
+        return f"a list of {limits if low is not None else f'at most {high}'} entries"
     return f"{_PLAIN.get(kind, str(kind))}, {limits}" + (" long" if meta.min_length else "")

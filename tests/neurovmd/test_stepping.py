@@ -14,6 +14,7 @@ from operator_cases import CASES
 
 import neurovm
 from neurovm.steps import AnyStep, chain
+from neurovmd import config
 from neurovmd.binding import inputs_of, streams_of
 from neurovmd.mailbox import Message, Receipt
 from neurovmd.refusal import MappingError
@@ -302,3 +303,27 @@ def test_wrong_keys_are_refused_with_the_file(bad: dict[str, Any], says: str) ->
     vm = {"model": "x.nvm", "inputs": [{"topic": "a/{stream}"}], "output": bad}
     with pytest.raises(msgspec.ValidationError, match=says):
         msgspec.convert(vm, Vm)
+
+
+@pytest.mark.parametrize(
+    ("steps", "key", "accepted"),
+    [
+        ("[{kind: ema, alpha: 7}]", "output.steps[0].alpha", "a number, above 0 to 1"),
+        ("[{kind: nms, most: 999}]", "output.steps[0].most", "a whole number, 1 to 256"),
+        ("[{kind: nms, mst: 9}]", "output.steps[0].mst", "any of kind, iou, most, across"),
+        ("[{kind: emma}]", "output.steps[0].kind", "ema, regression"),
+        ("[7]", "output.steps[0]", "a mapping with kind: select, labels"),
+        ("{kind: ema}", "output.steps", "a list of at most 16 entries"),
+        ("[{kind: threshold, above: .nan}]", "output.steps[0].above", "a number"),
+    ],
+)
+def test_a_wrong_step_is_located_and_told_by_its_own_kind(
+    tmp_path: Path, steps: str, key: str, accepted: str
+) -> None:
+    (tmp_path / "vm.d").mkdir()
+    (tmp_path / "daemon.yaml").write_text("vm_dir: vm.d\n")
+    text = f"model: x.nvm\ninputs: [{{topic: 'a/{{stream}}'}}]\noutput:\n  steps: {steps}\n"
+    (tmp_path / "vm.d" / "pump.yaml").write_text(text)
+    _, errors = config.examine(tmp_path / "daemon.yaml", environ={})
+    assert (errors[0].key, errors[0].line) == (key, 4)
+    assert accepted in errors[0].accepted
