@@ -4,6 +4,7 @@
     python scripts/front_end_references.py tensorflow    # each in an interpreter that has it
     python scripts/front_end_references.py librosa
     python scripts/front_end_references.py kaldi         # kaldi-native-fbank
+    python scripts/front_end_references.py tflite_micro audio_preprocessor_int8.tflite
 
 Each replaces its own arrays, `LIBRARY.CASE`, and leaves the others'. The signal and the parameters
 of the cases are stated here and, as front ends, in tests/frontends/test_sound.py.
@@ -51,7 +52,23 @@ def tensorflow(sound: Any) -> Arrays:
         fmax=8000,
     )  # fmt: skip
     mfcc = tf.signal.mfccs_from_log_mel_spectrograms(tf.math.log(keyword + 1e-6))
-    return {"log_mel": np.log10(wake.numpy() / 1024 + 1e-6), "mfcc": mfcc.numpy()[:, :10]}
+    return {
+        "log_mel": np.log10(wake.numpy() / 1024 + 1e-6),
+        "mfcc": mfcc.numpy()[:, :10],
+        "micro": _microfrontend(tf.constant(sound)),
+    }
+
+
+def _microfrontend(sound: Any) -> Any:
+    from tensorflow.lite.experimental.microfrontend.python.ops import audio_microfrontend_op
+
+    rows = audio_microfrontend_op.audio_microfrontend(
+        sound, sample_rate=8000, window_size=25, window_step=7, num_channels=23,
+        upper_band_limit=3800.0, lower_band_limit=60.0, smoothing_bits=8, even_smoothing=0.1,
+        odd_smoothing=0.02, min_signal_remaining=0.1, pcan_strength=0.8, pcan_offset=50.0,
+        gain_bits=20, scale_shift=5,
+    )  # fmt: skip
+    return rows.numpy()
 
 
 def librosa(sound: Any) -> Arrays:
@@ -90,9 +107,30 @@ def kaldi(sound: Any) -> Arrays:
     }
 
 
+def tflite_micro(sound: Any) -> Arrays:
+    """The front end of TensorFlow Lite Micro's micro_speech example, a network of operators."""
+    from tflite_micro.python.tflite_micro import runtime
+
+    network = runtime.Interpreter.from_file(sys.argv[2])
+    rows = []
+    for at in range(0, len(sound) - 480 + 1, 320):
+        network.set_input(sound[None, at : at + 480], 0)
+        network.invoke()
+        rows.append(network.get_output(0).ravel().copy())
+    return {"micro": np.stack(rows)}
+
+
+LIBRARIES = {
+    "tensorflow": tensorflow,
+    "librosa": librosa,
+    "kaldi": kaldi,
+    "tflite_micro": tflite_micro,
+}
+
+
 def main() -> None:
     library = sys.argv[1]
-    made = {"tensorflow": tensorflow, "librosa": librosa, "kaldi": kaldi}[library](signal())
+    made = LIBRARIES[library](signal())
     kept: Arrays = {}
     if FILE.exists():
         with np.load(FILE) as file:

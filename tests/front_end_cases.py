@@ -13,6 +13,7 @@ from neurovm.frontends import (
     FrontEnd,
     LogMel,
     Mfcc,
+    Micro,
     Normalize,
     PreEmphasis,
     Scale,
@@ -99,5 +100,19 @@ CASES = [
         [Mfcc(frame_length=64, frame_step=16, n_mels=20, dct_norm="ortho", lifter=22)],
         rate_hz=8000,
         rows=600,
+    ),
+    Case("micro", [Micro()], rows=3000, integer=True),
+    Case(
+        "micro-slow",
+        [Micro(window_step=20, library="signal", output="int8")],
+        rows=3000,
+        integer=True,
+    ),
+    Case(
+        "micro-stereo",
+        [Micro(sample_rate=8000, window_size=25, num_channels=20, upper_band_limit=3800)],
+        (2,),
+        rows=1500,
+        integer=True,
     ),
 ]

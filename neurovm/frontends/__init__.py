@@ -20,6 +20,7 @@ the rows in were cut into packets. numpy is loaded when a stream begins, not wit
 | `spectrum` | magnitude or power of their Fourier transform | tf.signal.stft |
 | `log_mel` | the logarithm of its mel bands | librosa.feature.melspectrogram |
 | `mfcc` | their cosine transform | tf.signal.mfccs_from_log_mel_spectrograms |
+| `micro` | the integer features of TensorFlow Lite Micro | audio_microfrontend |
 """
 
 from __future__ import annotations
@@ -30,12 +31,15 @@ from neurovm.frontends.difference import Difference
 from neurovm.frontends.frames import Frames
 from neurovm.frontends.log_mel import LogMel
 from neurovm.frontends.mfcc import Mfcc
+from neurovm.frontends.micro import Micro
 from neurovm.frontends.normalize import Normalize
 from neurovm.frontends.pre_emphasis import PreEmphasis
 from neurovm.frontends.scale import Scale
 from neurovm.frontends.spectrum import Spectrum
 
-AnyFrontEnd = Scale | Difference | PreEmphasis | Normalize | Frames | Spectrum | LogMel | Mfcc
+AnyFrontEnd = (
+    Scale | Difference | PreEmphasis | Normalize | Frames | Spectrum | LogMel | Mfcc | Micro
+)
 
 __all__ = [
     "AnyFrontEnd",
@@ -45,6 +49,7 @@ __all__ = [
     "FrontEnd",
     "LogMel",
     "Mfcc",
+    "Micro",
     "Normalize",
     "PreEmphasis",
     "Scale",
