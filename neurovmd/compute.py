@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from neurovmd.mailbox import Mailbox, Message
 from neurovmd.mapping import WHOLE, InputCodes, Inputs, Update, joined
+from neurovmd.overhearing import Overheard
 from neurovmd.pace import Pace
 from neurovmd.result import Cost, ResultWriter
 from neurovmd.schema import Vm
@@ -76,6 +77,7 @@ class Streams(StreamTable[Stream]):
         super().__init__(vm, slot, clock_ns, refused)
         self._planes = vm.planes
         self._model, self._inputs, self._writer = model, inputs, writer
+        self.overheard = Overheard(inputs.bindings)
         self._topic, self._wall_ns = topic, wall_ns
         self._work_ns = work_ns or clock_ns
         self._initial = inputs.initial()

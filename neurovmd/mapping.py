@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Union
 
 from neurovm.errors import ShapeError
 from neurovmd.payload import Aer, Codes, Image, PayloadError, Sample, Text, Values
-from neurovmd.refusal import MappingError, RefusedError
+from neurovmd.refusal import MappingError, RefusedError, UnsettingError
 from neurovmd.routes import Router, filters
 from neurovmd.schema import Input, Time, Vm
 from neurovmd.shared import DropReason
-from neurovmd.topics import TopicPattern, parse_input
+from neurovmd.topics import TopicPattern
 
 if TYPE_CHECKING:
     from neurovm import Model
@@ -95,7 +95,7 @@ class Binding:
         if isinstance(source.payload, Aer):
             raise MappingError(f"{key}.payload.format", "aer", "json or raw: these are no spikes")
         try:
-            self._samples, self.timed = source.payload.samples(), source.payload.timed
+            self.reader, self.timed = source.payload.samples(), source.payload.timed
         except ValueError as error:  # what its format needs is not installed
             found = type(source.payload).__name__
             raise MappingError(f"{key}.payload.format", found, str(error)) from None
@@ -139,11 +139,16 @@ class Binding:
         return number
 
     def decode(self, topic: str | None, payload: bytes) -> Sequence[Sample]:
-        """The samples of a message, oldest first; RefusedError where it cannot be read."""
+        """The samples of a message, oldest first; RefusedError where it cannot be read, or where it
+        has none by design.
+        """
         try:
-            return self._samples(topic, payload)
+            samples = self.reader(topic, payload)
         except PayloadError as error:
             raise RefusedError(DropReason.PAYLOAD, str(error)) from None
+        if not samples:
+            raise UnsettingError
+        return samples
 
     def read(
         self, topic: str | None, payload: bytes, element: int | None
@@ -232,7 +237,7 @@ class Inputs:
             if source.to.tensor >= len(ports):
                 accepted = f"0 to {len(ports) - 1}: the model has {len(ports)} input tensors"
                 raise MappingError(f"{key}.to.tensor", str(source.to.tensor), accepted)
-            pattern = parse_input(source.topic, names)
+            pattern = source.pattern(names)
             port = ports[source.to.tensor]
             self.bindings.append(Binding(source, pattern, port, key))
         self.expected = frozenset(at for binding in self.bindings for at in binding.indices)

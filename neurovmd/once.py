@@ -120,6 +120,8 @@ class Run:
             late=self._heard_late,
         )
         patterns = [binding.pattern for binding in inputs.bindings]
+        if streams.overheard is not None:
+            patterns += streams.overheard.patterns
         self.machines.append(Machine(deployment.name, vm.max_message_bytes, patterns, streams))
 
     def feed(self, message: Recorded) -> None:
@@ -151,7 +153,7 @@ class Run:
 
     def _answer(self, done: list[Done]) -> None:
         for item in done:
-            if item.payload:
+            if item.payload and not item.is_request:
                 self.tally.results += 1
                 self.put(item.payload)
 

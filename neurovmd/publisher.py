@@ -94,7 +94,8 @@ class Publisher:
     def unanswered(self) -> list[Done]:
         """The results that the broker has not taken yet and that were not published before."""
         under_way = [item for _, item in self._in_flight.values()]
-        return [item for item in (*under_way, *self._waiting) if not item.repeated]
+        left = (*under_way, *self._waiting)
+        return [item for item in left if not item.repeated and not item.is_request]
 
     def received(self, receipt: Receipt) -> None:
         """Remember a QoS 1 input in order of arrival."""
@@ -113,6 +114,9 @@ class Publisher:
         connection, output = self.connection, self._output
         while self._waiting and connection.connected and len(self._in_flight) < IN_FLIGHT:
             item = self._waiting.popleft()
+            if item.is_request:
+                connection.publish(item.topic, item.payload, qos=0)
+                continue
             retain = output.retain and not item.passing
             mid = connection.publish(item.topic, item.payload, qos=output.qos, retain=retain)
             if output.qos:

@@ -14,6 +14,13 @@ class RefusedError(Exception):
         self.reason = reason
 
 
+class UnsettingError(RefusedError):
+    """A message that was read and, by design, sets nothing: it is no drop."""
+
+    def __init__(self) -> None:
+        super().__init__(DropReason.PAYLOAD, "it sets nothing")
+
+
 class MappingError(ValueError):
     """A VM's inputs that do not fit its model; `key` is where in its file."""
 

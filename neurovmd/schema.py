@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -20,7 +20,7 @@ from neurovm.steps import Alert, AnyStep
 from neurovm.steps.chain import MOST_STEPS
 from neurovmd import models, places, topics
 from neurovmd.outlets import HomeAssistant, Shown
-from neurovmd.payload import Json, Payload
+from neurovmd.payload import Json, Payload, SparkplugB
 from neurovmd.window.rule import Window
 
 DEFAULT_OUTPUT_TOPIC = "{prefix}/{node}/{vm}/result/{stream}"
@@ -189,7 +189,12 @@ class Input(Struct, frozen=True, forbid_unknown_fields=True):
     window: Window | None = None
 
     def __post_init__(self) -> None:
-        _keyed("topic", topics.parse_input, self.topic)
+        _keyed("topic", lambda _: self.pattern({}), self.topic)
+
+    def pattern(self, names: Mapping[str, str]) -> topics.TopicPattern:
+        """The topics that are read and what is subscribed for them, `names` filled in."""
+        written = topics.parse_input(self.topic, names)
+        return self.payload.pattern(written) if isinstance(self.payload, SparkplugB) else written
 
 
 class Form(Struct, frozen=True, forbid_unknown_fields=True):

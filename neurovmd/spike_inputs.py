@@ -22,7 +22,7 @@ from neurovmd.routes import Router, filters
 from neurovmd.schema import Input, Vm
 from neurovmd.shared import DropReason
 from neurovmd.spike_model import SpikeModel
-from neurovmd.topics import TopicPattern, parse_input
+from neurovmd.topics import TopicPattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ class SpikeInputs:
                 accepted = "no such key: a spiking network has time of its own"
                 raise MappingError(f"{key}.window", "a mapping", accepted)
             kind = AerBinding if isinstance(source.payload, Aer) else EncodedBinding
-            pattern = parse_input(source.topic, names)
+            pattern = source.pattern(names)
             base, size = sum(sizes[: source.to.tensor]), sizes[source.to.tensor]
             binding = kind(source, pattern, key, base=base, size=size, number=number)
             self.bindings.append(binding)

@@ -15,6 +15,7 @@ from neurovm.encoders import Stream as EncoderStream
 from neurovm.errors import EventError
 from neurovm.events import Events
 from neurovmd import log
+from neurovmd.overhearing import Overheard
 from neurovmd.refusal import RefusedError
 from neurovmd.schema import Vm
 from neurovmd.shared import DropReason, Slot
@@ -71,6 +72,7 @@ class SpikePlacement(StreamTable[SpikeStream]):
     ) -> None:
         super().__init__(vm, slot, clock_ns, refused)
         self._inputs, self._time = inputs, vm.time
+        self.overheard = Overheard(inputs.bindings)
         self._ticks = Ticks(dt_us)
         longest_us = self._ticks.start_us(MOST_TICKS)
         self._gap_us = min(round(vm.time.idle_reset_s * 1e6), longest_us)

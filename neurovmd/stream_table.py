@@ -19,7 +19,8 @@ from zlib import crc32
 from neurovm.errors import BackendError, ShapeError
 from neurovmd import log
 from neurovmd.mailbox import HELD, Message, Receipt
-from neurovmd.refusal import RefusedError
+from neurovmd.overhearing import Overheard
+from neurovmd.refusal import RefusedError, UnsettingError
 from neurovmd.result import Cost
 from neurovmd.schema import Output, Vm
 from neurovmd.shared import DropReason, Slot
@@ -34,7 +35,8 @@ class Done:
     """A processed message: `receipt` (None: QoS 0) and what it is answered with, if anything.
 
     `covers` are earlier messages that it answers too; `repeated`: it has been published before;
-    `passing`: it tells of a moment, and no broker is to keep it.
+    `passing`: it tells of a moment, and no broker is to keep it; `is_request`: it is no result but
+    something asked of a sender, at QoS 0.
     """
 
     receipt: Receipt | None
@@ -43,6 +45,7 @@ class Done:
     repeated: bool = False
     covers: tuple[Receipt, ...] = ()
     passing: bool = False
+    is_request: bool = False
 
     def settle(self) -> None:
         """What it answers may be acknowledged."""
@@ -90,8 +93,10 @@ class StreamTable(ABC, Generic[S]):
     """The streams of a VM and what is done with one message; used by one thread.
 
     `clock_ns` is monotonic; `refused` hears of each message that sets nothing, after it was
-    counted.
+    counted; `overheard` is what inputs hear beside their own messages.
     """
+
+    overheard: Overheard | None = None
 
     def __init__(
         self,
@@ -110,6 +115,9 @@ class StreamTable(ABC, Generic[S]):
     def answers(self, message: Message) -> list[Done]:
         """As `accept`, after the results that it led to on the way, if any."""
         done = self.accept(message)
+        if self.overheard is not None:
+            asked = self.overheard.requests()
+            self._early += [Done(None, *request, is_request=True) for request in asked]
         if not self._early:
             return [done]
         early, self._early = self._early, []
@@ -123,7 +131,11 @@ class StreamTable(ABC, Generic[S]):
             self._refuse(DropReason.BACKEND, "it ended several workers")
             return Done(message.receipt)
         try:
+            if self.overheard is not None and self.overheard.takes(message.topic, message.payload):
+                return Done(message.receipt)
             stream = self._take(message)
+        except UnsettingError:
+            return Done(message.receipt)
         except RefusedError as refusal:
             self._refuse(refusal.reason, str(refusal))
             return Done(message.receipt)

@@ -13,10 +13,11 @@ from neurovmd.payload.json import Json
 from neurovmd.payload.pcm import Pcm
 from neurovmd.payload.raw import Raw
 from neurovmd.payload.senml import Senml
+from neurovmd.payload.sparkplug_b import SparkplugB
 from neurovmd.payload.text import Text
 from neurovmd.payload.values import Codes, Image, PayloadError, Reader, Sample, Values
 
-Payload = Json | Raw | Aer | Text | Cbor | Senml | ImageFormat | Pcm
+Payload = Json | Raw | Aer | Text | Cbor | Senml | SparkplugB | ImageFormat | Pcm
 DEFAULT_FORMAT = "json"
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Reader",
     "Sample",
     "Senml",
+    "SparkplugB",
     "Text",
     "Values",
 ]
