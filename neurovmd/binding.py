@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from neurovmd.compute import Streams
+from neurovmd.frame_streams import FrameStreams
 from neurovmd.mapping import Inputs
 from neurovmd.refusal import MappingError
 from neurovmd.result import ResultWriter
@@ -18,11 +19,12 @@ from neurovmd.spike_result import SpikeWriter
 from neurovmd.spike_streams import SpikeStreams
 from neurovmd.stepping import StepChain
 from neurovmd.stream_table import StreamTable
+from neurovmd.window.inputs import FrameInputs
 
 if TYPE_CHECKING:
     from neurovm import Model
 
-AnyInputs = Inputs | SpikeInputs
+AnyInputs = Inputs | FrameInputs | SpikeInputs
 
 
 def inputs_of(vm: Vm, names: Mapping[str, str], model: Model) -> AnyInputs:
@@ -31,6 +33,8 @@ def inputs_of(vm: Vm, names: Mapping[str, str], model: Model) -> AnyInputs:
     if timed is None:
         # What it would refuse, before anything runs.
         StepChain.of(vm, model, ResultWriter("", model, vm.output.form), str)
+        if any(source.window or source.front_end for source in vm.inputs):
+            return FrameInputs(vm, names, model)
         return Inputs(vm, names, model)
     _without_steps(vm)
     SpikeWriter("", model, timed, vm.output.form)  # what it would refuse, before anything runs
@@ -52,10 +56,13 @@ def streams_of(
     `clocks` as `Streams` takes them, `late` as `SpikeStreams`.
     """
     form, timed = vm.output.form, spiking(model)
-    if isinstance(inputs, Inputs):
+    if not isinstance(inputs, SpikeInputs):
         writer = ResultWriter(name, model, form)
         chain = StepChain.of(vm, model, writer, alert_topic)
-        return Streams(vm, model, inputs, writer, topic, slot, chain=chain, **clocks)
+        if isinstance(inputs, Inputs):
+            return Streams(vm, model, inputs, writer, topic, slot, chain=chain, **clocks)
+        more = {**clocks, "chain": chain, "late": late}
+        return FrameStreams(vm, model, inputs, writer, topic, slot, **more)
     assert timed is not None  # noqa: S101  # by its inputs
     spikes = SpikeWriter(name, model, timed, form)
     return SpikeStreams(vm, timed, inputs, spikes, topic, slot, late=late, **clocks)

@@ -207,7 +207,7 @@ class Binding:
             raise RefusedError(DropReason.VALUE, str(error)) from None
 
 
-def _check_planes(vm: Vm, model: Model) -> None:
+def check_planes(vm: Vm, model: Model) -> None:
     """Fewer than 8 planes are for models that send any, and remember nothing of estimates."""
     if vm.planes == WHOLE or (model.coding == "bitplane" and not model.stateful):
         return
@@ -223,8 +223,8 @@ class Inputs:
     """All `inputs` of a VM bound to its model."""
 
     def __init__(self, vm: Vm, names: Mapping[str, str], model: Model) -> None:
-        _check_plain(vm)
-        _check_planes(vm, model)
+        check_plain(vm)
+        check_planes(vm, model)
         ports: list[Port] = []
         base = 0
         for tensor in range(len(model.inputs)):
@@ -282,7 +282,7 @@ def joined(first: InputCodes, then: InputCodes) -> InputCodes:
     return first + then  # type: ignore[operator]  # one model, one form
 
 
-def _check_plain(vm: Vm) -> None:
+def check_plain(vm: Vm) -> None:
     """MappingError for what is of spiking networks alone."""
     for number, source in enumerate(vm.inputs):
         key = f"inputs[{number}]"
@@ -290,10 +290,6 @@ def _check_plain(vm: Vm) -> None:
             kind = type(source.encode).__name__
             raise MappingError(
                 f"{key}.encode", kind, "no such key: the model is no spiking network"
-            )
-        if source.window is not None:
-            raise MappingError(
-                f"{key}.window", "a mapping", "nothing: values are taken as they come"
             )
         if source.to.first:
             raise MappingError(f"{key}.to.first", str(source.to.first), "0 without encode")

@@ -59,17 +59,21 @@ class ResultWriter:
         cost: Cost,
         answer: Answer | None = None,
         said: Found | None = None,
+        window: Found | None = None,
     ) -> bytes:
         """The result after message `last` of `stream`, covering all from `first` on.
 
         `t_us` is the time of day in microseconds, `codes` all outputs as a session gives them.
         `answer`, where not all planes were sent, says how far from the final one it can be; `said`
-        is what output steps make of the codes, where there are any.
+        is what output steps make of the codes, where there are any; `window` what is said of the
+        window that it follows.
         """
         head: Found = {"vm": self._vm, "stream": stream, "seq": last}
         if first != last:
             head["seq_first"] = first
         head["t_us"] = t_us
+        if window is not None:
+            head["window"] = window
         head.update(self._fixed)
         if said is None:
             said = self._find(codes) if answer is None else self._bounded(answer)

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from neurovm import quantity
 from neurovm.description import ProfileName
 from neurovm.encoders import AnyEncoder
+from neurovm.frontends import AnyFrontEnd
 from neurovm.manifest import CapabilityName, check_capabilities
 from neurovm.steps import Alert, AnyStep
 from neurovm.steps.chain import MOST_STEPS
@@ -186,6 +187,7 @@ class Input(Struct, frozen=True, forbid_unknown_fields=True):
     to: Target = Target()
     initial: float = 0.0
     encode: AnyEncoder | None = None
+    front_end: list[AnyFrontEnd] = msgspec.field(default_factory=list)
     window: Window | None = None
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ SLOT_BYTES = 1024
 SLOT_WORDS = SLOT_BYTES // 8
 DUTY_ONE = 1 << 16
 COUNTERS = 5
+WORKER_WORDS = 32
 
 _U64_MAX = (1 << 64) - 1
 _COUNTERS_WORD = 24
@@ -73,7 +74,9 @@ class Slot:
     `network_tick_ns`, `messages_in`, `results_out`, `queue_depth` (messages), `dropped`,
     `streams`, `cpu_ns`, `last_message_ns`, `unacknowledged` (results that the broker left without
     an acknowledgement until the connection was given up), `in_work` (fingerprint of the message
-    being processed, 0 = none), `late_events` (of spiking networks, let go), `counters`.
+    being processed, 0 = none), `late_events` (events of spiking networks and samples of windows,
+    let go), of windows also `duplicates`, `reordered`, `gaps` and `window_shift_misses` (whole ones
+    that were no continuation), `counters`.
     Written by the supervisor: `generation` (forks so far), `paused` (0 or 1), `duty_q16`
     (0..65536, the share of time the worker may compute), `coalesce_us`, `dead_band` (codes),
     `max_streams`, `deadly` (fingerprint of a message to be refused, 0 = none), `for_good` (0 or 1:
@@ -96,6 +99,10 @@ class Slot:
     unacknowledged = Word(19)
     in_work = Word(20)
     late_events = Word(21)
+    duplicates = Word(22)
+    reordered = Word(23)
+    gaps = Word(29)
+    window_shift_misses = Word(30)
 
     generation = Word(64)
     paused = Word(65)
@@ -113,7 +120,7 @@ class Slot:
 
     def clear_worker(self) -> None:
         """Forget what the last worker in this slot wrote (before another is forked into it)."""
-        for index in range(_COUNTERS_WORD + COUNTERS):
+        for index in range(WORKER_WORDS):
             self.words[index] = 0
 
     def end_worker(self) -> None:

@@ -170,9 +170,10 @@ class SpikeInputs:
             if source.to.tensor >= len(sizes):
                 accepted = f"0 to {len(sizes) - 1}: the model has {len(sizes)} inputs"
                 raise MappingError(f"{key}.to.tensor", str(source.to.tensor), accepted)
-            if source.window is not None:
-                accepted = "no such key: a spiking network has time of its own"
-                raise MappingError(f"{key}.window", "a mapping", accepted)
+            for name, given in (("window", source.window), ("front_end", source.front_end)):
+                if given:
+                    accepted = "no such key: a spiking network has time of its own"
+                    raise MappingError(f"{key}.{name}", "one", accepted)
             kind = AerBinding if isinstance(source.payload, Aer) else EncodedBinding
             pattern = source.pattern(names)
             base, size = sum(sizes[: source.to.tensor]), sizes[source.to.tensor]

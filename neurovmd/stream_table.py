@@ -147,9 +147,7 @@ class StreamTable(ABC, Generic[S]):
             return self._hold(stream, message.receipt)
         if self._to_answer(stream):
             return self._answer(stream, message.receipt)
-        if stream.missing or self._output.on in ("window", "always"):
-            return self._hold(stream, message.receipt)
-        return self._without_result(message.receipt)
+        return self._unanswered(stream, message.receipt)
 
     def due(self) -> list[Done]:
         """The results of `on: interval` whose time has come."""
@@ -211,6 +209,12 @@ class StreamTable(ABC, Generic[S]):
             return
         for topic, payload in stream.steps.push(t_us, stream.seq, codes, inputs):
             self._early.append(Done(None, topic, payload, passing=True))
+
+    def _unanswered(self, stream: S, receipt: Receipt | None) -> Done:
+        """What becomes of a message that no result follows."""
+        if stream.missing or self._output.on in ("window", "always"):
+            return self._hold(stream, receipt)
+        return self._without_result(receipt)
 
     def _plan(self, stream: S) -> None:
         silent = stream.steps is not None and not stream.steps.has_news

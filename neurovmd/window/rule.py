@@ -7,9 +7,11 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 
 from neurovm import quantity
+from neurovm.frontends import AnyFrontEnd
 
 Frames = Annotated[int, Meta(ge=1, le=1 << 24)]
 Rate = Annotated[float, Meta(gt=0, le=1e9)]
@@ -31,7 +33,8 @@ class Window(Struct, frozen=True, forbid_unknown_fields=True):
 
     Values are multiplied by `scale`, then `offset` is added (one for all channels of a frame, or
     one each). `normalize`: each channel of each whole window is divided by its largest magnitude,
-    or by its standard deviation after its mean was taken away.
+    or by its standard deviation after its mean was taken away. `front_end` makes something else of
+    every whole window; that of the input itself is computed once for each sample.
     """
 
     size: Frames | str | None = None
@@ -49,6 +52,7 @@ class Window(Struct, frozen=True, forbid_unknown_fields=True):
     scale: float | Channels = 1.0
     offset: float | Channels = 0.0
     normalize: Literal["none", "peak", "mean_variance"] = "none"
+    front_end: list[AnyFrontEnd] = msgspec.field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not self.exact:
