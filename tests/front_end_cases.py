@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurovm.frontends import (
+    Colours,
+    Crop,
     Difference,
     Frames,
     FrontEnd,
@@ -16,8 +18,10 @@ from neurovm.frontends import (
     Micro,
     Normalize,
     PreEmphasis,
+    Resize,
     Scale,
     Spectrum,
+    Transpose,
 )
 
 
@@ -28,10 +32,13 @@ class Case(NamedTuple):
     rate_hz: float | None = None
     rows: int = 200
     integer: bool = False
+    pixels: bool = False
 
     def samples(self, seed: int = 0) -> np.ndarray[Any, Any]:
-        """(rows, *shape): a slow wave with noise, int16 or float64."""
+        """(rows, *shape): a slow wave with noise, int16 or float64; or bytes by chance."""
         rng = np.random.default_rng(seed)
+        if self.pixels:
+            return rng.integers(0, 256, (self.rows, *self.shape)).astype(np.uint8)
         wave = np.sin(np.arange(self.rows) * 0.05).reshape(-1, *(1 for _ in self.shape))
         values = 0.5 * wave + rng.normal(0, 0.1, (self.rows, *self.shape))
         return np.rint(values * 20000).astype(np.int16) if self.integer else values
@@ -115,4 +122,25 @@ CASES = [
         rows=1500,
         integer=True,
     ),
+    Case("crop", [Crop(width=4, height=5)], (9, 10, 3), rows=12, pixels=True),
+    Case(
+        "picture",
+        [
+            Resize(width=8, height=6, fit="cover"),
+            Colours(to="bgr"),
+            Scale(scale=(1, 2, 3), offset=-128),
+            Transpose(axes=(2, 0, 1)),
+        ],
+        (20, 30, 3),
+        rows=12,
+        pixels=True,
+    ),
+    Case(
+        "picture-changes",
+        [Colours(to="grey"), Resize(width=5, height=5), Difference(padding=True)],
+        (12, 9, 3),
+        rows=20,
+        pixels=True,
+    ),
+    Case("transpose", [Transpose(axes=(1, 0))], (3, 4)),
 ]

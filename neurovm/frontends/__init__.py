@@ -21,12 +21,18 @@ the rows in were cut into packets. numpy is loaded when a stream begins, not wit
 | `log_mel` | the logarithm of its mel bands | librosa.feature.melspectrogram |
 | `mfcc` | their cosine transform | tf.signal.mfccs_from_log_mel_spectrograms |
 | `micro` | the integer features of TensorFlow Lite Micro | audio_microfrontend |
+| `crop` | a rectangle of a picture | – |
+| `resize` | a picture of another size | PIL.Image.Image.resize |
+| `colours` | a picture in grey, or blue before red | – |
+| `transpose` | itself with its axes in another order | numpy.transpose |
 """
 
 from __future__ import annotations
 
 from neurovm.frontends.base import Front, FrontEnd
 from neurovm.frontends.chain import chain
+from neurovm.frontends.colours import Colours
+from neurovm.frontends.crop import Crop
 from neurovm.frontends.difference import Difference
 from neurovm.frontends.frames import Frames
 from neurovm.frontends.log_mel import LogMel
@@ -34,15 +40,31 @@ from neurovm.frontends.mfcc import Mfcc
 from neurovm.frontends.micro import Micro
 from neurovm.frontends.normalize import Normalize
 from neurovm.frontends.pre_emphasis import PreEmphasis
+from neurovm.frontends.resize import Resize
 from neurovm.frontends.scale import Scale
 from neurovm.frontends.spectrum import Spectrum
+from neurovm.frontends.transpose import Transpose
 
 AnyFrontEnd = (
-    Scale | Difference | PreEmphasis | Normalize | Frames | Spectrum | LogMel | Mfcc | Micro
+    Scale
+    | Difference
+    | PreEmphasis
+    | Normalize
+    | Frames
+    | Spectrum
+    | LogMel
+    | Mfcc
+    | Micro
+    | Crop
+    | Resize
+    | Colours
+    | Transpose
 )
 
 __all__ = [
     "AnyFrontEnd",
+    "Colours",
+    "Crop",
     "Difference",
     "Frames",
     "Front",
@@ -52,7 +74,9 @@ __all__ = [
     "Micro",
     "Normalize",
     "PreEmphasis",
+    "Resize",
     "Scale",
     "Spectrum",
+    "Transpose",
     "chain",
 ]

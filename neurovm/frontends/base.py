@@ -117,11 +117,11 @@ class Front(ABC):
         try:
             array = np.asarray(rows)
         except ValueError as error:
-            raise ShapeError(f"rows: {error}; accepted: {self._accepted()}") from None
+            raise ShapeError(f"rows: {error}; accepted: {self.accepts()}") from None
         fits = len(array.shape) == 1 + len(self.takes) and self.fits(array.shape[1:])
         if not fits or array.dtype.kind not in "fiub":
             found = f"shape {array.shape} of {array.dtype}"
-            raise ShapeError(f"rows: found {found}; accepted: {self._accepted()}")
+            raise ShapeError(f"rows: found {found}; accepted: {self.accepts()}")
         if array.size > MOST_VALUES:
             raise EventError(f"found {array.size} values; accepted: {MOST_VALUES} in a push")
         if array.dtype.kind == "f":
@@ -133,7 +133,8 @@ class Front(ABC):
             array = array.astype(np.float64, copy=False)
         return array
 
-    def _accepted(self) -> str:
+    def accepts(self) -> str:
+        """What rows it takes, in words."""
         shape = ", ".join(("n", *map(str, self.takes)))
         return f"numbers of shape ({shape})"
 

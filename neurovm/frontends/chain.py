@@ -16,7 +16,8 @@ def chain(
 ) -> Front:
     """The beginning of a stream of rows of `shape` (() for single samples) through `front_ends`.
 
-    rate_hz: rows in a second; None: unknown, for front ends that need none. EventError names the
+    rate_hz: rows in a second; None: unknown, for front ends that need none. Pictures of any size
+    have the shape (0, 0, channels). EventError names the
     front end (by its number and kind) that does not fit what comes before it. Imports numpy.
     """
     if len(front_ends) > MOST_STAGES:
@@ -31,6 +32,9 @@ def chain(
             raise EventError(f"front end {number} ({kind}): {error}") from None
         stages.append(stage)
         last = (stage.shape, stage.rate_hz)
+    if 0 in last[0]:
+        accepted = "a crop or a resize, after which all are alike"
+        raise EventError(f"front ends: found pictures of any size out; accepted: {accepted}")
     return stages[0] if len(stages) == 1 else Chain(stages, shape, rate_hz)
 
 
@@ -41,7 +45,12 @@ class Chain(Front):
         self, stages: Sequence[Front], takes: tuple[int, ...], rate_hz: float | None
     ) -> None:
         last = stages[-1] if stages else None
-        super().__init__(takes, last.shape if last else takes, last.rate_hz if last else rate_hz)
+        super().__init__(
+            last.shape if last else takes,
+            last.shape if last else takes,
+            last.rate_hz if last else rate_hz,
+        )
+        self.takes = takes  # which the first stage has checked
         self._stages = tuple(stages)
         self.dtype = last.dtype if last else "float32"
         self.needs_whole = any(stage.needs_whole for stage in stages)
@@ -61,6 +70,9 @@ class Chain(Front):
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         return self._stages[0].fits(shape) if self._stages else super().fits(shape)
+
+    def accepts(self) -> str:
+        return self._stages[0].accepts() if self._stages else super().accepts()
 
     def advance(self, rows: Array) -> Array:
         for stage in self._stages:
