@@ -6,6 +6,8 @@ from __future__ import annotations
 import itertools
 import math
 import pickle
+import subprocess
+import sys
 from typing import Any, get_args
 
 import msgspec
@@ -205,3 +207,9 @@ def test_impossible_rates_are_refused(rate_hz: float) -> None:
 def test_a_chain_has_an_end() -> None:
     with pytest.raises(EventError, match="33 front ends"):
         chain([Scale()] * 33)
+
+
+def test_importing_front_ends_loads_no_numpy() -> None:
+    code = "import neurovm.frontends, sys; print([m for m in ('numpy', 'PIL') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
