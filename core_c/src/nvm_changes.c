@@ -4,7 +4,7 @@
  * that goes by events: where everything changes, nobody does, and the list would be eight times the
  * codes.
  */
-#include "nvm_internal.h"
+#include "nvm_pack.h"
 
 static void count_all(nvm_node *node)
 {
@@ -85,11 +85,23 @@ void nvm_align_runs(nvm_node *node, uint32_t channels)
 /* Codes of an input or a memory: compared in parts, of which the changed ones are copied. */
 #define PART 128u
 
+/* Of few codes, or a memory, which mostly changes as a whole, as a window does that moves on. */
+static void send_whole(nvm_node *node, const void *wanted)
+{
+    size_t bytes = node->layer->n * nvm_code_bytes(node->layer);
+    node->n_events = node->isa->take_codes(node->old, node->codes, wanted, bytes, nvm_is_wide(node->layer));
+    node->lazy = node->n_events != 0;
+}
+
 void nvm_send_all(nvm_node *node, const void *wanted)
 {
     size_t width = nvm_code_bytes(node->layer), n = node->layer->n;
     int wide = nvm_is_wide(node->layer);
     node->n_runs = 0;
+    if (node->layer->kind == NVM_STATE || n <= PART) {
+        send_whole(node, wanted);
+        return;
+    }
     for (size_t i = 0, part; i < n; i += part) {
         part = n - i < PART ? n - i : PART;
         uint8_t *codes = (uint8_t *)node->codes + i * width;
@@ -107,6 +119,10 @@ void nvm_send_all(nvm_node *node, const void *wanted)
 void nvm_run_full(nvm_node *node, nvm_scratch *scratch, int keeps_acc)
 {
     int lazily = nvm_is_lazy_sender(node);
+    if (lazily && node->packed != NULL && node->layer->kind == NVM_MAP) {
+        nvm_packed_map_changes(node);
+        return;
+    }
     if (lazily) {
         node->n_runs = 0;
         keep_old(node, 0, node->layer->n);

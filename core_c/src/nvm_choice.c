@@ -24,8 +24,26 @@
 #define SMALL_NS 100.0f
 #define MOST_WAITS 15u /* 2^n - 1 */
 
+/* Whether a full run is over before a choice has paid. */
+static int is_small(const nvm_node *node)
+{
+    switch (node->layer->kind) {
+    case NVM_CONV:
+    case NVM_DWCONV:
+    case NVM_AVGPOOL:
+        return node->full_ns < 2.0f * SMALL_NS;
+    case NVM_ADD:
+    case NVM_MAP:
+    case NVM_TABLE:
+        return node->full_ns < SMALL_NS;
+    default:
+        return 0;
+    }
+}
+
 void nvm_forget_choices(nvm_node *node)
 {
+    node->small = (uint8_t)is_small(node);
     node->owed = 0.0f;
     node->purse = node->costs.keep_ns;
     node->vain = node->waits = 0;
@@ -89,29 +107,12 @@ static float look_for_tiles(nvm_node *node, size_t received, nvm_scratch *scratc
     return ns;
 }
 
-/* Whether a full run is over before a choice has paid. */
-static int is_small(const nvm_node *node)
-{
-    switch (node->layer->kind) {
-    case NVM_CONV:
-    case NVM_DWCONV:
-    case NVM_AVGPOOL:
-        return node->full_ns < 2.0f * SMALL_NS;
-    case NVM_ADD:
-    case NVM_MAP:
-    case NVM_TABLE:
-        return node->full_ns < SMALL_NS;
-    default:
-        return 0;
-    }
-}
-
 nvm_way nvm_choose_way(nvm_node *node, size_t received, nvm_scratch *scratch)
 {
     if (node->forced != NVM_AUTO) {
         return forced_way(node, scratch);
     }
-    if (is_small(node)) {
+    if (node->small) {
         return NVM_DENSE_WAY;
     }
     int has_tiles = nvm_has_tiles(node);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Counts codes that differ, eight bytes at a time.
+ * Counts codes that differ, eight bytes at a time; takes new ones.
  */
 #include "nvm_internal.h"
 
@@ -38,4 +38,11 @@ uint32_t nvm_count_changes__scalar(const uint8_t *old, const uint8_t *now, size_
         count += old[i] != now[i] || (wide && old[i + 1] != now[i + 1]);
     }
     return count;
+}
+
+uint32_t nvm_take_codes__scalar(uint8_t *old, uint8_t *codes, const uint8_t *wanted, size_t n, int wide)
+{
+    memcpy(old, codes, n);
+    memcpy(codes, wanted, n);
+    return nvm_count_changes__scalar(old, codes, n, wide);
 }

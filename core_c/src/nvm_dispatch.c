@@ -33,6 +33,7 @@ static const nvm_isa sets[NVM_ISA_COUNT] = {
                        .neuron_sd_s8 = nvm_neuron_sd_s8__##isa,                                    \
                        .neuron_sd_s16 = nvm_neuron_sd_s16__##isa,                                  \
                        .count_changes = nvm_count_changes__##isa,                                  \
+                       .take_codes = nvm_take_codes__##isa,                                        \
                        .packing = NVM_PACKING_##isa},
 #include "nvm_variants.inc"
 };

@@ -28,6 +28,7 @@
 #define nvm_neuron_sd_s8__avxvnni   nvm_neuron_sd_s8__avx2
 #define nvm_neuron_sd_s16__avxvnni  nvm_neuron_sd_s16__avx2
 #define nvm_count_changes__avxvnni nvm_count_changes__avx2
+#define nvm_take_codes__avxvnni nvm_take_codes__avx2
 #define nvm_fire_all__avxvnni       nvm_fire_all__avx2
 #define nvm_fire_marked__avxvnni    nvm_fire_marked__avx2
 
@@ -44,6 +45,7 @@
 #define nvm_neuron_sd_s8__dotprod   nvm_neuron_sd_s8__neon
 #define nvm_neuron_sd_s16__dotprod  nvm_neuron_sd_s16__neon
 #define nvm_count_changes__dotprod nvm_count_changes__neon
+#define nvm_take_codes__dotprod nvm_take_codes__neon
 #define nvm_fire_all__dotprod       nvm_fire_all__neon
 #define nvm_fire_marked__dotprod    nvm_fire_marked__neon
 
@@ -85,6 +87,9 @@ typedef void nvm_neuron_sd_s16_fn(nvm_node *node, size_t first, const int16_t *w
 /* How many of n bytes, or of n / 2 pairs of them where wide, differ. */
 typedef uint32_t nvm_count_changes_fn(const uint8_t *old, const uint8_t *now, size_t n, int wide);
 
+/* The same of codes and wanted, on the way: old becomes codes, and codes wanted. */
+typedef uint32_t nvm_take_codes_fn(uint8_t *old, uint8_t *codes, const uint8_t *wanted, size_t n, int wide);
+
 /* fire_all, fire_marked: the neuron stage of DENSE, CONV and DWCONV after the synapses: all neurons,
  * or (SD) those of the marked pixels. Both empty the marks. */
 #define NVM_SET(isa, lower)                                                                        \
@@ -94,6 +99,7 @@ typedef uint32_t nvm_count_changes_fn(const uint8_t *old, const uint8_t *now, si
     nvm_neuron_sd_s8_fn nvm_neuron_sd_s8__##isa;                                                   \
     nvm_neuron_sd_s16_fn nvm_neuron_sd_s16__##isa;                                                 \
     nvm_count_changes_fn nvm_count_changes__##isa;                                                 \
+    nvm_take_codes_fn nvm_take_codes__##isa;                                                       \
     nvm_node_fn nvm_fire_all__##isa;                                                               \
     nvm_node_fn nvm_fire_marked__##isa;
 #define NVM_VARIANT(kind, op, types, isa)                                                          \
@@ -108,6 +114,7 @@ struct nvm_isa {
     nvm_neuron_sd_s8_fn *neuron_sd_s8;
     nvm_neuron_sd_s16_fn *neuron_sd_s16;
     nvm_count_changes_fn *count_changes;
+    nvm_take_codes_fn *take_codes;
     const nvm_packing *packing; /* NULL: none */
 };
 

@@ -127,8 +127,9 @@ uint32_t nvm_pack_segment(const nvm_layer *layer, const nvm_packed *p, const nvm
 /* The runs of a MAP, written to `to` unless that is NULL, two words each; 0 where they are too many. */
 size_t nvm_map_runs(const nvm_program *program, uint32_t index, uint32_t *to);
 int nvm_map_has_runs(const nvm_program *program, uint32_t index, const uint32_t *runs);
-/* A full run of a packed MAP. */
+/* A full run of a packed MAP; the same of a lazy sender, with its changes counted on the way. */
 void nvm_packed_map(nvm_node *node);
+void nvm_packed_map_changes(nvm_node *node);
 
 /* Positions [left, right) of row r of a canvas, which begins at `line`. */
 void nvm_canvas_row(const nvm_node *node, uint8_t *line, uint32_t r, uint32_t left, uint32_t right);

@@ -74,7 +74,8 @@ static void build_to(plan *p, uint8_t *canvas, uint32_t end)
     const nvm_packed *packed = p->product.packed;
     if (packed->is_flat) {
         const nvm_packing *set = node->isa->packing;
-        set->lift(canvas, node->in[0]->codes, p->built < end ? packed->line / set->code_bytes : 0);
+        uint32_t codes = set->code_bytes == 1 ? packed->line : packed->line / set->code_bytes;
+        set->lift(canvas, node->in[0]->codes, p->built < end ? codes : 0);
         p->built = end;
         return;
     }
@@ -234,7 +235,10 @@ static void run_all(plan *p, nvm_scratch *scratch)
     uint32_t pixels = packed->out_w * packed->out_h;
     float ns = p->product.node->full_ns;
     build_to(p, scratch->canvas, packed->height);
-    if (scratch->threads == NULL) {
+    if (scratch->threads == NULL && pixels == 1) {
+        const nvm_strip only = {.in = 0, .out = 0, .n = 1};
+        p->run(&p->product, &only, 1);
+    } else if (scratch->threads == NULL) {
         run_pixels(p, 0, pixels);
     } else if (pixels == 1 && groups_of(packed) > 1) {
         nvm_threads_run(scratch->threads, run_some_groups, p, p->phase, ns, groups_of(packed));

@@ -48,21 +48,45 @@ int nvm_map_has_runs(const nvm_program *program, uint32_t index, const uint32_t 
     return find_runs(layer, source, program->layers[layer->in[0]].n, NULL, runs) != SIZE_MAX;
 }
 
+/* Where run r of a map reads; NULL: it fills. */
+static const int8_t *source_of(const nvm_node *node, const uint32_t *runs, size_t r)
+{
+    uint32_t n0 = node->in[0]->layer->n, first = runs[2 * r];
+    if (first == UINT32_MAX) {
+        return NULL;
+    }
+    return first < n0 ? (const int8_t *)node->in[0]->codes + first
+                      : (const int8_t *)node->in[1]->codes + (first - n0);
+}
+
 void nvm_packed_map(nvm_node *node)
 {
-    const nvm_packed *packed = node->packed;
-    const uint32_t *runs = (const void *)(node->pack + packed->segments);
-    const int8_t *codes0 = node->in[0]->codes;
-    const int8_t *codes1 = node->layer->n_in > 1 ? node->in[1]->codes : NULL;
-    uint32_t n0 = node->in[0]->layer->n;
+    const uint32_t *runs = (const void *)(node->pack + node->packed->segments);
     int8_t *to = node->codes;
-    for (uint32_t r = 0; r < packed->n_segments; r += 2, to += runs[r - 1]) {
-        if (runs[r] == UINT32_MAX) {
-            memset(to, node->layer->zero_out, runs[r + 1]);
-        } else if (runs[r] < n0) {
-            memcpy(to, codes0 + runs[r], runs[r + 1]);
+    for (size_t r = 0; 2 * r < node->packed->n_segments; to += runs[2 * r + 1], r++) {
+        const int8_t *from = source_of(node, runs, r);
+        if (from == NULL) {
+            memset(to, node->layer->zero_out, runs[2 * r + 1]);
         } else {
-            memcpy(to, codes1 + (runs[r] - n0), runs[r + 1]);
+            memcpy(to, from, runs[2 * r + 1]);
         }
     }
+}
+
+/* What fills has been there since the first pass. */
+void nvm_packed_map_changes(nvm_node *node)
+{
+    const uint32_t *runs = (const void *)(node->pack + node->packed->segments);
+    uint8_t *to = node->codes, *old = node->old;
+    node->n_runs = 0;
+    for (size_t r = 0, n; 2 * r < node->packed->n_segments; to += n, old += n, r++) {
+        const uint8_t *from = (const uint8_t *)source_of(node, runs, r);
+        n = runs[2 * r + 1];
+        if (from == NULL) {
+            memcpy(old, to, n);
+        } else {
+            node->n_events += node->isa->take_codes(old, to, from, n, 0);
+        }
+    }
+    node->lazy = node->n_events != 0;
 }

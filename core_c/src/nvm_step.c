@@ -96,6 +96,13 @@ void nvm_run_node(nvm_session *session, nvm_node *node)
         node->way = NVM_EVENTS;
         return;
     }
+    if (node->small && node->forced == NVM_AUTO && layer->neuron == NVM_SD) {
+        node->behind = node->pending;
+        node->pending = node->moved = 0;
+        node->way = NVM_DENSE_WAY;
+        nvm_run_full(node, &session->scratch, 0);
+        return;
+    }
     for (uint32_t p = 0; p < layer->n_in; p++) {
         received += nvm_takes_spikes(node) ? node->in[p]->n_spikes : node->in[p]->n_events;
     }
