@@ -85,7 +85,11 @@ INLINE void store_codes(const group *g, uint32_t pixel, const __m512i *sum, size
         for (size_t k = 0; k < (n - i < 4 ? n - i : 4); k++) {
             size_t block = (i + k) % blocks;
             int8_t *to = codes + (i + k) / blocks * channels + block * LANES;
-            _mm_mask_storeu_epi8(to, block == blocks - 1 ? g->tail : (__mmask16)-1, part[k]);
+            if (block < blocks - 1 || g->tail == 0xFFFF) { /* loads would wait for a masked store */
+                _mm_storeu_si128((__m128i *)(void *)to, part[k]);
+            } else {
+                _mm_mask_storeu_epi8(to, g->tail, part[k]);
+            }
         }
     }
 }

@@ -87,6 +87,7 @@ struct nvm_node {
     nvm_axis rows, cols;
     void *codes;       /* int8_t, wide int16_t: what was sent so far; spikes of this step */
     void *wanted;      /* INPUT: what the caller asked for; STATE: what is held; NULL elsewhere */
+    void *held;        /* STATE: its own memory of it; wanted may be the source's codes instead */
     void *acc;         /* int32_t, LONG int64_t: A, u, S or window maximum; NULL where the kind keeps none */
     void *memory;      /* what LSTM and SVDF carry from step to step, and their accumulators; SIF: int32_t n;
                           else NULL */
@@ -159,7 +160,7 @@ typedef struct nvm_named {
     size_t n;
 } nvm_named;
 
-/* Whether every index names an input, and every code fits it; a step with them (nvm_step.c). */
+/* Whether every index names an input, and every code fits it; a step with them (nvm_inputs.c). */
 int nvm_named_fit(nvm_session *session, const nvm_named *set);
 nvm_status nvm_session_take(nvm_session *session, const nvm_named *set);
 

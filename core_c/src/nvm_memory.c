@@ -11,6 +11,7 @@
 void nvm_memory_begin(nvm_node *node)
 {
     if (node->layer->kind == NVM_STATE) {
+        node->wanted = node->held;
         memcpy(node->wanted, node->table0, node->layer->n * nvm_code_bytes(node->layer));
     } else if (node->layer->kind == NVM_LSTM) {
         nvm_lstm_begin(node);
@@ -25,6 +26,17 @@ static int tells_changes(const nvm_node *node)
     return nvm_is_lazy_sender(node) && !(node->layer->flags & NVM_FLAG_SPIKES);
 }
 
+/* Holds the codes of a source that runs after the memory has sent them: as they lie there. */
+static int state_refer(nvm_node *node, const nvm_node *source)
+{
+    if (node->wanted == source->codes) {
+        return source->last_events != 0;
+    }
+    int moved = memcmp(node->wanted, source->codes, node->layer->n * nvm_code_bytes(node->layer)) != 0;
+    node->wanted = source->codes;
+    return moved;
+}
+
 /* Takes the codes of the source. What neither changes nor is still to be sent is not looked at. */
 static int state_commit(nvm_node *node, const nvm_node *source)
 {
@@ -32,6 +44,9 @@ static int state_commit(nvm_node *node, const nvm_node *source)
     int tells = tells_changes(node) && tells_changes(source);
     if (tells && !node->moved && source->last_events == 0) {
         return 0;
+    }
+    if (tells && source > node) {
+        return state_refer(node, source);
     }
     if (tells && memcmp(node->wanted, source->codes, bytes) == 0) {
         return 0; /* and what is held was sent in this step */

@@ -83,8 +83,12 @@ INLINE void store_codes(const block *b, const rule *r, uint32_t pixel, const __m
     __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), r->zero);
     __m512i high = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), r->zero);
     __m512i codes = _mm512_max_epi8(_mm512_packs_epi16(low, high), r->low);
-    _mm512_mask_storeu_epi8(b->product->codes + (size_t)pixel * b->product->channels + b->channel,
-                            b->there, codes);
+    int8_t *to = b->product->codes + (size_t)pixel * b->product->channels + b->channel;
+    if (b->there == UINT64_MAX) { /* loads would wait for a masked store */
+        _mm512_storeu_si512(to, codes);
+    } else {
+        _mm512_mask_storeu_epi8(to, b->there, codes);
+    }
 }
 
 /* Sums in the order of channels: where they are kept, and for the integer rules. */

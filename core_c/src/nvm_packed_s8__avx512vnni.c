@@ -196,16 +196,42 @@ static void run_product(const nvm_product *product, const nvm_strip *strips, siz
     }
 }
 
+INLINE void lift_64(uint8_t *to, const int8_t *codes)
+{
+    _mm512_storeu_si512(to, _mm512_xor_si512(_mm512_loadu_si512(codes), _mm512_set1_epi8(-128)));
+}
+
+INLINE void lift_32(uint8_t *to, const int8_t *codes)
+{
+    __m256i x = _mm256_loadu_si256((const void *)codes);
+    _mm256_storeu_si256((void *)to, _mm256_xor_si256(x, _mm256_set1_epi8(-128)));
+}
+
+INLINE void lift_16(uint8_t *to, const int8_t *codes)
+{
+    __m128i x = _mm_loadu_si128((const void *)codes);
+    _mm_storeu_si128((void *)to, _mm_xor_si128(x, _mm_set1_epi8(-128)));
+}
+
+/* The last codes go with some before them: loads would wait for masked stores. */
 static void lift(uint8_t *to, const int8_t *codes, size_t n)
 {
-    const __m512i half = _mm512_set1_epi8(-128);
-    size_t i = 0;
-    for (; n - i >= 64; i += 64) {
-        _mm512_storeu_si512(to + i, _mm512_xor_si512(_mm512_loadu_si512(codes + i), half));
+    if (n >= 64) {
+        for (size_t i = 0; n - i > 64; i += 64) {
+            lift_64(to + i, codes + i);
+        }
+        lift_64(to + n - 64, codes + n - 64);
+    } else if (n >= 32) {
+        lift_32(to, codes);
+        lift_32(to + n - 32, codes + n - 32);
+    } else if (n >= 16) {
+        lift_16(to, codes);
+        lift_16(to + n - 16, codes + n - 16);
+    } else {
+        for (size_t i = 0; i < n; i++) {
+            to[i] = (uint8_t)codes[i] ^ 128u;
+        }
     }
-    __mmask64 rest = ((__mmask64)1 << (n - i)) - 1;
-    _mm512_mask_storeu_epi8(
-        to + i, rest, _mm512_xor_si512(_mm512_maskz_loadu_epi8(rest, codes + i), half));
 }
 
 const nvm_packing nvm_packing__avx512vnni = {

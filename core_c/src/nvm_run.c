@@ -67,10 +67,11 @@ static int are_ends(const uint32_t *end, size_t steps, size_t n)
 {
     uint32_t before = 0;
     for (size_t k = 0; k < steps; k++) {
-        if (end[k] < before) {
+        uint32_t at = __atomic_load_n(&end[k], __ATOMIC_RELAXED);
+        if (at < before) {
             return 0;
         }
-        before = end[k];
+        before = at;
     }
     return before == n;
 }
@@ -91,12 +92,17 @@ static nvm_status run_updates(nvm_session *session, const nvm_named *set, const 
         goto done;
     }
     for (size_t k = 0, first = 0; k < steps; k++) {
-        part.n = end[k] - first;
+        size_t behind = __atomic_load_n(&end[k], __ATOMIC_RELAXED);
+        if (behind < first || behind > set->n) { /* another thread wrote it after it was checked */
+            status = NVM_E_RANGE;
+            goto done;
+        }
+        part.n = behind - first;
         status = nvm_session_take(session, &part);
         if (status != NVM_OK) {
             goto done;
         }
-        first = end[k];
+        first = behind;
         part.index = set->index + first;
         part.narrow = set->narrow == NULL ? NULL : set->narrow + first;
         part.wide = set->wide == NULL ? NULL : set->wide + first;

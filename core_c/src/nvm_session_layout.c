@@ -192,7 +192,7 @@ static void place_nodes(const nvm_program *program, int in_full, nvm_block *mem,
         if (nodes != NULL) {
             nvm_resolve_node(program, nodes, i);
             nodes[i].codes = codes;
-            nodes[i].wanted = wanted;
+            nodes[i].wanted = nodes[i].held = wanted;
             nodes[i].acc = acc;
             nodes[i].memory = memory;
         }

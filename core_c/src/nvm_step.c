@@ -2,76 +2,7 @@
  *
  * nvm_step.c: one step of a session, layer by layer in topological order.
  */
-#include "nvm_internal.h"
-
-/* ---- inputs ------------------------------------------------------------------------------- */
-
-static void send_spikes(nvm_node *node)
-{
-    const int8_t *wanted = node->wanted;
-    memcpy(node->codes, wanted, node->layer->n);
-    for (uint32_t i = 0; i < node->layer->n; i++) {
-        if (wanted[i] != 0) {
-            node->events[node->n_events++] = (nvm_event){i, wanted[i]};
-        }
-    }
-}
-
-/* Sends what the wanted codes of an input or a memory differ by from those it sent before. */
-static void send_input(const nvm_isa *isa, nvm_node *node)
-{
-    if (node->layer->flags & NVM_FLAG_SPIKES) {
-        send_spikes(node);
-    } else if (nvm_is_lazy_sender(node)) {
-        nvm_send_all(node, node->wanted);
-    } else if (nvm_is_wide(node->layer)) {
-        isa->neuron_sd_s16(node, 0, node->wanted, node->layer->n);
-    } else {
-        isa->neuron_sd_s8(node, 0, node->wanted, node->layer->n);
-    }
-}
-
-/* Input that holds element i of the concatenated inputs; *first becomes its first element. */
-static nvm_node *input_of(nvm_session *session, size_t i, size_t *first)
-{
-    nvm_node *node = session->nodes;
-    for (*first = 0;; node++) {
-        if (node->layer->kind == NVM_INPUT) {
-            if (i - *first < node->layer->n) {
-                return node;
-            }
-            *first += node->layer->n;
-        }
-    }
-}
-
-/* Sends the inputs' marked elements, ascending. */
-static void send_marked(nvm_session *session)
-{
-    nvm_node *node = NULL;
-    size_t first = 0, end = 0;
-    for (size_t i; (i = nvm_unmark_next(&session->scratch.marks)) != SIZE_MAX;) {
-        if (i >= end) {
-            node = input_of(session, i, &first);
-            end = first + node->layer->n;
-        }
-        if (nvm_is_wide(node->layer)) {
-            nvm_send_s16(node, i - first, ((const int16_t *)node->wanted)[i - first]);
-        } else if (!(node->layer->flags & NVM_FLAG_SPIKES)) {
-            nvm_send_s8(node, i - first, ((const int8_t *)node->wanted)[i - first]);
-        }
-    }
-}
-
-/* Sends all inputs that differ from what was sent; of programs without spiking inputs. */
-static void send_inputs(nvm_session *session)
-{
-    for (uint32_t i = 0; i < session->end_inputs; i++) {
-        if (session->nodes[i].layer->kind == NVM_INPUT) {
-            send_input(session->program->isa, &session->nodes[i]);
-        }
-    }
-}
+#include "nvm_step.h"
 
 /* ---- layers ------------------------------------------------------------------------------- */
 
@@ -153,7 +84,7 @@ static void send_wanted(const nvm_isa *isa, nvm_node *node, int first)
     node->behind = node->pending;
     node->pending = 0;
     if (node->behind || (first && node->moved)) {
-        send_input(isa, node);
+        nvm_send_input(isa, node);
     }
 }
 
@@ -217,7 +148,7 @@ void nvm_session_publish(nvm_session *session, int always)
 }
 
 /* Before the inputs send. What else a step begins with is set by its first sweep. */
-static void begin_step(nvm_session *session)
+void nvm_step_begin(nvm_session *session)
 {
     for (uint32_t i = 0; i < session->end_inputs; i++) {
         if (session->nodes[i].layer->kind == NVM_INPUT) {
@@ -245,14 +176,14 @@ static int is_settled(const nvm_session *session)
     return 1;
 }
 
-static void count_step(nvm_session *session)
+void nvm_step_count(nvm_session *session)
 {
     add_to(&session->counters->steps, 1);
     add_to(&session->counters->dense_macs, session->program->macs);
 }
 
 /* A unit-spike network settles: once the inputs rest, each layer in turn rests within 255 sweeps. */
-static void finish_step(nvm_session *session)
+void nvm_step_finish(nvm_session *session)
 {
     uint64_t first = sweep(session, 1);
     for (uint64_t sent = first; session->program->unit && sent != 0;) {
@@ -263,7 +194,7 @@ static void finish_step(nvm_session *session)
     session->settled = first == 0 && !moved && is_settled(session);
     session->behind = 0;
     session->sent_planes = session->planes;
-    count_step(session);
+    nvm_step_count(session);
 }
 
 /* Whether all inputs hold these codes already. */
@@ -292,142 +223,20 @@ nvm_status nvm_session_step(nvm_session *session, const void *codes, size_t n)
         goto done;
     }
     if (session->settled && are_held(session, from)) {
-        count_step(session);
+        nvm_step_count(session);
         goto done;
     }
-    begin_step(session);
+    nvm_step_begin(session);
     for (uint32_t i = 0; i < session->end_inputs; i++) {
         nvm_node *node = &session->nodes[i];
         if (node->layer->kind == NVM_INPUT) {
             size_t bytes = node->layer->n * nvm_code_bytes(node->layer);
             memcpy(node->wanted, from, bytes);
             from += bytes;
-            send_input(session->program->isa, node);
+            nvm_send_input(session->program->isa, node);
         }
     }
-    finish_step(session);
+    nvm_step_finish(session);
 done:
     return status;
-}
-
-int nvm_named_fit(nvm_session *session, const nvm_named *set)
-{
-    const nvm_node *node = NULL;
-    size_t first = 0, end = 0;
-    for (size_t k = 0; k < set->n; k++) {
-        if (set->index[k] >= session->program->codes_in) {
-            return 0;
-        }
-    }
-    for (size_t k = 0; set->wide != NULL && k < set->n; k++) {
-        if (set->index[k] < first || set->index[k] >= end) {
-            node = input_of(session, set->index[k], &first);
-            end = first + node->layer->n;
-        }
-        if (!nvm_is_wide(node->layer) && set->wide[k] != (int8_t)set->wide[k]) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-static int16_t code_of(const nvm_named *set, size_t k)
-{
-    return set->wide != NULL ? set->wide[k] : set->narrow[k];
-}
-
-/* Whether the inputs that are named hold their codes already. */
-static int are_named_held(nvm_session *session, const nvm_named *set)
-{
-    nvm_node *node = NULL;
-    size_t first = 0, end = 0;
-    for (size_t k = 0; k < set->n; k++) {
-        size_t i = set->index[k];
-        if (i < first || i >= end) {
-            node = input_of(session, i, &first);
-            end = first + node->layer->n;
-        }
-        int16_t held = nvm_is_wide(node->layer) ? ((const int16_t *)node->wanted)[i - first]
-                                                : ((const int8_t *)node->wanted)[i - first];
-        if (held != code_of(set, k)) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-static void want_named(nvm_session *session, const nvm_named *set)
-{
-    nvm_node *node = NULL;
-    size_t first = 0, end = 0;
-    for (size_t k = 0; k < set->n; k++) {
-        size_t i = set->index[k];
-        if (i < first || i >= end) {
-            node = input_of(session, i, &first);
-            end = first + node->layer->n;
-        }
-        int16_t code = code_of(set, k);
-        if (nvm_is_wide(node->layer)) {
-            ((int16_t *)node->wanted)[i - first] = code;
-        } else {
-            ((int8_t *)node->wanted)[i - first] = (int8_t)code;
-        }
-        if (!session->in_full) {
-            nvm_mark(&session->scratch.marks, i);
-        }
-    }
-}
-
-nvm_status nvm_session_take(nvm_session *session, const nvm_named *set)
-{
-    nvm_status status = NVM_OK;
-    if (session == NULL ||
-        (set->n != 0 && (set->index == NULL || (set->narrow == NULL && set->wide == NULL)))) {
-        status = NVM_E_ARG;
-        goto done;
-    }
-    if (!nvm_named_fit(session, set)) {
-        status = NVM_E_RANGE;
-        goto done;
-    }
-    if (session->settled && are_named_held(session, set)) {
-        count_step(session);
-        goto done;
-    }
-    begin_step(session);
-    for (uint32_t i = 0; i < session->end_inputs; i++) {
-        nvm_node *node = &session->nodes[i];
-        if (node->layer->kind == NVM_INPUT && (node->layer->flags & NVM_FLAG_SPIKES)) {
-            memset(node->wanted, 0, node->layer->n); /* elements not named do not spike */
-        }
-    }
-    want_named(session, set);
-    if (session->behind || session->in_full) {
-        nvm_unmark_all(&session->scratch.marks);
-        send_inputs(session);
-    }
-    send_marked(session);
-    for (uint32_t i = 0; i < session->end_inputs; i++) {
-        nvm_node *node = &session->nodes[i];
-        if (node->layer->kind == NVM_INPUT && (node->layer->flags & NVM_FLAG_SPIKES)) {
-            send_spikes(node);
-        }
-    }
-    finish_step(session);
-done:
-    return status;
-}
-
-nvm_status nvm_session_update(nvm_session *session, const uint32_t *index, const int8_t *code,
-                              size_t n)
-{
-    nvm_named set = {.index = index, .narrow = code, .n = n};
-    return nvm_session_take(session, &set);
-}
-
-nvm_status nvm_session_update_s16(nvm_session *session, const uint32_t *index, const int16_t *code,
-                                  size_t n)
-{
-    nvm_named set = {.index = index, .wide = code, .n = n};
-    return nvm_session_take(session, &set);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../core_c/src/nvm_internal.h"
 #include "network.h"
 #include "nvm_test.h"
 
@@ -138,10 +139,41 @@ static void looks_are_a_layers_own(void)
     free(net);
 }
 
+/* All lengths: what was there, what is there, and how much of it differs, beside bytes one by one. */
+static void codes_are_taken(void)
+{
+    enum { MOST = 333, MARGIN = 64 };
+    uint64_t seed = 9;
+    int8_t codes[MOST + MARGIN], wanted[MOST + MARGIN], old[MOST + MARGIN], left[MOST + MARGIN];
+    for (size_t n = 0; n <= MOST; n++) {
+        int wide = n % 2 == 0 && n % 3 == 0;
+        uint32_t differ = 0, every = n % 5 == 0 ? 1 : 4;
+        random_codes(&seed, codes, sizeof codes);
+        random_codes(&seed, old, sizeof old);
+        memcpy(wanted, codes, sizeof codes);
+        memcpy(left, old, sizeof old);
+        for (size_t i = n % every; i < sizeof wanted; i += every) {
+            wanted[i] = (int8_t)(wanted[i] ^ 5);
+        }
+        for (size_t i = 0; i < n; i += wide ? 2 : 1) {
+            differ += codes[i] != wanted[i] || (wide && codes[i + 1] != wanted[i + 1]);
+            left[i] = codes[i];
+            left[i + (wide ? 1 : 0)] = codes[i + (wide ? 1 : 0)];
+        }
+        const nvm_isa *isa = nvm_isa_current();
+        CHECK(isa->count_changes((const uint8_t *)codes, (const uint8_t *)wanted, n, wide) == differ);
+        int8_t beyond = codes[n];
+        CHECK(isa->take_codes((uint8_t *)old, (uint8_t *)codes, (const uint8_t *)wanted, n, wide) == differ);
+        CHECK(memcmp(old, left, sizeof old) == 0);
+        CHECK(memcmp(codes, wanted, n) == 0 && codes[n] == beyond);
+    }
+}
+
 int main(void)
 {
     EACH_SET
     {
+        RUN(codes_are_taken);
         RUN(work_is_that_of_the_change);
         RUN(looks_are_a_layers_own);
     }

@@ -240,6 +240,47 @@ static void idle_workers(void)
     free(net);
 }
 
+/* An update's arrays that another thread writes all the time, now and then beyond every bound. */
+typedef struct writer {
+    uint32_t index[4], end[4];
+    int8_t code[4];
+    int stop;
+} writer;
+
+static void *write_updates(void *argument)
+{
+    writer *w = argument;
+    for (uint32_t n = 0; !__atomic_load_n(&w->stop, __ATOMIC_RELAXED); n++) {
+        uint32_t at = n % 4;
+        __atomic_store_n(&w->index[at], n % 3 == 0 ? UINT32_MAX - n : n % 5, __ATOMIC_RELAXED);
+        __atomic_store_n(&w->code[at], (int8_t)n, __ATOMIC_RELAXED);
+        __atomic_store_n(&w->end[at], n % 7 == 0 ? UINT32_MAX - n : at + 1, __ATOMIC_RELAXED);
+    }
+    return NULL;
+}
+
+static void updates_while_written(void)
+{
+    nvm_program program;
+    network *net = some_network(3);
+    void *pack = packed_program(net, &program);
+    writer w = {.end = {1, 2, 3, 4}};
+    pthread_t thread;
+    nvm_session *session = session_new(&program, NULL);
+    CHECK(pthread_create(&thread, NULL, write_updates, &w) == 0);
+    for (int round = 0; round < ROUNDS(2000); round++) {
+        nvm_status one = nvm_session_update(session, w.index, w.code, 4);
+        nvm_status many = nvm_session_run_updates(session, w.index, w.code, 4, w.end, 4, NULL);
+        CHECK(one == NVM_OK || one == NVM_E_RANGE);
+        CHECK(many == NVM_OK || many == NVM_E_RANGE);
+    }
+    __atomic_store_n(&w.stop, 1, __ATOMIC_RELAXED);
+    CHECK(pthread_join(thread, NULL) == 0);
+    free(session);
+    free(pack);
+    free(net);
+}
+
 static void wrong_arguments(void)
 {
     nvm_threads *threads = NULL;
@@ -271,6 +312,7 @@ int main(void)
     RUN(forked_child);
     RUN(open_and_close);
     RUN(idle_workers);
+    RUN(updates_while_written);
     RUN(wrong_arguments);
     return REPORT();
 }
