@@ -123,10 +123,10 @@ test-deb: ## the package built twice, judged, and its life in a booted systemd (
 test-bare: ## demo and test from fresh clones in a bare Debian (root, debootstrap; minutes)
 	scripts/bare.sh
 
-fuzz: ## damaged models, bundles and programs until stopped (FUZZ_S=30: so many seconds each)
+fuzz: ## damaged models, bundles, programs and messages until stopped (FUZZ_S=30: so many seconds each)
 	@scripts/fuzz.sh $(FUZZ_S)
 
-fuzz-fixed: ## the same damage every time, some three minutes on two idle cores
+fuzz-fixed: ## the same damage every time, some four minutes on two idle cores
 	@scripts/fuzz.sh fixed
 
 clean: ## remove everything the other targets made, .venv too

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Damages models, bundles and programs.
+# Damages models, bundles, programs and messages.
 #
 #   scripts/fuzz.sh          from new seeds, ten minutes each, again and again until it is stopped or
 #                            finds something
@@ -9,6 +9,8 @@
 #                            what .ci/run runs
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+payloads=(payload_{json,cbor,senml,sparkplug_b,raw,pcm,image,text,aer})
 
 damage() { # target..., options
     .venv/bin/python tests/fuzz/run.py "$@"
@@ -27,6 +29,7 @@ round() { # seconds
     seed=$(date +%s%N)
     echo "first seed $seed"
     damage read convert survey load --seconds "$1" --seed "$seed"
+    damage "${payloads[@]}" --seconds "$(($1 / 4 + 1))" --seed "$seed"
     programs fuzz FUZZ_S="$1"
 }
 
@@ -35,6 +38,7 @@ fixed() {
     damage convert --seed 0 --runs 120000
     damage survey --seed 0 --runs 110000
     damage load --seed 0 --runs 75000
+    damage "${payloads[@]}" --seed 0 --runs 20000
     programs fuzz-fixed
 }
 

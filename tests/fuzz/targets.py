@@ -5,6 +5,7 @@
 `convert`  from a .tflite to a loaded, checked model that runs
 `survey`   every operator by itself, and the other readers of a .tflite
 `load`     a .nvm bundle, its golden vectors and a few steps by every way
+`payload_FORMAT`  a message of that format through a VM
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuzz import bundle_mutations, tflite_mutations
+from fuzz import bundle_mutations, payload_targets, tflite_mutations
 from operator_cases import CASES
 from spiking_networks import NETWORKS
 
@@ -150,5 +151,15 @@ TARGETS = {
         Target("convert", _small, tflite_mutations.mutate, _convert, 2 << 30),
         Target("survey", _small, tflite_mutations.mutate, _survey, 2 << 30),
         Target("load", _bundles, bundle_mutations.damaged, _load, 512 << 20),
+        *(
+            Target(
+                f"payload_{form}",
+                payload_targets.seeds(form),
+                payload_targets.damaged(form),
+                payload_targets.fed(form),
+                256 << 20,
+            )
+            for form in payload_targets.VARIANTS
+        ),
     )
 }
