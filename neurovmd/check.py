@@ -15,6 +15,8 @@ from neurovmd.config import Deployment, Settings
 from neurovmd.layers import Source
 from neurovmd.refusal import MappingError
 from neurovmd.schema import Vm
+from neurovmd.window.cost import WindowCost, cost_of
+from neurovmd.window.inputs import FrameInputs
 
 if TYPE_CHECKING:
     from neurovm.model import Model
@@ -26,11 +28,14 @@ LEAST_MEMORY_BYTES = 32 << 20
 
 @dataclass(slots=True)
 class Report:
-    """`errors` keep the daemon (or a VM) from running; `warnings` do not."""
+    """`errors` keep the daemon (or a VM) from running; `warnings` do not. `windows`: what those of
+    each VM cost, where its model is at hand.
+    """
 
     settings: Settings | None = None
     errors: list[ConfigError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    windows: dict[str, WindowCost] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -48,6 +53,10 @@ class Report:
             ],
             "warnings": self.warnings,
             "files": [str(path) for path in self.settings.files] if self.settings else [],
+            "windows": {
+                name: {**cost._asdict(), "most_bytes": cost.most_bytes}
+                for name, cost in self.windows.items()
+            },
             "vms": [vm.name for vm in self.settings.deployments] if self.settings else [],
         }
 
@@ -58,6 +67,7 @@ class Report:
         if not self.errors and not quiet and self.settings:
             names = ", ".join(vm.name for vm in self.settings.deployments) or "none"
             said.append(f"the configuration is right; VMs: {names}")
+            said += [f"{name}: {cost}" for name, cost in self.windows.items()]
         return said
 
 
@@ -128,7 +138,9 @@ def _examine_model(deployment: Deployment, settings: Settings, report: Report) -
 
     try:
         with neurovm.load(deployment.model, check="sha256") as model:
-            inputs_of(deployment.vm, settings.names(deployment.name), model)
+            inputs = inputs_of(deployment.vm, settings.names(deployment.name), model)
+            if isinstance(inputs, FrameInputs):
+                report.windows[deployment.name] = cost_of(inputs, model)
             report.warnings += [f"{where}: {text}" for text in _hardly_meant(deployment.vm, model)]
             asked = deployment.vm.require_certificate
             certificate.demand(model.manifest, str(deployment.model), asked=asked)

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from neurovm import Window as Sliding
 from neurovm.errors import EventError, ShapeError
+from neurovmd import log
 from neurovmd.mailbox import Message, Receipt
 from neurovmd.mapping import WHOLE
+from neurovmd.overhearing import Overheard
 from neurovmd.result import Cost, ResultWriter
 from neurovmd.schema import Vm
 from neurovmd.shared import DropReason, Slot
@@ -57,6 +59,12 @@ class FrameStream(AnyStream):
     told_misses: int = 0
 
 
+def log_late(stream: str, count: int, total: int) -> None:
+    """Log the 1st, 2nd, 4th, 8th, ... late sample."""
+    if total.bit_length() != (total - count).bit_length():
+        log.warning("samples.late", stream=stream, samples=count, total=total)
+
+
 class FrameStreams(StreamTable[FrameStream]):
     """As `Streams`, for windows; `late` hears of samples let go, after they were counted: the
     stream, how many, and how many in all.
@@ -80,10 +88,11 @@ class FrameStreams(StreamTable[FrameStream]):
     ) -> None:
         super().__init__(vm, slot, clock_ns, refused)
         self._planes = vm.planes
+        self.overheard = Overheard(inputs.bindings)
         self._model, self._inputs, self._writer = model, inputs, writer
         self._topic, self._wall_ns = topic, wall_ns
         self._work_ns = work_ns or clock_ns
-        self._late, self._chain = late, chain
+        self._late, self._chain = late or log_late, chain
         self._needs_inputs = chain is not None and chain.needs_inputs
         self._late_s = inputs.rule.late_us / 1e6
         self._patient: dict[str, FrameStream] = {}
@@ -289,7 +298,7 @@ class FrameStreams(StreamTable[FrameStream]):
             slot.reordered += tally.reordered - told.reordered
             slot.gaps += tally.gaps - told.gaps
             stream.told = replace(tally)
-            if late and self._late is not None:
+            if late:
                 self._late(stream.name, late, slot.late_events)
         slot.window_shift_misses += stream.slide.misses - stream.told_misses
         stream.told_misses = stream.slide.misses

@@ -86,6 +86,16 @@ class Coder:
             raise MappingError(key, str(error), f"one for {size} frames") from None
         return (len(made), math.prod(inner.shape)), max(1, inner.step)
 
+    @property
+    def is_made(self) -> bool:
+        """Whether the model is given something else than frames one by one."""
+        return self._inner is not None or self._rule.normalize != "none"
+
+    @property
+    def front_end_bytes(self) -> int:
+        """The most that the front end of whole windows keeps."""
+        return 0 if self._inner is None else self._inner.state_bytes
+
     def prepared(self, values: Flat) -> Flat:
         """Values of frames with their scale and offset."""
         return values if self._affine is None else scaled(values, *self._affine)
@@ -93,7 +103,7 @@ class Coder:
     def making(self, size: int) -> Callable[[Flat], Flat] | None:
         """What is made of each whole window of a stream before it becomes codes; None: nothing."""
         rule, width, inner = self._rule.normalize, self._width, self._whole_front()
-        if rule == "none" and inner is None:
+        if not self.is_made:
             return None
 
         def make(window: Flat) -> Flat:

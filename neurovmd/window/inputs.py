@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from neurovm.frontends import Front
 from neurovmd.mapping import check_plain, check_planes
-from neurovmd.refusal import MappingError, RefusedError
+from neurovmd.refusal import MappingError, RefusedError, UnsettingError
 from neurovmd.routes import Router, filters
 from neurovmd.schema import Input, Vm
 from neurovmd.shared import DropReason
-from neurovmd.topics import parse_input
 from neurovmd.window.block import MOST_MADE, Ticks
 from neurovmd.window.coder import Coder, chained
 from neurovmd.window.reading import Piece, RowBinding
@@ -52,7 +51,7 @@ class FrameInputs:
         self._fit(model)
         own = None if self._outer is not None or self.rule.front_end else _real_codes(model)
         self.bindings = [
-            RowBinding(each, parse_input(each.topic, names), f"inputs[{at}]", self._width, own)
+            RowBinding(each, each.pattern(names), f"inputs[{at}]", self._width, own)
             for at, each in enumerate(vm.inputs)
         ]
         self._check_bindings(model)
@@ -128,6 +127,12 @@ class FrameInputs:
             accepted = "it in window.front_end, which looks at each window by itself"
             raise MappingError(f"{self._key}.front_end", found, accepted)
         return front
+
+    @property
+    def front_end_bytes(self) -> int:
+        """The most that the front ends of a stream keep."""
+        own = 0 if self._outer is None else self._outer.state_bytes
+        return own + self.coder.front_end_bytes
 
     def _course(self) -> Course:
         partial = len(self.bindings) > 1 or any(
@@ -211,7 +216,7 @@ class FrameInputs:
             except RefusedError as refusal:
                 refusals.append(refusal)
         if not pieces:
-            raise refusals[0]
+            raise refusals[0] if refusals else UnsettingError
         return Heard(route.stream, pieces)
 
     def _check_piece(self, piece: Piece) -> None:

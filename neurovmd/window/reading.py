@@ -42,7 +42,11 @@ class RowBinding:
         self._width, self._codes = width, codes
         if isinstance(source.payload, Aer):
             raise MappingError(f"{key}.payload.format", "aer", "a format of values: no spikes")
-        self._samples, self.timed = source.payload.samples(), source.payload.timed
+        try:
+            self.reader, self.timed = source.payload.samples(), source.payload.timed
+        except ValueError as error:  # what its format needs is not installed
+            found = type(source.payload).__name__
+            raise MappingError(f"{key}.payload.format", found, str(error)) from None
         names = source.to.elements
         self._numbers = None if names is None else {name: at for at, name in enumerate(names)}
 
@@ -60,9 +64,11 @@ class RowBinding:
         return number
 
     def read(self, topic: str | None, payload: bytes, element: int | None) -> list[Piece]:
-        """What a message holds, oldest first; RefusedError where any of it is wrong."""
+        """What a message holds, oldest first, which may be nothing by design; RefusedError where
+        any of it is wrong.
+        """
         try:
-            samples = self._samples(topic, payload)
+            samples = self.reader(topic, payload)
         except PayloadError as error:
             raise RefusedError(DropReason.PAYLOAD, str(error)) from None
         return [piece for sample in samples for piece in self._pieces(sample, element)]
@@ -88,9 +94,11 @@ class RowBinding:
         known = [(at, values[name]) for name, at in (self._numbers or {}).items() if name in values]
         if not known:
             raise RefusedError(DropReason.VALUE, "an object with none of the elements")
-        if len(known) == self._width:
+        single = not any(isinstance(value, (list, array)) for _, value in known)
+        if single and len(known) == self._width:
             return [Piece(t_us, 1, self._flat([value for _, value in known]))]
-        return [Piece(t_us, 1, self._flat([value]), at) for at, value in known]
+        columns = [(at, self._flat(value)) for at, value in known]
+        return [Piece(t_us, len(flat), flat, at) for at, flat in columns if flat]
 
     def _flat(self, values: object) -> Flat:
         """Finite numbers of float32's range; RefusedError else."""
