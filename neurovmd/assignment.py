@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ class Assignment:
     """What the supervisor gives a worker. The pipes and the eventfd are file descriptors:
     `report` to write on, `lifeline` to see the supervisor end, `work` to wake it, `gate` (-1: none)
     to wait for when all is loaded. `group`: the control group to be in (None: none of its own).
+    `door`: where connections come through (`neurovmd.doors`; None: nowhere).
     """
 
     settings: Settings
@@ -34,6 +36,7 @@ class Assignment:
     work: int
     gate: int = -1
     group: Group | None = None
+    door: socket.socket | None = None
 
     @property
     def held(self) -> tuple[str, ...]:

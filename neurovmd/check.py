@@ -94,7 +94,8 @@ def remarks(settings: Settings) -> list[str]:
     said = [f"{path}: not read; accepted: *.yaml" for path in ignored]
     http = settings.config.http
     if not http.is_local:
-        said.append(f"http.listen: {http.listen} answers other machines too, whoever asks")
+        what = "answers and infers for" if http.infer else "answers"
+        said.append(f"http.listen: {http.listen} {what} other machines too, whoever asks")
     if not settings.deployments:
         there = "no VM is configured (*.yaml)" if folder.is_dir() else "there is no such folder"
         said.append(f"{folder}: {there}")

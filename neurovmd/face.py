@@ -22,11 +22,13 @@ MOST_LABEL_BYTES = 3000
 class Face(Struct, frozen=True):
     """A result says the best of several outputs (`best`), all values (`values`), or what nothing is
     known to show of; `size` outputs, with `labels` where the model has them and they are not long.
+    `model`: the beginning of its sha256, as results name it.
     """
 
     kind: Literal["best", "spikes", "values", "other"] = "other"
     size: int = 0
     labels: tuple[str, ...] = ()
+    model: str = ""
 
 
 def of(vm: Vm, model: Model) -> Face:
@@ -35,13 +37,14 @@ def of(vm: Vm, model: Model) -> Face:
         return Face()  # its file says what to show
     form, first = vm.output.form, model.outputs[0]
     labels = tuple(label.strip() for label in first.labels or ())
+    name = model.sha256[:12]
     if sum(len(label.encode()) + 16 for label in labels) > MOST_LABEL_BYTES:
         labels = ()
     if form.top_k is not None:
-        return Face("spikes" if model.timed else "best", first.size, labels)
+        return Face("spikes" if model.timed else "best", first.size, labels, name)
     if form.values in ("real", "codes") and len(model.outputs) == 1:
-        return Face("values", first.size, labels)
-    return Face()
+        return Face("values", first.size, labels, name)
+    return Face(model=name)
 
 
 def entities(face: Face) -> list[Entity]:

@@ -80,8 +80,10 @@ class Fleet:
 
     def _inherited(self, mine: Vm) -> list[int]:
         """What a worker of `mine` would hold of the others."""
-        gates = [vm.gate for vm in self._all() if vm is not mine and vm.gate >= 0]
-        return [*self.filenos(), *gates]
+        others = [vm for vm in self._all() if vm is not mine]
+        gates = [vm.gate for vm in others if vm.gate >= 0]
+        doors = [vm.door.fileno() for vm in others if vm.door is not None]
+        return [*self.filenos(), *gates, *doors]
 
     def filenos(self) -> Iterator[int]:
         for vm in self._all():

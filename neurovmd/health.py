@@ -1,47 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two questions over HTTP, as the Open Inference Protocol names them: is it live, is it ready?
 
-`GET /v2/health/live` and `GET /v2/health/ready` answer 200 or 503 with a line of JSON; everything
-else is refused. The supervisor's loop serves them, so whatever comes is bounded: eight connections
-(a ninth takes the place of the oldest), 4 KiB and 5 s each, one request a connection, 32
-connections a second (others wait in the kernel's queue).
+`GET /v2/health/live` and `GET /v2/health/ready` answer 200 or 503 with a line of JSON; what else
+there is under `/v2`, where it is asked for, `neurovmd.doors` answers or hands to a worker;
+everything else is refused. The supervisor's loop serves them, so whatever comes is bounded: eight
+connections (a ninth takes the place of the oldest), 4 KiB and 5 s each, one request a connection,
+32 connections a second, with models 512 (others wait in the kernel's queue).
 """
 
 from __future__ import annotations
 
-import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
+from neurovmd import http, log
 
-from neurovmd import log
+if TYPE_CHECKING:
+    from neurovmd.doors import Doors
 
 MAX_CLIENTS = 8
-MAX_REQUEST_BYTES = 4096
+MAX_REQUEST_BYTES = http.MAX_HEAD_BYTES
 # What is still thrown away after the answer: a close with data unread would cut the answer off.
 MAX_REST_BYTES = 65536
 PATIENCE_S = 5.0
 BACKLOG = 64
 # Connections in one second, then the listener rests until the second is over.
 BURST = 32
+BURST_OF_REQUESTS = 512
 # After an address could not be used, or a connection not be taken.
 RETRY_S = 10.0
 REST_S = 1.0
 NEVER = float("inf")
-
-_REQUEST = re.compile(rb"([!-~]{1,32}) ([!-~]{1,1024}) HTTP/1\.[0-9]\r?\n")
-_HEAD_END = re.compile(rb"\n\r?\n")
-_REASONS = {
-    200: "OK",
-    400: "Bad Request",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    431: "Request Header Fields Too Large",
-    503: "Service Unavailable",
-}
 
 # A question's answer: whether it is so, and what else is told.
 Answer = tuple[bool, dict[str, Any]]
@@ -61,11 +52,16 @@ class _Client:
 class HealthServer:
     """Listens on `address`; the owner watches `filenos`, calls `ready` and, when due, `tick`.
 
-    `questions` maps a path's last level (`live`, `ready`) to what answers it.
+    `questions` maps a path's last level (`live`, `ready`) to what answers it, `doors` are the
+    models' (None: there are none to be asked).
     """
 
-    def __init__(self, address: tuple[str, int], questions: dict[str, Question]) -> None:
+    def __init__(
+        self, address: tuple[str, int], questions: dict[str, Question], doors: Doors | None = None
+    ) -> None:
         self.address = address
+        self._doors = doors
+        self._burst = BURST if doors is None else BURST_OF_REQUESTS
         self._questions = {f"/v2/health/{name}".encode(): ask for name, ask in questions.items()}
         self._listener: socket.socket | None = None
         self._clients: dict[int, _Client] = {}
@@ -147,7 +143,7 @@ class HealthServer:
         if self._now >= self._window_end:
             self._window_end, self._taken = self._now + 1.0, 0
         self._taken += 1
-        if self._taken >= BURST:
+        if self._taken >= self._burst:
             self._rest_until = self._window_end
 
     def _read(self, number: int, client: _Client) -> None:
@@ -163,31 +159,38 @@ class HealthServer:
                 self._drop(number)
             return
         client.heard += data
-        answer = self._answer(bytes(client.heard))
-        if answer:
+        answer = self._answer(bytes(client.heard), client.socket)
+        if answer is None:  # a worker has it
+            self._drop(number)
+        elif answer:
             self._send(number, client, answer)
         elif not data:
             self._drop(number)
 
-    def _answer(self, heard: bytes) -> bytes:
-        """What to send; empty while the request is not whole."""
-        first = _REQUEST.match(heard)
-        if first is None:
-            wrong = b"\n" in heard or len(heard) >= MAX_REQUEST_BYTES
-            return response(400, {"error": "not an HTTP/1 request"}) if wrong else b""
-        if not _HEAD_END.search(heard, first.end() - 1):
-            most = f"at most {MAX_REQUEST_BYTES} bytes"
-            return response(431, {"error": most}) if len(heard) >= MAX_REQUEST_BYTES else b""
-        method, target = first[1], first[2].split(b"?", 1)[0]
-        question = self._questions.get(target)
+    def _answer(self, heard: bytes, asker: socket.socket | None = None) -> bytes | None:
+        """What to send; empty while the request is not whole, None where a worker will."""
+        method = b"GET"
+        try:
+            head = http.read_head(heard)
+            if head is None:
+                return b""
+            method = head.method
+            if head.target not in self._questions and self._doors and asker is not None:
+                return self._doors.answer(head, heard, asker)
+            return self._told(head)
+        except http.RefusedError as refusal:
+            return refusal.response(method)
+
+    def _told(self, head: http.Head) -> bytes:
+        question = self._questions.get(head.target)
         if question is None:
             accepted = ", ".join(path.decode() for path in self._questions)
-            return response(404, {"error": f"accepted: {accepted}"}, method)
-        if method not in (b"GET", b"HEAD"):
-            return response(405, {"error": "accepted: GET, HEAD"}, method)
+            raise http.RefusedError(404, f"accepted: {accepted}")
+        if head.method not in (b"GET", b"HEAD"):
+            raise http.RefusedError(405, "accepted: GET, HEAD", allow="GET, HEAD")
         is_so, told = question()
-        name = target.rsplit(b"/", 1)[1].decode()
-        return response(200 if is_so else 503, {name: is_so, **told}, method)
+        name = head.target.rsplit(b"/", 1)[1].decode()
+        return http.response(200 if is_so else 503, {name: is_so, **told}, head.method)
 
     def _send(self, number: int, client: _Client, answer: bytes) -> None:
         """The answer fits into any socket's buffer; a peer that has none is let go."""
@@ -206,17 +209,3 @@ class HealthServer:
 
 # linux/in.h; Python names it from 3.12 on.
 _IP_FREEBIND = 15
-
-
-def response(status: int, told: dict[str, Any], method: bytes = b"GET") -> bytes:
-    """One HTTP/1.1 response that ends the connection; without its body where HEAD asks."""
-    body = msgspec.json.encode(told) + b"\n"
-    head = [
-        f"HTTP/1.1 {status} {_REASONS[status]}",
-        "Content-Type: application/json",
-        f"Content-Length: {len(body)}",
-        "Cache-Control: no-store",
-        *(["Allow: GET, HEAD"] if status == 405 else []),
-        "Connection: close",
-    ]
-    return "\r\n".join([*head, "", ""]).encode() + (b"" if method == b"HEAD" else body)

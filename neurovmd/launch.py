@@ -10,11 +10,12 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from neurovmd import cgroup, log, worker
+from neurovmd import cgroup, doors, log, worker
 from neurovmd.assignment import EXIT_SOFTWARE, Assignment
 from neurovmd.config import Settings
 from neurovmd.shared import SharedBlock
@@ -53,6 +54,7 @@ class Launcher:
         vm.slot.deadly = vm.deadly
         vm.slot.for_good = 0
         read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        vm.door, inside = doors.pair()
         vm.group = self._group(vm)
         if vm.role is Role.COMES or vm.before is not None:
             vm.gate = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -66,10 +68,12 @@ class Launcher:
             pid = os.fork()
             if pid == 0:
                 os.close(read_end)
-                self._be_worker(vm, settings, bundle, write_end)  # never returns
+                vm.door.close()
+                self._be_worker(vm, settings, bundle, write_end, inside)  # never returns
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
             os.close(write_end)
+            inside.close()
             if pid < 0:
                 os.close(read_end)
                 vm.bury()
@@ -95,7 +99,9 @@ class Launcher:
             log.warning("worker.group_refused", vm=vm.name, reason=error)
             return None
 
-    def _be_worker(self, vm: Vm, settings: Settings, bundle: Path, write_end: int) -> None:
+    def _be_worker(
+        self, vm: Vm, settings: Settings, bundle: Path, write_end: int, door: socket.socket
+    ) -> None:
         """In the child: become the worker and never return."""
         code = EXIT_SOFTWARE
         try:
@@ -115,6 +121,7 @@ class Launcher:
                     work=self._work,
                     gate=vm.gate,
                     group=vm.group,
+                    door=door,
                 )
             )
         except BaseException:  # noqa: BLE001  # the child must not return into the supervisor's loop

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from neurovmd import log
 from neurovmd.config import Settings
 from neurovmd.control import ControlServer, Operation
+from neurovmd.vm import Vm
 
 if TYPE_CHECKING:
     from neurovmd.health import HealthServer
@@ -21,11 +22,13 @@ Probes = dict[str, Callable[[], tuple[bool, dict[str, Any]]]]
 
 class Reception:
     """The daemon's listeners. `operations` are those of the control socket, `probes` those of
-    `/v2/health`.
+    `/v2/health`, `vms` whose models are asked over HTTP, where that is wished.
     """
 
-    def __init__(self, operations: dict[str, Operation], probes: Probes) -> None:
-        self._operations, self._probes = operations, probes
+    def __init__(
+        self, operations: dict[str, Operation], probes: Probes, vms: Callable[[], list[Vm]]
+    ) -> None:
+        self._operations, self._probes, self._vms = operations, probes, vms
         self._control: ControlServer | None = None
         self._health: HealthServer | None = None
 
@@ -45,12 +48,14 @@ class Reception:
 
     def _new_health(self, settings: Settings) -> HealthServer | None:
         """What answers over HTTP, where that is asked for; its module costs nothing elsewhere."""
-        address = settings.config.http.address
-        if address is None:
+        http = settings.config.http
+        if http.address is None:
             return None
+        from neurovmd.doors import Doors
         from neurovmd.health import HealthServer
 
-        return HealthServer(address, self._probes)
+        doors = Doors(self._vms) if http.infer else None
+        return HealthServer(http.address, self._probes, doors)
 
     def follow(self, before: Settings, after: Settings) -> None:
         """A new configuration is in service. The control socket moves with the next start only."""

@@ -109,9 +109,10 @@ class Power(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Http(Struct, frozen=True, forbid_unknown_fields=True):
-    """`listen`: where the health endpoint answers; none = nowhere."""
+    """`listen`: where the health endpoint answers; none = nowhere. `infer`: whether models too."""
 
     listen: str | None = None
+    infer: bool = False
 
     def __post_init__(self) -> None:
         if self.listen is not None and _address(self.listen) is None:

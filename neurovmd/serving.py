@@ -11,6 +11,7 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import threading
 import time
 from collections import deque
@@ -34,6 +35,7 @@ from neurovmd.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
     from neurovm import Model
+    from neurovmd.request_server import RequestServer
 
 DRAIN_S = 8.0
 FAREWELL_S = 1.5
@@ -90,6 +92,8 @@ class Worker:
         )
         self._batch: list[Message] = []
         self._done: deque[list[Done]] = deque()
+        self._model = model
+        self._inference: RequestServer | None = None
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._computing = True
         self._exit_code = EXIT_OK
@@ -178,6 +182,9 @@ class Worker:
         for pipe in (signals, self._wake, self._work.lifeline):
             poll.register(pipe, select.POLLIN)
         unread_s = self._pace.unread_ns(self._queued()) / 1e9 if self._stop_at is None else 0.0
+        door = self._work.door if self._inference is None else None
+        if door is not None:
+            poll.register(door, select.POLLIN)
         if network is not None:
             writing = select.POLLOUT if self._connection.wants_write() else 0
             poll.register(network, writing if unread_s else select.POLLIN | writing)
@@ -191,6 +198,8 @@ class Worker:
                     os.read(pipe, 4096)
         if self._work.lifeline in ready:
             self._stop("the supervisor is gone")
+        if door is not None and door.fileno() in ready:
+            self._answer_requests(door)
         if network is not None and ready.get(network, 0) & ~select.POLLOUT:
             self._connection.readable(self._pace.read(self._queued()))
         self._pass_on()
@@ -200,6 +209,21 @@ class Worker:
         self._slot.connected = self._connection.connected and self._connection.settled
         log.set_level(log.LEVELS[self._work.block.log_level])  # it may have been reloaded
         self._say()
+
+    def _answer_requests(self, door: socket.socket) -> None:
+        """The first request over HTTP has come: whatever comes there is another thread's.
+
+        Its modules are loaded now, so that a worker that is never asked does not hold them.
+        """
+        from neurovmd.inference import Requests
+        from neurovmd.request_server import RequestServer
+
+        vm = self._vm
+        requests = Requests(self._work.deployment.name, self._model, vm.max_streams)
+        self._inference = RequestServer(
+            door, requests, self._slot, self._pace, lambda: self._stop_at is not None
+        )
+        threading.Thread(target=self._inference.run, name="http", daemon=True).start()
 
     def _queued(self) -> int:
         """What is to be computed before more needs to be read; acknowledgements have to be."""
@@ -271,6 +295,7 @@ class Worker:
         if self._stop_at is None:
             return False
         answered = self._publisher.idle and not self._done
+        answered = answered and (self._inference is None or self._inference.idle)
         drained = not self._computing and (answered or not self._connection.connected)
         return drained or time.monotonic() >= self._stop_at
 

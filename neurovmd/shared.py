@@ -5,7 +5,7 @@ One anonymous shared mapping made before the first fork: a header page, then one
 little 8-byte words for each worker. Every word has exactly one writer, which is why no lock is
 needed: an aligned 8-byte store is seen whole or not at all.
 
-Header: magic, version, number of slots, `awake`, `log_level`. Slot: words 0..31 are the worker's,
+Header: magic, version, number of slots, `awake`, `log_level`. Slot: words 0..39 are the worker's,
 64..71 the supervisor's; the gap keeps the two writers on different cache lines. All times are
 CLOCK_MONOTONIC nanoseconds, which every process of the machine reads alike.
 """
@@ -22,7 +22,7 @@ SLOT_BYTES = 1024
 SLOT_WORDS = SLOT_BYTES // 8
 DUTY_ONE = 1 << 16
 COUNTERS = 5
-WORKER_WORDS = 32
+WORKER_WORDS = 40
 
 _U64_MAX = (1 << 64) - 1
 _COUNTERS_WORD = 24
@@ -76,7 +76,7 @@ class Slot:
     an acknowledgement until the connection was given up), `in_work` (fingerprint of the message
     being processed, 0 = none), `late_events` (events of spiking networks and samples of windows,
     let go), of windows also `duplicates`, `reordered`, `gaps` and `window_shift_misses` (whole ones
-    that were no continuation), `counters`.
+    that were no continuation), `http_answered` and `http_refused` (inferences), `counters`.
     Written by the supervisor: `generation` (forks so far), `paused` (0 or 1), `duty_q16`
     (0..65536, the share of time the worker may compute), `coalesce_us`, `dead_band` (codes),
     `max_streams`, `deadly` (fingerprint of a message to be refused, 0 = none), `for_good` (0 or 1:
@@ -103,6 +103,8 @@ class Slot:
     reordered = Word(23)
     gaps = Word(29)
     window_shift_misses = Word(30)
+    http_answered = Word(31)
+    http_refused = Word(32)
 
     generation = Word(64)
     paused = Word(65)

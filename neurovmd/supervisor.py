@@ -100,6 +100,7 @@ class Supervisor:
                     self._fleet.vms, self._announcer.connection, self._signals.stop
                 ),
             },
+            lambda: self._fleet.vms,
         )
         self._signals = Signals()
         self._ready = False

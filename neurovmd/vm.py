@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -43,7 +44,8 @@ class Vm:
     good, and why. `deaths`: the message (a fingerprint) that the last worker ended in, and how many
     did; `deadly`: the one that is not tried again (0 = none). `group`: the control group of its
     worker (None: it has none of its own). `face`: what its results show (None: not known yet), of
-    which `streams` (the first ones that its workers have heard).
+    which `streams` (the first ones that its workers have heard). `door`: by which connections are
+    passed to its worker.
     """
 
     deployment: Deployment
@@ -75,6 +77,7 @@ class Vm:
     leave_by: float = 0.0
     group: Group | None = None
     face: Face | None = None
+    door: socket.socket | None = None
     streams: list[str] = field(default_factory=list)
 
     @property
@@ -105,6 +108,9 @@ class Vm:
     def bury(self) -> None:
         """Let go of what a worker needed that has ended."""
         self.close_gate()
+        if self.door is not None:
+            self.door.close()
+            self.door = None
         if self.group is not None and not self.group.remove():
             log.warning("worker.group_left", vm=self.name, group=self.group.folder)
         self.group = None
