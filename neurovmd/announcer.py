@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from neurovmd import log, status
+from neurovmd.actuators import safe_words
 from neurovmd.broker import Broker
 from neurovmd.config import Settings
 from neurovmd.discovery import Discovery
@@ -80,6 +81,16 @@ class Announcer:
     def tell_vm(self, vm: Vm) -> None:
         """Publish the state of one VM."""
         self._publish(f"{vm.name}/state", msgspec.json.encode(status.state(vm)))
+        if vm.state in ("failed", "stopped"):
+            self._make_safe(vm)
+
+    def _make_safe(self, vm: Vm) -> None:
+        """Tell its actuators what its worker cannot tell any more."""
+        names = vm.settings.names(vm.name)
+        for topic, payload, actuator in safe_words(
+            vm.deployment.vm.actuators, names, list(vm.streams)
+        ):
+            self.connection.publish(topic, payload, qos=actuator.qos, retain=actuator.retain)
 
     def begin_farewell(self) -> None:
         """Say `offline`; `leaving` tells when it has arrived."""

@@ -301,18 +301,17 @@ def _deployment(
 
 
 def _check_loops(deployment: Deployment, layered: Layered, names: Mapping[str, str]) -> None:
-    """Refuse a VM that would hear its own results or events."""
-    output = deployment.vm.output
-    said = {"output.topic": output.topic}
-    if output.alerts:
-        said["output.alert_topic"] = output.alert_topic
-    for key, topic in said.items():
-        levels = topics.fill(topic, names).split("/")
-        for number, source in enumerate(deployment.vm.inputs):
-            if topics.parse_input(source.topic, names).matches(levels):
-                own = "results" if key == "output.topic" else "events"
+    """Refuse a VM that would hear its own results or what it tells an actuator."""
+    vm = deployment.vm
+    said = {"output.topic": vm.output.topic}
+    said |= {f"actuators[{at}].topic": each.topic for at, each in enumerate(vm.actuators)}
+    for number, source in enumerate(vm.inputs):
+        pattern = topics.parse_input(source.topic, names)
+        for key, topic in said.items():
+            if pattern.matches(topics.fill(topic, names).split("/")):
+                own = "the VM's own results" if key == "output.topic" else key
                 raise layered.error(
                     f"inputs[{number}].topic",
-                    f"{source.topic!r}, which matches the VM's own {own}",
+                    f"{source.topic!r}, which matches {own}",
                     f"a topic apart from {key}",
                 )

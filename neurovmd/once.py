@@ -153,7 +153,7 @@ class Run:
 
     def _answer(self, done: list[Done]) -> None:
         for item in done:
-            if item.payload and not item.is_request:
+            if item.payload and not item.is_request and item.order is None:
                 self.tally.results += 1
                 self.put(item.payload)
 

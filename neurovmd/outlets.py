@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from neurovmd import topics
 from neurovmd.field_path import FieldPath
 
 MOST_SHOWN_STREAMS = 64
@@ -75,3 +77,61 @@ class Shown(Struct, frozen=True, forbid_unknown_fields=True):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"entities: found {name!r} twice; accepted: each name once")
+
+
+class Actuator(Struct, frozen=True, forbid_unknown_fields=True):
+    """A topic that a VM drives: what stands at `value` in each result, as `payload` says it.
+
+    Numbers are held between `low` and `high`, change by `slew` a second at most, and are told every
+    `every_s` at most; `map` gives what stands for a label, truth value or number. `safe` is told
+    when nothing was heard for `stale_s`, when the VM ends however it does, and at its start.
+    """
+
+    topic: str
+    value: FieldPath = "values[0]"
+    payload: Annotated[str, Meta(pattern=r"\{value\}", max_length=1024)] = "{value}"
+    decimals: Annotated[int, Meta(ge=0, le=12)] | None = None
+    low: float | None = None
+    high: float | None = None
+    slew: Annotated[float, Meta(gt=0)] | None = None
+    every_s: Annotated[float, Meta(ge=0.001, le=86400)] | None = None
+    map: Annotated[dict[str, float | str], Meta(min_length=1, max_length=1024)] | None = None
+    safe: float | str | None = None
+    stale_s: Annotated[float, Meta(ge=0.01, le=86400)] | None = None
+    qos: Literal[0, 1] = 1
+    retain: bool = False
+
+    def __post_init__(self) -> None:
+        try:
+            topics.check_output(self.topic)
+        except ValueError as error:
+            raise ValueError(f"topic: {error}") from None
+        numbers = [self.low, self.high, self.slew, self.safe, *(self.map or {}).values()]
+        if not all(math.isfinite(each) for each in numbers if isinstance(each, (int, float))):
+            raise ValueError("found nan or inf; accepted: finite numbers")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low: found {self.low:g}; accepted: at most high, {self.high:g}")
+        if isinstance(self.safe, (int, float)) and self.held(self.safe) != self.safe:
+            raise ValueError(f"safe: found {self.safe:g}; accepted: a value from low to high")
+        if self.stale_s is not None and self.safe is None:
+            raise ValueError("stale_s: found without safe; accepted: with what is then told")
+        texts = [each for each in (self.map or {}).values() if isinstance(each, str)]
+        if self.slew is not None and (texts or isinstance(self.safe, str)):
+            raise ValueError("slew: found with texts; accepted: with numbers alone")
+
+    def held(self, value: float) -> float:
+        """`value` between `low` and `high`."""
+        if self.low is not None:
+            value = max(value, self.low)
+        return value if self.high is None else min(value, self.high)
+
+    def said(self, value: float | str) -> bytes:
+        """The payload for a value."""
+        if isinstance(value, str):
+            text = value
+        elif self.decimals is not None:
+            text = f"{value:.{self.decimals}f}"
+        else:
+            whole = value == int(value) and abs(value) < 1 << 53
+            text = str(int(value)) if whole else repr(float(value))
+        return self.payload.replace("{value}", text).encode()

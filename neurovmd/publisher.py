@@ -46,6 +46,8 @@ class Publisher:
         self._output, self._slot, self._clock_ns = output, slot, clock_ns
         self._waiting: deque[Done] = deque()
         self._in_flight: dict[int, tuple[int, Done]] = {}
+        self._orders: dict[str, Done] = {}
+        self._ordered: dict[int, tuple[int, Done]] = {}
         self._recent: deque[tuple[int, Done]] = deque(maxlen=RECENT)
         self._receipts: deque[Receipt] = deque()
         self._watched = 0
@@ -62,7 +64,7 @@ class Publisher:
     @property
     def idle(self) -> bool:
         """Whether every result is in the broker's hands."""
-        return not self._waiting and not self._in_flight
+        return not (self._waiting or self._in_flight or self._orders or self._ordered)
 
     @property
     def is_full(self) -> bool:
@@ -77,10 +79,8 @@ class Publisher:
     @property
     def overdue_at_s(self) -> float | None:
         """When the oldest result in flight is overdue (clock seconds); None: none is in flight."""
-        if not self._in_flight:
-            return None
-        sent_ns, _ = next(iter(self._in_flight.values()))
-        return sent_ns / 1e9 + ACKNOWLEDGE_S
+        oldest = [next(iter(each.values()))[0] for each in (self._in_flight, self._ordered) if each]
+        return min(oldest) / 1e9 + ACKNOWLEDGE_S if oldest else None
 
     def overdue(self) -> bool:
         """Whether the broker owes an acknowledgement for too long; counts and names it then."""
@@ -104,7 +104,9 @@ class Publisher:
     def take(self, done: list[Done]) -> None:
         """Queue results; messages without one count as answered."""
         for item in done:
-            if item.payload:
+            if item.order is not None:
+                self._orders[item.topic] = item
+            elif item.payload:
                 self._waiting.append(item)
             else:
                 item.settle()
@@ -112,6 +114,8 @@ class Publisher:
     def pump(self) -> None:
         """Publish while there is room, then acknowledge what has been answered."""
         connection, output = self.connection, self._output
+        if self._orders and connection.connected:
+            self._send_orders(connection)
         while self._waiting and connection.connected and len(self._in_flight) < IN_FLIGHT:
             item = self._waiting.popleft()
             if item.is_request:
@@ -129,10 +133,25 @@ class Publisher:
         while receipts and (receipts[0].done or (receipts[0].held and len(receipts) > HELD)):
             connection.ack(receipts.popleft().mid)
 
+    def _send_orders(self, connection: Connection) -> None:
+        """One of a topic is on its way at a time; a newer one waits, and replaces what waits."""
+        busy = {item.topic for _, item in self._ordered.values()}
+        for topic in [topic for topic in self._orders if topic not in busy]:
+            item = self._orders.pop(topic)
+            order = item.order
+            assert order is not None  # noqa: S101  # by `take`
+            mid = connection.publish(topic, item.payload, qos=order.qos, retain=order.retain)
+            if order.qos:
+                self._ordered[mid] = (self._clock_ns(), item)
+
     def published(self, mid: int, refusal: str) -> None:
         """PUBACK for one of our messages."""
         if mid == self._watched:
             self._watched = 0
+        if self._ordered.pop(mid, None) is not None:
+            if refusal:
+                log.error("order.refused", reason=refusal)
+            return
         _, item = self._in_flight.pop(mid, (0, None))
         if item is None:
             return
@@ -154,6 +173,9 @@ class Publisher:
             if acknowledged_ns >= oldest_ns
         ]
         again += [item for _, item in self._in_flight.values()]
+        for _, item in self._ordered.values():
+            self._orders.setdefault(item.topic, item)
+        self._ordered.clear()
         self._waiting.extendleft(reversed(again))
         self._in_flight.clear()
         self._recent.clear()

@@ -20,7 +20,7 @@ from neurovm.manifest import CapabilityName, check_capabilities
 from neurovm.steps import Alert, AnyStep
 from neurovm.steps.chain import MOST_STEPS
 from neurovmd import models, places, topics
-from neurovmd.outlets import HomeAssistant, Shown
+from neurovmd.outlets import Actuator, HomeAssistant, Shown
 from neurovmd.payload import Json, Payload, SparkplugB
 from neurovmd.window.rule import Window
 
@@ -299,6 +299,7 @@ class Vm(Struct, frozen=True, forbid_unknown_fields=True):
     sandbox: bool = True
     capabilities: list[CapabilityName] = msgspec.field(default_factory=list)
     home_assistant: Shown = Shown()
+    actuators: Annotated[list[Actuator], Meta(max_length=64)] = msgspec.field(default_factory=list)
 
     def __post_init__(self) -> None:
         check_capabilities(self.capabilities)

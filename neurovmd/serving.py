@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurovmd import face, log, topics
+from neurovmd.actuators import Actuators, is_per_stream
 from neurovmd.assignment import EXIT_OK, EXIT_SOFTWARE, Assignment, report, tell
 from neurovmd.binding import inputs_of, streams_of
 from neurovmd.broker import Broker
@@ -79,6 +80,11 @@ class Worker:
             lambda stream: topics.fill(alert_topic, {"stream": stream}),
             work.slot,
         )
+        if vm.actuators:
+            streams.drive(Actuators(vm.actuators, names))
+        self._most_named = MOST_SHOWN_STREAMS
+        if any(map(is_per_stream, vm.actuators)):
+            self._most_named = max(MOST_SHOWN_STREAMS, vm.max_streams)
         own_share = 1.0 if vm.cpu is None or "cpu" in work.held else vm.cpu
         self._pace = Pace(work.slot, own_share)
         self._compute = Compute(
@@ -249,7 +255,7 @@ class Worker:
 
     def _open_stream(self, stream: str) -> str:
         """The compute thread has a new stream: the topic of its results."""
-        if self._named < MOST_SHOWN_STREAMS:
+        if self._named < self._most_named:
             self._named += 1
             self._heard.append(stream)
         return topics.fill(self._topic, {"stream": stream})

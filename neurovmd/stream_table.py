@@ -29,6 +29,16 @@ from neurovmd.stepping import StepState
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+    from neurovmd.actuators import Actuators
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How an actuator's message is published; of several on one topic the newest alone counts."""
+
+    qos: int
+    retain: bool
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -36,7 +46,8 @@ class Done:
 
     `covers` are earlier messages that it answers too; `repeated`: it has been published before;
     `passing`: it tells of a moment, and no broker is to keep it; `is_request`: it is no result but
-    something asked of a sender, at QoS 0.
+    something asked of a sender, at QoS 0; `order`:
+    it tells an actuator what to do.
     """
 
     receipt: Receipt | None
@@ -46,6 +57,7 @@ class Done:
     covers: tuple[Receipt, ...] = ()
     passing: bool = False
     is_request: bool = False
+    order: Order | None = None
 
     def settle(self) -> None:
         """What it answers may be acknowledged."""
@@ -111,6 +123,11 @@ class StreamTable(ABC, Generic[S]):
         self._streams: dict[str, S] = {}
         self._due: dict[str, S] = {}
         self._early: list[Done] = []
+        self._drives: Actuators | None = None
+
+    def drive(self, actuators: Actuators) -> None:
+        """Let results tell actuators what to do."""
+        self._drives = actuators
 
     def answers(self, message: Message) -> list[Done]:
         """As `accept`, after the results that it led to on the way, if any."""
@@ -142,6 +159,8 @@ class StreamTable(ABC, Generic[S]):
         except (BackendError, ShapeError, MemoryError) as error:
             self._refuse(DropReason.BACKEND, str(error) or "out of memory")
             return Done(message.receipt)
+        if self._drives is not None:
+            self._drives.heard(stream.name)
         if self._output.on == "interval":
             self._plan(stream)
             return self._hold(stream, message.receipt)
@@ -150,25 +169,32 @@ class StreamTable(ABC, Generic[S]):
         return self._unanswered(stream, message.receipt)
 
     def due(self) -> list[Done]:
-        """The results of `on: interval` whose time has come."""
+        """The results of `on: interval` whose time has come, and what actuators are due."""
         now_s = self._clock_ns() / 1e9
-        return self._answer_all([stream for stream in self._due.values() if stream.due_s <= now_s])
+        done = self._answer_all([stream for stream in self._due.values() if stream.due_s <= now_s])
+        return done if self._drives is None else [*done, *self._drives.due()]
 
     def flush(self) -> list[Done]:
         """The results of `on: interval` that still wait, at the end."""
-        return self._answer_all(list(self._due.values()))
+        done = self._answer_all(list(self._due.values()))
+        return done if self._drives is None else [*done, *self._drives.stop()]
 
     def _answer_all(self, ready: list[S]) -> list[Done]:
         for stream in ready:
             del self._due[stream.name]
-        return [self._answer(stream, None) for stream in ready]
+        done = [self._answer(stream, None) for stream in ready]
+        if self._drives is None:
+            return done
+        early, self._early = self._early, []
+        return [*early, *done]
 
     def next_due_s(self) -> float | None:
-        """Seconds until `due` has something; None while nothing waits for its interval."""
-        if not self._due:
-            return None
-        first = min(stream.due_s for stream in self._due.values())
-        return max(0.0, first - self._clock_ns() / 1e9)
+        """Seconds until `due` has something; None while nothing waits for its time."""
+        times = [] if self._drives is None else [self._drives.next_due_s()]
+        if self._due:
+            first = min(stream.due_s for stream in self._due.values())
+            times.append(max(0.0, first - self._clock_ns() / 1e9))
+        return min((each for each in times if each is not None), default=None)
 
     def _stream(self, name: str) -> S:
         """The stream of a name, new or known; RefusedError beyond `max_streams`."""
@@ -242,6 +268,8 @@ class StreamTable(ABC, Generic[S]):
         first, stream.answered = min(stream.answered + 1, stream.seq), stream.seq
         cost, stream.cost = stream.cost, Cost()
         payload = self._write(stream, first, cost)
+        if self._drives is not None:
+            self._early += self._drives.drive(stream.name, payload)
         covers = tuple(stream.held)
         stream.held.clear()
         return Done(receipt, stream.topic, payload, covers=covers)

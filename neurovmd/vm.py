@@ -78,7 +78,7 @@ class Vm:
     group: Group | None = None
     face: Face | None = None
     door: socket.socket | None = None
-    streams: list[str] = field(default_factory=list)
+    streams: dict[str, None] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -102,8 +102,10 @@ class Vm:
 
     def hear_streams(self, names: list[str]) -> None:
         """Remember streams that its worker names."""
-        new = [name for name in names if name not in self.streams]
-        self.streams += new[: MOST_SHOWN_STREAMS - len(self.streams)]
+        most = max(MOST_SHOWN_STREAMS, self.deployment.vm.max_streams)
+        for name in names:
+            if len(self.streams) < most:
+                self.streams[name] = None
 
     def bury(self) -> None:
         """Let go of what a worker needed that has ended."""

@@ -160,7 +160,8 @@ def test_a_path_is_followed_and_written_alike() -> None:
 def test_the_face_of_a_model_fits_its_results(bundles: dict[str, Path]) -> None:
     vm = VmFile(model="m.nvm", inputs=[Input(topic="a")], output=Output(form=Form(values="real")))
     with neurovm.load(bundles["digits_mlp"]) as model:
-        assert face.of(vm, model) == Face("values", 10, tuple(model.outputs[0].labels or ()))
+        labels = tuple(model.outputs[0].labels or ())
+        assert face.of(vm, model) == Face("values", 10, labels, model.sha256[:12])
     assert len(face.entities(Face("values", 10))) == 0
 
 
