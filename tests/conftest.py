@@ -7,6 +7,7 @@ import os
 import signal
 
 import pytest
+from hypothesis import settings
 
 from neurovmd import log
 
@@ -17,6 +18,9 @@ def pytest_configure() -> None:
     """
     os.environ.setdefault("NEUROVM_CALIBRATE", "0")  # or counts of work follow the machine's mood
     os.environ.setdefault("NEUROVM_PREPARED", "0")  # tests leave nothing in anybody's cache
+    # No test is judged by how fast the machine is.
+    settings.register_profile("patient", deadline=None)
+    settings.load_profile("patient")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

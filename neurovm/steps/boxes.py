@@ -105,4 +105,4 @@ def highest(values: Sequence[float], start: int, end: int) -> tuple[int, float]:
     """Where, from `start`, the first largest of values[start:end] is, and what it is."""
     part = values[start:end]
     score = max(part)
-    return list(part).index(score), score
+    return part.index(score), score

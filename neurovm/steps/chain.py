@@ -95,7 +95,7 @@ class Plan:
         found: list[Sequence[float]] = []
         start = 0
         for info, value in zip(self._inputs, self._input_values, strict=True):
-            found.append([value(code) for code in codes[start : start + info.size]])
+            found.append(list(map(value, codes[start : start + info.size])))
             start += info.size
         return found
 
@@ -187,8 +187,8 @@ def _decoder(info: TensorInfo) -> Callable[[memoryview], Sequence[float]]:
     """Bytes of a tensor's codes as real values."""
     value = _values(info)
     if info.wide:  # a copy is aligned
-        return lambda raw: [value(code) for code in memoryview(bytes(raw)).cast("h")]
-    return lambda raw: [value(code) for code in raw.cast("b")]
+        return lambda raw: list(map(value, memoryview(bytes(raw)).cast("h")))
+    return lambda raw: list(map(value, raw.cast("b")))
 
 
 def _values(info: TensorInfo) -> Callable[[int], float]:

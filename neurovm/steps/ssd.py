@@ -117,11 +117,11 @@ class Ssd(BoxDecoder, frozen=True, tag="ssd", kw_only=True):
         """Anchor, class and score of what is above `least`."""
         background, activation, least = self.background, self.activation, self.least
         for at in range(len(scores) // classes):
-            row = list(scores[at * classes : (at + 1) * classes])
+            row = scores[at * classes : (at + 1) * classes]
             if activation == "softmax":
                 row = softmax(row)
             if background is not None:
-                del row[background]
+                row = [*row[:background], *row[background + 1 :]]
             index, score = highest(row, 0, len(row))
             if activation == "sigmoid":
                 score = sigmoid(score)
