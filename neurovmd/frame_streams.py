@@ -42,7 +42,8 @@ class FrameStream(AnyStream):
     """One sensor key: its samples, frames and windows.
 
     `result`: the answer to the last hop, not handed on yet. `hopped`: whether the message that is
-    processed completed a hop. `told`: what the slot knows of its counts.
+    processed completed a hop; `wrong`: what its front end could not take. `told`, `told_misses`:
+    what the slot knows of its counts.
     """
 
     placement: Placement
@@ -55,6 +56,7 @@ class FrameStream(AnyStream):
     hopped: bool = False
     news: bool = False
     patience_s: float = 0.0
+    wrong: str = ""
     told: Tally = field(default_factory=Tally)
     told_misses: int = 0
 
@@ -173,7 +175,7 @@ class FrameStreams(StreamTable[FrameStream]):
             frames = stream.front.push(rows)
         except (EventError, ShapeError) as error:
             stream.front.reset()  # what follows is no part of the same frames
-            self._refuse(DropReason.VALUE, str(error))
+            stream.wrong = str(error)
             return
         if frames.n:
             values = self._inputs.coder.prepared(frames.values)
@@ -290,6 +292,9 @@ class FrameStreams(StreamTable[FrameStream]):
 
     def _count(self, stream: FrameStream) -> None:
         """Tell the slot what became of samples since it was told last."""
+        if stream.wrong:
+            self._refuse(DropReason.VALUE, stream.wrong)
+            stream.wrong = ""
         slot, tally, told = self._slot, stream.timeline.tally, stream.told
         if tally != told:
             late = tally.late - told.late

@@ -13,7 +13,9 @@ Flat = Union["array[float]", "array[int]"]
 """Numbers of rows, one row after the other."""
 
 MOST_MADE = 1 << 20
-"""Values that may be made up for one message where samples are missing; beyond, all begins anew."""
+MOST_MADE_ROWS = 1 << 16
+"""Values and rows that may be made up for one message where there are no samples; beyond, all
+begins anew."""
 
 
 class Block(NamedTuple):
@@ -89,13 +91,15 @@ class Tally:
 
 @dataclass(slots=True)
 class Budget:
-    """How many values may still be made up for one message."""
+    """How much may still be made up for one message."""
 
-    left: int = MOST_MADE
+    values: int = MOST_MADE
+    rows: int = MOST_MADE_ROWS
 
-    def take(self, count: int) -> bool:
-        """Whether there was room for `count` more."""
-        if count > self.left:
+    def take(self, rows: int, width: int) -> bool:
+        """Whether there was room for so many more rows of `width` values."""
+        if rows > self.rows or rows * width > self.values:
             return False
-        self.left -= count
+        self.rows -= rows
+        self.values -= rows * width
         return True

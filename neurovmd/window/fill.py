@@ -66,7 +66,7 @@ class Fill:
         """Whether a gap is one that nothing fills."""
         if self._gaps.rule == "reset" or away > self._gaps.most:
             return True
-        return not budget.take(missing * self._width)
+        return not budget.take(missing, self._width)
 
     def _between(self, block: Block, away: int, missing: int) -> Rows:
         """The rows that are missing between the last one and a block."""

@@ -66,7 +66,7 @@ class Points:
             self._tally.gaps += 1
             if self._gaps.rule == "reset":
                 return False
-        if away > self._gaps.most or not budget.take(away // self._grid * self._width):
+        if away > self._gaps.most or not budget.take(away // self._grid, self._width):
             self._tally.gaps += after is None or away <= after
             return False
         return True

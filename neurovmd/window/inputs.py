@@ -14,7 +14,7 @@ from neurovmd.refusal import MappingError, RefusedError, UnsettingError
 from neurovmd.routes import Router, filters
 from neurovmd.schema import Input, Vm
 from neurovmd.shared import DropReason
-from neurovmd.window.block import MOST_MADE, Ticks
+from neurovmd.window.block import MOST_MADE, MOST_MADE_ROWS, Ticks
 from neurovmd.window.coder import Coder, chained
 from neurovmd.window.reading import Piece, RowBinding
 from neurovmd.window.rule import Window
@@ -189,14 +189,11 @@ class FrameInputs:
         if rule.gap != "reset" and ticks.period is None and ticks.grid is None:
             accepted = "reset: the rate of the rows is not known (give rate_hz)"
             raise MappingError(key, rule.gap, accepted)
-        if rule.rate_hz is not None:
-            gaps = self.course.gaps()
-            assert ticks.grid is not None  # noqa: S101  # there is a rate
-            if gaps.most // ticks.grid * self._width > MOST_MADE:
-                accepted = (
-                    f"at most {MOST_MADE // self._width / rule.rate_hz:g} s at {rule.rate_hz:g} Hz"
-                )
-                raise MappingError(f"{key}_after", f"{gaps.most / ticks.scale / 1e6:g} s", accepted)
+        if rule.rate_hz is not None and rule.gap_us is not None:
+            most_s = min(MOST_MADE_ROWS, MOST_MADE // self._width) / rule.rate_hz
+            if rule.gap_us > most_s * 1e6:
+                accepted = f"at most {most_s:g} s at {rule.rate_hz:g} Hz"
+                raise MappingError(f"{key}_after", str(rule.gap_after), accepted)
 
     def read(self, topic: str | None, payload: bytes) -> Heard:
         """What a message holds; RefusedError where it holds nothing.

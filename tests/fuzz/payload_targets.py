@@ -48,6 +48,9 @@ class Variant:
     elements: bool = True
     spiking: bool = False
     encode: dict[str, Any] | None = None
+    window: dict[str, Any] | None = None
+    columns: list[str] | None = None
+    front_end: tuple[dict[str, Any], ...] = ()
     before: tuple[tuple[str, bytes], ...] = ()
 
 
@@ -172,6 +175,44 @@ def _aer() -> list[Variant]:
     ]
 
 
+COLUMNS = ["s1", "s2", "s3", "s9"]
+
+
+def _window() -> list[Variant]:
+    """16 frames of 4 values, of samples that every format has."""
+    tree = {"head": {"t": 5.5}, "a": [NAMED, REALS]}
+    stamped = {"format": "json", "time": {"field": "head.t"}}
+    rules: list[dict[str, Any]] = [
+        {"hop": 3, "late": "1 s", "gap": "interpolate", "rate_hz": 50.0},
+        {"hop": 1, "time": "payload", "gap_after": "1 s"},
+        {"hop": 2, "time": "payload", "gap": "hold", "rate_hz": 0.1, "normalize": "mean_variance"},
+        {"hop": 20, "normalize": "peak", "scale": 1e30},
+    ]
+    squares = ({"kind": "scale", "scale": 1e38}, {"kind": "difference"})
+    made = []
+    for at, rule in enumerate(rules):
+        each = {"size": 16, **rule}
+        for field, to in (("a[0]", COLUMNS), ("a[1]", None), ("a[0].s1", COLUMNS)):
+            by_topic = field.endswith("s1")
+            variant = Variant(
+                {**stamped, "field": field},
+                (damage._json_text(tree),),
+                damage.in_json,
+                "a/{stream}/{element}" if by_topic else "a/{stream}",
+                "a/p1/s3" if by_topic else "a/p1",
+                window=each,
+                columns=to,
+                front_end=squares if at == 1 and to else (),
+            )
+            if to is None and at == 0:
+                continue  # rows of a packet are of no known rate
+            made.append(variant)
+    sound = {"size": 64, "hop": 5, "gap_after": "10 ms", "gap": "hold"}
+    pcm = {"format": "pcm", "rate_hz": 16000, "header": "wav"}
+    made.append(Variant(pcm, (damage.wav(),), elements=False, window=sound))
+    return made
+
+
 VARIANTS: dict[str, Callable[[], list[Variant]]] = {
     "json": lambda: _tree("json", damage._json_text, damage.in_json),
     "cbor": lambda: _tree("cbor", cbor2.dumps, damage.in_cbor),
@@ -182,6 +223,7 @@ VARIANTS: dict[str, Callable[[], list[Variant]]] = {
     "image": _image,
     "text": _text,
     "aer": _aer,
+    "window": _window,
 }
 
 
@@ -199,6 +241,9 @@ class Machine:
         self._variant = variant
         to = {"elements": damage.ELEMENTS} if variant.elements and not variant.spiking else {}
         entry: dict[str, Any] = {"topic": variant.topic, "payload": variant.payload, "to": to}
+        if variant.window is not None:
+            to = {} if variant.columns is None else {"elements": variant.columns}
+            entry |= {"window": variant.window, "to": to, "front_end": variant.front_end}
         if variant.encode is not None:
             entry["encode"] = variant.encode
         form = {"top_k": 1}
@@ -228,6 +273,7 @@ class Machine:
         self._reasons.clear()
         before = sum(self._slot.dropped)
         done = self._table.answers(Message(self._variant.sent, payload, None))
+        done += self._table.due()
         counted = sum(self._slot.dropped) - before
         assert counted == len(self._reasons) <= 1, (counted, self._reasons)
         assert all(isinstance(each, Done) for each in done)

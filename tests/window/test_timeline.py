@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import window_oracle as oracle
 
-from neurovmd.window.block import MOST_MADE, Block, Budget, Rows, Ticks
+from neurovmd.window.block import MOST_MADE, MOST_MADE_ROWS, Block, Budget, Rows, Ticks
 from neurovmd.window.rule import Window
 from neurovmd.window.timeline import Course, Timeline
 
@@ -123,9 +123,19 @@ def test_what_is_made_up_is_bounded() -> None:
     course = Course(rule, Ticks.of(None, 1000.0), 64, False, True, 10_000)
     timeline, budget = Timeline(course), Budget()
     made = 0
-    for at in range(0, 10**12, 10**9):  # a message of a thousand samples, far apart
+    for at in range(0, 10**9, 10**6):  # a message of a thousand samples, a second apart
         made += sum(r.n for r in timeline.push(Block(at, 1, array("d", bytes(512))), budget))
-    assert made * 64 <= MOST_MADE + 64 * 1000
+    assert MOST_MADE // 2 < made * 64 <= MOST_MADE + 64 * 1000
+
+
+def test_rows_that_are_made_up_are_bounded() -> None:
+    rule = Window(size=10, rate_hz=1000.0, gap_after="1 h", time="payload")
+    course = Course(rule, Ticks.of(None, 1000.0), 1, False, True, 10_000)
+    timeline, budget, one = Timeline(course), Budget(), array("d", [1.0])
+    made = 0
+    for at in range(0, 10**10, 3 * 10**6):  # of one message
+        made += sum(r.n for r in timeline.push(Block(at, 1, one), budget))
+    assert MOST_MADE_ROWS // 2 < made <= MOST_MADE_ROWS + 4000
 
 
 def test_a_million_late_samples_wait_nowhere() -> None:
