@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,8 +15,12 @@ from neurovmd.broker import Broker
 from neurovmd.config import Settings
 from neurovmd.discovery import Discovery
 from neurovmd.mqtt import Connection
+from neurovmd.outlets import Sparkplug
 from neurovmd.power import PowerState
 from neurovmd.vm import Vm
+
+if TYPE_CHECKING:
+    from neurovmd.sparkplug.outlet import Outlet
 
 FAREWELL_S = 1.5
 
@@ -38,12 +42,27 @@ class Announcer:
         self._watched = 0
         self._base, self.connection = self._connect(settings)
         self._discovery = Discovery(settings, vms, power, self._retain, self._tell_all)
+        self._sparkplug = self._outlet(settings)
 
     def _connect(self, settings: Settings) -> tuple[str, Connection]:
         """The topics' base and a connection that is not open yet."""
         base = f"{settings.config.prefix}/{settings.node}"
         broker = Broker.of(settings, role="main", will_topic=f"{base}/availability")
         return base, Connection(broker, self)
+
+    def _outlet(self, settings: Settings) -> Outlet | None:
+        """The Sparkplug node, where one is asked for; its modules cost nothing elsewhere."""
+        if settings.config.sparkplug.group is None:
+            return None
+        from neurovmd.sparkplug.outlet import Outlet
+
+        return Outlet(settings, self._vms)
+
+    @property
+    def connections(self) -> list[Connection]:
+        """The daemon's own and, where there is one, the Sparkplug node's."""
+        more = [] if self._sparkplug is None else [self._sparkplug.connection]
+        return [self.connection, *more]
 
     def follow(self, before: Settings, after: Settings) -> None:
         """A new configuration is in service: take back what is no longer so, move where it says."""
@@ -65,14 +84,27 @@ class Announcer:
             self._discovery.down()
             self._base, self.connection = self._connect(after)
         self._discovery.follow(after)
+        self._follow_sparkplug(after, moved=moved or _sparkplug(before) != _sparkplug(after))
         if not moved and known != self._discovery.filters:
             self.connection.unsubscribe(list(known))
             self.connection.subscribe(self._discovery.filters)
         self.tell()
 
+    def _follow_sparkplug(self, after: Settings, *, moved: bool) -> None:
+        if moved:
+            if self._sparkplug is not None:
+                self._sparkplug.leave()
+                self._sparkplug.connection.forget()
+            self._sparkplug = self._outlet(after)
+        elif self._sparkplug is not None:
+            self._sparkplug.follow(after)
+
     def tick(self, now: float) -> float:
         """Do what time asks for; returns when it next does (CLOCK_MONOTONIC seconds)."""
-        return min(self.connection.tick(), self._discovery.tick(now))
+        times = [self.connection.tick(), self._discovery.tick(now)]
+        if self._sparkplug is not None:
+            times.append(self._sparkplug.tick())
+        return min(times)
 
     def tell(self) -> None:
         """Publish what the daemon says of itself."""
@@ -81,6 +113,8 @@ class Announcer:
     def tell_vm(self, vm: Vm) -> None:
         """Publish the state of one VM."""
         self._publish(f"{vm.name}/state", msgspec.json.encode(status.state(vm)))
+        if self._sparkplug is not None:
+            self._sparkplug.tell_vm(vm)
         if vm.state in ("failed", "stopped"):
             self._make_safe(vm)
 
@@ -95,6 +129,13 @@ class Announcer:
     def begin_farewell(self) -> None:
         """Say `offline`; `leaving` tells when it has arrived."""
         self._watched = self._publish("availability", b"offline")
+        if self._sparkplug is not None:
+            self._sparkplug.leave()
+
+    def forget(self) -> None:
+        """In a forked child: close the inherited sockets without a word."""
+        for connection in self.connections:
+            connection.forget()
 
     @property
     def leaving(self) -> bool:
@@ -140,3 +181,7 @@ class Announcer:
 
 def _place(settings: Settings) -> tuple[object, ...]:
     return settings.node, settings.config.prefix, settings.config.mqtt
+
+
+def _sparkplug(settings: Settings) -> Sparkplug:
+    return settings.config.sparkplug

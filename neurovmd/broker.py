@@ -30,9 +30,22 @@ class Events(Protocol):
         """PUBACK of a QoS 1 message; `refusal` is empty when the broker took it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What a broker publishes when a connection ends without a DISCONNECT."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broker:
-    """Where and how to connect. `password_file` is read at each attempt, so that it may rotate."""
+    """Where and how to connect. `password_file` is read at each attempt, so that it may rotate.
+
+    The will is a retained `offline` on `will_topic`, or what `will` gives, asked at each attempt.
+    """
 
     host: str
     port: int
@@ -44,6 +57,7 @@ class Broker:
     password_file: str | None = None
     keepalive_s: int = 60
     will_topic: str = ""
+    will: Callable[[], Will] | None = None
     persistent: bool = False
     manual_ack: bool = False
     max_message_bytes: int = 1 << 20

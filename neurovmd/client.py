@@ -74,6 +74,9 @@ def make(broker: Broker, *, five: bool, in_flight: int) -> Client:
 
 def connect(client: Client, broker: Broker, *, five: bool) -> None:
     """Open the connection and queue CONNECT; OSError or ValueError where that cannot be."""
+    if broker.will is not None:
+        will = broker.will()
+        client.will_set(will.topic, will.payload, will.qos, retain=will.retain)
     where = (broker.host, broker.port, broker.keepalive_s)
     if five:
         client.connect(

@@ -135,3 +135,25 @@ class Actuator(Struct, frozen=True, forbid_unknown_fields=True):
             whole = value == int(value) and abs(value) < 1 << 53
             text = str(int(value)) if whole else repr(float(value))
         return self.payload.replace("{value}", text).encode()
+
+
+_Level = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+        description="1 to 64 of A-Z a-z 0-9 _ . - and a letter or digit first",
+    ),
+]
+
+
+class Sparkplug(Struct, frozen=True, forbid_unknown_fields=True):
+    """`group`: of which group this node is an edge node of Sparkplug B; none = of none. Where
+    `primary_host` is named, births wait for that host to be online.
+    """
+
+    group: _Level | None = None
+    primary_host: _Level | None = None
+
+    def __post_init__(self) -> None:
+        if self.primary_host is not None and self.group is None:
+            raise ValueError("primary_host: found one without group; accepted: both, or neither")

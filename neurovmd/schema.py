@@ -20,7 +20,7 @@ from neurovm.manifest import CapabilityName, check_capabilities
 from neurovm.steps import Alert, AnyStep
 from neurovm.steps.chain import MOST_STEPS
 from neurovmd import models, places, topics
-from neurovmd.outlets import Actuator, HomeAssistant, Shown
+from neurovmd.outlets import Actuator, HomeAssistant, Shown, Sparkplug
 from neurovmd.payload import Json, Payload, SparkplugB
 from neurovmd.window.rule import Window
 
@@ -160,6 +160,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     on_invalid: Literal["exit", "last_good"] = "exit"
     http: Http = Http()
     home_assistant: HomeAssistant = HomeAssistant()
+    sparkplug: Sparkplug = Sparkplug()
 
 
 class Target(Struct, frozen=True, forbid_unknown_fields=True):

@@ -22,6 +22,7 @@ from neurovmd.control import RefusedError, Request
 from neurovmd.fleet import Fleet
 from neurovmd.identity import Standing
 from neurovmd.layers import Source
+from neurovmd.mqtt import Connection
 from neurovmd.notify import Notifier
 from neurovmd.pacing import Pacing
 from neurovmd.reception import Reception
@@ -185,20 +186,21 @@ class Supervisor:
         own = (self._signals.fileno(), self._fleet.work)
         for number in (*own, *self._fleet.filenos(), *self._reception.filenos()):
             poll.register(number, select.POLLIN)
-        connection = self._announcer.connection
-        network = connection.fileno()
-        if network is not None:
-            writing = select.POLLOUT if connection.wants_write() else 0
-            poll.register(network, select.POLLIN | writing)
+        networks = {each.fileno(): each for each in self._announcer.connections}
+        for network, connection in networks.items():
+            if network is not None:
+                writing = select.POLLOUT if connection.wants_write() else 0
+                poll.register(network, select.POLLIN | writing)
         timeout_s = max(0.0, next_at - time.monotonic())
         for number, _ in poll.poll(int(timeout_s * 1000) + 1):
-            self._serve(number, network)
-        self._announcer.connection.writable()
+            self._serve(number, networks)
+        for connection in self._announcer.connections:
+            connection.writable()
         self._after_signals()
 
-    def _serve(self, number: int, network: int | None) -> None:
-        if number == network:
-            self._announcer.connection.readable()
+    def _serve(self, number: int, networks: dict[int | None, Connection]) -> None:
+        if number in networks:
+            networks[number].readable()
         elif number == self._signals.fileno():
             self._signals.drain()
         elif number == self._fleet.work:
@@ -300,6 +302,6 @@ class Supervisor:
 
     def _forget(self) -> None:
         """In a forked worker: let go of what is the supervisor's."""
-        self._announcer.connection.forget()
+        self._announcer.forget()
         self._reception.forget()
         self._signals.forget()

@@ -34,6 +34,8 @@ def reading(metric: Metric) -> Reading | None:
     value, kind = metric.value, metric.datatype
     if metric.is_null or value is None:
         return None
+    if not kind and isinstance(value, (bool, float)):
+        return float(value)  # before the birth that says its type; an integer's sign is not known
     if kind in _BITS or kind in _UNSIGNED_BITS:
         if type(value) is not int:
             raise WireError(f"a value {value!r:.40} of data type {kind}")

@@ -185,26 +185,23 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     raise WireError("a number of more than 64 bits")
 
 
-def encode(payload: Payload) -> bytes:
-    """Write a payload."""
+def encode(payload: Payload, *, datatypes: bool = True) -> bytes:
+    """Write a payload; data that follow a birth leave the data types to it."""
     parts: list[bytes] = []
     if payload.timestamp_ms is not None:
         parts.append(_number(1, payload.timestamp_ms))
-    parts += [_block(2, _encoded(metric)) for metric in payload.metrics]
+    parts += [_block(2, _encoded(metric, datatypes)) for metric in payload.metrics]
     if payload.seq is not None:
         parts.append(_number(3, payload.seq))
     return b"".join(parts)
 
 
-def _encoded(metric: Metric) -> bytes:
+def _encoded(metric: Metric, datatypes: bool) -> bytes:
     parts: list[bytes] = []
     if metric.name is not None:
         parts.append(_block(1, metric.name.encode()))
-    for number, found in (
-        (2, metric.alias),
-        (3, metric.timestamp_ms),
-        (4, metric.datatype or None),
-    ):
+    kind = metric.datatype if datatypes and metric.datatype else None
+    for number, found in ((2, metric.alias), (3, metric.timestamp_ms), (4, kind)):
         if found is not None:
             parts.append(_number(number, found))
     if metric.is_historical:

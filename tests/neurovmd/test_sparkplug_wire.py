@@ -150,6 +150,12 @@ def test_what_is_no_number_is_nothing() -> None:
     assert reading(Metric("m", datatype=99, value=3)) is None
 
 
+def test_before_a_birth_says_the_type_reals_and_flags_are_known_integers_are_not() -> None:
+    assert reading(Metric("m", value=0.5)) == 0.5
+    assert reading(Metric("m", value=True)) == 1.0
+    assert reading(Metric("m", value=3)) is None
+
+
 VALUES = st.one_of(
     st.none(),
     st.tuples(st.just(DataType.UINT32), st.integers(0, (1 << 32) - 1)),
