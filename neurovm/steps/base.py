@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import cache
 from typing import Annotated, Any, ClassVar, get_args
 
 import msgspec
@@ -54,7 +55,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     def __post_init__(self) -> None:
-        for part in msgspec.structs.fields(self):
+        for part in parts_of(type(self)):
             value = getattr(self, part.name)
             _check_finite(part.name, value)
             try:
@@ -87,6 +88,12 @@ class Step(Parameters, frozen=True, tag_field="kind"):
     def stream(self, given: ValueForm) -> StepStream:
         """The state of a stream, from its beginning, of values of the form `given`."""
         raise NotImplementedError  # each step has its own
+
+
+@cache
+def parts_of(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """The parameters of a struct."""
+    return msgspec.structs.fields(kind)
 
 
 def _check_finite(key: str, value: object) -> None:
