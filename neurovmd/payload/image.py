@@ -36,6 +36,11 @@ class ImageFormat(
     max_pixels: Annotated[int, Meta(ge=1, le=1 << 26)] = 1 << 22
 
     @property
+    def channels(self) -> int:
+        """Numbers of a pixel."""
+        return _MODES[self.colours][1]
+
+    @property
     def timed(self) -> bool:
         """Never."""
         return False

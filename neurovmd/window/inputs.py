@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from neurovm.frontends import Front
 from neurovmd.mapping import check_plain, check_planes
+from neurovmd.payload import ImageFormat
 from neurovmd.refusal import MappingError, RefusedError, UnsettingError
 from neurovmd.routes import Router, filters
 from neurovmd.schema import Input, Vm
@@ -120,7 +121,11 @@ class FrameInputs:
         """The front end of the rows of one stream."""
         if not self._source.front_end:
             return None
-        shape = self._row_shape(self._row_width())
+        payload = self._source.payload
+        if isinstance(payload, ImageFormat):
+            shape: tuple[int, ...] = (0, 0, payload.channels)  # pictures of any size
+        else:
+            shape = self._row_shape(self._row_width())
         front = chained(self._source.front_end, shape, self._rows_hz(), f"{self._key}.front_end")
         if front.needs_whole or self.rule.whole:
             found = "one of whole windows" if front.needs_whole else "one with whole: true"

@@ -150,7 +150,16 @@ def _image() -> list[Variant]:
         damage.picture("RGB", "JPEG"),
     )
     form = {"format": "image", "colours": "grey"}
-    return [Variant(form, seeds, damage.in_picture, elements=False)]
+    small = ({"kind": "resize", "width": damage.SIDE, "height": damage.SIDE},)
+    coloured = (
+        {"kind": "resize", "width": damage.SIDE, "height": damage.SIDE},
+        {"kind": "colours", "to": "grey"},
+    )
+    return [
+        Variant(form, seeds, damage.in_picture, elements=False),
+        Variant(form, seeds, damage.in_picture, elements=False, front_end=small),
+        Variant({"format": "image"}, seeds, damage.in_picture, elements=False, front_end=coloured),
+    ]
 
 
 def _text() -> list[Variant]:
@@ -241,7 +250,7 @@ class Machine:
         self._variant = variant
         to = {"elements": damage.ELEMENTS} if variant.elements and not variant.spiking else {}
         entry: dict[str, Any] = {"topic": variant.topic, "payload": variant.payload, "to": to}
-        if variant.window is not None:
+        if variant.window is not None or variant.front_end:
             to = {} if variant.columns is None else {"elements": variant.columns}
             entry |= {"window": variant.window, "to": to, "front_end": variant.front_end}
         if variant.encode is not None:

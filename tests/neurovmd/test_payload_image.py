@@ -4,14 +4,24 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
+import subprocess
 import sys
 import zlib
+from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 
+import neurovm
+from neurovmd.binding import inputs_of, streams_of
+from neurovmd.mailbox import Message
 from neurovmd.payload import Image, ImageFormat, PayloadError
+from neurovmd.schema import Vm
+from neurovmd.shared import SharedBlock
 
 pillow = pytest.importorskip("PIL.Image", reason="Pillow is not installed (extra [image])")
 
@@ -96,6 +106,57 @@ def test_cut_and_damaged_pictures_are_read_or_refused() -> None:
                     read(damaged)
                 except PayloadError as error:
                     assert str(error)
+
+
+def answer(bundle: Path, sent: bytes, **entry: Any) -> dict[str, Any]:
+    """The result of a VM whose input takes the picture."""
+    vm = msgspec.convert(
+        {
+            "model": "x.nvm",
+            "inputs": [{"topic": "cam", "payload": {"format": "image"}, **entry}],
+            "output": {"on": "always", "form": {"values": "codes"}},
+        },
+        Vm,
+    )
+    with neurovm.load(bundle) as model:
+        inputs = inputs_of(vm, {}, model)
+        table = streams_of("x", vm, model, inputs, str, str, SharedBlock(1).slot(0))
+        (done,) = table.answers(Message("cam", sent, None))
+        found: dict[str, Any] = json.loads(done.payload)
+        return found
+
+
+def test_a_picture_sets_the_input_as_numbers_or_through_front_ends(
+    bundles: dict[str, Path],
+) -> None:
+    payload = picture("RGB", (20, 12))
+    with pillow.open(io.BytesIO(payload)) as other:
+        small = other.resize((8, 8), pillow.Resampling.BILINEAR).convert("L")
+    file = io.BytesIO()
+    small.save(file, "PNG")
+    grey = {"format": "image", "colours": "grey"}
+    with neurovm.load(bundles["digits_mlp"]) as model:
+        info = model.inputs[0]
+        reals = np.frombuffer(small.tobytes(), np.uint8).astype(np.float64)
+        codes = np.clip(np.rint(reals / info.scale) + info.zero_point, -128, 127).astype(np.int8)
+        expected = model.predict(codes.reshape(info.shape)).ravel().tolist()
+    plain = answer(bundles["digits_mlp"], file.getvalue(), payload=grey)
+    assert plain["values"] == expected
+    resized = [{"kind": "resize", "width": 8, "height": 8}, {"kind": "colours", "to": "grey"}]
+    assert answer(bundles["digits_mlp"], payload, front_end=resized)["values"] == expected
+
+
+def test_reading_pictures_loads_no_numpy() -> None:
+    code = (
+        "import io, sys, PIL.Image\n"
+        "from neurovmd.payload import ImageFormat\n"
+        "file = io.BytesIO()\n"
+        "PIL.Image.new('RGB', (4, 4)).save(file, 'JPEG')\n"
+        "ImageFormat().samples()('a', file.getvalue())\n"
+        "print('numpy' in sys.modules)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout == "False\n"
 
 
 def test_without_pillow_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
