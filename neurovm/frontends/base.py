@@ -44,6 +44,8 @@ class Front(ABC):
 
     dtype: str = "float32"
     needs_whole: bool = False
+    steady: bool = True
+    """Whether each row out comes with the very row in that is named for it, not before."""
     first: int = 1
     step: int = 1
     span: float = 1
@@ -68,10 +70,15 @@ class Front(ABC):
         stream is then as it was before. EventError too where what is made of them would overflow
         or be more than 2^24 values: the stream then begins anew.
         """
+        import numpy as np
+
         array = self._checked(rows)
         if self.needs_whole:
             raise EventError("found a push; accepted: whole windows, as a step looks at all of one")
-        return self._finite(array, self.advance)
+        due = self.due(array)
+        if due is None:
+            return np.empty((0, *self.shape), self.dtype)
+        return self._finite(due, self.advance)
 
     def whole(self, rows: ArrayLike) -> NDArray[Any]:
         """`push` of a whole window from the beginning of a stream, which then begins anew."""
@@ -87,6 +94,10 @@ class Front(ABC):
     @abstractmethod
     def advance(self, rows: Array) -> Array:
         """As `push`, of a checked array; floats are float64 here, in and out."""
+
+    def due(self, rows: Array) -> Array | None:
+        """What `advance` is to take; None where the rows wait, as none out would come of them."""
+        return rows
 
     def advance_whole(self, rows: Array) -> Array:
         """As `advance` right after `reset`, of a whole window."""

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from neurovm.errors import EventError
 from neurovm.frontends.base import Array, Front, FrontEnd, check_state
+from neurovm.frontends.pieces import Pieces
 
 MOST_STAGES = 32
 
@@ -39,7 +41,10 @@ def chain(
 
 
 class Chain(Front):
-    """Owns its stages, of which each takes what the one before gives; none: rows pass as reals."""
+    """Owns its stages, of which each takes what the one before gives; none: rows pass as reals.
+
+    Rows wait until they complete a row out: small packets cost little more than few large ones.
+    """
 
     def __init__(
         self, stages: Sequence[Front], takes: tuple[int, ...], rate_hz: float | None
@@ -55,18 +60,34 @@ class Chain(Front):
         self.dtype = last.dtype if last else "float32"
         self.needs_whole = any(stage.needs_whole for stage in stages)
         # The k-th row of a stage (from 1) needs first + (k - 1) · step rows of the one before.
+        self.steady = all(stage.steady for stage in stages)
         for stage in stages:
             self.first += (stage.first - 1) * self.step
             self.span += (stage.span - 1) * self.step
             self.step *= stage.step
+        self.reset()
 
     @property
     def state_bytes(self) -> int:
-        return sum(stage.state_bytes for stage in self._stages)
+        waiting = max(self.first, self.step) - 1 if self.steady else 0
+        stages = sum(stage.state_bytes for stage in self._stages)
+        return stages + 8 * waiting * math.prod(max(1, n) for n in self.takes)
 
     def reset(self) -> None:
+        self._waiting = Pieces()
+        self._until = self.first
         for stage in self._stages:
             stage.reset()
+
+    def due(self, rows: Array) -> Array | None:
+        have = self._waiting.rows + len(rows)
+        if not self.steady:
+            return rows
+        if have < self._until:
+            self._waiting.add(rows)
+            return None
+        self._until = self.step - (have - self._until) % self.step
+        return self._waiting.take(rows)
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         return self._stages[0].fits(shape) if self._stages else super().fits(shape)

@@ -9,6 +9,7 @@ from typing import Literal
 from neurovm.encoders.ranges import check_above, check_count, check_flag
 from neurovm.errors import EventError
 from neurovm.frontends.base import Array, Front, FrontEnd, as_float
+from neurovm.frontends.pieces import Pieces
 
 MOST_BLOCK = 1 << 24
 
@@ -61,6 +62,7 @@ class NormalizeFront(Front):
         self.needs_whole = not self._block
         if self._block:
             self.first = self._block
+            self.steady = self._block == 1
             # A block's first row waits for its last, and its last depends on its first.
             self.span = math.inf if front_end.decay else 2 * self._block - 1
         self.reset()
@@ -71,34 +73,23 @@ class NormalizeFront(Front):
         return 8 * elements * (max(0, self._block - 1) + 2)
 
     def reset(self) -> None:
-        self._pieces: list[Array] = []
-        self._waiting = 0
+        self._waiting = Pieces()
         self._level: tuple[Array, Array] | None = None
 
     def advance(self, rows: Array) -> Array:
         import numpy as np
 
         rows = as_float(rows)
-        self._waiting += len(rows)
-        if self._waiting < self._block:
-            self._keep(rows)
+        if self._waiting.rows + len(rows) < self._block:
+            self._waiting.add(rows)
             return rows[:0]
-        rows = np.concatenate((*self._pieces, rows))
+        rows = self._waiting.take(rows)
         full = len(rows) - len(rows) % self._block
         made = np.empty((full, *self.shape))
         for at in range(0, full, self._block):
             made[at : at + self._block] = self._normalized(rows[at : at + self._block])
-        self._pieces, self._waiting = [], len(rows) - full
-        self._keep(rows[full:])
+        self._waiting.add(rows[full:])
         return made
-
-    def _keep(self, rows: Array) -> None:
-        """Put rows by; pieces are joined while few, so that single rows do not pile up."""
-        import numpy as np
-
-        self._pieces.append(rows.copy())
-        while len(self._pieces) > 1 and len(self._pieces[-2]) <= 2 * len(self._pieces[-1]):
-            self._pieces[-2:] = [np.concatenate(self._pieces[-2:])]
 
     def advance_whole(self, rows: Array) -> Array:
         if self._block or not len(rows):

@@ -152,7 +152,7 @@ def test_frames_have_a_rate() -> None:
     assert front.rate_hz == 50
     assert (front.first, front.step, front.span) == (480, 320, 481)
     assert front.shape == (10,)
-    assert front.state_bytes == 8 + 8 * 480
+    assert front.state_bytes == 8 + 8 * 480 + 8 * 479  # what waits for a row out
 
 
 def test_pre_emphasis_begins_with_the_first_row() -> None:

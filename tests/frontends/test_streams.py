@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from neurovm.errors import EventError, ShapeError
 from neurovm.frontends import AnyFrontEnd, Front, FrontEnd, Scale, chain
+from neurovm.frontends.pieces import Pieces
 
 Array = np.ndarray[Any, Any]
 all_cases = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
@@ -151,14 +152,26 @@ def test_state_is_as_small_as_it_says(case: Case) -> None:
 
 def _held(front: Front) -> int:
     """Bytes of the arrays in a stream's attributes."""
-    return sum(
-        sum(map(_held, value))
-        if isinstance(value, tuple) and value and isinstance(value[0], Front)
-        else len(value.base.tobytes() if value.base is not None else value.tobytes())
-        if isinstance(value, np.ndarray)
-        else 0
-        for value in vars(front).values()
-    )
+    held = 0
+    for value in vars(front).values():
+        if isinstance(value, np.ndarray):
+            held += value.nbytes if value.base is None else value.base.nbytes
+        elif isinstance(value, Pieces):
+            held += sum(piece.nbytes for piece in value._pieces)
+        elif isinstance(value, tuple) and value and isinstance(value[0], Front):
+            held += sum(map(_held, value))
+    return held
+
+
+def test_single_rows_do_not_pile_up() -> None:
+    pieces = Pieces()
+    for at in range(10000):
+        pieces.add(np.full((1, 2), at))
+        pieces.add(np.empty((0, 2)))
+    assert len(pieces._pieces) < 32
+    assert pieces.rows == 10000
+    assert pieces.take(np.full((1, 2), 10000))[:, 0].tolist() == list(range(10001))
+    assert pieces.rows == 0
 
 
 @all_cases
