@@ -130,9 +130,10 @@ class Streams(StreamTable[Stream]):
             stream.missing.difference_update(update.indices)
         if stream.held_inputs is not None:
             _set(stream.held_inputs, indices, codes)
-        start_ns, t_us = self._work_ns(), self._wall_ns() // 1000
-        self._decide(stream, t_us, stream.session.output, stream.held_inputs or ())
-        cost.compute_ns += self._work_ns() - start_ns
+        if stream.steps is not None:
+            start_ns, t_us = self._work_ns(), self._wall_ns() // 1000
+            self._decide(stream, t_us, stream.session.output, stream.held_inputs or ())
+            cost.compute_ns += self._work_ns() - start_ns
 
     def _to_answer(self, stream: Stream) -> bool:
         if stream.missing:
