@@ -159,9 +159,11 @@ class Announcer:
         del reason
         self._discovery.down()
 
-    def mqtt_message(self, topic: str | None, payload: bytes, qos: int, mid: int) -> None:
+    def mqtt_message(
+        self, topic: str | None, payload: bytes, qos: int, mid: int, content_type: str = ""
+    ) -> None:
         """Home Assistant has come or gone; nothing else is subscribed."""
-        del qos, mid
+        del qos, mid, content_type
         if topic in self._discovery.filters:
             self._discovery.heard(payload, time.monotonic())
 

@@ -23,8 +23,12 @@ class Events(Protocol):
     def mqtt_down(self, reason: str) -> None:
         """The connection is gone (or an attempt failed); `reason` is for people."""
 
-    def mqtt_message(self, topic: str | None, payload: bytes, qos: int, mid: int) -> None:
-        """One message; `topic` None where it is not UTF-8."""
+    def mqtt_message(
+        self, topic: str | None, payload: bytes, qos: int, mid: int, content_type: str = ""
+    ) -> None:
+        """One message; `topic` None where it is not UTF-8, `content_type` empty where it says none
+        (MQTT 5).
+        """
 
     def mqtt_published(self, mid: int, refusal: str) -> None:
         """PUBACK of a QoS 1 message; `refusal` is empty when the broker took it."""

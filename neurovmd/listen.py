@@ -76,8 +76,10 @@ class Listener:
             self._gap = True
             self._tell(f"messages are missing from here on: {reason}")
 
-    def mqtt_message(self, topic: str | None, payload: bytes, qos: int, mid: int) -> None:
-        del qos, mid
+    def mqtt_message(
+        self, topic: str | None, payload: bytes, qos: int, mid: int, content_type: str = ""
+    ) -> None:
+        del qos, mid, content_type
         # A topic that is not UTF-8 sets nothing anywhere, and no line could hold it.
         if topic is not None and not self._full:
             self._full = not self._writer.put(topic, payload)

@@ -35,11 +35,12 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message as it came; `receipt` None for QoS 0."""
+    """One message as it came; `receipt` None for QoS 0, `content_type` empty where it says none."""
 
     topic: str | None
     payload: bytes
     receipt: Receipt | None
+    content_type: str = ""
 
 
 class Mailbox:

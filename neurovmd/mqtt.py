@@ -248,7 +248,10 @@ class Connection:
             topic = message.topic
         except UnicodeDecodeError:
             topic = None
-        self._events.mqtt_message(topic, bytes(message.payload), message.qos, message.mid)
+        content_type = getattr(message.properties, "ContentType", "")
+        self._events.mqtt_message(
+            topic, bytes(message.payload), message.qos, message.mid, content_type
+        )
 
     def _on_publish(
         self, _client: paho.Client, _data: Any, mid: int, reason: Any, _properties: Any

@@ -21,7 +21,7 @@ class Overheard:
     """The listeners among the bindings of a VM, each with the topics it overhears."""
 
     def __init__(self, bindings: Sequence[Any]) -> None:
-        self._bindings = bindings
+        self.bindings = bindings
         self._listeners: list[tuple[TopicPattern, SparkplugReader, tuple[TopicPattern, ...]]] = []
         for binding in bindings:
             reader = getattr(binding, "reader", None)
@@ -55,7 +55,7 @@ class Overheard:
                 reader.overhear(topic, payload)
             except PayloadError as error:
                 broken = str(error)
-        if not heard or any(binding.pattern.matches(levels) for binding in self._bindings):
+        if not heard or any(binding.pattern.matches(levels) for binding in self.bindings):
             return False
         if broken:
             raise RefusedError(DropReason.PAYLOAD, broken)

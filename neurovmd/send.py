@@ -47,7 +47,9 @@ class Sender:
         self._again.extendleft(reversed(self._in_flight.values()))
         self._in_flight.clear()
 
-    def mqtt_message(self, topic: str | None, payload: bytes, qos: int, mid: int) -> None:
+    def mqtt_message(
+        self, topic: str | None, payload: bytes, qos: int, mid: int, content_type: str = ""
+    ) -> None:
         """Nothing is subscribed."""
 
     def mqtt_published(self, mid: int, refusal: str) -> None:

@@ -162,7 +162,9 @@ class Worker:
         del reason  # the connection has logged it
         self._publisher.lost()
 
-    def mqtt_message(self, topic: str | None, payload: bytes, qos: int, mid: int) -> None:
+    def mqtt_message(
+        self, topic: str | None, payload: bytes, qos: int, mid: int, content_type: str = ""
+    ) -> None:
         if self._stop_at is not None:
             return  # not acknowledged: the broker keeps it for the next worker
         self._slot.messages_in += 1
@@ -175,7 +177,7 @@ class Worker:
             if receipt is not None:
                 receipt.done = True
             return
-        self._batch.append(Message(topic, payload, receipt))
+        self._batch.append(Message(topic, payload, receipt, content_type))
 
     def mqtt_published(self, mid: int, refusal: str) -> None:
         self._publisher.published(mid, refusal)

@@ -18,6 +18,7 @@ from zlib import crc32
 
 from neurovm.errors import BackendError, ShapeError
 from neurovmd import log
+from neurovmd.content_types import check
 from neurovmd.mailbox import HELD, Message, Receipt
 from neurovmd.overhearing import Overheard
 from neurovmd.refusal import RefusedError, UnsettingError
@@ -148,8 +149,10 @@ class StreamTable(ABC, Generic[S]):
             self._refuse(DropReason.BACKEND, "it ended several workers")
             return Done(message.receipt)
         try:
-            if self.overheard is not None and self.overheard.takes(message.topic, message.payload):
-                return Done(message.receipt)
+            if self.overheard is not None:
+                check(self.overheard.bindings, message.topic, message.content_type)
+                if self.overheard.takes(message.topic, message.payload):
+                    return Done(message.receipt)
             stream = self._take(message)
         except UnsettingError:
             return Done(message.receipt)

@@ -73,8 +73,10 @@ class Tap:
     def mqtt_down(self, reason: str) -> None:
         self._put({"kind": "connection", "state": reason})
 
-    def mqtt_message(self, topic: str | None, payload: bytes, qos: int, mid: int) -> None:
-        del qos, mid
+    def mqtt_message(
+        self, topic: str | None, payload: bytes, qos: int, mid: int, content_type: str = ""
+    ) -> None:
+        del qos, mid, content_type
         if topic is None:
             return
         levels = topic.split("/")

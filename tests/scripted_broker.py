@@ -37,8 +37,10 @@ class Heard:
     def mqtt_down(self, reason: str) -> None:
         self.downs.append(reason)
 
-    def mqtt_message(self, topic: str | None, payload: bytes, qos: int, mid: int) -> None:
-        del qos, mid
+    def mqtt_message(
+        self, topic: str | None, payload: bytes, qos: int, mid: int, content_type: str = ""
+    ) -> None:
+        del qos, mid, content_type
         self.messages.append((topic, payload))
 
     def mqtt_published(self, mid: int, refusal: str) -> None:

@@ -130,8 +130,10 @@ class Outlet:
         if self._host is not None:
             self._is_host_online = False
 
-    def mqtt_message(self, topic: str | None, payload: bytes, qos: int, mid: int) -> None:
-        del qos, mid
+    def mqtt_message(
+        self, topic: str | None, payload: bytes, qos: int, mid: int, content_type: str = ""
+    ) -> None:
+        del qos, mid, content_type
         if topic == self._edge.command_topic:
             self._command(payload)
         elif self._host is not None and topic == self._state_topic:
