@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import paho.mqtt.client as paho
 import pytest
 from one_vm import RESULT, Start, connected
 from paho.mqtt.packettypes import PacketTypes
@@ -74,9 +73,7 @@ def test_through_a_broker(broker: Mosquitto, client: Client, start: Start) -> No
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho
         properties.ContentType = content_type
         topic = "plant/p/sensor/3"
-        said: paho.MQTTMessageInfo = sender.paho.publish(
-            topic, b'{"value": 1}', 1, properties=properties
-        )
+        said = sender.paho.publish(topic, b'{"value": 1}', 1, properties=properties)
         said.wait_for_publish(20.0)
 
     send("application/cbor")
