@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from neurovmd import face, home_assistant, log, stats
+from neurovmd import home_assistant, log, stats
 from neurovmd.config import Deployment, Settings
 from neurovmd.home_assistant import Components, Device
 from neurovmd.power import PowerState
@@ -161,7 +161,7 @@ class Discovery:
             if vm is None or _is_pending(deployment, vm):
                 continue
             shown = deployment.vm.home_assistant.entities
-            entities = face.entities(vm.face or face.Face()) if shown is None else shown
+            entities = shown if shown is not None else vm.face.entities if vm.face else []
             streams = self._streams(deployment, vm)
             found.append(home_assistant.vm(self._settings, deployment, entities, streams))
         for name in [name for name in self._kept.streams if name not in running]:

@@ -37,5 +37,12 @@ def follow(value: Any, path: tuple[str | int, ...]) -> Any:
 
 
 def in_template(path: str) -> str:
-    """The path as Jinja reads it in `value_json`; by brackets, as `.values` is a method there."""
-    return "value_json" + "".join(f"[{step!r}]" for step in steps(path))
+    """The path as Jinja reads it in `value_json`, none where nothing is at it.
+
+    By brackets, as `.values` is a method there; what is missing or null on the way holds nothing.
+    """
+    found = "value_json"
+    for step in steps(path):
+        inside = found if found == "value_json" else f"({found} | default({{}}, true))"
+        found = f"{inside}[{step!r}]"
+    return f"{found} | default(none)"

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
+
 from neurovm.version import __version__
 from neurovmd import topics
 from neurovmd.config import Deployment, Settings
@@ -102,9 +104,7 @@ def _entity(
     names = {**settings.names(deployment.name), "stream": stream}
     found = in_template(entity.value)
     if entity.kind == "binary_sensor":
-        # One comparison for numbers; text such as "false" is no truth value of ours.
-        test = found if entity.above is None else f"{found} > {entity.above!r}"
-        found = f"'ON' if {test} else 'OFF'"
+        found = f"'ON' if {_test(entity, found)} else 'OFF'"
     label = entity.name if stream == topics.DEFAULT_STREAM else f"{stream} {entity.name}"
     said: dict[str, Any] = {
         "platform": entity.kind,
@@ -118,6 +118,17 @@ def _entity(
         "expire_after": shown.expire_after_s,
     }
     return {key: value for key, value in said.items() if value is not None}
+
+
+def _test(entity: Entity, found: str) -> str:
+    """Whether a binary sensor is on, as an expression of Jinja."""
+    if entity.above is not None:
+        return f"({found} | float({entity.above!r})) > {entity.above!r}"
+    if entity.holds is not None:
+        # Written as JSON, which Jinja reads alike but for what ASCII has not.
+        name = msgspec.json.encode(entity.holds).decode()
+        return f"{name} in ({found} or [])"
+    return f"({found})"
 
 
 def _figure(

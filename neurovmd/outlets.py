@@ -36,10 +36,11 @@ class HomeAssistant(Struct, frozen=True, forbid_unknown_fields=True):
     stats_s: Annotated[float, Meta(ge=1, le=86400)] = 30.0
 
 
-class Entity(Struct, frozen=True, forbid_unknown_fields=True):
+class Entity(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One thing that Home Assistant shows of every stream: what stands at `value` in a result.
 
-    A `binary_sensor` is on where that is true, or with `above` a larger number.
+    A `binary_sensor` is on where that is true, with `above` a larger number, with `holds` a list
+    that has it.
     """
 
     name: Words
@@ -50,10 +51,14 @@ class Entity(Struct, frozen=True, forbid_unknown_fields=True):
     state_class: Literal["measurement", "total", "total_increasing"] | None = None
     options: Annotated[list[Words], Meta(min_length=1, max_length=256)] | None = None
     above: float | None = None
+    holds: str | int | None = None
 
     def __post_init__(self) -> None:
-        if self.above is not None and self.kind != "binary_sensor":
-            raise ValueError("above: found a number; accepted: it with kind: binary_sensor")
+        tests = [each for each in (self.above, self.holds) if each is not None]
+        if tests and self.kind != "binary_sensor":
+            raise ValueError("found above or holds; accepted: them with kind: binary_sensor")
+        if len(tests) > 1:
+            raise ValueError("above: found beside holds; accepted: one of the two")
         is_sensor = self.kind == "sensor"
         if not is_sensor and (self.unit or self.state_class or self.options):
             accepted = "them with kind: sensor"

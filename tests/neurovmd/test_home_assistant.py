@@ -7,20 +7,21 @@ import json
 import os
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jinja2
 import msgspec
 import pytest
+import yaml
 from home_assistant_rules import judge, judge_by_its_own
 from one_vm import VM, Start, connected
 
 import neurovm
 from benchmarks.rig import Client, Daemon, Mosquitto, wait_for
+from neurovm.description import TensorInfo
 from neurovmd import face, field_path, home_assistant
 from neurovmd.config import Deployment, Settings
 from neurovmd.discovery import NAME
-from neurovmd.face import Face
 from neurovmd.outlets import Entity, HomeAssistant, Shown
 from neurovmd.schema import Config, Form, Input, Output
 from neurovmd.schema import Vm as VmFile
@@ -29,6 +30,7 @@ NODE_TOPIC = "homeassistant/device/neurovm-box/config"
 VM_TOPIC = "homeassistant/device/neurovm-box/digits/config"
 ON = "home_assistant: {enabled: true, stats_s: 1}\n"
 SOON = "from neurovmd import discovery\ndiscovery.WELCOME_S = (0.0, 0.1)\n"
+Json = dict[str, Any]
 SCORES = VM.replace("form: {values: codes}", "form: {top_k: 2}")
 
 
@@ -49,32 +51,126 @@ def settings_of(*, name: str = "pump", node: str = "box", shown: Shown | None = 
     return Settings(config, node, (deployment,), ())
 
 
-def device(face_: Face, shown: Shown | None = None, streams: list[str] | None = None) -> Any:
+def device(entities: list[Entity], shown: Shown | None = None, *streams: str) -> Any:
     settings = settings_of(shown=shown)
     (deployment,) = settings.deployments
     given = deployment.vm.home_assistant.entities
-    entities = face.entities(face_) if given is None else given
+    entities = entities if given is None else given
     return home_assistant.vm(settings, deployment, entities, streams or ["default"])
 
 
-FACES = {
-    "labels": Face("best", 3, ("normal", "leak", "cavitation")),
-    "no labels": Face("best", 10),
-    "labels twice": Face("best", 3, ("a", "a", "b")),
-    "an empty label": Face("best", 2, ("", "b")),
-    "one number": Face("best", 1),
-    "values": Face("values", 4),
-    "named values": Face("values", 2, ("left", "right")),
-    "many values": Face("values", 100),
-    "spikes": Face("spikes", 5, tuple("abcde")),
-    "other": Face(),
+def tensor(size: int, labels: tuple[str, ...] | None = None) -> TensorInfo:
+    return TensorInfo(
+        name="out", shape=(1, size), dtype="int8", scale=0.5, zero_point=0, labels=labels
+    )
+
+
+class Known:
+    """As much of a model as a face looks at."""
+
+    def __init__(self, size: int, labels: tuple[str, ...] | None, *, timed: bool = False) -> None:
+        self.outputs, self.inputs = (tensor(size, labels),), (tensor(3),)
+        self.timed, self.sha256 = timed, "ab" * 32
+
+
+def face_of(
+    size: int,
+    labels: tuple[str, ...] | None = None,
+    *,
+    steps: str = "[]",
+    form: str = "{top_k: 1}",
+    timed: bool = False,
+) -> face.Face:
+    text = f"steps: {steps}\nform: {form}"
+    output = msgspec.convert(yaml.safe_load(text), Output)
+    vm = VmFile(model="m.nvm", inputs=[Input(topic="a")], output=output)
+    found = face.of(vm, cast(neurovm.Model, Known(size, labels, timed=timed)))
+    assert len(msgspec.json.encode(found)) <= 4000
+    assert msgspec.json.decode(msgspec.json.encode(found), type=face.Face) == found
+    return found
+
+
+ABC = ("normal", "leak", "cavitation")
+TOP = {"top": [{"index": 1, "label": "leak", "value": 0.75}]}
+# What is shown, of which result, as what.
+FACES: dict[str, tuple[face.Face, Json, list[str]]] = {
+    "labels": (face_of(3, ABC), TOP, ["leak", "0.75"]),
+    "no labels": (face_of(10), TOP, ["1", "0.75"]),
+    "labels twice": (face_of(3, ("a", "a", "b")), TOP, ["leak", "0.75"]),
+    "an empty label": (face_of(2, ("", "b")), TOP, ["1", "0.75"]),
+    "many labels": (face_of(999, tuple(map(str, range(999)))), TOP, ["leak", "0.75"]),
+    "long labels": (
+        face_of(90, tuple(f"{n} {'x' * 60}" for n in range(90))),
+        TOP,
+        ["leak", "0.75"],
+    ),
+    "one number": (face_of(1), {"top": [{"value": 3}]}, ["3"]),
+    "values": (face_of(3, form="{values: real}"), {"values": [1, 2.5, 3]}, ["1", "2.5", "3"]),
+    "named values": (
+        face_of(2, ("l", "r"), form="{values: codes}"),
+        {"values": [1, 2]},
+        ["1", "2"],
+    ),
+    "many values": (face_of(100, form="{values: real}"), {}, []),
+    "spikes": (face_of(5, tuple("abcde"), timed=True), {"top": []}, ["None", "None"]),
+    "counts": (face_of(5, form="{values: counts}", timed=True), {}, []),
+    "a regression": (
+        face_of(1, steps="[{kind: regression, unit: bar}]"),
+        {"value": 4.5, "unit": "bar"},
+        ["4.5"],
+    ),
+    "a threshold": (
+        face_of(1, steps="[{kind: threshold, above: 0.5}]"),
+        {"active": True},
+        ["ON"],
+    ),
+    "thresholds": (
+        face_of(3, ABC, steps="[{kind: threshold, above: 0.5}]"),
+        {"active": ["leak"]},
+        ["OFF", "ON", "OFF"],
+    ),
+    "thresholds without names": (
+        face_of(2, steps="[{kind: threshold, above: 0.5}]"),
+        {"active": [1]},
+        ["OFF", "ON"],
+    ),
+    "an anomaly": (
+        face_of(1, steps="[{kind: anomaly, mean: 0, deviation: 1}, {kind: threshold, above: 3}]"),
+        {"active": False},
+        ["OFF"],
+    ),
+    "a class": (
+        face_of(3, ABC, steps="[{kind: classify}]"),
+        {"class": {"index": 1, "label": "leak"}, "score": 0.5},
+        ["leak", "0.5"],
+    ),
+    "no class": (
+        face_of(3, ABC, steps="[{kind: classify}]"),
+        {"class": None, "score": 0.1},
+        ["None", "0.1"],
+    ),
+    "a keyword": (
+        face_of(3, ABC, steps="[{kind: keyword, threshold: 0.5}]"),
+        {"keyword": {"index": 2, "label": "cavitation"}, "score": 0.5},
+        ["cavitation", "0.5"],
+    ),
+    "a ranking": (face_of(3, ABC, steps="[{kind: top_k, k: 2}]"), TOP, ["leak", "0.75"]),
+    "an empty ranking": (face_of(3, ABC, steps="[{kind: top_k, k: 2}]"), {"top": []}, ["None"] * 2),
 }
 
 
 def test_every_face_is_right_by_its_rules() -> None:
-    devices = [device(each, streams=["p1", "ein Strom", "ü%"]) for each in FACES.values()]
-    for made in devices:
-        assert judge(made.topic, made.payload()) == []
+    devices = []
+    for name, (found, result, wanted) in FACES.items():
+        made = device(found.entities, None, "p1", "ein Strom", "ü%")
+        assert judge(made.topic, made.payload()) == [], name
+        devices.append(made)
+        shown = [each for key, each in made.components.items() if key.startswith("p1/")]
+        assert [render(each["value_template"], result) for each in shown] == wanted, name
+    problem = FACES["an anomaly"][0].entities
+    assert [entity.device_class for entity in problem] == ["problem"]
+    assert FACES["labels"][0].entities[0].options == list(ABC)
+    assert FACES["long labels"][0].entities[0].options is None
     python = os.environ.get("NEUROVM_HOMEASSISTANT")
     if python:
         judge_by_its_own(python, [(made.topic, made.payload()) for made in devices])
@@ -95,7 +191,7 @@ def test_the_files_own_entities_are_right_by_its_rules() -> None:
             Entity(name="State", value="top[0].label", device_class="enum", options=["a", "b"]),
         ],
     )
-    made = device(Face(), shown)
+    made = device([], shown)
     said = made.payload()
     assert judge(made.topic, said) == []
     python = os.environ.get("NEUROVM_HOMEASSISTANT")
@@ -109,11 +205,12 @@ def test_the_files_own_entities_are_right_by_its_rules() -> None:
     alarm = found["Alarm"]["value_template"]
     assert render(alarm, {"values": [0, 0.75]}) == "ON"
     assert render(alarm, {"values": [0, 0.5]}) == "OFF"
+    assert render(alarm, {"values": [0]}) == "OFF"
     assert render(found["Temperature"]["value_template"], {"values": [21.5]}) == "21.5"
 
 
 def test_the_judge_finds_faults() -> None:
-    made = device(FACES["labels"])
+    made = device(FACES["labels"][0].entities)
     for change in (
         {"unique_id": made.components["/rate"]["unique_id"]},
         {"state_topic": "a/#"},
@@ -134,9 +231,8 @@ def test_names_never_meet() -> None:
     for node in names:
         for name in names:
             settings = settings_of(node=node, name=name)
-            made = home_assistant.vm(
-                settings, settings.deployments[0], face.entities(Face("best", 1)), ["p", "a"]
-            )
+            one = [Entity(name="value", value="value")]
+            made = home_assistant.vm(settings, settings.deployments[0], one, ["p", "a"])
             assert judge(made.topic, made.payload()) == []
             seen_topics.add(made.topic)
             seen_ids |= {each["unique_id"] for each in made.components.values()}
@@ -157,12 +253,10 @@ def test_a_path_is_followed_and_written_alike() -> None:
             msgspec.convert({"name": "x", "value": wrong}, Entity)
 
 
-def test_the_face_of_a_model_fits_its_results(bundles: dict[str, Path]) -> None:
+def test_the_face_of_a_model_names_it(bundles: dict[str, Path]) -> None:
     vm = VmFile(model="m.nvm", inputs=[Input(topic="a")], output=Output(form=Form(values="real")))
     with neurovm.load(bundles["digits_mlp"]) as model:
-        labels = tuple(model.outputs[0].labels or ())
-        assert face.of(vm, model) == Face("values", 10, labels, model.sha256[:12])
-    assert len(face.entities(Face("values", 10))) == 0
+        assert face.of(vm, model) == face.Face(model.sha256[:12], [])
 
 
 def latest(client: Client, topic: str) -> Any:
