@@ -45,6 +45,8 @@ class Coder:
         self._frame, self._rate_hz = frame, rate_hz
         self._width = math.prod(frame)
         self._port, self._initial = Port(model, 0, 0), initial
+        self._tables: dict[str, bytes] = {}
+        self._wide = model.inputs[0].wide
         self._inner = self._whole_front()
         self._affine = self._scales()
         last = self._inner or front
@@ -120,8 +122,17 @@ class Coder:
         if self._direct and values.typecode not in "fd":
             raw = values.tobytes() if values.itemsize == 1 else values
             return _bytes(self._port.raw(Codes(raw, self._port.dtype)))  # type: ignore[arg-type]  # of its type
+        if values.itemsize == 1 and not self._wide:
+            return values.tobytes().translate(self._table(values.typecode))
         reals = values if values.typecode in "fd" else array("d", values)
         return _bytes(self._port.quantize(reals))
+
+    def _table(self, typecode: str) -> bytes:
+        """The code of every value of a byte, such as a picture's: found once."""
+        if typecode not in self._tables:
+            reals = array("d", array(typecode, bytes(range(256))))
+            self._tables[typecode] = _bytes(self._port.quantize(reals))
+        return self._tables[typecode]
 
     def initial(self) -> Flat:
         """A frame that was not heard."""

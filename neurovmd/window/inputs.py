@@ -56,6 +56,7 @@ class FrameInputs:
             for at, each in enumerate(vm.inputs)
         ]
         self._check_bindings(model)
+        self._check_pictures()
         self.stamped = self._is_stamped()
         self.course = self._course()
         self._check_gaps()
@@ -106,12 +107,18 @@ class FrameInputs:
         return len(names) if names is not None else found
 
     def _row_shape(self, width: int) -> tuple[int, ...]:
-        """Single samples have none."""
+        """Single samples have none; pictures are of any size."""
+        payload = self._source.payload
+        if isinstance(payload, ImageFormat):
+            return (0, 0, 1 if payload.colours == "grey" else 3)
         return (width,) if width > 1 or self._source.to.elements is not None else ()
 
     def _known_frame(self) -> int | None:
         """Values of a frame, where the model need not be asked."""
         if self._outer is not None:
+            if 0 in self._outer.shape:
+                found, accepted = "pictures of any size", "one of a known size (kind: resize)"
+                raise MappingError(f"{self._key}.front_end", found, accepted)
             return math.prod(self._outer.shape)
         if self._source.to.elements is not None or self.rule.front_end:
             return self._row_width()
@@ -174,6 +181,19 @@ class FrameInputs:
             if names is not None and len(names) != self._width:
                 accepted = f"{self._width}, one for each value of a frame"
                 raise MappingError(f"{each.key}.to.elements", f"{len(names)} names", accepted)
+
+    def _check_pictures(self) -> None:
+        """Pictures of any size are no rows that others could be made of, or that are cut apart."""
+        if not isinstance(self._source.payload, ImageFormat):
+            return
+        rule, key = self.rule, f"{self._key}.window"
+        if self._outer is None and rule.front_end:
+            accepted = "front_end of the input: it makes pictures of any size alike"
+            raise MappingError(f"{key}.front_end", "one of pictures", accepted)
+        if self._outer is not None and (rule.rate_hz is not None or rule.gap != "reset"):
+            found = "rate_hz" if rule.rate_hz is not None else f"gap: {rule.gap}"
+            accepted = "neither with pictures: none stands between two others"
+            raise MappingError(key, found, accepted)
 
     def _is_stamped(self) -> bool:
         """Whether the time is that of payloads."""

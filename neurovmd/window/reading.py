@@ -79,6 +79,9 @@ class RowBinding:
             return self._named(t_us, values)
         if isinstance(values, Image):
             shape = (values.height, values.width, values.channels)
+            if not self.source.front_end and len(values.data) != self._width:
+                detail = f"a picture of {len(values.data)} values; accepted: {self._width}"
+                raise RefusedError(DropReason.PAYLOAD, detail)
             return [Piece(t_us, 1, array("B", values.data), None, shape)]
         flat = self._flat(values)
         if element is not None:
