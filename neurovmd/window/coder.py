@@ -50,9 +50,8 @@ class Coder:
         self._inner = self._whole_front()
         self._affine = self._scales()
         last = self._inner or front
-        plain = self._affine is None and rule.normalize == "none"
         # A front end that gives the model's own integers gives its codes.
-        self._direct = last is not None and plain and last.dtype == self._port.dtype != "float32"
+        self._direct = last is not None and last.dtype == self._port.dtype != "float32"
 
     def _whole_front(self) -> Front | None:
         if not self._rule.front_end:
