@@ -20,8 +20,9 @@ class Transpose(FrontEnd, frozen=True, tag="transpose", kw_only=True):
     axes: Annotated[tuple[int, ...], Meta(min_length=1, max_length=8)]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.axes, tuple) or not self.axes:
-            raise EventError(f"axes: found {self.axes!r:.60}; accepted: a tuple of axes")
+        axes: object = self.axes  # from Python it may be anything
+        if not isinstance(axes, tuple) or not axes:
+            raise EventError(f"axes: found {axes!r:.60}; accepted: a tuple of axes")
         for axis in self.axes:
             check_count("axes", axis, 0, 7)
         if sorted(self.axes) != list(range(len(self.axes))):
