@@ -304,6 +304,8 @@ def _check_loops(deployment: Deployment, layered: Layered, names: Mapping[str, s
     """Refuse a VM that would hear its own results or what it tells an actuator."""
     vm = deployment.vm
     said = {"output.topic": vm.output.topic}
+    if vm.output.senml is not None:
+        said["output.senml.topic"] = vm.output.senml.topic
     said |= {f"actuators[{at}].topic": each.topic for at, each in enumerate(vm.actuators)}
     for number, source in enumerate(vm.inputs):
         pattern = topics.parse_input(source.topic, names)

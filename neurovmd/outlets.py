@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -140,6 +141,29 @@ class Actuator(Struct, frozen=True, forbid_unknown_fields=True):
             whole = value == int(value) and abs(value) < 1 << 53
             text = str(int(value)) if whole else repr(float(value))
         return self.payload.replace("{value}", text).encode()
+
+
+class SenmlOutput(Struct, frozen=True, forbid_unknown_fields=True):
+    """SenML packs beside the results: where, in which encoding, and what their names begin with."""
+
+    topic: str = "{prefix}/{node}/{vm}/senml/{stream}"
+    encoding: Literal["json", "cbor"] = "json"
+    base_name: Annotated[str, Meta(min_length=1, max_length=256)] = "{node}/{vm}/{stream}/"
+
+    def __post_init__(self) -> None:
+        for key, check in (("topic", topics.check_output), ("base_name", _check_base_name)):
+            try:
+                check(getattr(self, key))
+            except ValueError as error:
+                raise ValueError(f"{key}: {error}") from None
+
+
+def _check_base_name(name: str) -> None:
+    topics.check_names(name, (*topics.FILLED, "stream"))
+    if not re.fullmatch(r"[A-Za-z0-9{][A-Za-z0-9\-:./_{}]*", name):
+        raise ValueError(
+            f"found {name!r}; accepted: A-Z a-z 0-9 - : . / _, a letter or digit first"
+        )
 
 
 _Level = Annotated[

@@ -36,13 +36,20 @@ ACKNOWLEDGE_S = 20.0
 
 
 class Publisher:
-    """`connection` is set by the owner before the first call."""
+    """`connection` is set by the owner before the first call; `beside` makes of a result what is
+    published after it, topic and payload.
+    """
 
     connection: Connection
 
     def __init__(
-        self, output: Output, slot: Slot, clock_ns: Callable[[], int] = time.monotonic_ns
+        self,
+        output: Output,
+        slot: Slot,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+        beside: Callable[[bytes], tuple[str, bytes] | None] = lambda _: None,
     ) -> None:
+        self._beside = beside
         self._output, self._slot, self._clock_ns = output, slot, clock_ns
         self._waiting: deque[Done] = deque()
         self._in_flight: dict[int, tuple[int, Done]] = {}
@@ -108,8 +115,17 @@ class Publisher:
                 self._orders[item.topic] = item
             elif item.payload:
                 self._waiting.append(item)
+                self._take_beside(item)
             else:
                 item.settle()
+
+    def _take_beside(self, item: Done) -> None:
+        """Queue what is published beside a result; it is none itself, and nobody waits for it."""
+        if item.is_request or item.passing:
+            return
+        more = self._beside(item.payload)
+        if more is not None:
+            self._waiting.append(Done(None, *more, repeated=True))
 
     def pump(self) -> None:
         """Publish while there is room, then acknowledge what has been answered."""

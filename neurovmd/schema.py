@@ -20,7 +20,7 @@ from neurovm.manifest import CapabilityName, check_capabilities
 from neurovm.steps import Alert, AnyStep
 from neurovm.steps.chain import MOST_STEPS
 from neurovmd import models, places, topics
-from neurovmd.outlets import Actuator, HomeAssistant, Shown, Sparkplug
+from neurovmd.outlets import Actuator, HomeAssistant, SenmlOutput, Shown, Sparkplug
 from neurovmd.payload import Json, Payload, SparkplugB
 from neurovmd.window.rule import Window
 
@@ -236,6 +236,7 @@ class Output(Struct, frozen=True, forbid_unknown_fields=True):
         default_factory=list
     )
     alert_topic: str = DEFAULT_ALERT_TOPIC
+    senml: SenmlOutput | None = None
     qos: Literal[0, 1] = 1
     retain: bool = False
 

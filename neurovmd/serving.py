@@ -15,6 +15,7 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ from neurovmd.mqtt import Connection
 from neurovmd.outlets import MOST_SHOWN_STREAMS
 from neurovmd.pace import Pace
 from neurovmd.publisher import Publisher
+from neurovmd.schema import Vm
 from neurovmd.shared import DropReason, WorkerState
 from neurovmd.stream_table import Done
 from neurovmd.subscriptions import Subscriptions
@@ -55,7 +57,7 @@ class Worker:
         self._base = f"{settings.config.prefix}/{settings.node}/{name}"
         self._inputs = inputs_of(vm, names, model)
         self._mailbox = Mailbox()
-        self._publisher = Publisher(vm.output, work.slot)
+        self._publisher = Publisher(vm.output, work.slot, beside=_beside(vm, names))
         broker = Broker.of(
             settings,
             role=name,
@@ -368,3 +370,12 @@ class Worker:
         if not self._work.block.awake:
             with contextlib.suppress(OSError):
                 os.eventfd_write(self._work.work, 1)
+
+
+def _beside(vm: Vm, names: dict[str, str]) -> Callable[[bytes], tuple[str, bytes] | None]:
+    """What is published beside each result; its module costs nothing where it is not asked for."""
+    if vm.output.senml is None:
+        return lambda _: None
+    from neurovmd.senml_outlet import SenmlOutlet
+
+    return SenmlOutlet(vm.output.senml, names).message

@@ -15,7 +15,7 @@ from neurovmd.payload import cbor_items, json
 from neurovmd.payload.values import PayloadError, Reader, Sample, bounded_us
 
 # RFC 8428 §6, table 4; each also stands as its text, which CBOR's decoders have to take.
-_LABELS = {
+LABELS = {
     -1: "bver", -2: "bn", -3: "bt", -4: "bu", -5: "bv", -6: "bs",
     0: "n", 1: "u", 2: "v", 3: "vs", 4: "vb", 5: "s", 6: "t", 7: "ut", 8: "vd",
 }  # fmt: skip
@@ -143,9 +143,9 @@ def _labelled(record: object) -> Record:
         raise PayloadError(f"no SenML: the record {record!r:.40}")
     found: Record = {}
     for key, value in record.items():
-        if type(key) is int and key not in _LABELS:
+        if type(key) is int and key not in LABELS:
             continue  # fields that came later are let go (§4.4)
-        label = _LABELS[key] if type(key) is int else key
+        label = LABELS[key] if type(key) is int else key
         if not isinstance(label, str):
             raise PayloadError(f"no SenML: the label {key!r:.40}")
         if label in found:
