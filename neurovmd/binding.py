@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from neurovmd.compute import Streams
 from neurovmd.frame_streams import FrameStreams
 from neurovmd.mapping import Inputs
-from neurovmd.refusal import MappingError
 from neurovmd.result import ResultWriter
 from neurovmd.schema import Vm
 from neurovmd.shared import Slot
@@ -36,8 +35,7 @@ def inputs_of(vm: Vm, names: Mapping[str, str], model: Model) -> AnyInputs:
         if any(source.window or source.front_end for source in vm.inputs):
             return FrameInputs(vm, names, model)
         return Inputs(vm, names, model)
-    _without_steps(vm)
-    SpikeWriter("", model, timed, vm.output.form)  # what it would refuse, before anything runs
+    _spike_chain(vm, SpikeWriter("", model, timed, vm.output.form), str)
     return SpikeInputs(vm, names, timed)
 
 
@@ -65,11 +63,12 @@ def streams_of(
         return FrameStreams(vm, model, inputs, writer, topic, slot, **more)
     assert timed is not None  # noqa: S101  # by its inputs
     spikes = SpikeWriter(name, model, timed, form)
-    return SpikeStreams(vm, timed, inputs, spikes, topic, slot, late=late, **clocks)
+    more = {**clocks, "chain": _spike_chain(vm, spikes, alert_topic), "late": late}
+    return SpikeStreams(vm, timed, inputs, spikes, topic, slot, **more)
 
 
-def _without_steps(vm: Vm) -> None:
-    """MappingError for what is of networks that answer by their codes alone."""
-    for key, given in (("output.steps", vm.output.steps), ("output.alerts", vm.output.alerts)):
-        if given:
-            raise MappingError(key, f"{len(given)} of them", "none: the model is a spiking network")
+def _spike_chain(vm: Vm, writer: SpikeWriter, topic: Callable[[str], str]) -> StepChain | None:
+    """Output steps and alert rules of a spiking network: after its counts or potentials."""
+    if not (vm.output.steps or vm.output.alerts):
+        return None
+    return StepChain(vm, writer.values_form, writer, topic)

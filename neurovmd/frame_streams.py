@@ -218,7 +218,7 @@ class FrameStreams(StreamTable[FrameStream]):
             return self._hold(stream, receipt)
         covers = tuple(stream.held)  # their window changed nothing
         stream.held.clear()
-        return replace(self._without_result(receipt), covers=covers)
+        return self._without_result(receipt, covers)
 
     def _plan(self, stream: FrameStream) -> None:
         if stream.news:

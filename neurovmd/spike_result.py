@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from neurovm.events import Events, aer
+from neurovm.steps.forms import VectorForm, clipped
 from neurovmd.refusal import MappingError
 from neurovmd.result import Cost, Found
 from neurovmd.schema import Form
@@ -18,6 +19,7 @@ from neurovmd.spike_model import SpikeModel
 
 if TYPE_CHECKING:
     from neurovm import Model
+    from neurovmd.stepping import News
 
 
 @dataclass(slots=True)
@@ -81,11 +83,13 @@ class SpikeWriter:
         potentials: memoryview,
         origin_us: int,
         cost: Cost,
+        said: Found | None = None,
     ) -> bytes:
         """The result of `heard`, which follows messages `seq` (first, last).
 
         `t_us` is the time of day, `span_us` from when to when, by the stream's clock, it is;
-        `origin_us` the session's beginning by it.
+        `origin_us` the session's beginning by it; `said` what output steps make of it, where there
+        are any.
         """
         if self._form.values == "packed":
             return aer.pack(_absolute(heard, origin_us))
@@ -95,7 +99,7 @@ class SpikeWriter:
         head["t_us"] = t_us
         head["from_us"], head["until_us"] = span_us
         head.update(self._fixed)
-        head.update(self._find(heard, potentials, origin_us))
+        head.update(self._find(heard, potentials, origin_us) if said is None else said)
         head["events_in"] = heard.events_in
         if heard.late:
             head["late"] = heard.late
@@ -103,6 +107,25 @@ class SpikeWriter:
         head["dense_macs"] = cost.dense_macs
         head["compute_us"] = cost.compute_ns // 1000
         return self._encode(head)
+
+    def write_event(self, stream: str, seq: int, t_us: int, news: News) -> bytes:
+        """What an alert rule tells after message `seq` of `stream`; `t_us` by its own clock."""
+        head: Found = {"vm": self._vm, "stream": stream, "seq": seq, "t_us": t_us}
+        head["model"] = self._fixed["model"]
+        return self._encode({**head, "alert": news.alert, **news.change.fields()})
+
+    @property
+    def values_form(self) -> VectorForm:
+        """What output steps start with: counts or potentials of all outputs."""
+        named = [label for label in self._labels if label is not None]
+        labels = tuple(named) if len(named) == self._count else None
+        return VectorForm(size=self._count, labels=labels)
+
+    def values(self, heard: Heard, potentials: memoryview) -> list[float]:
+        """The values of that form."""
+        if self.shows_potentials:
+            return [clipped(value) for value in self._reals(potentials)]
+        return [float(count) for count in self._counts(heard)]
 
     def _find(self, heard: Heard, potentials: memoryview, origin_us: int) -> Found:
         form = self._form

@@ -22,6 +22,7 @@ from neurovmd.spike_inputs import SpikeInputs
 from neurovmd.spike_model import SpikeModel
 from neurovmd.spike_placement import Encoding, SpikePlacement, SpikeStream
 from neurovmd.spike_result import Heard, SpikeWriter
+from neurovmd.stepping import StepChain, StepState
 from neurovmd.stream_table import Done, log_refusal
 
 MOST_PENDING = 1 << 20
@@ -50,6 +51,7 @@ class SpikeStreams(SpikePlacement):
         topic: Callable[[str], str],
         slot: Slot,
         *,
+        chain: StepChain | None = None,
         clock_ns: Callable[[], int] = time.monotonic_ns,
         wall_ns: Callable[[], int] = time.time_ns,
         work_ns: Callable[[], int] | None = None,
@@ -57,6 +59,7 @@ class SpikeStreams(SpikePlacement):
         late: Callable[[str, int, int], None] | None = None,
     ) -> None:
         super().__init__(vm, inputs, model.dt_us, slot, clock_ns, refused)
+        self._chain = chain
         self._model, self._writer = model, writer
         self._topic, self._wall_ns = topic, wall_ns
         self._work_ns = work_ns or clock_ns
@@ -68,7 +71,7 @@ class SpikeStreams(SpikePlacement):
     # Streams
 
     def _open(self, name: str) -> SpikeStream:
-        return SpikeStream(
+        stream = SpikeStream(
             name=name,
             topic=self._topic(name),
             missing=set(self._inputs.expected) if self._output.wait_for == "all" else set(),
@@ -80,6 +83,9 @@ class SpikeStreams(SpikePlacement):
                 for each in self._inputs.encoded
             },
         )
+        if self._chain is not None:
+            stream.steps = self._chain.open(name)
+        return stream
 
     def _restart(self, stream: SpikeStream, origin_us: int | None) -> None:
         """Begin the session and its encoders anew, after all that was heard before."""
@@ -230,6 +236,11 @@ class SpikeStreams(SpikePlacement):
         origin_us = stream.origin_us or 0
         span = (origin_us + stream.answered_us, origin_us + stream.now_us)
         stream.answered_us = stream.now_us
+        said = None
+        if stream.steps is not None:
+            if not self._decide_spikes(stream, stream.steps, span[1], heard):
+                return b""
+            said = stream.steps.tell()
         return self._writer.write(
             stream.name,
             (first, stream.seq),
@@ -239,4 +250,21 @@ class SpikeStreams(SpikePlacement):
             potentials,
             origin_us,
             cost,
+            said,
         )
+
+    def _decide_spikes(
+        self, stream: SpikeStream, steps: StepState, t_us: int, heard: Heard
+    ) -> bool:
+        """Let output steps look at what a result would say; whether it is to be said."""
+        values = self._writer.values(heard, stream.session.potentials)
+        for topic, payload in steps.push_value(t_us, stream.seq, values):
+            self._early.append(Done(None, topic, payload, passing=True))
+        if not self._output.steps:
+            return True
+        return steps.is_change if self._output.on == "change" else steps.has_news
+
+    def _is_silent(self, stream: SpikeStream) -> bool:
+        """Its steps look at a result when it is due, not before."""
+        del stream
+        return False

@@ -42,17 +42,16 @@ class EventWriter(Protocol):
 
 
 class StepChain:
-    """The output steps and alert rules of a VM that has any (`of`); MappingError where they do not
-    fit its model.
+    """The output steps and alert rules of a VM that has any (`of`), after values of the form
+    `start`; MappingError where they do not fit it.
 
     `topic`: where events of a stream go. `needs_inputs`: whether `StepState.push` has to be given
     the codes of the network's inputs.
     """
 
-    def __init__(self, vm: Vm, model: Model, writer: EventWriter, topic: Topic) -> None:
+    def __init__(self, vm: Vm, start: ValueForm, writer: EventWriter, topic: Topic) -> None:
         output = vm.output
         self.writer, self.topic = writer, topic
-        start = TensorsForm(outputs=model.outputs, inputs=model.inputs)
         try:
             self._plan = Plan(output.steps, start)
         except StepError as error:
@@ -65,9 +64,13 @@ class StepChain:
 
     @classmethod
     def of(cls, vm: Vm, model: Model, writer: EventWriter, topic: Topic) -> StepChain | None:
-        """None for a VM with neither steps nor rules."""
-        wanted = vm.output.steps or vm.output.alerts
-        return cls(vm, model, writer, topic) if wanted else None
+        """From all outputs of a network that answers by its codes; None for a VM with neither steps
+        nor rules.
+        """
+        if not (vm.output.steps or vm.output.alerts):
+            return None
+        start = TensorsForm(outputs=model.outputs, inputs=model.inputs)
+        return cls(vm, start, writer, topic)
 
     def _bind(self, vm: Vm, at: int) -> Plan:
         watched = self._plan.watched or self._plan.start
@@ -118,8 +121,11 @@ class StepState:
 
         `codes`: all outputs, as a session gives them; `inputs`: those of all inputs.
         """
+        return self.push_value(t_us, seq, self._stream.plan.reading(codes, inputs))
+
+    def push_value(self, t_us: int, seq: int, reading: Any) -> list[tuple[str, bytes]]:
+        """The same of a value of the form that the chain starts with."""
         chain, stream = self._chain, self._stream
-        reading = stream.plan.reading(codes, inputs)
         value = stream.push(t_us, reading)
         self.is_change = False
         if value is not None:
@@ -155,9 +161,10 @@ def _check(vm: Vm, form: ValueForm) -> None:
     if vm.planes != WHOLE:
         raise MappingError("output.steps", f"them with planes {vm.planes}", f"planes: {WHOLE}")
     wanted = output.form
-    if wanted.values not in (None, "real"):
-        raise MappingError("output.form.values", wanted.values, "real, or top_k, with steps")
-    if wanted != Form(top_k=1) and not isinstance(form, VectorForm):
+    if wanted.values in ("codes", "events", "packed"):
+        raise MappingError("output.form.values", wanted.values, "reals, or top_k, with steps")
+    says_what_starts = wanted.values in ("counts", "potentials")
+    if wanted != Form(top_k=1) and not isinstance(form, VectorForm) and not says_what_starts:
         found = f"one with steps that end with {form}"
         raise MappingError("output.form", found, "no such key: the last step says what is shown")
     if form.momentary and output.on == "interval":

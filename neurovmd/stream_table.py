@@ -186,8 +186,6 @@ class StreamTable(ABC, Generic[S]):
         for stream in ready:
             del self._due[stream.name]
         done = [self._answer(stream, None) for stream in ready]
-        if self._drives is None:
-            return done
         early, self._early = self._early, []
         return [*early, *done]
 
@@ -226,7 +224,9 @@ class StreamTable(ABC, Generic[S]):
 
     @abstractmethod
     def _write(self, stream: S, first: int, cost: Cost) -> bytes:
-        """The result that covers the messages from `first` to the stream's last."""
+        """The result that covers the messages from `first` to the stream's last; empty where output
+        steps have nothing to say.
+        """
 
     def _decide(self, stream: S, t_us: int, codes: Buffer, inputs: Sequence[int] = ()) -> None:
         """Let output steps, where there are any, look at an answer of the network at `t_us`.
@@ -246,13 +246,16 @@ class StreamTable(ABC, Generic[S]):
         return self._without_result(receipt)
 
     def _plan(self, stream: S) -> None:
-        silent = stream.steps is not None and not stream.steps.has_news
-        if not stream.missing and stream.name not in self._due and not silent:
+        if not stream.missing and stream.name not in self._due and not self._is_silent(stream):
             now_s = self._clock_ns() / 1e9
             period_s = self._output.interval_s or 0.0
             # A stream that was quiet answers at once, then at most once an interval.
             stream.due_s = max(now_s, stream.due_s + period_s)
             self._due[stream.name] = stream
+
+    def _is_silent(self, stream: S) -> bool:
+        """Whether output steps have given nothing that could be said."""
+        return stream.steps is not None and not stream.steps.has_news
 
     def _hold(self, stream: S, receipt: Receipt | None) -> Done:
         """Leave the message to the result that will cover it."""
@@ -261,20 +264,25 @@ class StreamTable(ABC, Generic[S]):
             receipt.held = True
         return Done(None)
 
-    def _without_result(self, receipt: Receipt | None) -> Done:
-        """What ends a message that no result follows: the last event that it led to, if any."""
-        if not self._early or receipt is None:
-            return Done(receipt)
-        return dataclasses.replace(self._early.pop(), receipt=receipt)
+    def _without_result(self, receipt: Receipt | None, covers: tuple[Receipt, ...] = ()) -> Done:
+        """What ends messages that no result follows: the last event that they led to, if any."""
+        if not self._early or (receipt is None and not covers):
+            return Done(receipt, covers=covers)
+        last = self._early.pop()
+        return dataclasses.replace(last, receipt=receipt, covers=(*last.covers, *covers))
 
     def _answer(self, stream: S, receipt: Receipt | None) -> Done:
-        first, stream.answered = min(stream.answered + 1, stream.seq), stream.seq
+        answered = stream.answered
+        first, stream.answered = min(answered + 1, stream.seq), stream.seq
         cost, stream.cost = stream.cost, Cost()
         payload = self._write(stream, first, cost)
-        if self._drives is not None:
-            self._early += self._drives.drive(stream.name, payload)
         covers = tuple(stream.held)
         stream.held.clear()
+        if not payload:  # nothing to say: a later result covers these messages
+            stream.answered, stream.cost = answered, cost
+            return self._without_result(receipt, covers)
+        if self._drives is not None:
+            self._early += self._drives.drive(stream.name, payload)
         return Done(receipt, stream.topic, payload, covers=covers)
 
     def _refuse(self, reason: DropReason, detail: str) -> None:

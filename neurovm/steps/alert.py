@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from neurovm.errors import StepError
-from neurovm.steps.base import Count, Label, Number, Parameters, Seconds, Step, index_of
+from neurovm.steps.base import Count, Label, Number, Parameters, Seconds, Step, place_of
 from neurovm.steps.event import Event
 from neurovm.steps.forms import BoxesForm, TensorsForm, ValueForm, VectorForm
 from neurovm.steps.presence import Presence
@@ -67,7 +67,7 @@ class Alert(Parameters, frozen=True):
             raise StepError("", f"{form} before it", "a vector or boxes in output.steps")
         label = self.when.label
         if label is not None:
-            index_of(form.labels, form.size, label, "when.label")
+            place_of(form, form.size, label, "when.label")
             first.append(Select(elements=[label]))
         event = Event(cool_down_s=self.cool_down_s, update_by=self.update_by)
         return [*first, self.when.threshold(), event]

@@ -71,7 +71,7 @@ class Anomaly(Step, frozen=True, tag="anomaly"):
         assert isinstance(given, VectorForm)  # noqa: S101  # by `takes`
         count = (self.learn or 0) * given.size
         check_work("learn", count, f"numbers: {self.learn} results of {given.size}")
-        return VectorForm(size=given.size, labels=given.labels)
+        return VectorForm(numbers=given.numbers, size=given.size, labels=given.labels)
 
     def stream(self, given: ValueForm) -> StepStream:
         assert isinstance(given, VectorForm)  # noqa: S101  # by `takes`

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from neurovm.errors import StepError
-from neurovm.steps.forms import ValueForm
+from neurovm.steps.forms import ClassForm, Named, ValueForm
 
 MOST_WORK = 1 << 20
 """Numbers that one step may look at for one result."""
@@ -129,14 +129,19 @@ def check_work(key: str, count: int, what: str) -> None:
         raise StepError(key, f"{count} {what}", f"at most {MOST_WORK}")
 
 
-def index_of(labels: tuple[str, ...] | None, size: int, name: str | int, key: str) -> int:
-    """The number of an element by label or index; StepError where there is none."""
-    if isinstance(name, int):
-        if 0 <= name < size:
-            return name
-        raise StepError(key, str(name), f"0 to {size - 1}")
-    known = labels or ()
-    if name in known:
+def place_of(form: Named, size: int, name: str | int, key: str) -> int:
+    """Where the element of a label or number stands; StepError where there is none."""
+    numbers = form.numbers or range(size)
+    known = form.labels or ()
+    if isinstance(name, int) and name in numbers:
+        return numbers.index(name)
+    if isinstance(name, str) and name in known:
         return known.index(name)
-    shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
-    raise StepError(key, repr(name), shown or f"a number, 0 to {size - 1}: there are no labels")
+    names = known if known and isinstance(name, str) else [str(number) for number in numbers]
+    shown = ", ".join(names[:12]) + (f", … ({size} in all)" if size > 12 else "")
+    raise StepError(key, repr(name), shown)
+
+
+def index_of(names: tuple[str, ...], name: str | int, key: str) -> int:
+    """The number of a tensor by name or number; StepError where there is none."""
+    return place_of(ClassForm(labels=names), len(names), name, key)

@@ -86,7 +86,7 @@ def power(x: float) -> float:
 def tensor_of(given: TensorsForm, name: int | str, key: str) -> int:
     """The number of an output; StepError where there is none."""
     names = tuple(info.name for info in given.outputs)
-    number = index_of(names, len(names), name, key)
+    number = index_of(names, name, key)
     check_work(key, given.outputs[number].size, "values")
     return number
 

@@ -24,7 +24,7 @@ class Classify(Step, frozen=True, tag="classify"):
 
     def gives(self, given: ValueForm) -> ValueForm:
         assert isinstance(given, VectorForm)  # noqa: S101  # by `takes`
-        return ClassForm(labels=given.labels, shows_score=self.score)
+        return ClassForm(numbers=given.numbers, labels=given.labels, shows_score=self.score)
 
     def stream(self, given: ValueForm) -> StepStream:
         del given

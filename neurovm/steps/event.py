@@ -37,7 +37,7 @@ class Event(Step, frozen=True, tag="event"):
 
     def gives(self, given: ValueForm) -> ValueForm:
         assert isinstance(given, FlagsForm)  # noqa: S101  # by `takes`
-        return EventsForm(labels=given.labels)
+        return EventsForm(numbers=given.numbers, labels=given.labels)
 
     def stream(self, given: ValueForm) -> StepStream:
         assert isinstance(given, FlagsForm)  # noqa: S101  # by `takes`

@@ -112,20 +112,26 @@ class TensorsForm(ValueForm):
 
 @dataclass(frozen=True, kw_only=True)
 class Named(ValueForm):
-    """A form that speaks of elements or classes, with labels or without."""
+    """A form that speaks of elements or classes, with labels or without.
+
+    `numbers`: what they are called by where they are some of a model's (none: as they stand).
+    """
 
     labels: tuple[str, ...] | None = None
+    numbers: tuple[int, ...] | None = None
 
-    def name(self, index: int) -> Fields:
-        """`index`, and its label where it has one."""
-        labels = self.labels
-        if labels is None or index >= len(labels):
+    def name(self, at: int) -> Fields:
+        """Of the element at a place: its number, and its label where it has one."""
+        labels, numbers = self.labels, self.numbers
+        index = at if numbers is None else numbers[at]
+        if labels is None or at >= len(labels):
             return {"index": index}
-        return {"index": index, "label": labels[index]}
+        return {"index": index, "label": labels[at]}
 
-    def called(self, index: int) -> str | int:
-        """The label, else the index."""
-        found: str | int = self.name(index).get("label", index)
+    def called(self, at: int) -> str | int:
+        """The label, else the number."""
+        named = self.name(at)
+        found: str | int = named["label"] if "label" in named else named["index"]
         return found
 
 

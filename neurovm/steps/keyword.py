@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta, field
 
 from neurovm.errors import StepError
-from neurovm.steps.base import MOST_WORK, Number, Seconds, Step, StepStream, index_of
+from neurovm.steps.base import MOST_WORK, Number, Seconds, Step, StepStream, place_of
 from neurovm.steps.forms import KeywordForm, Scored, ValueForm, VectorForm
 from neurovm.steps.rolling import each_of, mean
 
@@ -54,14 +54,14 @@ class Keyword(Step, frozen=True, tag="keyword"):
             raise StepError("ignore", "all elements", "at least one that is not ignored")
         if self.least * given.size > MOST_WORK:
             raise StepError("least", str(self.least), f"at most {MOST_WORK // given.size}")
-        return KeywordForm(labels=given.labels)
+        return KeywordForm(labels=given.labels, numbers=given.numbers)
 
     def stream(self, given: ValueForm) -> StepStream:
         assert isinstance(given, VectorForm)  # noqa: S101  # by `takes`
         return _KeywordStream(self, given.size, self._ignored(given))
 
     def _ignored(self, given: VectorForm) -> frozenset[int]:
-        return frozenset(index_of(given.labels, given.size, name, "ignore") for name in self.ignore)
+        return frozenset(place_of(given, given.size, name, "ignore") for name in self.ignore)
 
 
 class _KeywordStream(StepStream):

@@ -26,7 +26,10 @@ class Labels(Step, frozen=True, tag="labels"):
     def gives(self, given: ValueForm) -> ValueForm:
         assert isinstance(given, VectorForm)  # noqa: S101  # by `takes`
         return VectorForm(
-            size=given.size, unit=given.unit, labels=labels_of(self.labels, given.size)
+            numbers=given.numbers,
+            size=given.size,
+            unit=given.unit,
+            labels=labels_of(self.labels, given.size),
         )
 
     def stream(self, given: ValueForm) -> StepStream:

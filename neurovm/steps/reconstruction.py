@@ -55,8 +55,8 @@ class Reconstruction(Step, frozen=True, tag="reconstruction"):
             raise StepError(
                 "kind", "reconstruction without inputs", "a model whose inputs are said"
             )
-        output = index_of(outputs, len(outputs), self.output, "output")
-        source = index_of(inputs, len(inputs), self.input, "input")
+        output = index_of(outputs, self.output, "output")
+        source = index_of(inputs, self.input, "input")
         there, wanted = given.outputs[output].size, given.inputs[source].size
         if there != wanted:
             found = f"an output of {there} values beside an input of {wanted}"

@@ -34,7 +34,9 @@ class Regression(Step, frozen=True, tag="regression"):
 
     def gives(self, given: ValueForm) -> ValueForm:
         assert isinstance(given, VectorForm)  # noqa: S101  # by `takes`
-        return VectorForm(size=given.size, labels=given.labels, unit=self.unit)
+        return VectorForm(
+            numbers=given.numbers, size=given.size, labels=given.labels, unit=self.unit
+        )
 
     def stream(self, given: ValueForm) -> StepStream:
         del given

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from neurovm.errors import StepError
-from neurovm.steps.base import Mapped, Step, StepStream, index_of
+from neurovm.steps.base import Mapped, Step, StepStream, index_of, place_of
 from neurovm.steps.forms import Reading, TensorsForm, ValueForm, VectorForm
 
 
@@ -17,8 +17,9 @@ class Select(Step, frozen=True, tag="select"):
     """y_i = x_{elements[i]} of the output `tensor`.
 
     tensor: number (0 …) or name of an output; the first where not given. elements: labels or
-    numbers, in the order wanted; all where not given. A step that takes a vector and stands first
-    is given the first output, as if `select` without parameters stood before it.
+    numbers, in the order wanted; all where not given. They keep their numbers in results.
+    A step that takes a vector and stands first is given the first output, as if `select` without
+    parameters stood before it.
     """
 
     takes: ClassVar[tuple[type[ValueForm], ...]] = (TensorsForm, VectorForm)
@@ -32,7 +33,8 @@ class Select(Step, frozen=True, tag="select"):
         if chosen is None:
             return whole
         labels = whole.labels and tuple(whole.labels[at] for at in chosen)
-        return VectorForm(size=len(chosen), labels=labels, unit=whole.unit)
+        numbers = tuple(chosen if whole.numbers is None else [whole.numbers[at] for at in chosen])
+        return VectorForm(size=len(chosen), labels=labels, numbers=numbers, unit=whole.unit)
 
     def stream(self, given: ValueForm) -> StepStream:
         chosen = self._indices(self._whole(given))
@@ -46,7 +48,7 @@ class Select(Step, frozen=True, tag="select"):
 
     def _tensor(self, given: TensorsForm) -> int:
         names = tuple(info.name for info in given.outputs)
-        return index_of(names, len(names), self.tensor or 0, "tensor")
+        return index_of(names, self.tensor or 0, "tensor")
 
     def _whole(self, given: ValueForm) -> VectorForm:
         if isinstance(given, TensorsForm):
@@ -62,6 +64,6 @@ class Select(Step, frozen=True, tag="select"):
         if self.elements is None:
             return None
         return [
-            index_of(whole.labels, whole.size, name, f"elements[{at}]")
+            place_of(whole, whole.size, name, f"elements[{at}]")
             for at, name in enumerate(self.elements)
         ]

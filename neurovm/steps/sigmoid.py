@@ -20,7 +20,7 @@ class Sigmoid(Step, frozen=True, tag="sigmoid"):
 
     def gives(self, given: ValueForm) -> ValueForm:
         assert isinstance(given, VectorForm)  # noqa: S101  # by `takes`
-        return VectorForm(size=given.size, labels=given.labels)
+        return VectorForm(numbers=given.numbers, size=given.size, labels=given.labels)
 
     def stream(self, given: ValueForm) -> StepStream:
         del given

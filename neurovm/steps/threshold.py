@@ -53,7 +53,9 @@ class Threshold(Step, frozen=True, tag="threshold"):
 
     def gives(self, given: ValueForm) -> ValueForm:
         assert isinstance(given, VectorForm)  # noqa: S101  # by `takes`
-        return FlagsForm(size=given.size, labels=given.labels, falls=self.above is None)
+        return FlagsForm(
+            numbers=given.numbers, size=given.size, labels=given.labels, falls=self.above is None
+        )
 
     def stream(self, given: ValueForm) -> StepStream:
         assert isinstance(given, VectorForm)  # noqa: S101  # by `takes`

@@ -25,7 +25,7 @@ class TopK(Step, frozen=True, tag="top_k"):
 
     def gives(self, given: ValueForm) -> ValueForm:
         assert isinstance(given, VectorForm)  # noqa: S101  # by `takes`
-        return RankingForm(labels=given.labels)
+        return RankingForm(numbers=given.numbers, labels=given.labels)
 
     def stream(self, given: ValueForm) -> StepStream:
         del given
