@@ -116,10 +116,12 @@ class Announcer:
         if self._sparkplug is not None:
             self._sparkplug.tell_vm(vm)
         if vm.state in ("failed", "stopped"):
-            self._make_safe(vm)
+            self.make_safe(vm)
 
-    def _make_safe(self, vm: Vm) -> None:
-        """Tell its actuators what its worker cannot tell any more."""
+    def make_safe(self, vm: Vm) -> None:
+        """Tell its actuators what its worker cannot tell any more: it ended otherwise than it
+        should, or has not begun again since the connection was lost.
+        """
         names = vm.settings.names(vm.name)
         for topic, payload, actuator in safe_words(
             vm.deployment.vm.actuators, names, list(vm.streams)

@@ -31,7 +31,7 @@ class Fleet:
 
     `changed` is called when one changes its state; `in_child` in each new worker, to let go of what
     only the supervisor may hold. `tree`: where the kernel holds the limits of workers (None:
-    nowhere).
+    nowhere). `lost` is called when a worker, of whatever VM, has ended otherwise than it should.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class Fleet:
         changed: Callable[[Vm], None],
         in_child: Callable[[], None],
         tree: Tree | None = None,
+        lost: Callable[[Vm], None] = lambda vm: None,  # noqa: ARG005  # nobody to be told
     ) -> None:
         self._block, self._changed = block, changed
         self._free = list(range(len(block)))[::-1]
@@ -51,7 +52,7 @@ class Fleet:
         launcher = Launcher(
             block, self.work, in_child=in_child, inherited=self._inherited, tree=tree
         )
-        self._lives = Lifecycle(launcher, changed=changed, left=self._sweep)
+        self._lives = Lifecycle(launcher, changed=changed, left=self._sweep, lost=lost)
 
     @property
     def settled(self) -> bool:

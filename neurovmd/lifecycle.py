@@ -41,13 +41,19 @@ class Lifecycle:
     """Starts VMs, hears their workers and buries them.
 
     `changed` is called when a VM in service changes its state, `left` when one on its way out has
-    ended. `stopping`: nothing is started any more.
+    ended, `lost` when a worker has ended otherwise than it should. `stopping`: nothing is started
+    any more.
     """
 
     def __init__(
-        self, launcher: Launcher, *, changed: Callable[[Vm], None], left: Callable[[], None]
+        self,
+        launcher: Launcher,
+        *,
+        changed: Callable[[Vm], None],
+        left: Callable[[], None],
+        lost: Callable[[Vm], None],
     ) -> None:
-        self._launcher, self._changed, self._left = launcher, changed, left
+        self._launcher, self._changed, self._left, self._lost = launcher, changed, left, lost
         self._converting = False
         self.stopping = False
 
@@ -164,6 +170,8 @@ class Lifecycle:
         log.info("worker.ended", vm=vm.name, pid=pid, code=code)
         said = self._last_words(vm, code)
         vm.bury()
+        if code:
+            self._lost(vm)
         if self._meant(vm):
             return
         if time.monotonic() - vm.started_at >= STABLE_S:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import select
 import socket
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -229,3 +230,12 @@ class RequestServer:
         client = self._clients.pop(number, None)
         if client is not None:
             client.socket.close()
+
+
+def begin(
+    door: socket.socket, requests: Requests, slot: Slot, pace: Pace, closing: Callable[[], bool]
+) -> RequestServer:
+    """A server on a thread of its own, which ends with the process or what is behind the door."""
+    server = RequestServer(door, requests, slot, pace, closing)
+    threading.Thread(target=server.run, name="http", daemon=True).start()
+    return server

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from neurovmd import face, log, topics
 from neurovmd.actuators import Actuators, is_per_stream
-from neurovmd.assignment import EXIT_OK, EXIT_SOFTWARE, Assignment, report, tell
+from neurovmd.assignment import EXIT_OK, EXIT_SOFTWARE, Assignment, report
 from neurovmd.binding import inputs_of, streams_of
 from neurovmd.broker import Broker
 from neurovmd.compute import Compute
@@ -35,6 +35,7 @@ from neurovmd.schema import Vm
 from neurovmd.shared import DropReason, WorkerState
 from neurovmd.stream_table import Done
 from neurovmd.subscriptions import Subscriptions
+from neurovmd.telling import Telling
 
 if TYPE_CHECKING:
     from neurovm import Model
@@ -69,9 +70,10 @@ class Worker:
         self._connection = self._publisher.connection = Connection(broker, self)
         self._subscriptions = Subscriptions(Path(settings.config.state_dir), name)
         self._topic = topics.fill(vm.output.topic, names)
-        self._heard: deque[str] = deque()
-        self._named = 0
-        self._face: face.Face | None = face.of(vm, model)
+        most_streams = MOST_SHOWN_STREAMS
+        if any(map(is_per_stream, vm.actuators)):
+            most_streams = max(MOST_SHOWN_STREAMS, vm.max_streams)
+        self._telling = Telling(work.report, remark, face.of(vm, model), most_streams)
         alert_topic = topics.fill(vm.output.alert_topic, names)
         streams = streams_of(
             name,
@@ -84,9 +86,6 @@ class Worker:
         )
         if vm.actuators:
             streams.drive(Actuators(vm.actuators, names))
-        self._most_named = MOST_SHOWN_STREAMS
-        if any(map(is_per_stream, vm.actuators)):
-            self._most_named = max(MOST_SHOWN_STREAMS, vm.max_streams)
         own_share = 1.0 if vm.cpu is None or "cpu" in work.held else vm.cpu
         self._pace = Pace(work.slot, own_share)
         self._compute = Compute(
@@ -105,7 +104,7 @@ class Worker:
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._computing = True
         self._exit_code = EXIT_OK
-        self._remark = self._said = remark
+        self._remark = remark
         self._stop_at: float | None = None
 
     def serve(self) -> int:
@@ -225,15 +224,13 @@ class Worker:
 
         Its modules are loaded now, so that a worker that is never asked does not hold them.
         """
+        from neurovmd import request_server
         from neurovmd.inference import Requests
-        from neurovmd.request_server import RequestServer
 
-        vm = self._vm
-        requests = Requests(self._work.deployment.name, self._model, vm.max_streams)
-        self._inference = RequestServer(
+        requests = Requests(self._work.deployment.name, self._model, self._vm.max_streams)
+        self._inference = request_server.begin(
             door, requests, self._slot, self._pace, lambda: self._stop_at is not None
         )
-        threading.Thread(target=self._inference.run, name="http", daemon=True).start()
 
     def _queued(self) -> int:
         """What is to be computed before more needs to be read; acknowledgements have to be."""
@@ -243,25 +240,14 @@ class Worker:
         """Tell the supervisor what troubles a VM that is ready, when it changes."""
         refused = ", ".join(self._connection.refused)
         deaf = f"the broker refused the subscription of {refused}" if refused else ""
-        said = "; ".join(part for part in (self._remark, deaf, self._publisher.trouble) if part)
-        if said != self._said and self._stop_at is None:
-            self._said = said
-            report(self._work.report, "ready", said)
-        self._say_streams()
-
-    def _say_streams(self) -> None:
-        """Tell it what results show, and of which streams: the first ones are enough."""
-        pipe = self._work.report
-        if self._face is not None and tell(pipe, face=self._face):
-            self._face = None
-        while self._heard and tell(pipe, streams=[self._heard[0]]):
-            self._heard.popleft()
+        if self._stop_at is None:
+            self._telling.say(deaf, self._publisher.trouble)
+        else:
+            self._telling.show()
 
     def _open_stream(self, stream: str) -> str:
         """The compute thread has a new stream: the topic of its results."""
-        if self._named < self._most_named:
-            self._named += 1
-            self._heard.append(stream)
+        self._telling.opened(stream)
         return topics.fill(self._topic, {"stream": stream})
 
     def _pass_on(self) -> None:

@@ -68,7 +68,12 @@ class Supervisor:
         self._block.log_level = log.LEVELS.index(settings.config.log_level)
         tree, self._no_groups = groups
         self._fleet = Fleet(
-            settings, self._block, changed=self._vm_changed, in_child=self._forget, tree=tree
+            settings,
+            self._block,
+            changed=self._vm_changed,
+            in_child=self._forget,
+            tree=tree,
+            lost=self._worker_lost,
         )
         self._pacing = Pacing(settings, self._fleet.vms, self._block)
         self._announcer = Announcer(
@@ -263,6 +268,9 @@ class Supervisor:
         else:
             self._watch_at = now + self._watch_s
             self._notifier.alive()
+
+    def _worker_lost(self, vm: Vm) -> None:
+        self._announcer.make_safe(vm)
 
     def _vm_changed(self, vm: Vm) -> None:
         log.info(

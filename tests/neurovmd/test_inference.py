@@ -275,7 +275,9 @@ class Door:
 
 
 @pytest.fixture
-def door(models: dict[str, neurovm.Model]) -> Iterator[Door]:
+def door(models: dict[str, neurovm.Model], monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+    # On a machine that is busy otherwise a second is soon over.
+    monkeypatch.setattr("neurovmd.request_server.PATIENCE_S", 60.0)
     made = Door(models["digits_mlp"])
     yield made
     made.close()
