@@ -18,9 +18,11 @@ FACTS = (
     *("name", "state", "by", "reason", "pid", "restarts", "connected", "streams"),
     *("messages_per_s", "results_per_s", "spikes_per_s", "sops_per_s", "cpu"),
     *("watts", "watts_source", "box_watts", "box_watts_source", "limits", "control_groups"),
-    *("sops", "dropped", "model", "broker", "socket", "uptime_s"),
+    *("sops", "dropped", "samples", "model", "broker", "socket", "uptime_s"),
 )
 """The keys of one VM, null where they cannot be said of it."""
+SAMPLES = ("late_events", "duplicates", "reordered", "gaps", "window_shift_misses")
+"""What became of events and of samples of windows, counted."""
 COLUMNS = ("name", "state", "broker", "in/s", "results/s", "spikes/s", "SOPs/s", "CPU", "W")
 
 
@@ -130,6 +132,7 @@ def vm_facts(before: Seen | None, seen: Seen) -> dict[str, Any]:
         "control_groups": daemon.get("control_groups"),
         "sops": status["counters"]["sops"],
         "dropped": {k: v for k, v in status["dropped"].items() if v},
+        "samples": {k: status[k] for k in SAMPLES if status.get(k)},
         "model": status["model"],
         "broker": daemon["mqtt"]["server"],
         "socket": str(seen.socket),
@@ -218,6 +221,9 @@ def _remarks(vm: dict[str, Any]) -> list[str]:
         remarks.append(f"watts: {vm['watts_source']}")
     if vm.get("dropped"):
         remarks.append("dropped: " + ", ".join(f"{k} {v}" for k, v in vm["dropped"].items()))
+    if vm.get("samples"):
+        found = (f"{k.replace('_', ' ')} {v}" for k, v in vm["samples"].items())
+        remarks.append("samples: " + ", ".join(found))
     return remarks
 
 

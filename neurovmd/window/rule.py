@@ -13,8 +13,10 @@ from msgspec import Meta, Struct
 from neurovm import quantity
 from neurovm.frontends import AnyFrontEnd
 
+MOST_S = 1e9
+"""The longest duration."""
 Frames = Annotated[int, Meta(ge=1, le=1 << 24)]
-Rate = Annotated[float, Meta(gt=0, le=1e9)]
+Rate = Annotated[float, Meta(ge=1e-6, le=1e9)]
 Channels = Annotated[list[float], Meta(min_length=1, max_length=1 << 16)]
 
 
@@ -64,7 +66,7 @@ class Window(Struct, frozen=True, forbid_unknown_fields=True):
         for key in ("period", "late", "gap_after"):
             value = getattr(self, key)
             if value is not None:
-                quantity.parse(value, quantity.SECONDS, key=key)
+                _check_duration(value, key)
         if self.period is not None and self.hop != "auto":
             raise ValueError(f"period: found {self.period!r}; accepted: it with hop: auto")
         for key in ("scale", "offset"):
@@ -82,7 +84,7 @@ class Window(Struct, frozen=True, forbid_unknown_fields=True):
             if self.by == "time":
                 if key == "hop" and value == 1 and isinstance(value, int):
                     continue  # the default: one frame
-                quantity.parse(value, quantity.SECONDS, key=key)
+                _check_duration(value, key)
             elif isinstance(value, str):
                 also = " or auto" if key == "hop" else ""
                 accepted = f"a number of frames{also}; a duration with by: time"
@@ -118,6 +120,12 @@ class Window(Struct, frozen=True, forbid_unknown_fields=True):
         """Whether it matters when samples were taken."""
         given = (self.time, self.late, self.gap_after, self.rate_hz)
         return self.gap != "reset" or any(each is not None for each in given)
+
+
+def _check_duration(value: str | float, key: str) -> None:
+    """ValueError unless it is one, and one that somebody may wait for."""
+    if quantity.parse(value, quantity.SECONDS, key=key) > MOST_S:
+        raise ValueError(f"{key}: found {value!r:.60}; accepted: at most {MOST_S:g} s")
 
 
 def microseconds(value: str | float | None) -> int | None:

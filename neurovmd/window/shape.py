@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from neurovm import Model
     from neurovm.windows import WindowPlan
 
+MOST_US = 1 << 62
+"""The longest that a window is said to last, of whatever rate."""
+MOST_FRAMES = 1 << 24
 MOST_ROUNDS = 8
 """Of looking for a hop that fits the strides that are kept at this very hop."""
 
@@ -45,7 +48,9 @@ class Shape:
     @property
     def span_us(self) -> int | None:
         """How long a window lasts."""
-        return None if self.rate_hz is None else math.ceil(self.size * 1e6 / self.rate_hz)
+        if self.rate_hz is None:
+            return None
+        return math.ceil(min(self.size * 1e6 / self.rate_hz, MOST_US))
 
     @property
     def hops_hz(self) -> float | None:
@@ -73,7 +78,7 @@ def _in_frames(duration: str | float, key: str, rate_hz: float | None) -> int:
         raise MappingError(key, repr(duration), accepted)
     exact = quantity.parse(duration, quantity.SECONDS) * rate_hz
     frames = round(exact)
-    if frames < 1 or abs(exact - frames) > 1e-6 * frames:
+    if not 1 <= frames <= MOST_FRAMES or abs(exact - frames) > 1e-6 * frames:
         accepted = f"a multiple of {1 / rate_hz:g} s, a frame at {rate_hz:g} Hz"
         raise MappingError(key, repr(duration), accepted)
     return frames

@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import window_oracle as oracle
@@ -22,6 +23,7 @@ from neurovmd.mailbox import Receipt
 from neurovmd.refusal import MappingError
 from neurovmd.shared import DropReason
 from neurovmd.window.frames import Frames
+from neurovmd.window.rule import Window
 from neurovmd.window.slide import Slide
 
 PUMP = Path(__file__).parents[1] / "fixtures" / "pump_window_dscnn.tflite"
@@ -298,6 +300,20 @@ def test_one_message_may_hold_several_hops(pump: Model) -> None:
     assert receipt.done
 
 
+def test_streams_are_apart(pump: Model) -> None:
+    rig, frames = Rig(pump, {"hop": 2}), [rows(SIZE + 4, seed) for seed in range(3)]
+    found: dict[str, list[Any]] = {}
+    for k in range(SIZE + 4):
+        for stream in range(3):
+            for result in rig.send(frames[stream][k].tobytes(), f"a/s{stream}"):
+                found.setdefault(result["stream"], []).append(result["values"])
+    for stream in range(3):
+        own = frames[stream]
+        wanted = [dense(pump, own[e - SIZE : e]) for e in (16, 18, 20)]
+        assert found[f"s{stream}"] == wanted
+    assert rig.slot.streams == 3
+
+
 def test_on_interval_the_last_hop_is_answered(pump: Model) -> None:
     rig = Rig(pump, {"hop": 1}, output={"on": "interval", "interval_s": 1})
     frames = rows(SIZE + 5)
@@ -371,6 +387,28 @@ def test_windows_that_do_not_fit_are_named(
 ) -> None:
     with pytest.raises(MappingError, match=words):
         Rig(pump, window, source=more)
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        {"by": "time", "size": "9" * 400 + " s"},
+        {"late": "9" * 400 + " s"},
+        {"gap_after": "20000000 min"},
+        {"rate_hz": 1e-300},
+        {"size": 0},
+        {"hop": "fast"},
+        {"hop": "1 s"},
+        {"exact": False},
+        {"whole": True, "hop": 2},
+        {"period": "1 s"},
+        {"scale": float("nan")},
+        {"normalize": "max"},
+    ],
+)
+def test_windows_that_are_none(window: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(window, Window)
 
 
 def test_inputs_of_one_signal_are_alike(pump: Model) -> None:
