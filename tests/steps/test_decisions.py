@@ -21,6 +21,7 @@ from neurovm.steps import (
     Event,
     Keyword,
     Plan,
+    Select,
     TensorsForm,
     Threshold,
     When,
@@ -325,6 +326,20 @@ def test_a_rule_watches_boxes_and_tensors() -> None:
 def test_wrong_parameters_are_refused(make: object) -> None:
     with pytest.raises(StepError, match=r"found .*; accepted: "):
         make()  # type: ignore[operator]  # one of the above
+
+
+def test_chosen_elements_keep_their_numbers() -> None:
+    """In results, in events, and where later steps and rules name them."""
+    alert = Alert(name="x", when=When(above=0.5, label=2))
+    form = VectorForm(size=3)
+    assert [c.after["index"] for c in watch(alert, form, [[0.0, 0.0, 0.9]])] == [2]
+    steps = [Select(elements=[2, 1]), Keyword(threshold=0.5, least=1, ignore=[1])]
+    stream = chain(steps, (tensor(1, 3),))
+    assert stream.push(0, [0.0, 0.9, 0.1]) is None
+    stream.reset()
+    assert stream.fields(stream.push(0, [0.0, 0.1, 0.9]))["keyword"] == {"index": 2}
+    with pytest.raises(StepError, match=r"ignore: found 0; accepted: 2, 1"):
+        chain([Select(elements=[2, 1]), Keyword(threshold=0.5, ignore=[0])], (tensor(1, 3),))
 
 
 def test_smoothing_before_a_threshold_holds_short_spikes_back() -> None:

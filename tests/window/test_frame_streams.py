@@ -273,6 +273,18 @@ def test_messages_between_hops_wait_for_the_result_that_covers_them(pump: Model)
     assert all(r.held for r in receipts[: SIZE - 1])
 
 
+def test_a_result_keeps_what_it_covers_when_the_message_goes_on(pump: Model) -> None:
+    """Its first hop changes the answer, the others do not: the result answers all of it."""
+    rig, frames = Rig(pump, {"hop": 1}, output={"on": "change"}), np.repeat(rows(1), SIZE + 2, 0)
+    receipts = [Receipt(1), Receipt(2)]
+    assert not any(d.payload for d in rig.done(frames[: SIZE - 1].tobytes(), receipt=receipts[0]))
+    done = rig.done(frames[SIZE - 1 :].tobytes(), receipt=receipts[1])
+    assert sum(bool(each.payload) for each in done) == 1
+    for each in done:
+        each.settle()
+    assert [receipt.done for receipt in receipts] == [True, True]
+
+
 def test_a_hop_that_changes_nothing_is_not_published(pump: Model) -> None:
     rig, frame = Rig(pump, {"hop": 2}, output={"on": "change"}), rows(1)
     found = [result for _ in range(SIZE + 9) for result in rig.send(frame.tobytes())]
