@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Fourier transform in 16-bit fixed point, rounding for rounding as KISS FFT makes it.
 
-Every butterfly first divides by its radix, so nothing overflows: the result is the transform
-divided by its length. Radix 4 while it divides the length, then 2. Q15 throughout:
+Every butterfly first divides by its radix, so the result is the transform divided by its length.
+Radix 4 while it divides the length, then 2. Q15 throughout:
 
     round15(x) = (x + 2^14) >> 15,   x / p = round15(x · (32767 // p))
 
+Arrays are int32 with the real and the imaginary part along the first axis. What the C code keeps in
+int16 wraps around there: sums need to only where they are rounded or end, as they do so alike.
 Source: kissfft (Mark Borgerding), _kiss_fft_guts.h with FIXED_POINT = 16.
 """
 
@@ -16,65 +18,91 @@ from typing import Any, NamedTuple
 _ONE = 32767
 
 
-class Complex(NamedTuple):
-    """int32 arrays of a real and an imaginary part, each within int16."""
+class Stage(NamedTuple):
+    """Butterflies of `radix` inputs, `m` apart; twiddles int32 (2, radix − 1, m)."""
 
-    re: Any
-    im: Any
+    radix: int
+    m: int
+    twiddles: Any
 
 
-def rfft(rows: Any) -> Complex:
-    """The bins 0 … n / 2 of (m, n) real int32 numbers within int16; n a power of two, 4 or more."""
+class FixedRfft:
+    """The transform of `size` real numbers, a power of two from 4 on; owns its tables."""
+
+    def __init__(self, size: int) -> None:
+        import numpy as np
+
+        self.size = size
+        self._half = half = size // 2
+        factors = _factors(half)
+        self._order = _order(factors)
+        self._stages = []
+        m = 1
+        for radix in reversed(factors):
+            turns = np.arange(1, radix)[:, None] * np.arange(m) / (radix * m)
+            self._stages.append(Stage(radix, m, _twiddles(-2 * np.pi * turns)))
+            m *= radix
+        self._last = _twiddles(-np.pi * (np.arange(1, half // 2 + 1) / half + 0.5))
+
+    def __call__(self, rows: Any) -> Any:
+        """int32 (2, m, size / 2 + 1): the bins of (m, size) int32 numbers within int16."""
+        import numpy as np
+
+        half = self._half
+        up, down = slice(1, half // 2 + 1), slice(half - 1, half // 2 - 1, -1)
+        packed = self._complex(rows)
+        conjugate = packed[:, :, down].copy()
+        conjugate[1] *= -1
+        first, low, high = (
+            _divided(part, 2) for part in (packed[:, :, 0], packed[:, :, up], _s16(conjugate))
+        )
+        total, difference = _s16(low + high), _s16(low - high)
+        turned = _s16(_turned(difference, self._last))
+        made = np.zeros((2, len(rows), half + 1), np.int32)
+        made[0, :, 0] = _s16(first[0] + first[1])
+        made[0, :, half] = _s16(first[0] - first[1])
+        made[:, :, up] = (total + turned) >> 1
+        made[0, :, down] = (total[0] - turned[0]) >> 1
+        made[1, :, down] = (turned[1] - total[1]) >> 1
+        return made
+
+    def _complex(self, rows: Any) -> Any:
+        """(2, m, size / 2): that of neighbours as complex numbers; the smallest butterflies, on
+        inputs in their order, come first.
+        """
+        import numpy as np
+
+        count, n = len(rows), self._half
+        pairs = rows.reshape(count, n, 2)[:, self._order]
+        values = np.ascontiguousarray(np.moveaxis(pairs, 2, 0))
+        for radix, m, twiddles in self._stages:
+            parts = _divided(values.reshape(2, count, n // (radix * m), radix, m), radix)
+            parts[:, :, :, 1:] = _turned(parts[:, :, :, 1:], twiddles)
+            made = np.empty(parts.shape, np.int16)
+            (_radix_4 if radix == 4 else _radix_2)(parts, made)
+            values = made.astype(np.int32).reshape(2, count, n)
+        return values
+
+
+def _radix_2(parts: Any, made: Any) -> None:
     import numpy as np
 
-    half = rows.shape[1] // 2
-    packed = _fft(Complex(rows[:, 0::2], rows[:, 1::2]))
-    first = Complex(_divided(packed.re[:, 0], 2), _divided(packed.im[:, 0], 2))
-    k = np.arange(1, half // 2 + 1)
-    low = Complex(_divided(packed.re[:, k], 2), _divided(packed.im[:, k], 2))
-    high = Complex(_divided(packed.re[:, half - k], 2), _divided(_s16(-packed.im[:, half - k]), 2))
-    total = Complex(_s16(low.re + high.re), _s16(low.im + high.im))
-    turned = _times(
-        Complex(_s16(low.re - high.re), _s16(low.im - high.im)),
-        _twiddles(-np.pi * (k / half + 0.5)),
-    )
-    made = Complex(*(np.zeros((len(rows), half + 1), np.int32) for _ in range(2)))
-    made.re[:, 0] = _s16(first.re + first.im)
-    made.re[:, half] = _s16(first.re - first.im)
-    made.re[:, k] = (total.re + turned.re) >> 1
-    made.im[:, k] = (total.im + turned.im) >> 1
-    made.re[:, half - k] = (total.re - turned.re) >> 1
-    made.im[:, half - k] = (turned.im - total.im) >> 1
-    return made
+    a, b = parts[:, :, :, 0], parts[:, :, :, 1]
+    np.add(a, b, out=made[:, :, :, 0], casting="unsafe")
+    np.subtract(a, b, out=made[:, :, :, 1], casting="unsafe")
 
 
-def _fft(values: Complex) -> Complex:
-    """Decimation in time: the smallest butterflies first, on inputs in their order."""
+def _radix_4(parts: Any, made: Any) -> None:
     import numpy as np
 
-    count, n = values.re.shape
-    factors = _factors(n)
-    order = _order(factors)
-    parts = [part[:, order].astype(np.int32) for part in values]
-    circle = _twiddles(-2 * np.pi * np.arange(n) / n)
-    m = 1
-    for p in reversed(factors):
-        shaped = Complex(*(part.reshape(count, n // (p * m), p, m) for part in parts))
-        inputs = [
-            Complex(_divided(shaped.re[:, :, q], p), _divided(shaped.im[:, :, q], p))
-            for q in range(p)
-        ]
-        stride = n // (p * m)
-        for q in range(1, p):
-            at = q * stride * np.arange(m)
-            inputs[q] = _times(inputs[q], Complex(circle.re[at], circle.im[at]))
-        outputs = _radix_4(inputs) if p == 4 else _radix_2(inputs)
-        parts = [
-            np.stack([output[part] for output in outputs], axis=2).reshape(count, n)
-            for part in (0, 1)
-        ]
-        m *= p
-    return Complex(*parts)
+    a, b, c, d = (parts[:, :, :, q] for q in range(4))
+    even, odd, rest = a + c, b + d, a - c
+    quarter = (b - d)[::-1].copy()  # −i times it: the imaginary part, and less the real one
+    quarter[1] *= -1
+    np.add(even, odd, out=made[:, :, :, 0], casting="unsafe")
+    np.add(rest, quarter, out=made[:, :, :, 1], casting="unsafe")
+    np.subtract(even, odd, out=made[:, :, :, 2], casting="unsafe")
+    np.subtract(rest, quarter, out=made[:, :, :, 3], casting="unsafe")
 
 
 def _factors(n: int) -> list[int]:
@@ -100,48 +128,30 @@ def _order(factors: list[int]) -> Any:
     return order
 
 
-def _radix_2(inputs: list[Complex]) -> list[Complex]:
-    a, b = inputs
-    return [
-        Complex(_s16(a.re + b.re), _s16(a.im + b.im)),
-        Complex(_s16(a.re - b.re), _s16(a.im - b.im)),
-    ]
-
-
-def _radix_4(inputs: list[Complex]) -> list[Complex]:
-    a, b, c, d = inputs
-    even, odd = _radix_2([a, c]), _radix_2([b, d])
-    first, third = _radix_2([even[0], odd[0]])
-    difference, turned = even[1], odd[1]
-    return [
-        first,
-        Complex(_s16(difference.re + turned.im), _s16(difference.im - turned.re)),
-        third,
-        Complex(_s16(difference.re - turned.im), _s16(difference.im + turned.re)),
-    ]
-
-
-def _twiddles(angles: Any) -> Complex:
+def _twiddles(angles: Any) -> Any:
     import numpy as np
 
-    return Complex(
-        *(np.floor(0.5 + _ONE * part).astype(np.int32) for part in (np.cos(angles), np.sin(angles)))
-    )
+    return np.floor(0.5 + _ONE * np.stack([np.cos(angles), np.sin(angles)])).astype(np.int32)
 
 
-def _times(a: Complex, b: Complex) -> Complex:
-    return Complex(
-        _round15(a.re * b.re - a.im * b.im),
-        _round15(a.re * b.im + a.im * b.re),
-    )
+def _turned(values: Any, twiddles: Any) -> Any:
+    """Complex products, in Q15."""
+    import numpy as np
+
+    made = np.empty(values.shape, np.int32)
+    np.subtract(values[0] * twiddles[0], values[1] * twiddles[1], out=made[0])
+    np.add(values[0] * twiddles[1], values[1] * twiddles[0], out=made[1])
+    return _round15(made)
 
 
-def _divided(values: Any, p: int) -> Any:
-    return _round15(values * (_ONE // p))
+def _divided(values: Any, radix: int) -> Any:
+    return _round15(values * (_ONE // radix))
 
 
 def _round15(products: Any) -> Any:
-    return _s16((products + (1 << 14)) >> 15)
+    products += 1 << 14
+    products >>= 15
+    return products
 
 
 def _s16(values: Any) -> Any:

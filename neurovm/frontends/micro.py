@@ -147,7 +147,10 @@ class MicroFront(FramesFront):
         self.span = math.inf
 
     def _tables(self) -> None:
+        import numpy as np
+
         from neurovm.frontends import micro_features as stages
+        from neurovm.frontends.fixed_fft import FixedRfft
 
         p = self._parameters
         self._hann = stages.hann(p.length, p.library)
@@ -157,6 +160,10 @@ class MicroFront(FramesFront):
         input_bits = p.smoothing_bits - p.correction_bits
         self._gains = stages.gain_table(p.pcan_strength, p.pcan_offset, p.gain_bits, input_bits)
         self._logs = stages.log_table()
+        self._rfft = FixedRfft(p.size)
+        one = 1 << stages.NOISE_BITS
+        self._smoothing = np.full(p.num_channels, int(p.even_smoothing * one), np.int64)
+        self._smoothing[1::2] = int(p.odd_smoothing * one)
 
     @property
     def state_bytes(self) -> int:
@@ -180,7 +187,7 @@ class MicroFront(FramesFront):
         p = self._parameters
         count, elements, length = frames.shape
         samples = frames.reshape(-1, length).astype(np.int64)
-        levels = stages.band_levels(samples, self._hann, p.size, self._bands)
+        levels = stages.band_levels(samples, self._hann, self._rfft, self._bands)
         levels = levels.reshape(count, elements, self._channels)
         signal, noise = self._denoised(levels)
         if p.enable_pcan:
@@ -197,18 +204,19 @@ class MicroFront(FramesFront):
         """The levels less the noise, and the noise after each frame; one frame after another."""
         import numpy as np
 
+        from neurovm.frontends import micro_features as stages
+
         p = self._parameters
-        one = 1 << 14
-        smoothing = np.full(self._channels, int(p.even_smoothing * one), np.int64)
-        smoothing[1::2] = int(p.odd_smoothing * one)
+        bits, one = stages.NOISE_BITS, 1 << stages.NOISE_BITS
         least = int(p.min_signal_remaining * one)
         raised = levels << p.smoothing_bits
+        new, kept = raised * self._smoothing, one - self._smoothing
         noises = np.empty_like(levels)
-        for at, level in enumerate(raised):
-            self._noise = (level * smoothing + self._noise * (one - smoothing)) >> 14
+        for at, part in enumerate(new):
+            self._noise = (part + self._noise * kept) >> bits
             noises[at] = self._noise
         rest = (raised - np.minimum(noises, raised)) >> p.smoothing_bits
-        return np.maximum(rest, (levels * least) >> 14), noises
+        return np.maximum(rest, (levels * least) >> bits), noises
 
 
 class PymicroFront(Front):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from neurovm.frontends.fixed_fft import rfft
+from neurovm.frontends.fixed_fft import FixedRfft
 
 LibraryName = Literal["microfrontend", "signal"]
 
@@ -81,7 +81,7 @@ def mel_bands(
     return made
 
 
-def band_levels(frames: Any, window: Any, size: int, bands: Any) -> Any:
+def band_levels(frames: Any, window: Any, rfft: FixedRfft, bands: Any) -> Any:
     """int64[m, channels]: square roots of the energy in each band of (m, length) int16 samples."""
     import numpy as np
 
@@ -89,13 +89,14 @@ def band_levels(frames: Any, window: Any, size: int, bands: Any) -> Any:
     # |−32768| is no int16: it stays negative there, and the loudest sample is another.
     loudest = np.abs(windowed.astype(np.int16)).max(axis=1, initial=0)
     shift = 15 - bit_length(loudest)
-    padded = np.zeros((len(frames), size), np.int32)
+    padded = np.zeros((len(frames), rfft.size), np.int32)
     padded[:, : windowed.shape[1]] = (windowed << shift[:, None]).astype(np.int16)
     spectrum = rfft(padded)
-    energy = spectrum.re.astype(np.int64) ** 2 + spectrum.im.astype(np.int64) ** 2
+    parts = spectrum.astype(np.float64)
+    energy = parts[0] * parts[0] + parts[1] * parts[1]
     # The transform is divided by its length, so a frame's energies are below 2^31 together: sums
     # weighted by up to 2^12 are exact in float64, in any order.
-    sums = energy.astype(np.float64) @ bands
+    sums = energy @ bands
     return square_root(sums.astype(np.int64)) >> shift[:, None]
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from neurovm.encoders.ranges import check_above, check_count
 from neurovm.errors import EventError
-from neurovm.frontends.base import Array, Front
+from neurovm.frontends.base import Array, Front, check_stream
 from neurovm.frontends.frames import MOST_LENGTH, Frames, FramesFront, Transform, check_choice
 
 LogName = Literal["none", "ln", "log10", "db"]
@@ -106,7 +106,8 @@ def rows_times(rows: Array, matrix: Array) -> Array:
 
 
 def check_rate(sample_rate: float | None, rate_hz: float | None) -> float:
-    """The rate of a stream's rows; EventError where it is unknown or two differ."""
+    """The rate of a stream's rows; EventError where it is unknown, none at all, or two differ."""
+    check_stream((), rate_hz)
     if sample_rate is None and rate_hz is None:
         raise EventError("sample_rate: found none, nor a rate of its input; accepted: one of them")
     if sample_rate is None or rate_hz is None:

@@ -264,6 +264,9 @@ def test_a_rate_has_to_be_known_and_one() -> None:
         chain([KEYWORD])
     with pytest.raises(EventError, match="sample_rate: found 8000 Hz for rows of 16000 Hz"):
         chain([LogMel(sample_rate=8000, frame_length=9, frame_step=9)], rate_hz=16000)
+    for rate_hz in (math.inf, math.nan, 0.0, -1.0, 1e300):
+        with pytest.raises(EventError, match="rate_hz"):
+            chain([KEYWORD], rate_hz=rate_hz)
     assert chain([LogMel(sample_rate=8000, frame_length=9, frame_step=4)]).rate_hz is None
 
 
