@@ -79,7 +79,14 @@ static size_t compare_runs(const nvm_node *node, uint32_t channels, uint32_t *li
     size_t bytes = channels * nvm_code_bytes(node->layer);
     uint32_t unused;
     list = list != NULL ? list : &unused;
+    int is_usual = bytes <= 4 || bytes == 8 || bytes == 16 || bytes == 32 || bytes % 64 == 0;
+    nvm_differing_pixels_fn *vectors = is_usual ? node->isa->differing_pixels : NULL;
     for (const nvm_run *end = runs + n_runs; runs < end && n <= most; runs++) {
+        if (vectors != NULL) {
+            n += vectors(node->old, node->codes, runs->first / channels, runs->end / channels, bytes,
+                         step != 0 ? list + n : NULL);
+            continue;
+        }
         n += compare_run(node, runs->first / channels, runs->end / channels, bytes, list + n * step, step);
     }
     return n <= most ? n : SIZE_MAX;
@@ -153,8 +160,11 @@ static size_t mark_windows(nvm_node *node, nvm_scratch *scratch)
     scratch->n_pixels = n;
     scratch->left = UINT32_MAX;
     scratch->right = 0;
+    uint32_t row = n != 0 ? list[0] / width : 0, behind = (row + 1) * width;
     for (size_t k = 0, end; k < n; k = end) {
-        uint32_t row = list[k] / width, behind = (row + 1) * width;
+        for (; list[k] >= behind; behind += width) {
+            row++;
+        }
         for (end = k + 1; end < n && list[end] == list[end - 1] + 1 && list[end] < behind;) {
             end++;
         }

@@ -34,6 +34,7 @@ static const nvm_isa sets[NVM_ISA_COUNT] = {
                        .neuron_sd_s16 = nvm_neuron_sd_s16__##isa,                                  \
                        .count_changes = nvm_count_changes__##isa,                                  \
                        .take_codes = nvm_take_codes__##isa,                                        \
+                       .differing_pixels = NVM_PIXELS_##isa,                                       \
                        .packing = NVM_PACKING_##isa},
 #include "nvm_variants.inc"
 };

@@ -473,7 +473,10 @@ static inline void nvm_axis_outputs(const nvm_axis *axis, int32_t r, int32_t *fi
         *first = *end = 0;
         return;
     }
-    if (axis->stride != 1) {
+    if (axis->stride == 2) {
+        low = (low + 1) >> 1;
+        top >>= 1;
+    } else if (axis->stride != 1) {
         low = (low + axis->stride - 1) / axis->stride;
         top /= axis->stride;
     }

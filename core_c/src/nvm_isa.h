@@ -90,6 +90,19 @@ typedef uint32_t nvm_count_changes_fn(const uint8_t *old, const uint8_t *now, si
 /* The same of codes and wanted, on the way: old becomes codes, and codes wanted. */
 typedef uint32_t nvm_take_codes_fn(uint8_t *old, uint8_t *codes, const uint8_t *wanted, size_t n, int wide);
 
+/* Lists those of the pixels [first, end) of so many bytes that differ, unless list is NULL; their number. */
+typedef size_t nvm_differing_pixels_fn(const uint8_t *old, const uint8_t *now, uint32_t first, uint32_t end,
+                                       size_t bytes, uint32_t *list);
+nvm_differing_pixels_fn nvm_differing_pixels__avx512vnni;
+
+/* Where a set has it; 1 to 4, 8, 16, 32 or a multiple of 64 bytes. */
+#define NVM_PIXELS_scalar     NULL
+#define NVM_PIXELS_avx2       NULL
+#define NVM_PIXELS_avxvnni    NULL
+#define NVM_PIXELS_avx512vnni nvm_differing_pixels__avx512vnni
+#define NVM_PIXELS_neon       NULL
+#define NVM_PIXELS_dotprod    NULL
+
 /* fire_all, fire_marked: the neuron stage of DENSE, CONV and DWCONV after the synapses: all neurons,
  * or (SD) those of the marked pixels. Both empty the marks. */
 #define NVM_SET(isa, lower)                                                                        \
@@ -115,6 +128,7 @@ struct nvm_isa {
     nvm_neuron_sd_s16_fn *neuron_sd_s16;
     nvm_count_changes_fn *count_changes;
     nvm_take_codes_fn *take_codes;
+    nvm_differing_pixels_fn *differing_pixels; /* NULL: none */
     const nvm_packing *packing; /* NULL: none */
 };
 

@@ -169,10 +169,47 @@ static void codes_are_taken(void)
     }
 }
 
+/* Pixels of all usual sizes, any part of which changed. */
+static void pixels_are_found(void)
+{
+    enum { MOST = 2048 };
+    static const size_t sizes[] = {1, 2, 3, 4, 8, 16, 32, 64, 128};
+    nvm_differing_pixels_fn *differing = nvm_isa_current()->differing_pixels;
+    uint64_t seed = 4;
+    int8_t old[MOST], now[MOST];
+    uint32_t list[MOST + 1];
+    for (size_t s = 0; differing != NULL && s < sizeof sizes / sizeof *sizes; s++) {
+        size_t bytes = sizes[s], all = MOST / bytes;
+        for (size_t round = 0; round < 40; round++) {
+            uint32_t first = (uint32_t)(round % 5), end = (uint32_t)(all - round % 7), found = 0;
+            random_codes(&seed, old, MOST);
+            random_codes(&seed, now, MOST);
+            for (size_t p = 0; p < all; p++) { /* the same, but for one byte of some */
+                int8_t one = now[p * bytes];
+                size_t at = p * bytes + (size_t)(uint8_t)one % bytes;
+                int differs = (size_t)(uint8_t)one % 8 < round % 9;
+                memcpy(now + p * bytes, old + p * bytes, bytes);
+                now[at] = (int8_t)(now[at] ^ (differs ? 64 : 0));
+            }
+            memset(list, 255, sizeof list);
+            size_t n = differing((const uint8_t *)old, (const uint8_t *)now, first, end, bytes, list);
+            for (uint32_t p = first; p < end; p++) {
+                if (memcmp(old + p * bytes, now + p * bytes, bytes) != 0) {
+                    CHECK(list[found] == p);
+                    found++;
+                }
+            }
+            CHECK(n == found && list[n] == UINT32_MAX);
+            CHECK(differing((const uint8_t *)old, (const uint8_t *)now, first, end, bytes, NULL) == n);
+        }
+    }
+}
+
 int main(void)
 {
     EACH_SET
     {
+        RUN(pixels_are_found);
         RUN(codes_are_taken);
         RUN(work_is_that_of_the_change);
         RUN(looks_are_a_layers_own);
