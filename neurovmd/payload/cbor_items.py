@@ -25,6 +25,7 @@ _BREAK = object()
 _INDEFINITE = -1
 
 _SIMPLE = {20: False, 21: True, 22: None, 23: None}
+_REALS = {0xF9: struct.Struct(">xe"), 0xFA: struct.Struct(">xf"), 0xFB: struct.Struct(">xd")}
 # RFC 8746: tag 64 … 87 as 0b010fsell; there is no float128 in `array`, and half floats are rare.
 _TYPED = {
     64: ("B", False), 65: ("H", True), 66: ("I", True), 67: ("Q", True),
@@ -119,7 +120,20 @@ class _Items:
         if count == _INDEFINITE:
             return list(iter(lambda: self.next(depth + 1), _BREAK))
         self._check_room(count)
-        return [self._whole(depth + 1) for _ in range(count)]
+        reals = self._reals(count)
+        return [self._whole(depth + 1) for _ in range(count)] if reals is None else reals
+
+    def _reals(self, count: int) -> list[Any] | None:
+        """So many floats of one width at once, as most lists of a sensor are; None for others."""
+        form = _REALS.get(self._payload[self.at]) if count else None
+        if form is None:
+            return None
+        end = self.at + count * form.size
+        heads = self._payload[self.at : end : form.size]
+        if end > len(self._payload) or heads != heads[:1] * count:
+            return None
+        packed, self.at = self._payload[self.at : end], end
+        return [real for (real,) in form.iter_unpack(packed)]
 
     def _map(self, count: int, depth: int) -> dict[Any, Any]:
         found: dict[Any, Any] = {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from zlib import crc32
 
 from neurovmd.sparkplug.wire import DataType, Metric, Payload, WireError, decode, encode
@@ -170,7 +170,7 @@ class Nodes:
                     continue
             kind = metric.datatype or node.datatypes.get((source.device, name), 0)
             t_ms = payload.timestamp_ms if metric.timestamp_ms is None else metric.timestamp_ms
-            found.append(replace(metric, name=name, datatype=kind, timestamp_ms=t_ms))
+            found.append(metric._replace(name=name, datatype=kind, timestamp_ms=t_ms))
         return tuple(found)
 
 

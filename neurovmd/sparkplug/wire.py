@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 MOST_METRICS = 65536
 _U64 = (1 << 64) - 1
@@ -57,8 +57,7 @@ Raw = bool | int | float | str | bytes
 """A value as it stands in the message; what it means is said by the data type."""
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(NamedTuple):
     """One metric; `timestamp_ms` since 1970, `value` None where it has none that is read here."""
 
     name: str | None = None
@@ -70,8 +69,7 @@ class Metric:
     value: Raw | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(NamedTuple):
     """A message's content; `seq` None where it says none."""
 
     timestamp_ms: int | None = None
@@ -148,7 +146,9 @@ def _fields(data: bytes, kinds: dict[int, int]) -> Iterator[tuple[int, int | byt
     """The fields of a message that are listed in `kinds`, of the kind said there, in order."""
     at, end = 0, len(data)
     while at < end:
-        key, at = _varint(data, at)
+        key, at = data[at], at + 1
+        if key > 0x7F:
+            key, at = _varint(data, at - 1)
         number, kind = key >> 3, key & 7
         if number == 0:
             raise WireError("a field without a number")

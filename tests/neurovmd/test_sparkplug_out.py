@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import signal
 import socket
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -17,10 +19,14 @@ from hypothesis import strategies as st
 from one_vm import MODEL, VM, Start, connected
 
 from benchmarks.rig import Client, Daemon, Mosquitto, wait_for
+from neurovmd.config import Deployment, Settings
 from neurovmd.outlets import Sparkplug
+from neurovmd.schema import Config, Input
+from neurovmd.schema import Vm as VmFile
 from neurovmd.sparkplug import results
 from neurovmd.sparkplug.edge import Edge, Message
 from neurovmd.sparkplug.nodes import REBIRTH, Nodes
+from neurovmd.sparkplug.outlet import Outlet
 from neurovmd.sparkplug.results import Result
 from neurovmd.sparkplug.wire import DataType, Metric, Payload, decode, encode
 
@@ -289,6 +295,104 @@ def test_what_is_no_result_is_let_go(payload: bytes) -> None:
 def test_a_host_without_a_group_is_refused() -> None:
     with pytest.raises(msgspec.ValidationError, match="primary_host"):
         msgspec.convert({"primary_host": "scada"}, Sparkplug)
+
+
+# Whatever the broker brings
+
+
+class Wire:
+    """A connection that is up or not, and what was published on it."""
+
+    def __init__(self) -> None:
+        self.connected = False
+        self.said: list[tuple[str, bytes]] = []
+        self.drops = 0
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> int:
+        assert not retain
+        if self.connected:
+            self.said.append((topic, payload))
+        return int(self.connected) * qos
+
+    def subscribe(self, filters: dict[str, int]) -> None:
+        assert filters
+
+    def writable(self) -> None:
+        pass
+
+    def give_up(self, reason: str) -> None:
+        assert reason
+        self.drops += 1
+
+    def tick(self) -> float:
+        return 0.0
+
+    def leave(self) -> None:
+        self.connected = False
+
+
+STATES = st.sampled_from(["ready", "loading", "failed", "stopped"])
+HOSTS = st.builds(
+    lambda online, t: json.dumps({"online": online, "timestamp": t}).encode(),
+    st.booleans() | st.none() | st.integers(),
+    st.integers(-1, 9) | st.text(max_size=2),
+)
+RESULTS = st.builds(
+    lambda t, value: json.dumps({"vm": "pump", "stream": "p", "t_us": t, "v": value}).encode(),
+    st.integers(0, 1 << 62),
+    st.integers(-5, 5) | st.floats(-1, 1) | st.text(max_size=2) | st.lists(st.integers(0, 3)),
+)
+COMMANDS = st.builds(
+    lambda value: encode(Payload(1, (Metric(REBIRTH, datatype=DataType.BOOLEAN, value=value),))),
+    st.booleans(),
+)
+EVENTS = st.one_of(
+    st.tuples(st.just("vm"), STATES),
+    st.tuples(st.just("spBv1.0/STATE/scada"), HOSTS | st.binary(max_size=20)),
+    st.tuples(st.just("spBv1.0/plant/NCMD/box"), COMMANDS | st.binary(max_size=20)),
+    st.tuples(st.just("neurovm/box/pump/result/p"), RESULTS | st.binary(max_size=20)),
+    st.tuples(st.sampled_from(["up", "down", "tick", "later"]), st.just(b"")),
+)
+
+
+@given(st.booleans(), st.lists(EVENTS, max_size=60))
+def test_whatever_comes_a_host_is_told_by_the_rules(waits: bool, events: list[Any]) -> None:
+    now = [0.0]
+    asked = Sparkplug("plant", "scada" if waits else None)
+    deployment = Deployment(
+        "pump", Path("pump.yaml"), VmFile(model="pump.nvm", inputs=[Input(topic="a")]), Path("p")
+    )
+    settings = Settings(Config(sparkplug=asked), "box", (deployment,), ())
+    vm = SimpleNamespace(name="pump", state="loading")
+    outlet = Outlet(
+        settings, lambda: [vm], clock=lambda: now[0], now_ms=lambda: int(now[0] * 1000) + 5
+    )  # type: ignore[arg-type,return-value]  # what a VM is to it
+    wire, host = Wire(), Host()
+    outlet.connection = wire  # type: ignore[assignment]  # what a connection is to it
+    for kind, what in events:
+        if kind == "up" and not wire.connected:
+            will = outlet._will()
+            wire.connected = True
+            outlet.mqtt_up(False)
+        elif kind == "down" or wire.drops:
+            if wire.connected:
+                wire.connected, wire.drops = False, 0
+                wire.said.append((will.topic, will.payload))
+                outlet.mqtt_down("lost")
+        elif kind == "vm":
+            vm.state = what
+            outlet.tell_vm(vm)  # type: ignore[arg-type]  # what a VM is to it
+        elif kind == "tick":
+            outlet.tick()
+        elif kind == "later":
+            now[0] += 0.6
+        elif wire.connected:
+            outlet.mqtt_message(kind, what, 1, 1)
+        for message in wire.said:
+            host.hear(*message)
+        wire.said.clear()
+        if host.seq is not None:
+            assert ("pump" in host.births) == (vm.state == "ready")
 
 
 # Through a real broker
