@@ -56,6 +56,12 @@ FIGURES = {
     help="Frames of that window, where the model does not say.",
 )
 @click.option(
+    "--rate",
+    type=click.FloatRange(0, 1e9, min_open=True),
+    metavar="HZ",
+    help="Frames in a second: what each hop costs in one.",
+)
+@click.option(
     "--costs",
     "with_costs",
     is_flag=True,
@@ -69,6 +75,7 @@ def explain(
     plot: Path | None,
     hop: int | None,
     frames: int | None,
+    rate: float | None,
     with_costs: bool,
     profile: str,
     form: str,
@@ -86,7 +93,7 @@ def explain(
     Examples:
       neurovm explain model.tflite
       neurovm explain model.tflite --plot model.svg
-      neurovm explain keywords.tflite --hop 2
+      neurovm explain keywords.tflite --hop 2 --rate 50
       neurovm explain model.nvm --costs
       neurovm explain model.nvm -o json | jq '.operators[] | {index, op, fate}'
     """
@@ -99,8 +106,8 @@ def explain(
                 _tell_spiking(spiking, form, plot)
                 return
             result = explanation.facts(opened)
-            if hop is not None or frames is not None:
-                result["window"] = sliding.facts(opened, hop or 1, frames)
+            if any(given is not None for given in (hop, frames, rate)):
+                result["window"] = sliding.facts(opened, hop or 1, frames, rate)
             if with_costs:
                 result["costs"] = explanation.costs(opened)
     except ModelError as error:

@@ -37,8 +37,10 @@ FIGURES = {
 }
 
 
-def facts(model: Model, hop: int, size: int | None) -> dict[str, Any]:
-    """The plan of one window, and the cost of other hops; errors as for `Model.plan`."""
+def facts(model: Model, hop: int, size: int | None, rate_hz: float | None = None) -> dict[str, Any]:
+    """The plan of one window, and the cost of other hops, with the rate of frames also in a second;
+    errors as for `Model.plan`.
+    """
     plan = model.plan(Window(hop=hop, size=size))
     hops = [
         model.plan(Window(hop=h, size=plan.size))
@@ -61,9 +63,11 @@ def facts(model: Model, hop: int, size: int | None) -> dict[str, Any]:
         ],
         "hops": [
             {"hop": p.hop, "share": p.share, "per_frame": p.share / p.hop,
+             "macs_per_s": None if rate_hz is None else p.macs * rate_hz / p.hop,
              "session_bytes": p.session_bytes, "refusal": p.refusal}
             for p in hops
         ],
+        "rate_hz": rate_hz,
     }  # fmt: skip
 
 
@@ -85,13 +89,7 @@ def print_tables(result: dict[str, Any]) -> None:
     )
     show.facts(list(FIGURES.items()))
     if len(result["hops"]) > 1:
-        show.table(
-            ["hop", "full runs a hop", "full runs a frame", "session bytes"],
-            [
-                [h["hop"], f"{h['share']:.3f}", f"{h['per_frame']:.3f}", h["session_bytes"]]
-                for h in result["hops"]
-            ],
-        )
+        _print_hops(result)
     kept, whole = result["state_bytes"], result["session_bytes"]
     click.echo(f"a stream keeps {kept:,} bytes of codes and takes {whole:,} in all")
     uncut = result["uncut_macs"] / max(result["dense_macs"], 1)
@@ -100,6 +98,20 @@ def print_tables(result: dict[str, Any]) -> None:
             f"padding along time is recomputed in every hop: trained with causal or VALID padding "
             f"along time this network would take {uncut:.3f} of a full run instead of {share:.3f}"
         )
+
+
+def _print_hops(result: dict[str, Any]) -> None:
+    """What other hops cost, a frame and a second."""
+    heads = ["hop", "full runs a hop", "full runs a frame", "session bytes"]
+    rows: list[list[object]] = [
+        [h["hop"], f"{h['share']:.3f}", f"{h['per_frame']:.3f}", h["session_bytes"]]
+        for h in result["hops"]
+    ]
+    if result["rate_hz"] is not None:
+        heads += ["hops/s", "M weights/s"]
+        for row, h in zip(rows, result["hops"], strict=True):
+            row += [f"{result['rate_hz'] / h['hop']:.4g}", f"{h['macs_per_s'] / 1e6:.3g}"]
+    show.table(heads, rows)
 
 
 def _row(layer: dict[str, Any]) -> list[object]:

@@ -294,6 +294,9 @@ def test_a_sliding_window_is_explained_layer_by_layer(run) -> None:
     assert f"window of {window['frames']} frames of {window['frame']} codes, hop 1" in told
     is_padded = window["uncut_macs"] < 0.8 * window["macs"]
     assert ("trained with causal or VALID padding" in told) == is_padded
+    costs = json.loads(run("explain", path, "--rate", "50", "-o", "json").out)["window"]["hops"]
+    assert costs[0]["macs_per_s"] == 50 * window["macs"]
+    assert "M weights/s" in run("explain", path, "--rate", "50").out
     assert "no-overlap" in run("explain", path, "--hop", str(window["frames"])).out
 
 
