@@ -5,8 +5,9 @@
 is accepted. `neurovm build` turns it into a bundle that carries it (`deploy`), `neurovm run` and
 fleets turn that into the daemon's VM file (`vm_settings`).
 
-What `inputs`, `output` and `time` hold is the daemon's own schema (a VM file has the same keys):
-here they are mappings, and `neurovm build` lets `neurovmd check` judge them.
+What `inputs`, `output`, `time`, `actuators` and `home_assistant` hold is the daemon's own schema (a
+VM file has the same keys): here they are mappings, and `neurovm build` lets `neurovmd check` judge
+them.
 """
 
 from __future__ import annotations
@@ -188,6 +189,8 @@ class VmManifest(Struct, frozen=True, forbid_unknown_fields=True):
     inputs: Annotated[list[dict[str, Any]], Meta(min_length=1, max_length=64)] | None = None
     output: dict[str, Any] | None = None
     time: dict[str, Any] | None = None
+    actuators: Annotated[list[dict[str, Any]], Meta(max_length=64)] | None = None
+    home_assistant: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.name in RESERVED_NAMES:
@@ -319,6 +322,10 @@ def vm_settings(
         settings["output"] = vm.output
     if vm.time is not None:
         settings["time"] = vm.time
+    if vm.actuators is not None:
+        settings["actuators"] = vm.actuators
+    if vm.home_assistant is not None:
+        settings["home_assistant"] = vm.home_assistant
     if vm.resources.memory is not None:
         settings["memory"] = int(quantity.parse(vm.resources.memory, quantity.BYTES))
     if vm.resources.cpu is not None:

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from neurovm.manifest import FILE, VmManifest
+from neurovmd.outlets import Actuator, Shown
 from neurovmd.schema import Input, Output, Time
 
 TARGET = Path(__file__).resolve().parent.parent / "neurovm" / "neurovm.schema.json"
@@ -26,8 +27,8 @@ TARGET = Path(__file__).resolve().parent.parent / "neurovm" / "neurovm.schema.js
 
 def schema() -> dict[str, Any]:
     """JSON Schema, draft 2020-12."""
-    kinds = (VmManifest, Input, Output, Time)
-    (root, inputs, output, time), parts = msgspec.json.schema_components(
+    kinds = (VmManifest, Input, Output, Time, Actuator, Shown)
+    (root, inputs, output, time, actuator, shown), parts = msgspec.json.schema_components(
         kinds, ref_template="#/$defs/{name}"
     )
     # The daemon takes a payload without a format as JSON.
@@ -42,6 +43,8 @@ def schema() -> dict[str, Any]:
     fields = parts["VmManifest"]["properties"]
     fields["inputs"]["anyOf"][0]["items"] = inputs
     fields["output"] = {"anyOf": [output, {"type": "null"}], "default": None}
+    fields["actuators"]["anyOf"][0]["items"] = actuator
+    fields["home_assistant"] = {"anyOf": [shown, {"type": "null"}], "default": None}
     fields["time"] = {"anyOf": [time, {"type": "null"}], "default": None}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

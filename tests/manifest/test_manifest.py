@@ -190,6 +190,13 @@ def test_reading_a_manifest_loads_no_numpy() -> None:
     assert ran.stdout == "False\n", ran.stderr
 
 
+def test_where_results_go_is_handed_on() -> None:
+    shown, driven = {"show": False}, [{"topic": "a"}]
+    vm = manifest.VmManifest(version="1.0", name="eye", home_assistant=shown, actuators=driven)
+    settings = manifest.vm_settings(vm, "eye.nvm")
+    assert (settings["home_assistant"], settings["actuators"]) == (shown, driven)
+
+
 def test_a_spiking_network_is_heard_as_events_where_nothing_else_is_said() -> None:
     vm = manifest.VmManifest(version="1.0", name="eye", time={"source": "message"})
     settings = manifest.vm_settings(vm, "eye.nvm", spiking=True)
