@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Iterator
 
 from neurovmd.window.block import Block, Tally
-from neurovmd.window.order import MOST_HELD
+from neurovmd.window.order import MOST_BLOCKS, MOST_HELD
 
 Parts = list[float | None]
 
@@ -67,7 +67,8 @@ class Merge:
         while self._times:
             at = self._times[0]
             whole = None not in self._rows[at]
-            crowded = len(self._times) * self._width > MOST_HELD
+            waiting = len(self._times)
+            crowded = waiting * self._width > MOST_HELD or waiting > MOST_BLOCKS
             if not crowded and (at > newest - self._late or not (whole or at < newest)):
                 break
             block = self._pop()

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 
 from neurovmd.window.block import Block, Budget, Flat, Rows, Tally, Ticks
 from neurovmd.window.fill import Gaps, between
+from neurovmd.window.order import MOST_BLOCKS
 
-MOST_WAITING = 1 << 16
-"""Grid points of one column that may wait for the others; beyond, the oldest are let go."""
+LEAST_WAITING = 64
+"""Grid points of a column that may wait for the others, however many these are."""
 
 
 class Points:
@@ -73,12 +74,15 @@ class Points:
 
 
 class Join:
-    """Rows from `columns` series of grid points, `width` values each: a row where all have one."""
+    """Rows from `columns` series of grid points: a row where all have one. Of a stream at most
+    `MOST_BLOCKS` points wait for a column that is behind; then the oldest are let go.
+    """
 
     def __init__(self, columns: int, ticks: Ticks, tally: Tally) -> None:
         self._ticks, self._tally = ticks, tally
+        self._most = max(LEAST_WAITING, MOST_BLOCKS // columns)
         self._waiting: list[deque[tuple[int, Flat, bool]]] = [
-            deque(maxlen=MOST_WAITING) for _ in range(columns)
+            deque(maxlen=self._most) for _ in range(columns)
         ]
         self._last: int | None = None
 
@@ -92,7 +96,7 @@ class Join:
         for point in points:
             if queue and point[0] <= queue[-1][0]:
                 queue.clear()  # the clock was set back
-            self._tally.gaps += len(queue) == MOST_WAITING
+            self._tally.gaps += len(queue) == self._most
             queue.append(point)
         while all(self._waiting):
             newest = max(each[0][0] for each in self._waiting)

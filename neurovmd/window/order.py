@@ -8,7 +8,10 @@ import heapq
 from neurovmd.window.block import Block, Tally
 
 MOST_HELD = 1 << 18
-"""Values that may wait; beyond, the oldest wait no longer."""
+MOST_BLOCKS = 1 << 14
+"""Values and blocks of a stream that may wait; beyond, the oldest wait no longer."""
+BLOCK_BYTES = 320
+"""What a block that waits takes beside its values: tuples, a heap's place, an array's head."""
 SET_BACK_US = 10_000_000
 """A time that lies so far and further behind the newest is no late one: the clock was set back."""
 
@@ -18,11 +21,14 @@ class Order:
 
     One that comes when a newer one has gone on is late; one at the time of another that is held,
     or was the last to go on, is a duplicate. Both are counted and let go. One further behind
-    the newest than `back` ticks is the first of a clock that was set anew.
+    the newest than `back` ticks is the first of a clock that was set anew. `series`: how many of a
+    stream share what may wait.
     """
 
-    def __init__(self, late: int, back: int, tally: Tally) -> None:
+    def __init__(self, late: int, back: int, tally: Tally, series: int = 1) -> None:
         self._late, self._back, self._tally = late, back, tally
+        self._most_values = max(1, MOST_HELD // series)
+        self._most_blocks = max(4, MOST_BLOCKS // series)
         self._held: list[tuple[int, Block]] = []
         self._times: set[int] = set()
         self._values = 0
@@ -50,9 +56,12 @@ class Order:
         self._times.add(block.at)
         self._values += len(block.values)
         until = self._newest - self._late
-        while self._held and (self._held[0][0] <= until or self._values > MOST_HELD):
+        while self._held and (self._held[0][0] <= until or self._crowded()):
             gone.append(self._pop())
         return gone
+
+    def _crowded(self) -> bool:
+        return self._values > self._most_values or len(self._held) > self._most_blocks
 
     def drain(self) -> list[Block]:
         """Everything that waits."""

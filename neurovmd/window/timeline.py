@@ -10,7 +10,7 @@ from neurovmd.window.block import Block, Budget, Rows, Tally, Ticks
 from neurovmd.window.collect import Collect, Merge
 from neurovmd.window.fill import Fill, Gaps
 from neurovmd.window.grid import Join, Points
-from neurovmd.window.order import MOST_HELD, SET_BACK_US, Order
+from neurovmd.window.order import BLOCK_BYTES, MOST_BLOCKS, MOST_HELD, SET_BACK_US, Order
 from neurovmd.window.rule import Window
 
 
@@ -52,9 +52,10 @@ class Course:
 
     @property
     def most_bytes(self) -> int:
-        """The most that samples of a stream may take while they wait, as 8 bytes a value."""
-        waits = self.rule.late is not None or (self.partial and self.rule.rate_hz is not None)
-        return 8 * (2 * self.width + (MOST_HELD if waits else 0))
+        """The most that samples of a stream may take while they wait."""
+        held = 8 * MOST_HELD + BLOCK_BYTES * MOST_BLOCKS
+        waits = (self.rule.late is not None) + (self.partial and self.rule.rate_hz is not None)
+        return 16 * self.width + waits * held
 
 
 class Timeline:
@@ -78,7 +79,7 @@ class Timeline:
                 Merge(width, course.late, back, tally, hold=hold) if stamped else Collect(width)
             )
         elif timed:
-            self._orders = [Order(course.late, course.back, tally) for _ in range(series)]
+            self._orders = [Order(course.late, course.back, tally, series) for _ in range(series)]
         if grid:
             self._points = [Points(width // series, gaps, ticks, tally) for _ in range(series)]
             self._join = Join(series, ticks, tally)

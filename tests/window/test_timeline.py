@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from array import array
 from fractions import Fraction
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import window_oracle as oracle
 
 from neurovmd.window.block import MOST_MADE, MOST_MADE_ROWS, Block, Budget, Rows, Ticks
+from neurovmd.window.order import MOST_BLOCKS
 from neurovmd.window.rule import Window
 from neurovmd.window.timeline import Course, Timeline
 
@@ -147,6 +149,34 @@ def test_a_million_late_samples_wait_nowhere() -> None:
     for at in range(200_000):
         assert not list(timeline.push(Block(5_000_000 + at, 1, one), Budget()))
     assert timeline.tally.late == 200_000
+
+
+def test_samples_that_wait_are_bounded() -> None:
+    rule = Window(size=4, late="10000 s", time="payload")
+    course = Course(rule, Ticks.of(None, None), 1, False, True, None)
+    timeline, one = Timeline(course), array("d", [1.0])
+    tracemalloc.start()
+    gone = 0
+    for at in range(3 * MOST_BLOCKS):
+        gone += len(list(timeline.push(Block(at, 1, one[:]), Budget())))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert gone == 2 * MOST_BLOCKS
+    assert held <= course.most_bytes
+
+
+def test_columns_that_wait_for_one_that_is_silent_are_bounded() -> None:
+    rule = Window(size=4, rate_hz=100.0, time="payload")
+    course = Course(rule, Ticks.of(None, 100.0), 8, True, True, None)
+    timeline, one = Timeline(course), array("d", [1.0])
+    tracemalloc.start()
+    for k in range(3 * MOST_BLOCKS // 7):
+        for column in range(7):
+            assert not list(timeline.push(Block(k * 10_000, 1, one[:], column), Budget()))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held <= course.most_bytes
+    assert timeline.tally.gaps > 0
 
 
 def test_a_clock_that_was_set_ends_no_stream() -> None:
