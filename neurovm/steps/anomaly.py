@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
@@ -87,7 +88,7 @@ class _AnomalyStream(StepStream):
 
     def reset(self) -> None:
         step = self._step
-        self._rows: list[Sequence[float]] = []
+        self._rows: list[array[float]] = []
         self._scales: list[tuple[float, float]] = []
         if step.learn is None:
             fixed = (step.mean or 0.0, max(step.deviation or step.level or 0.0, step.floor))
@@ -103,7 +104,7 @@ class _AnomalyStream(StepStream):
 
     def _learn(self, value: Sequence[float]) -> None:
         step, rows = self._step, self._rows
-        rows.append(value)
+        rows.append(array("d", value))
         if len(rows) < (step.learn or 0):
             return
         floor = step.floor

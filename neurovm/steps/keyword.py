@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
@@ -73,7 +74,7 @@ class _KeywordStream(StepStream):
         self._suppress_us = round(step.suppress_s * 1e6)
         self._release = step.threshold if step.release is None else step.release
         most = max(1, min(MOST_RESULTS, MOST_WORK // size))
-        self._rows: deque[tuple[int, Sequence[float]]] = deque(maxlen=most)
+        self._rows: deque[tuple[int, array[float]]] = deque(maxlen=most)
         self.reset()
 
     def reset(self) -> None:
@@ -83,7 +84,7 @@ class _KeywordStream(StepStream):
 
     def push(self, t_us: int, value: Sequence[float]) -> Scored | None:
         rows = self._rows
-        rows.append((t_us, value))
+        rows.append((t_us, array("d", value)))
         while rows[0][0] <= t_us - self._average_us and len(rows) > 1:
             rows.popleft()
         posteriors = each_of([row for _, row in rows], mean)

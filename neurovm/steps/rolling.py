@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Annotated, ClassVar
@@ -75,13 +76,13 @@ class _RollingStream(StepStream):
 
     def __init__(self, step: Rolling, rule: Rule) -> None:
         self._least, self._rule = step.least, rule
-        self._rows: deque[Sequence[float]] = deque(maxlen=step.n)
+        self._rows: deque[array[float]] = deque(maxlen=step.n)
 
     def reset(self) -> None:
         self._rows.clear()
 
     def push(self, t_us: int, value: Sequence[float]) -> list[float] | None:  # noqa: ARG002  # by count
-        self._rows.append(value)
+        self._rows.append(array("d", value))
         return None if len(self._rows) < self._least else each_of(self._rows, self._rule)
 
 
