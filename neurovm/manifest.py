@@ -28,7 +28,7 @@ from neurovm.errors import ConfigError
 from neurovm.regular import open_regular
 
 FILE = "neurovm.yaml"
-RUNTIME = (1, 2, 0)
+RUNTIME = (1, 3, 0)
 """The newest `runtime.version`: what a manifest may rely on; raised with every new key or value."""
 RESERVED_NAMES = frozenset({"availability", "info", "main"})
 """Levels of the daemon's own topics."""

@@ -68,7 +68,7 @@ def test_every_key_survives_the_way_through_a_bundle() -> None:
         ("neurons: 1000", "neurons: 0", (10, 3), "hardware.neurons", "0", "a whole number, 1"),
         ('"1W"', '"1X"', (12, 3), "hardware.power_limit", "'1X'", "W, mW, kW"),
         ('"1.0"', "1.0", (2, 1), "version", "1.0", '"1.0"'),
-        ('"1.0.0"', '"1.9.0"', (7, 3), "runtime.version", "'1.9.0'", "1.0.0 to 1.2.0"),
+        ('"1.0.0"', '"1.9.0"', (7, 3), "runtime.version", "'1.9.0'", "1.0.0 to 1.3.0"),
         ('"1.0.0"', '"one"', (7, 3), "runtime.version", "'one'", "a version such as"),
         ('"rate"', '"rat"', (16, 3), "network.encoding", "'rat'", "graded, bitplane, ttfs, rate"),
         ('"rate"', '"ttfs"\n  planes: 3', (17, 3), "network.planes", "3", "encoding: bitplane"),
