@@ -16,6 +16,7 @@ from neurovm.errors import (
     ModelError,
     RecordingError,
     ShapeError,
+    StepError,
 )
 
 
@@ -59,6 +60,7 @@ _BY_TYPE: tuple[tuple[type[BaseException], Exit], ...] = (
     (ShapeError, Exit.DATA),
     (RecordingError, Exit.DATA),
     (EventError, Exit.DATA),
+    (StepError, Exit.CONFIG),
     (FileNotFoundError, Exit.NO_INPUT),
     (IsADirectoryError, Exit.NO_INPUT),
     (NotADirectoryError, Exit.NO_INPUT),

@@ -30,6 +30,7 @@ CASES = [
     (ReadError("x"), 74),
     (PermissionError(errno.EACCES, "Permission denied", "x"), 77),
     (errors.ConfigError("f.yaml", "mqtt.server", "17", "a URL"), 78),
+    (errors.StepError("alpha", "7", "above 0 to 1"), 78),
     (TimeoutError("x"), 124),
     (click.Abort(), 130),
     (KeyboardInterrupt(), 130),
