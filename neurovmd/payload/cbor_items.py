@@ -18,6 +18,8 @@ from typing import Any
 from neurovmd.payload.values import PayloadError
 
 MOST_DEPTH = 32
+MOST_ITEMS = 1 << 20
+"""Items read one by one, as lists of floats of one width or of numbers below 24 are not."""
 # Bignums and exponents beyond these are no float64 anyway.
 _MOST_BIGNUM_BYTES = 128
 _MOST_EXPONENT = 2000
@@ -54,12 +56,16 @@ class _Items:
 
     def __init__(self, payload: bytes) -> None:
         self._payload = payload
+        self._left = MOST_ITEMS
         self.at = 0
 
     def next(self, depth: int) -> Any:
         """The next item, or _BREAK."""
         if depth > MOST_DEPTH:
             raise PayloadError(f"not CBOR that is accepted: deeper than {MOST_DEPTH}")
+        self._left -= 1
+        if self._left < 0:
+            raise PayloadError(f"not CBOR that is accepted: more than {MOST_ITEMS} items")
         first = self._take(1)[0]
         major, info = first >> 5, first & 31
         if major == 7:
@@ -120,20 +126,24 @@ class _Items:
         if count == _INDEFINITE:
             return list(iter(lambda: self.next(depth + 1), _BREAK))
         self._check_room(count)
-        reals = self._reals(count)
-        return [self._whole(depth + 1) for _ in range(count)] if reals is None else reals
+        numbers = self._numbers(count)
+        return [self._whole(depth + 1) for _ in range(count)] if numbers is None else numbers
 
-    def _reals(self, count: int) -> list[Any] | None:
-        """So many floats of one width at once, as most lists of a sensor are; None for others."""
-        form = _REALS.get(self._payload[self.at]) if count else None
+    def _numbers(self, count: int) -> list[Any] | None:
+        """So many floats of one width, or numbers of one byte, at once; None for other lists."""
+        first = self._payload[self.at] if count else 0xFF
+        form = _REALS.get(first)
+        end = self.at + count * (form.size if form else 1)
+        if end > len(self._payload):
+            return None
+        packed = self._payload[self.at : end]
         if form is None:
+            if first >= 24 or max(packed) >= 24:
+                return None
+        elif packed[:: form.size] != packed[:1] * count:
             return None
-        end = self.at + count * form.size
-        heads = self._payload[self.at : end : form.size]
-        if end > len(self._payload) or heads != heads[:1] * count:
-            return None
-        packed, self.at = self._payload[self.at : end], end
-        return [real for (real,) in form.iter_unpack(packed)]
+        self.at = end
+        return list(packed) if form is None else [real for (real,) in form.iter_unpack(packed)]
 
     def _map(self, count: int, depth: int) -> dict[Any, Any]:
         found: dict[Any, Any] = {}

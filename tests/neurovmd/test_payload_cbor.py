@@ -133,9 +133,25 @@ def test_what_is_broken_or_too_much_is_refused(payload: bytes) -> None:
 
 
 def test_depth_has_an_end() -> None:
-    assert decode(b"\x81" * MOST_DEPTH + b"\x01")
+    assert decode(b"\x81" * MOST_DEPTH + b"\xf5")
     with pytest.raises(PayloadError, match="deeper than"):
-        decode(b"\x81" * (MOST_DEPTH + 1) + b"\x01")
+        decode(b"\x81" * (MOST_DEPTH + 1) + b"\xf5")
+
+
+def test_the_number_of_items_has_an_end() -> None:
+    with pytest.raises(PayloadError, match="more than 1048576 items"):
+        decode(b"\x9a\x00\x20\x00\x00" + b"\x18\x18" * (1 << 21))
+    assert len(decode(b"\x9a\x00\x20\x00\x00" + b"\x17" * (1 << 21))) == 1 << 21
+
+
+@given(
+    st.lists(st.floats(allow_nan=False), max_size=9) | st.lists(st.integers(0, 23), max_size=9),
+    st.lists(SCALARS, max_size=2),
+)
+def test_lists_of_numbers_and_what_stands_behind_them(numbers: list[Any], more: list[Any]) -> None:
+    for item in (numbers, numbers + more, [numbers, *more], {"a": numbers, "b": more}):
+        for canonical in (False, True):
+            assert decode(cbor2.dumps(item, canonical=canonical)) == item
 
 
 def test_memory_follows_the_payload() -> None:

@@ -74,6 +74,17 @@ def test_too_many_pixels_are_refused_before_they_are_decoded() -> None:
             read(png(side, side, b"\0"))
 
 
+def test_a_progressive_jpeg_of_endless_scans_is_refused_before_it_is_decoded() -> None:
+    file = io.BytesIO()
+    pillow.new("L", (64, 64), 7).save(file, "JPEG", progressive=True)
+    head, *scans = file.getvalue().split(b"\xff\xda")
+    assert len(scans) > 3
+    assert read(file.getvalue()).width == 64
+    bomb = b"\xff\xda".join([head, *scans[:-1], *[min(scans, key=len)] * 100, scans[-1]])
+    with pytest.raises(PayloadError, match="scans"):
+        read(bomb)
+
+
 def test_text_that_inflates_without_end_is_refused() -> None:
     text = b"comment\0\0" + zlib.compress(b"a" * (1 << 24))
     with pytest.raises(PayloadError):
