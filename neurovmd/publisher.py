@@ -113,6 +113,7 @@ class Publisher:
         for item in done:
             if item.order is not None:
                 self._orders[item.topic] = item
+                item.settle()  # a newer one may take its place: no message waits for it
             elif item.payload:
                 self._waiting.append(item)
                 self._take_beside(item)

@@ -17,6 +17,7 @@ from benchmarks.rig import Client, Mosquitto, wait_for
 from neurovm.errors import ConfigError
 from neurovmd import config
 from neurovmd.actuators import Actuators, safe_words
+from neurovmd.mailbox import Receipt
 from neurovmd.outlets import Actuator
 from neurovmd.publisher import Publisher
 from neurovmd.schema import Output
@@ -255,6 +256,14 @@ def test_only_the_newest_word_counts() -> None:
     publisher.published(4, "")
     assert publisher.idle
     assert publisher.overdue_at_s is None
+
+
+def test_a_message_that_ends_in_a_word_is_acknowledged() -> None:
+    publisher = Publisher(Output(), SharedBlock(1).slot(0))
+    publisher.connection = FakeConnection()  # type: ignore[assignment]  # enough of one
+    receipt = Receipt(7)
+    publisher.take([Done(receipt, "v", b"1", order=Order(0, retain=False))])
+    assert receipt.done
 
 
 DRIVES = """\
