@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-payloads=(payload_{json,cbor,senml,sparkplug_b,raw,pcm,image,text,aer})
+payloads=(payload_{json,cbor,senml,sparkplug_b,raw,pcm,image,text,aer,window})
 
 damage() { # target..., options
     .venv/bin/python tests/fuzz/run.py "$@"

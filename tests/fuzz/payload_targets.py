@@ -8,6 +8,7 @@ or it sets nothing by design (Sparkplug's births and deaths).
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import struct
 from collections.abc import Callable, Sequence
@@ -293,9 +294,14 @@ class Machine:
         return self._reasons[0].name.lower()
 
 
-@lru_cache
 def machines(form: str) -> list[tuple[Variant, Machine]]:
-    """The VMs of a format."""
+    """The VMs of a format, of this process: what they count is shared with forked ones."""
+    return _machines(form, os.getpid())
+
+
+@lru_cache
+def _machines(form: str, pid: int) -> list[tuple[Variant, Machine]]:
+    del pid
     return [(variant, Machine(variant)) for variant in VARIANTS[form]()]
 
 

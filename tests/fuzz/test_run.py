@@ -92,6 +92,14 @@ def test_a_few_hundred_executions_of_each_target(name: str) -> None:
     assert {"accepted", refusal} <= outcomes
 
 
+def test_processes_count_their_own_messages() -> None:
+    target = TARGETS["payload_raw"]
+    options = argparse.Namespace(jobs=2, runs=400, seconds=0, seed=0)
+    found = run.Run(target, target.seeds([]), options).until_done()
+    assert found.executions == 400
+    assert found.findings == []
+
+
 def test_damage_is_what_the_seed_says() -> None:
     bundle = TARGETS["load"].seeds([])[0]
     assert damaged(bundle, 3) == damaged(bundle, 3)
