@@ -46,6 +46,7 @@ class Front(ABC):
     needs_whole: bool = False
     steady: bool = True
     """Whether each row out comes with the very row in that is named for it, not before."""
+    _none: Array = None
     first: int = 1
     step: int = 1
     span: float = 1
@@ -70,15 +71,11 @@ class Front(ABC):
         stream is then as it was before. EventError too where what is made of them would overflow
         or be more than 2^24 values: the stream then begins anew.
         """
-        import numpy as np
-
         array = self._checked(rows)
         if self.needs_whole:
             raise EventError("found a push; accepted: whole windows, as a step looks at all of one")
         due = self.due(array)
-        if due is None:
-            return np.empty((0, *self.shape), self.dtype)
-        return self._finite(due, self.advance)
+        return self._no_rows() if due is None else self._finite(due, self.advance)
 
     def whole(self, rows: ArrayLike) -> NDArray[Any]:
         """`push` of a whole window from the beginning of a stream, which then begins anew."""
@@ -107,6 +104,14 @@ class Front(ABC):
         """Whether rows of `shape` can be taken."""
         return shape == self.takes
 
+    def _no_rows(self) -> Array:
+        """An empty array, made once: most packets are smaller than a step."""
+        if self._none is None:
+            import numpy as np
+
+            self._none = np.empty((0, *self.shape), self.dtype)
+        return self._none
+
     def _finite(self, rows: Array, computed: Callable[[Array], Array]) -> NDArray[Any]:
         """What is `computed` of the rows, as `dtype`; EventError and a reset where it overflows."""
         import numpy as np
@@ -129,9 +134,10 @@ class Front(ABC):
             array = np.asarray(rows)
         except ValueError as error:
             raise ShapeError(f"rows: {error}; accepted: {self.accepts()}") from None
-        fits = len(array.shape) == 1 + len(self.takes) and self.fits(array.shape[1:])
+        shape = array.shape
+        fits = len(shape) == 1 + len(self.takes) and self.fits(shape[1:])
         if not fits or array.dtype.kind not in "fiub":
-            found = f"shape {array.shape} of {array.dtype}"
+            found = f"shape {shape} of {array.dtype}"
             raise ShapeError(f"rows: found {found}; accepted: {self.accepts()}")
         if array.size > MOST_VALUES:
             raise EventError(f"found {array.size} values; accepted: {MOST_VALUES} in a push")

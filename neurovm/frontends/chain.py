@@ -98,6 +98,8 @@ class Chain(Front):
     def advance(self, rows: Array) -> Array:
         for stage in self._stages:
             rows = stage.advance(rows)
+            if not len(rows):
+                return self._no_rows()
         return rows
 
     def advance_whole(self, rows: Array) -> Array:
