@@ -29,7 +29,7 @@ from neurovm.cli import broker
 from neurovm.cli.control import ask
 
 NODE = "box"
-START_S, ANSWER_S, REST_S, END_S = 60.0, 20.0, 120.0, 15.0
+START_S, ANSWER_S, REST_S, END_S = 60.0, 20.0, 60.0, 15.0
 Result = dict[str, Any]
 
 
@@ -110,23 +110,24 @@ class Box:
         return found
 
     def all_results(self) -> list[Result]:
-        """The results of all that was sent; there may be none. NoAnswerError where the VMs have not
-        come to rest in REST_S.
+        """The results of all that was sent; there may be none. NoAnswerError where the VMs go on
+        for REST_S without taking a message or sending a result, and are not at rest.
         """
         found: list[Result] = []
         looks: list[object] = []
-        until_s = time.monotonic() + REST_S
+        done, until_s = (0, 0), time.monotonic() + REST_S
         while len(looks) < RESTS or looks != looks[:1] * RESTS:
             with contextlib.suppress(NoAnswerError):
                 while True:
                     found.append(self.result(LOOK_S))
             vms = ask(self._socket, "status")["vms"]
-            taken = sum(vm["messages_in"] for vm in vms)
-            out = sum(vm["results_out"] for vm in vms)
-            look = None if (taken, out) != (self._sent, self._heard) else _work(vms)
+            last, done = done, _total(vms)
+            look = _work(vms) if done == (self._sent, self._heard) else None
             looks = [*looks[1 - RESTS :], look] if look else []
-            if time.monotonic() > until_s:
-                raise NoAnswerError(f"{taken} of {self._sent} messages taken, {out} results sent")
+            if done != last:
+                until_s = time.monotonic() + REST_S
+            elif time.monotonic() > until_s:
+                raise NoAnswerError(f"{done[0]} of {self._sent} messages taken, {done[1]} results")
         return found
 
     def _get(self, source: queue.Queue[Any], timeout_s: float) -> Any:
@@ -141,6 +142,11 @@ class Box:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+
+def _total(vms: list[Result]) -> tuple[int, int]:
+    """Messages taken and results sent."""
+    return sum(vm["messages_in"] for vm in vms), sum(vm["results_out"] for vm in vms)
 
 
 def _work(vms: list[Result]) -> object:
