@@ -193,7 +193,7 @@ def micro(path: Path, data: Path, folder: Path) -> Row:
 def motion(path: Path, data: Path, folder: Path) -> Row:
     """Rows of (x, y, z), one a message; recordings in turn to calibrate and to judge."""
     given = activities(data)
-    assert given.calibrate is not None  # noqa: S101  # activities has both
+    assert given.calibrate is not None  # activities has both
     places = np.linspace(0, len(given.calibrate) - 1, 256).astype(int)
     rows = given.calibrate[np.unique(places)].astype(np.float32)
     bundle = folder / "st_har.nvm"
@@ -214,7 +214,7 @@ def motion(path: Path, data: Path, folder: Path) -> Row:
             if str(at) in found
         ]
     )
-    assert given.answers is not None  # noqa: S101  # of activities
+    assert given.answers is not None  # of activities
     with Runtime(path) as lite:
         exact = np.concatenate([lite.run([row[None]]).outputs[0] for row in given.rows])
     wanted = float((exact.reshape(len(exact), -1).argmax(1) == given.answers).mean())
