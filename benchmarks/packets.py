@@ -5,9 +5,9 @@
 
 Recordings go to a broker in packets (20 ms of sound, single rows of an accelerometer); `neurovmd`
 makes windows and front ends of them as its VM files say. MODELS and DATA are as in accuracy.py,
-with DATA/streaming_ww/*.wav and the true moments in its .json beside. LiteRT gets what this file's own
-front end makes of the same recordings (NumPy, pymicro-features), whole windows at a time; answers
-that are not the same codes are counted. Exit code 1 where a row misses what it is held to.
+with DATA/streaming_ww/*.wav and the true moments in its .json beside. LiteRT gets what other front
+ends (NumPy, pymicro-features) make of the same recordings, whole windows at a time; answers that
+are not the same codes are counted. Exit code 1 where a row misses what it is held to.
 """
 
 from __future__ import annotations
