@@ -186,21 +186,24 @@ class FrameStreams(StreamTable[FrameStream]):
     def _hop(self, stream: FrameStream, hop: Hop) -> None:
         stream.hop, stream.hopped, stream.news = hop, True, True
         stream.missing.clear()
-        if stream.result is not None:
-            self._early.append(stream.result)
+        told = len(self._early)
+        codes = stream.slide.codes if self._needs_inputs else ()
+        self._decide(stream, hop.t1_us, stream.slide.session.output, codes)
+        is_due = self._is_due(stream)
+        if stream.result is not None and (is_due or len(self._early) > told):
+            self._early.insert(told, stream.result)  # before what this hop tells
             stream.result = None
-        session, steps = stream.slide.session, stream.steps
-        self._decide(
-            stream, hop.t1_us, session.output, stream.slide.codes if self._needs_inputs else ()
-        )
-        if self._output.on == "interval":
-            return
-        if steps is not None and self._output.steps:
-            is_due = steps.has_news if self._output.on == "always" else steps.is_change
-        else:
-            is_due = self._output.on == "always" or session.output.tobytes() != stream.published
         if is_due:
             stream.result = super()._answer(stream, None)
+
+    def _is_due(self, stream: FrameStream) -> bool:
+        """Whether a hop has a result of its own."""
+        steps, on = stream.steps, self._output.on
+        if on == "interval":
+            return False
+        if steps is not None and self._output.steps:
+            return steps.has_news if on == "always" else steps.is_change
+        return on == "always" or stream.slide.session.output.tobytes() != stream.published
 
     # Results
 

@@ -326,6 +326,17 @@ def test_streams_are_apart(pump: Model) -> None:
     assert rig.slot.streams == 3
 
 
+def test_a_message_is_not_answered_before_the_result_it_led_to(pump: Model) -> None:
+    rig, frame = Rig(pump, {"hop": 1}, output={"on": "change"}), rows(1)
+    receipt = Receipt(7)
+    done = rig.done(np.repeat(frame, SIZE + 4, axis=0).tobytes(), receipt=receipt)
+    assert len(done) == 1  # the first hop changed the answer, the others nothing
+    assert done[0].payload
+    assert not receipt.done
+    done[0].settle()
+    assert receipt.done
+
+
 def test_on_interval_the_last_hop_is_answered(pump: Model) -> None:
     rig = Rig(pump, {"hop": 1}, output={"on": "interval", "interval_s": 1})
     frames = rows(SIZE + 5)
