@@ -169,3 +169,9 @@ def test_a_recording_of_another_rate_is_named(tmp_path: Path) -> None:
     )  # fmt: skip
     assert ran.returncode == 1
     assert "found 8000 Hz, 2 channels, 16 bits; accepted: 16000 Hz mono" in ran.stderr
+
+
+def test_the_readme_shows_the_vm_file_of_the_words() -> None:
+    text = (ROOT / "examples" / "keywords" / "vm.yaml").read_text()
+    body = text[text.index("model:") :]
+    assert f"# examples/keywords/vm.yaml\n{body}```" in (ROOT / "README.md").read_text()
