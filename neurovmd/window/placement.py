@@ -29,11 +29,9 @@ class Placement:
 
     def blocks(self, pieces: list[Piece], arrived_us: int) -> Iterator[Block]:
         """The pieces of a message as blocks with their time, in the form the timeline takes."""
-        at_us = arrived_us
         for piece in pieces:
-            if self._stamped or (piece.t_us is not None and self._ticks.period is None):
-                at_us = piece.t_us if piece.t_us is not None else arrived_us
-                at = at_us * self._ticks.scale
+            if self._stamped and piece.t_us is not None:
+                at = piece.t_us * self._ticks.scale
             else:
                 at = self._arrived(piece, arrived_us * self._ticks.scale)
             block = Block(at, piece.n, piece.values, piece.column, piece.shape)

@@ -174,6 +174,20 @@ def test_integers_of_a_front_end_are_the_models_codes_unless_scaled() -> None:
     assert scaled.encode(scaled.prepared(values)) == wanted
 
 
+@pytest.mark.parametrize(("rule", "by_payload"), [({}, True), ({"time": "arrival"}, False)])
+def test_time_is_the_payloads_or_that_of_arrival(
+    pump: Model, rule: dict[str, Any], by_payload: bool
+) -> None:
+    payload = {"format": "json", "field": "v", "t_us": "t"}
+    rig = Rig(pump, {"hop": 1, **rule}, source={"payload": payload})
+    found: list[dict[str, Any]] = []
+    for k in range(SIZE):
+        rig.ns += 10**9
+        found += rig.send(json.dumps({"t": 1000 * k, "v": [0.1] * FRAME}).encode())
+    (window,) = [r["window"] for r in found]
+    assert window["t1_us"] == (15_000 if by_payload else rig.ns // 1000)
+
+
 def test_results_are_json_of_whole_microseconds(pump: Model) -> None:
     rig = Rig(pump, {"hop": 1, "rate_hz": 33.3, "time": "payload"},
               source={"payload": {"format": "json", "field": "v", "t_us": "t"}})  # fmt: skip
