@@ -327,3 +327,19 @@ def test_a_wrong_step_is_located_and_told_by_its_own_kind(
     _, errors = config.examine(tmp_path / "daemon.yaml", environ={})
     assert (errors[0].key, errors[0].line) == (key, 4)
     assert accepted in errors[0].accepted
+
+
+def test_labels_come_from_a_file_beside_the_vms(tmp_path: Path, bundles: dict[str, Path]) -> None:
+    (tmp_path / "vm.d").mkdir()
+    (tmp_path / "daemon.yaml").write_text("vm_dir: vm.d\n")
+    names = [f"digit {k}" for k in range(10)]
+    (tmp_path / "vm.d" / "labels.txt").write_text("\n".join(names) + "\n")
+    text = f"model: {bundles['digits_mlp']}\ninputs: [{{topic: 'a/{{stream}}/{{element}}'}}]\n"
+    text += 'output: {steps: [{kind: labels, labels: "${file:labels.txt}"}]}\n'
+    (tmp_path / "vm.d" / "pump.yaml").write_text(text)
+    settings, errors = config.examine(tmp_path / "daemon.yaml", environ={})
+    assert errors == []
+    (step,) = settings.deployments[0].vm.output.steps
+    with neurovm.load(bundles["digits_mlp"]) as model:
+        stream = chain([step], model.outputs)
+        assert stream.form.labels == tuple(names)
