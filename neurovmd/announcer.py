@@ -59,6 +59,11 @@ class Announcer:
         return Outlet(settings, self._vms)
 
     @property
+    def sparkplug(self) -> dict[str, Any] | None:
+        """How the Sparkplug node is; None where there is none."""
+        return None if self._sparkplug is None else self._sparkplug.told
+
+    @property
     def connections(self) -> list[Connection]:
         """The daemon's own and, where there is one, the Sparkplug node's."""
         more = [] if self._sparkplug is None else [self._sparkplug.connection]

@@ -171,7 +171,7 @@ class Supervisor:
     def _status(self, request: Request) -> dict[str, Any]:
         del request
         now = time.monotonic()
-        return status.full(
+        told = status.full(
             self._settings,
             self._fleet.vms,
             self._announcer.connection,
@@ -183,6 +183,7 @@ class Supervisor:
             self._reloader.changes,
             self._no_groups,
         )
+        return told | {"sparkplug": self._announcer.sparkplug}
 
     def _turn(self) -> None:
         """One round: do what is due, wait, serve what has come."""

@@ -61,6 +61,16 @@ class Outlet:
         self.connection = Connection(replace(broker, will=self._will), self)
 
     @property
+    def told(self) -> dict[str, Any]:
+        """For status: whether it is connected and born, and how many results it keeps meanwhile."""
+        return {
+            "connected": self.connection.connected,
+            "state": self.connection.state,
+            "born": self._edge.is_born,
+            "stored": len(self._stored),
+        }
+
+    @property
     def filters(self) -> dict[str, int]:
         """What is subscribed: commands to this node, the host's state, results."""
         found = {self._edge.command_topic: 1}

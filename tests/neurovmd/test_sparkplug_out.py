@@ -513,6 +513,10 @@ def test_a_primary_host_is_waited_for(broker: Mosquitto, daemon: Daemon) -> None
     host.publish("spBv1.0/mill/DDATA/edge1/press", data("DDATA", 9, born))
     host.wait("neurovm/box/digits/result/press", lambda found: found["seq"] == 1)
     assert of_kind(host, "NBIRTH") == []
+    wait_for(lambda: daemon.status()["sparkplug"]["stored"] == 1, "the result is kept")
+    assert daemon.status()["sparkplug"] == {
+        "connected": True, "state": "connected", "born": False, "stored": 1,
+    }  # fmt: skip
     host.publish(state, json.dumps({"online": True, "timestamp": 4}))  # an older word
     host.publish(state, json.dumps({"online": True, "timestamp": 6}), retain=True)
     wait_for(lambda: heard(host).historical, "the kept result")
