@@ -69,6 +69,8 @@ class HealthServer:
         self._bind_at = self._rest_until = self._window_end = 0.0
         self._taken = 0
         self._trouble = ""
+        # Requests since the start: those with an answer of 200 or 503, others, a worker's.
+        self.counts = {"answered": 0, "refused": 0, "handed_over": 0}
 
     def filenos(self) -> list[int]:
         listens = self._listener is not None and self._now >= self._rest_until
@@ -161,6 +163,7 @@ class HealthServer:
         client.heard += data
         answer = self._answer(bytes(client.heard), client.socket)
         if answer is None:  # a worker has it
+            self.counts["handed_over"] += 1
             self._drop(number)
         elif answer:
             self._send(number, client, answer)
@@ -194,6 +197,8 @@ class HealthServer:
 
     def _send(self, number: int, client: _Client, answer: bytes) -> None:
         """The answer fits into any socket's buffer; a peer that has none is let go."""
+        is_told = answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 503"))
+        self.counts["answered" if is_told else "refused"] += 1
         try:
             whole = client.socket.send(answer) == len(answer)
             client.socket.shutdown(socket.SHUT_WR)

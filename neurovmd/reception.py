@@ -37,6 +37,11 @@ class Reception:
         """Where the control socket is; None where it could not be made."""
         return None if self._control is None else str(self._control.path)
 
+    @property
+    def requests(self) -> dict[str, int] | None:
+        """How many requests over HTTP there were, by what became of them; None: nothing listens."""
+        return None if self._health is None else self._health.counts
+
     def open(self, settings: Settings) -> None:
         """Listen; without a control socket everything else still works (but see Occupied)."""
         path = Path(settings.config.socket)

@@ -103,10 +103,12 @@ def full(
     reloads: int,
     changes: dict[str, list[str]] | None,
     no_groups: str,
+    requests: dict[str, int] | None,
 ) -> dict[str, Any]:
     """The answer to `{"op": "status"}`; times in seconds, power in watts. `changes`: what the last
     reload did to each VM (None: it was refused, or there was none). `no_groups`: why the
-    kernel holds no limit of a worker (empty: it does).
+    kernel holds no limit of a worker (empty: it does). `requests`: how many there were over HTTP
+    (None: nothing listens).
     """
     return {
         "version": __version__,
@@ -128,6 +130,7 @@ def full(
             "state": connection.state,
         },
         "power": None if power is None else _power(power),
+        "http": requests,
         "control_groups": {"held": not no_groups, "reason": no_groups},
         "protocol": PROTOCOL,
         "vms": [_vm(vm, vm.number, power, now_ns) for vm in vms],

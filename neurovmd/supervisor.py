@@ -182,6 +182,7 @@ class Supervisor:
             self._reloader.count,
             self._reloader.changes,
             self._no_groups,
+            self._reception.requests,
         )
         return told | {"sparkplug": self._announcer.sparkplug}
 

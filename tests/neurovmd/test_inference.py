@@ -441,6 +441,8 @@ def test_the_whole_way(broker: Mosquitto, start: Start, models: dict[str, neurov
     big = " " * (inference.BODY_BYTES + 40 * 64)
     assert curl(f"{base}/models/digits/infer", "-d", "@-", text=big)[0] == 413
     wait_for(lambda: daemon.vm("digits")["http"] == {"answered": 1, "refused": 2}, "the counts")
+    # /v2, twice a list, readiness; an unknown version, model and path, a wrong method; the rest.
+    assert daemon.status()["http"] == {"answered": 4, "refused": 4, "handed_over": 5}
     client = Client(broker.port)
     client.subscribe("neurovm/#")
     client.publish("plant/p/sensor/5", '{"value": 0.5}')
