@@ -173,15 +173,16 @@ class FrameStreams(StreamTable[FrameStream]):
     def _hops(self, stream: FrameStream, rows: Rows) -> Iterator[Hop]:
         try:
             frames = stream.front.push(rows)
-        except (EventError, ShapeError) as error:
-            stream.front.reset()  # what follows is no part of the same frames
-            stream.wrong = str(error)
-            return
-        if frames.n:
+            if not frames.n:
+                return
             values = self._inputs.coder.prepared(frames.values)
             if frames.anew and self._model.stateful:
                 stream.slide.session.reset()
             yield from stream.slide.push(frames._replace(values=values))
+        except (EventError, ShapeError) as error:  # of a front end, such as one that overflows
+            stream.front.reset()  # what follows is no part of the same frames
+            stream.slide.begin()
+            stream.wrong = str(error)
 
     def _hop(self, stream: FrameStream, hop: Hop) -> None:
         stream.hop, stream.hopped, stream.news = hop, True, True

@@ -197,6 +197,7 @@ def _window() -> list[Variant]:
         {"hop": 1, "time": "payload", "gap_after": "1 s"},
         {"hop": 2, "time": "payload", "gap": "hold", "rate_hz": 0.1, "normalize": "mean_variance"},
         {"hop": 20, "normalize": "peak", "scale": 1e30},
+        {"hop": 4, "front_end": [{"kind": "scale", "scale": 1e38}]},
     ]
     squares = ({"kind": "scale", "scale": 1e38}, {"kind": "difference"})
     made = []
@@ -214,8 +215,8 @@ def _window() -> list[Variant]:
                 columns=to,
                 front_end=squares if at == 1 and to else (),
             )
-            if to is None and at == 0:
-                continue  # rows of a packet are of no known rate
+            if to is None and (at == 0 or "front_end" in rule):
+                continue  # rows of a packet are of no known rate, or of one value
             made.append(variant)
     sound = {"size": 64, "hop": 5, "gap_after": "10 ms", "gap": "hold"}
     pcm = {"format": "pcm", "rate_hz": 16000, "header": "wav"}

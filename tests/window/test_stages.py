@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 import json
+import struct
 from array import array
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from window_rig import Rig
+from window_rig import RAW, Rig
 
 import neurovm
 from neurovm.frontends import Micro
 from neurovm.model import Model
+from neurovmd.shared import DropReason
 from neurovmd.window.block import Block, Budget, Tally, Ticks
 from neurovmd.window.collect import Collect, Merge
 from neurovmd.window.fill import Fill, Gaps
@@ -186,6 +188,27 @@ def test_time_is_the_payloads_or_that_of_arrival(
         found += rig.send(json.dumps({"t": 1000 * k, "v": [0.1] * FRAME}).encode())
     (window,) = [r["window"] for r in found]
     assert window["t1_us"] == (15_000 if by_payload else rig.ns // 1000)
+
+
+WILD = struct.pack("<f", 3e38) * FRAME
+
+
+@pytest.mark.parametrize("inner", [True, False])
+def test_a_front_end_that_overflows_is_counted_and_begins_anew(pump: Model, inner: bool) -> None:
+    front_end = [{"kind": "scale", "scale": 2.0}]
+    source = {"payload": RAW, "to": {"elements": [f"c{i}" for i in range(FRAME)]}}
+    if inner:
+        rig = Rig(pump, {"size": SIZE, "front_end": front_end}, source=source)
+    else:
+        rig = Rig(pump, {"size": SIZE}, source={**source, "front_end": front_end})
+    quiet = struct.pack("<f", 0.25) * FRAME
+    for _ in range(SIZE - 1):
+        assert rig.send(quiet) == []
+    assert rig.send(WILD) == []
+    assert rig.slot.dropped[DropReason.VALUE] == 1
+    found = [result for _ in range(SIZE) for result in rig.send(quiet)]
+    assert len(found) == 1
+    assert rig.slot.dropped[DropReason.VALUE] == 1
 
 
 def test_results_are_json_of_whole_microseconds(pump: Model) -> None:
