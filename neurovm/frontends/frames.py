@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal
 
 from neurovm.encoders.ranges import check_count, check_flag
@@ -15,6 +16,9 @@ MOST_LENGTH = 1 << 16
 MOST_STEP = 1 << 24
 _AT_ONCE = 1 << 16
 """Values of frames that are computed at a time: temporary arrays stay in the cache."""
+
+TABLES = 8
+"""Tables of each kind that are kept for further streams of the same front end."""
 
 WindowName = Literal["hann", "hamming", "blackman", "povey", "rectangular"]
 Transform = Callable[[Array], Array]
@@ -148,8 +152,9 @@ class FramesFront(Front):
         return made.reshape(count, *self.shape)
 
 
+@lru_cache(maxsize=TABLES)
 def window_of(front_end: Frames) -> Array:
-    """float64[frame_length]: its window function."""
+    """float64[frame_length]: its window function, which all streams share."""
     import numpy as np
 
     length, name = front_end.frame_length, front_end.window

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal
 
 from neurovm.encoders.ranges import check_above, check_count
 from neurovm.errors import EventError
 from neurovm.frontends.base import MOST_RATE_HZ, Array, Front
-from neurovm.frontends.frames import FramesFront, Transform, check_choice
+from neurovm.frontends.frames import TABLES, FramesFront, Transform, check_choice
 from neurovm.frontends.spectrum import LogName, Spectrum, check_rate, rows_times
 
 MOST_MELS = 1024
@@ -66,35 +67,38 @@ class LogMel(Spectrum, frozen=True, tag="log_mel", kw_only=True):
     def bands(self, rate_hz: float | None) -> Transform:
         """From frames of rows at `rate_hz` to the logarithm of their bands."""
         spectra, logarithm = self.spectra(), self.logarithm()
-        weights = self.weights(check_rate(self.sample_rate, rate_hz))
+        weights = weights_of(self, check_rate(self.sample_rate, rate_hz))
 
         def computed(frames: Array) -> Array:
             return logarithm(rows_times(spectra(frames), weights))
 
         return computed
 
-    def weights(self, rate_hz: float) -> Array:
-        """float64[bins, n_mels]: the triangles."""
-        import numpy as np
 
-        fmax = rate_hz / 2 if self.fmax is None else self.fmax
-        if not self.fmin < fmax <= rate_hz / 2:
-            found = f"{self.fmin:g} to {fmax:g} Hz at {rate_hz:g} Hz"
-            raise EventError(f"fmax: found {found}; accepted: above fmin, to half the rate")
-        ends = to_mel(np.array([self.fmin, fmax]), self.mel_scale)
-        corners = np.linspace(ends[0], ends[1], self.n_mels + 2)
-        hertz = from_mel(corners, self.mel_scale)
-        bins = np.arange(self.bins) * (rate_hz / self.size)
-        if self.triangles == "mel":
-            bins = to_mel(bins, self.mel_scale)
-        else:
-            corners = hertz
-        rising = (bins[:, None] - corners[:-2]) / (corners[1:-1] - corners[:-2])
-        falling = (corners[2:] - bins[:, None]) / (corners[2:] - corners[1:-1])
-        weights = np.maximum(0, np.minimum(rising, falling))
-        if self.mel_norm == "slaney":
-            weights *= 2 / (hertz[2:] - hertz[:-2])
-        return np.ascontiguousarray(weights)
+@lru_cache(maxsize=TABLES)
+def weights_of(front_end: LogMel, rate_hz: float) -> Array:
+    """float64[bins, n_mels]: the triangles, which all streams share."""
+    import numpy as np
+
+    fmin, fmax = front_end.fmin, rate_hz / 2 if front_end.fmax is None else front_end.fmax
+    if not fmin < fmax <= rate_hz / 2:
+        found = f"{fmin:g} to {fmax:g} Hz at {rate_hz:g} Hz"
+        raise EventError(f"fmax: found {found}; accepted: above fmin, to half the rate")
+    scale = front_end.mel_scale
+    ends = to_mel(np.array([fmin, fmax]), scale)
+    corners = np.linspace(ends[0], ends[1], front_end.n_mels + 2)
+    hertz = from_mel(corners, scale)
+    bins = np.arange(front_end.bins) * (rate_hz / front_end.size)
+    if front_end.triangles == "mel":
+        bins = to_mel(bins, scale)
+    else:
+        corners = hertz
+    rising = (bins[:, None] - corners[:-2]) / (corners[1:-1] - corners[:-2])
+    falling = (corners[2:] - bins[:, None]) / (corners[2:] - corners[1:-1])
+    weights = np.maximum(0, np.minimum(rising, falling))
+    if front_end.mel_norm == "slaney":
+        weights *= 2 / (hertz[2:] - hertz[:-2])
+    return np.ascontiguousarray(weights)
 
 
 _KNEE_HZ, _KNEE_MEL, _SLANEY_LOG = 1000.0, 15.0, 27.0

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 from neurovm.encoders.ranges import check_above, check_count
 from neurovm.frontends.base import Array, Front
-from neurovm.frontends.frames import FramesFront, check_choice
+from neurovm.frontends.frames import TABLES, FramesFront, check_choice
 from neurovm.frontends.log_mel import MOST_MELS, LogMel
 from neurovm.frontends.spectrum import rows_times
 
@@ -42,22 +43,25 @@ class Mfcc(LogMel, frozen=True, tag="mfcc", kw_only=True):
             check_above("lifter", self.lifter, 0)
 
     def stream(self, shape: tuple[int, ...], rate_hz: float | None = None) -> Front:
-        bands, cosines = self.bands(rate_hz), self.cosines()
+        bands, cosines = self.bands(rate_hz), cosines_of(self)
 
         def computed(frames: Array) -> Array:
             return rows_times(bands(frames), cosines)
 
         return FramesFront(self, shape, rate_hz, self.n_mfcc, computed)
 
-    def cosines(self) -> Array:
-        """float64[n_mels, n_mfcc]: the transform with its norm and lift."""
-        import numpy as np
 
-        m, c = np.arange(self.n_mels)[:, None], np.arange(self.n_mfcc)
-        made = np.cos(np.pi * c * (2 * m + 1) / (2 * self.n_mels))
-        made *= 2 if self.dct_norm == "none" else np.sqrt(2 / self.n_mels)
-        if self.dct_norm == "ortho":
-            made[:, 0] /= np.sqrt(2)
-        if self.lifter:
-            made *= 1 + self.lifter / 2 * np.sin(np.pi * c / self.lifter)
-        return made
+@lru_cache(maxsize=TABLES)
+def cosines_of(front_end: Mfcc) -> Array:
+    """float64[n_mels, n_mfcc]: the transform with its norm and lift, which all streams share."""
+    import numpy as np
+
+    bands, lifter = front_end.n_mels, front_end.lifter
+    m, c = np.arange(bands)[:, None], np.arange(front_end.n_mfcc)
+    made = np.cos(np.pi * c * (2 * m + 1) / (2 * bands))
+    made *= 2 if front_end.dct_norm == "none" else np.sqrt(2 / bands)
+    if front_end.dct_norm == "ortho":
+        made[:, 0] /= np.sqrt(2)
+    if lifter:
+        made *= 1 + lifter / 2 * np.sin(np.pi * c / lifter)
+    return made

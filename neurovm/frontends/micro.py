@@ -8,12 +8,14 @@ it, and for other settings, NumPy does in the same integers.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 from neurovm.encoders.ranges import check_above, check_between, check_count, check_flag
 from neurovm.errors import EventError
 from neurovm.frontends.base import Array, Front, FrontEnd
-from neurovm.frontends.frames import Frames, FramesFront, check_choice
+from neurovm.frontends.fixed_fft import FixedRfft
+from neurovm.frontends.frames import TABLES, Frames, FramesFront, check_choice
 from neurovm.frontends.micro_features import LibraryName
 from neurovm.frontends.spectrum import check_rate
 
@@ -133,6 +135,41 @@ def samples_of(rows: Array) -> Array:
     return np.clip(np.rint(rows.astype(np.float64)), -32768, 32767)
 
 
+class Tables(NamedTuple):
+    """What the parameters come to (`neurovm.frontends.micro_features`)."""
+
+    hann: Array
+    bands: Array
+    gains: Array
+    logs: Array
+    smoothing: Array
+    rfft: FixedRfft
+
+
+@lru_cache(maxsize=TABLES)
+def tables_of(front_end: Micro) -> Tables:
+    """The tables of a front end, which all streams share."""
+    import numpy as np
+
+    from neurovm.frontends import micro_features as stages
+
+    p = front_end
+    low, high, bins = p.lower_band_limit, p.upper_band_limit, p.size // 2 + 1
+    one = 1 << stages.NOISE_BITS
+    smoothing = np.full(p.num_channels, int(p.even_smoothing * one), np.int64)
+    smoothing[1::2] = int(p.odd_smoothing * one)
+    return Tables(
+        hann=stages.hann(p.length, p.library),
+        bands=stages.mel_bands(p.sample_rate, bins, p.num_channels, low, high, p.library),
+        gains=stages.gain_table(
+            p.pcan_strength, p.pcan_offset, p.gain_bits, p.smoothing_bits - p.correction_bits
+        ),
+        logs=stages.log_table(),
+        smoothing=smoothing,
+        rfft=FixedRfft(p.size),
+    )
+
+
 class MicroFront(FramesFront):
     """Keeps the rows of the frame that is not full, and a noise for each band."""
 
@@ -141,29 +178,10 @@ class MicroFront(FramesFront):
         frames = Frames(frame_length=front_end.length, frame_step=step, window="rectangular")
         self._parameters = front_end
         self._channels = front_end.num_channels
-        self._tables()
+        self._tables = tables_of(front_end)
         super().__init__(frames, shape, rate_hz, self._channels, self._features)
         self.dtype = dtype_of(front_end.output)
         self.span = math.inf
-
-    def _tables(self) -> None:
-        import numpy as np
-
-        from neurovm.frontends import micro_features as stages
-        from neurovm.frontends.fixed_fft import FixedRfft
-
-        p = self._parameters
-        self._hann = stages.hann(p.length, p.library)
-        low, high = p.lower_band_limit, p.upper_band_limit
-        bins = p.size // 2 + 1
-        self._bands = stages.mel_bands(p.sample_rate, bins, p.num_channels, low, high, p.library)
-        input_bits = p.smoothing_bits - p.correction_bits
-        self._gains = stages.gain_table(p.pcan_strength, p.pcan_offset, p.gain_bits, input_bits)
-        self._logs = stages.log_table()
-        self._rfft = FixedRfft(p.size)
-        one = 1 << stages.NOISE_BITS
-        self._smoothing = np.full(p.num_channels, int(p.even_smoothing * one), np.int64)
-        self._smoothing[1::2] = int(p.odd_smoothing * one)
 
     @property
     def state_bytes(self) -> int:
@@ -187,17 +205,19 @@ class MicroFront(FramesFront):
         p = self._parameters
         count, elements, length = frames.shape
         samples = frames.reshape(-1, length).astype(np.int64)
-        levels = stages.band_levels(samples, self._hann, self._rfft, self._bands)
+        levels = stages.band_levels(
+            samples, self._tables.hann, self._tables.rfft, self._tables.bands
+        )
         levels = levels.reshape(count, elements, self._channels)
         signal, noise = self._denoised(levels)
         if p.enable_pcan:
             shift = p.gain_bits - p.correction_bits - stages.SNR_BITS
-            gain = stages.gains(noise, self._gains)
+            gain = stages.gains(noise, self._tables.gains)
             signal = stages.shrunk(stages.ratios(signal, gain, shift))
         if p.enable_log:
             correction = p.correction_bits
             signal = signal << correction if correction >= 0 else signal >> -correction
-            signal = stages.scaled_log(signal, self._logs, p.scale_shift)
+            signal = stages.scaled_log(signal, self._tables.logs, p.scale_shift)
         return written(np.minimum(signal, 0xFFFF), p.output)
 
     def _denoised(self, levels: Array) -> tuple[Array, Array]:
@@ -210,7 +230,7 @@ class MicroFront(FramesFront):
         bits, one = stages.NOISE_BITS, 1 << stages.NOISE_BITS
         least = int(p.min_signal_remaining * one)
         raised = levels << p.smoothing_bits
-        new, kept = raised * self._smoothing, one - self._smoothing
+        new, kept = raised * self._tables.smoothing, one - self._tables.smoothing
         noises = np.empty_like(levels)
         for at, part in enumerate(new):
             self._noise = (part + self._noise * kept) >> bits

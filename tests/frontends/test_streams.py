@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurovm.errors import EventError, ShapeError
-from neurovm.frontends import AnyFrontEnd, Front, FrontEnd, Scale, chain
+from neurovm.frontends import AnyFrontEnd, Front, FrontEnd, Mfcc, Scale, chain
+from neurovm.frontends.log_mel import weights_of
 from neurovm.frontends.pieces import Pieces
 
 Array = np.ndarray[Any, Any]
@@ -226,3 +227,15 @@ def test_importing_front_ends_loads_no_numpy() -> None:
     code = "import neurovm.frontends, sys; print([m for m in ('numpy', 'PIL') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_streams_share_their_tables() -> None:
+    """Sixty-four streams of a front end hold their state alone."""
+    front_end = Mfcc(sample_rate=16000, frame_length=480, frame_step=320, n_fft=512)
+    first, second = (chain([front_end]) for _ in range(2))
+    assert vars(first)["_window"] is vars(second)["_window"]
+    assert weights_of(front_end, 16000.0) is weights_of(front_end, 16000.0)
+    rows = np.random.default_rng(0).normal(size=2000)
+    made = first.push(rows)
+    second.push(-3 * rows)
+    assert chain([front_end]).push(rows).tobytes() == made.tobytes()
