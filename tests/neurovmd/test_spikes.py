@@ -124,6 +124,16 @@ def test_after_a_long_gap_the_network_begins_anew(to_us: int) -> None:
     assert rig.slot.late_events == 0
 
 
+def test_a_clock_that_jumps_about_fills_no_journal(capfd: pytest.CaptureFixture[str]) -> None:
+    rig = Rig(output=ALWAYS)
+    for at in range(20):
+        start_us = 10**12 * (at % 2)
+        rig.events([start_us, start_us + 5], [0, 1])
+    assert rig.session.resets == 19
+    said = [line for line in capfd.readouterr().err.splitlines() if "stream.restarted" in line]
+    assert [line.rpartition("total=")[2] for line in said] == ["1", "2", "4", "8", "16"]
+
+
 def test_a_message_over_too_long_a_time_is_refused() -> None:
     rig = Rig(output=ALWAYS)
     rig.events([0, 1_000], [0, 1])
@@ -294,6 +304,29 @@ def test_a_new_sample_takes_the_place_of_what_is_left_of_the_last() -> None:
     rig.now_us += 50_000
     rig.due()
     assert rig.session.spikes == [(tick, 0) for tick in range(5)]
+
+
+def test_a_message_of_several_moments_puts_each_at_its_time() -> None:
+    source = {
+        "topic": "a/{stream}",
+        "payload": {"format": "senml"},
+        "encode": {"kind": "delta", "threshold": 0.5, "off_spike": False},
+        "to": {"elements": ["x", "y"]},
+    }
+    rig = Rig(source, model=EchoModel(2), output=ALWAYS, time={"source": "payload"})
+    start_s = 1_700_000_000
+    for first_s, values in ((0, (0, 0)), (1, (1, 0))):
+        pack = [
+            {"n": name, "v": value, "t": start_s + first_s + later}
+            for later in (0.004, 0)
+            for name, value in zip("xy", (values[0], values[1] + 2 * later / 0.004), strict=True)
+        ]
+        rig.send("a/a", json.dumps(pack).encode())
+    rig.send("a/a", json.dumps([{"n": "x", "v": 0, "t": start_s + 3}]).encode())
+    assert rig.said == []
+    ticks = {(tick, address) for tick, address in rig.session.spikes}
+    # y rises at 4 ms of each second, x with the second one.
+    assert ticks == {(4, 1), (1000, 0), (1004, 1)}
 
 
 def test_several_encoders_share_an_input() -> None:
