@@ -16,6 +16,7 @@ from neurovm.frontends import (
     LogMel,
     Mfcc,
     Micro,
+    Mix,
     Normalize,
     PreEmphasis,
     Resize,
@@ -47,6 +48,8 @@ class Case(NamedTuple):
 CASES = [
     Case("scale", [Scale(scale=1 / 32768)], integer=True),
     Case("scale-channels", [Scale((1.0, -2.0, 0.5), (0.0, 1.0, -1.0), -1, 1)], (3,)),
+    Case("mix", [Mix(weights=(0.5, 0.25, -1.0))], (2, 3)),
+    Case("mix-mono", [Mix(weights=(0.5, 0.5)), PreEmphasis()], (2,), integer=True),
     Case("difference", [Difference()]),
     Case("difference-padding", [Difference(lag=3, padding=True)], (2, 2)),
     Case("difference-lag", [Difference(lag=7)], (3,)),

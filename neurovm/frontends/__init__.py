@@ -13,6 +13,7 @@ the rows in were cut into packets. numpy is loaded when a stream begins, not wit
 | front end | a row becomes | names after |
 | --- | --- | --- |
 | `scale` | `scale` · x + `offset`, clipped | – |
+| `mix` | the weighted sum of its channels | – |
 | `difference` | what has changed since `lag` rows before | numpy.diff |
 | `pre_emphasis` | x − `coefficient` · the row before | librosa.effects.preemphasis |
 | `normalize` | itself divided by the peak or spread of its window, its block or all so far | – |
@@ -38,6 +39,7 @@ from neurovm.frontends.frames import Frames
 from neurovm.frontends.log_mel import LogMel
 from neurovm.frontends.mfcc import Mfcc
 from neurovm.frontends.micro import Micro
+from neurovm.frontends.mix import Mix
 from neurovm.frontends.normalize import Normalize
 from neurovm.frontends.pre_emphasis import PreEmphasis
 from neurovm.frontends.resize import Resize
@@ -47,6 +49,7 @@ from neurovm.frontends.transpose import Transpose
 
 AnyFrontEnd = (
     Scale
+    | Mix
     | Difference
     | PreEmphasis
     | Normalize
@@ -72,6 +75,7 @@ __all__ = [
     "LogMel",
     "Mfcc",
     "Micro",
+    "Mix",
     "Normalize",
     "PreEmphasis",
     "Resize",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from neurovm.errors import EventError
-from neurovm.frontends import AnyFrontEnd, Difference, Scale, chain
+from neurovm.frontends import AnyFrontEnd, Difference, Mix, Scale, chain
 
 
 def test_scale_of_one_number() -> None:
@@ -29,6 +29,18 @@ def test_scale_by_channel_is_of_the_last_axis() -> None:
 def test_integers_are_scaled_as_reals() -> None:
     front = chain([Scale(scale=1 / 32768)])
     assert front.push(np.array([-32768, 32767], np.int16)).tolist() == [-1, 32767 / 32768]
+
+
+def test_mix_is_the_sum_of_channels() -> None:
+    front = chain([Mix(weights=(0.5, 0.5))], (2,), 16000)
+    assert (front.shape, front.rate_hz) == ((), 16000)
+    assert front.push(np.array([[2, 4], [-32768, -32768]], np.int16)).tolist() == [3, -32768]
+    rows = np.random.default_rng(3).normal(size=(5, 3, 4))
+    made = chain([Mix(weights=(1, 0, -2, 0.5))], (3, 4)).push(rows)
+    assert made == pytest.approx(rows @ [1, 0, -2, 0.5], abs=1e-6)
+    for shape in ((), (3,), (2, 1)):
+        with pytest.raises(EventError, match="weights: found 2 for rows of shape"):
+            chain([Mix(weights=(1, 1))], shape)
 
 
 def test_difference_is_that_of_numpy() -> None:
@@ -52,6 +64,9 @@ def test_difference_with_padding_begins_at_zero() -> None:
         ({"kind": "scale", "low": 2, "high": 2}, "high"),
         ({"kind": "scale", "low": math.nan}, "low"),
         ({"kind": "scale", "offset": "1"}, "offset"),
+        ({"kind": "mix", "weights": []}, "length"),
+        ({"kind": "mix", "weights": [1.0] * 65}, "length"),
+        ({"kind": "mix", "weights": [math.nan]}, "weights"),
         ({"kind": "difference", "lag": 0}, "lag"),
         ({"kind": "difference", "lag": 1 << 21}, "lag"),
         ({"kind": "difference", "padding": 1}, "padding"),
