@@ -6,14 +6,6 @@
  */
 #include "nvm_pack.h"
 
-static void count_all(nvm_node *node)
-{
-    size_t bytes = node->layer->n * nvm_code_bytes(node->layer);
-    node->n_events =
-        node->isa->count_changes(node->old, node->codes, bytes, nvm_is_wide(node->layer));
-    node->lazy = node->n_events != 0;
-}
-
 /* Counts the changes of every run; those without any are dropped. */
 static void count_runs(nvm_node *node)
 {
@@ -85,7 +77,8 @@ void nvm_align_runs(nvm_node *node, uint32_t channels)
 /* Codes of an input or a memory: compared in parts, of which the changed ones are copied. */
 #define PART 128u
 
-/* Of few codes, or a memory, which mostly changes as a whole, as a window does that moves on. */
+/* What a full run wrote to where the codes before it belong; or all of few codes, or of a memory, which mostly
+ * changes as a whole, as a window does that moves on. */
 static void send_whole(nvm_node *node, const void *wanted)
 {
     size_t bytes = node->layer->n * nvm_code_bytes(node->layer);
@@ -123,10 +116,11 @@ void nvm_run_full(nvm_node *node, nvm_scratch *scratch, int keeps_acc)
         nvm_packed_map_changes(node);
         return;
     }
-    if (lazily) {
+    void *codes = node->codes;
+    if (lazily) { /* no run reads its own */
         node->n_runs = 0;
-        keep_old(node, 0, node->layer->n);
         node->quiet = 1;
+        node->codes = node->old;
     }
     if (node->packed != NULL) {
         nvm_packed_full(node, scratch, keeps_acc);
@@ -135,7 +129,8 @@ void nvm_run_full(nvm_node *node, nvm_scratch *scratch, int keeps_acc)
     }
     if (lazily) {
         node->quiet = 0;
-        count_all(node);
+        node->codes = codes;
+        send_whole(node, node->old);
     }
 }
 

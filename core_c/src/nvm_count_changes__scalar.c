@@ -42,7 +42,20 @@ uint32_t nvm_count_changes__scalar(const uint8_t *old, const uint8_t *now, size_
 
 uint32_t nvm_take_codes__scalar(uint8_t *old, uint8_t *codes, const uint8_t *wanted, size_t n, int wide)
 {
-    memcpy(old, codes, n);
-    memcpy(codes, wanted, n);
-    return nvm_count_changes__scalar(old, codes, n, wide);
+    uint32_t changes = 0;
+    if (n == 1) {
+        uint8_t from = *codes;
+        *codes = *wanted;
+        *old = from;
+        return from != *codes;
+    }
+    for (size_t i = 0, part; i < n; i += part) {
+        uint8_t to[512]; /* `wanted` may be `old` */
+        part = n - i < sizeof to ? n - i : sizeof to;
+        memcpy(to, wanted + i, part);
+        memcpy(old + i, codes + i, part);
+        memcpy(codes + i, to, part);
+        changes += nvm_count_changes__scalar(old + i, codes + i, part, wide);
+    }
+    return changes;
 }
