@@ -105,7 +105,7 @@ deb: ## a Debian package of this checkout into dist/ (docs/packages.md)
 test-c: ## the C tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(MAKE) --no-print-directory -C tests/c
 
-test-arm: ## the C tests on emulated Cortex-A53, A72 and A76 (gcc-aarch64-linux-gnu, qemu-user-static)
+test-arm: ## the C tests on emulated Cortex-A53, A72, A76 and max (gcc-aarch64-linux-gnu, qemu-user-static)
 	$(MAKE) --no-print-directory -C tests/c -j$$(nproc) arm
 
 test-systemd: ## the service in a booted systemd (root, systemd-nspawn, debootstrap; minutes)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 HERE = Path(__file__).parent
-CPUS = {"cortex-a53": "neon", "cortex-a72": "neon", "cortex-a76": "dotprod"}
+CPUS = {"cortex-a53": "neon", "cortex-a72": "neon", "cortex-a76": "dotprod", "max": "i8mm"}
 PYTHON = "python3.11"
 
 
@@ -138,10 +138,10 @@ class Machine:
         self.run(work / "counts", options, [*script, *files])
         return by_file(work / "counts", work / "maps")
 
-    def ours(self, work: Path) -> collections.Counter[str]:
-        """What the steps take; writes work/ours.out."""
+    def ours(self, work: Path, way: str = "auto") -> collections.Counter[str]:
+        """What the steps take, all layers in that way; writes work/ours.out."""
         files = [work / name for name in ("layers", "arena", "rows", "ours.out")]
-        chosen = self.run(work / "counts", [], [self.root / "steps", *files]).strip()
+        chosen = self.run(work / "counts", [], [self.root / "steps", *files, way]).strip()
         if chosen != CPUS[self.cpu]:
             raise SystemExit(f"{self.cpu}: {chosen} was chosen, not {CPUS[self.cpu]}")
         return by_function(work / "counts", self.root / "steps")
@@ -153,14 +153,20 @@ def same_codes(work: Path) -> bool:
     return np.array_equal(ours, theirs) or np.array_equal(ours ^ 128, theirs)
 
 
-def count(model: Path, machine: Machine, steps: int, seed: int) -> Count:
-    """Both sides' instructions a step."""
+def prepared(model: Path, machine: Machine) -> tuple[Path, neurovm.Model]:
+    """A folder with the model's program as steps.c reads it; the model."""
     work = machine.root / "work" / f"{model.stem}.{machine.cpu}"
     work.mkdir(parents=True, exist_ok=True)
-    content = neurovm.convert_tflite(str(model), profile="xnnpack").content
-    (work / "layers").write_bytes(bytes(content.layers))
-    (work / "arena").write_bytes(bytes(content.arena))
-    n = sum(port.bytes for port in content.manifest.inputs)
+    converted = neurovm.convert_tflite(str(model), profile="xnnpack")
+    (work / "layers").write_bytes(bytes(converted.content.layers))
+    (work / "arena").write_bytes(bytes(converted.content.arena))
+    return work, converted
+
+
+def count(model: Path, machine: Machine, steps: int, seed: int) -> Count:
+    """Both sides' instructions a step."""
+    work, converted = prepared(model, machine)
+    n = sum(port.bytes for port in converted.inputs)
     changing_rows(n, steps, seed).tofile(work / "rows")
     ours = machine.ours(work)
     theirs = machine.litert(1, model, work)
@@ -216,7 +222,7 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("models", nargs="+", type=Path)
     parser.add_argument("--root", type=Path, required=True, help="what prepare.sh made")
-    parser.add_argument("--cpus", nargs="+", choices=CPUS, default=list(CPUS), metavar="CPU")
+    parser.add_argument("--cpus", nargs="+", choices=CPUS, default=list(CPUS)[:3], metavar="CPU")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--functions", type=int, default=0, metavar="N", help="of ours, the first")

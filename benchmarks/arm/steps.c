@@ -2,9 +2,10 @@
  *
  * steps.c: the steps of one program between the marks of count_plugin.c.
  *
- *     steps LAYERS ARENA ROWS OUTPUTS      ROWS: input codes of whole steps; OUTPUTS is written
+ *     steps LAYERS ARENA ROWS OUTPUTS [WAY]      ROWS: input codes of whole steps; OUTPUTS is written
  *
- * All rows but the first are counted; the first one brings every layer into the state of being stepped.
+ * All rows but the first are counted; the first one brings every layer into the state of being stepped. WAY:
+ * auto, events, tiles or dense, of all layers.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,10 +54,23 @@ static void mark(int what)
     (void)getpriority(MARK, (id_t)what);
 }
 
+static nvm_way way_of(const char *name)
+{
+    static const char *const names[] = {"auto", "events", "tiles", "dense"};
+    static const nvm_way ways[] = {NVM_AUTO, NVM_EVENTS, NVM_TILES, NVM_DENSE_WAY};
+    for (int k = 0; k < 4; k++) {
+        if (strcmp(names[k], name) == 0) {
+            return ways[k];
+        }
+    }
+    fail("WAY: auto, events, tiles or dense");
+    return NVM_AUTO;
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 5) {
-        fail("LAYERS ARENA ROWS OUTPUTS");
+    if (argc != 5 && argc != 6) {
+        fail("LAYERS ARENA ROWS OUTPUTS [WAY]");
     }
     size_t layer_bytes, arena_bytes, row_bytes, n;
     void *layers = read_file(argv[1], &layer_bytes), *arena = read_file(argv[2], &arena_bytes);
@@ -76,6 +90,9 @@ int main(int argc, char **argv)
     if (nvm_session_init(aligned(size), size, &program, NULL, &session) != NVM_OK ||
         nvm_session_output(session, UINT32_MAX, &codes, &n, NULL) != NVM_OK) {
         fail("no session");
+    }
+    if (argc == 6 && nvm_session_force(session, UINT32_MAX, way_of(argv[5])) != NVM_OK) {
+        fail(argv[5]);
     }
     size_t n_rows = row_bytes / program.bytes_in;
     uint8_t *outputs = aligned(n * n_rows);

@@ -88,6 +88,15 @@ static inline int has_dotprod(void)
     return 0;
 #endif
 }
+
+static inline int has_i8mm(void)
+{
+#ifdef __linux__
+    return has_dotprod() && (getauxval(AT_HWCAP2) & (1ul << 13)) != 0; /* HWCAP2_I8MM */
+#else
+    return 0;
+#endif
+}
 #endif
 
 static int is_there(uint32_t id)

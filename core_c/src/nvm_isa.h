@@ -49,6 +49,16 @@
 #define nvm_fire_all__dotprod       nvm_fire_all__neon
 #define nvm_fire_marked__dotprod    nvm_fire_marked__neon
 
+#define nvm_requant_s32s8__i8mm nvm_requant_s32s8__dotprod
+#define nvm_requant_s64s16__i8mm nvm_requant_s64s16__dotprod
+#define nvm_requant_s32s16__i8mm nvm_requant_s32s16__dotprod
+#define nvm_neuron_sd_s8__i8mm nvm_neuron_sd_s8__dotprod
+#define nvm_neuron_sd_s16__i8mm nvm_neuron_sd_s16__dotprod
+#define nvm_count_changes__i8mm nvm_count_changes__dotprod
+#define nvm_take_codes__i8mm nvm_take_codes__dotprod
+#define nvm_fire_all__i8mm nvm_fire_all__dotprod
+#define nvm_fire_marked__i8mm nvm_fire_marked__dotprod
+
 /* Where a set packs weights (nvm_pack.h). */
 #define NVM_PACKING_scalar     NULL
 #define NVM_PACKING_avx2       &nvm_packing__avx2
@@ -56,9 +66,10 @@
 #define NVM_PACKING_avx512vnni &nvm_packing__avx512vnni
 #define NVM_PACKING_neon       &nvm_packing__neon
 #define NVM_PACKING_dotprod    &nvm_packing__dotprod
+#define NVM_PACKING_i8mm       &nvm_packing__i8mm
 typedef struct nvm_packing nvm_packing;
 extern const nvm_packing nvm_packing__avx2, nvm_packing__avxvnni, nvm_packing__avx512vnni;
-extern const nvm_packing nvm_packing__neon, nvm_packing__dotprod;
+extern const nvm_packing nvm_packing__neon, nvm_packing__dotprod, nvm_packing__i8mm;
 
 typedef struct nvm_node nvm_node;
 typedef struct nvm_scratch nvm_scratch;
@@ -87,7 +98,7 @@ typedef void nvm_neuron_sd_s16_fn(nvm_node *node, size_t first, const int16_t *w
 /* How many of n bytes, or of n / 2 pairs of them where wide, differ. */
 typedef uint32_t nvm_count_changes_fn(const uint8_t *old, const uint8_t *now, size_t n, int wide);
 
-/* The same of codes and wanted, on the way: old becomes codes, and codes wanted. */
+/* The same of codes and wanted, on the way: old becomes codes, and codes wanted, which may be old. */
 typedef uint32_t nvm_take_codes_fn(uint8_t *old, uint8_t *codes, const uint8_t *wanted, size_t n, int wide);
 
 /* Lists those of the pixels [first, end) of so many bytes that differ, unless list is NULL; their number. */

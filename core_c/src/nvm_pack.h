@@ -94,6 +94,7 @@ typedef int32_t nvm_compare_fn(nvm_deltas *deltas, const int8_t *old, const int8
  *     avx512vnni        1     128     16      4        64         4           4
  *     neon              1       0      8     16        16         1           4
  *     dotprod           1       0     16      4        16         1           4
+ *     i8mm              1       0     16      8        16         1           4
  */
 struct nvm_packing {
     nvm_product_fn *product, *product_dw;
@@ -150,8 +151,8 @@ nvm_product_fn nvm_product_pairs_s8__avx2;
 nvm_split_fn nvm_split_s16__avx2;
 nvm_product_fn nvm_product_dw_s8__avx2, nvm_product_dw_s8__avxvnni, nvm_product_dw_s8__avx512vnni;
 nvm_product_fn nvm_product_dw_s8__neon;
-nvm_deltas_fn nvm_deltas_s8__avx512vnni;
-nvm_compare_fn nvm_compare_s8__avx512vnni;
+nvm_deltas_fn nvm_deltas_s8__avx512vnni, nvm_deltas_s8__dotprod;
+nvm_compare_fn nvm_compare_s8__avx512vnni, nvm_compare_s8__dotprod;
 
 static inline const void *nvm_pack_at(const nvm_product *product, uint64_t offset)
 {
