@@ -27,7 +27,8 @@ LEAF = "supervisor"
 WORKER = "vm-"
 # What `cpu.max` counts in: systemd's own period for CPUQuota=.
 CPU_PERIOD_US = 100_000
-# A worker is one process with a few threads, and so is what it may start.
+# A worker is one process with a few threads, beside those that compute with it, and so is what it
+# may start.
 MOST_PIDS = 64
 
 
@@ -86,12 +87,13 @@ class Tree:
         *,
         memory_bytes: int | None = None,
         cpu_share: float | None = None,
+        threads: int = 1,
     ) -> Group:
         """A worker's group, made if need be, with these limits (None: none).
 
         `memory_bytes` counts all its memory, swap none; `cpu_share` is the share of one CPU, above
-        0. `held` of the result has "memory" and "cpu" only where they are really limited. Raises
-        OSError where the kernel refuses.
+        0; `threads` compute a step. `held` of the result has "memory" and "cpu" only where they are
+        really limited. Raises OSError where the kernel refuses.
         """
         folder = self.folder / f"{WORKER}{name}"
         folder.mkdir(exist_ok=True)
@@ -107,7 +109,7 @@ class Tree:
             _write(folder, "cpu.max", f"{quota} {CPU_PERIOD_US}")
             held += ["cpu"] if cpu_share is not None else []
         if "pids" in self.controllers:
-            _write(folder, "pids.max", str(MOST_PIDS))
+            _write(folder, "pids.max", str(MOST_PIDS + threads - 1))
         return Group(folder, tuple(held), Group(folder, ()).memory_kills())
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neurovm import certificate
+from neurovm import certificate, cpus
 from neurovm.errors import ConfigError, NeurovmError
 from neurovmd import broker, config, models, sandbox
 from neurovmd.binding import inputs_of
@@ -118,6 +118,8 @@ def _hardly_meant(vm: Vm, model: Model) -> list[str]:
     if vm.memory_bytes is not None and vm.memory_bytes < LEAST_MEMORY_BYTES:
         least = f"{LEAST_MEMORY_BYTES >> 20} MiB"
         said.append(f"memory: found {vm.memory_text}; a worker needs some {least} to start")
+    if vm.threads > cpus.usable():
+        said.append(f"threads: found {vm.threads}; here no more than {cpus.usable()} are used")
     return said
 
 
@@ -138,7 +140,11 @@ def _examine_model(deployment: Deployment, settings: Settings, report: Report) -
     import neurovm
 
     try:
+        threads = deployment.vm.threads
         with neurovm.load(deployment.model, check="sha256") as model:
+            if model.timed and threads > 1:
+                accepted = "1: a spiking network runs on one thread"
+                report.errors.append(ConfigError(where, "threads", str(threads), accepted))
             inputs = inputs_of(deployment.vm, settings.names(deployment.name), model)
             if isinstance(inputs, FrameInputs):
                 report.windows[deployment.name] = cost_of(inputs, model)

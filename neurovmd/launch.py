@@ -94,6 +94,7 @@ class Launcher:
                 f"{vm.name}.{vm.number}",
                 memory_bytes=settings.memory_bytes,
                 cpu_share=settings.cpu,
+                threads=settings.threads,
             )
         except OSError as error:
             log.warning("worker.group_refused", vm=vm.name, reason=error)

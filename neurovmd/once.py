@@ -202,7 +202,7 @@ def _model(deployment: Deployment, settings: Settings) -> Iterator[Model]:
                 if not bundle.exists():
                     folder = tempfile.TemporaryDirectory(prefix="neurovmd-")
                     bundle = _convert(deployment, Path(ends.enter_context(folder)))
-            model = ends.enter_context(load(bundle))
+            model = ends.enter_context(load(bundle, threads=deployment.vm.threads))
             asked = deployment.vm.require_certificate
             certificate.demand(model.manifest, str(deployment.model), asked=asked)
         except (NeurovmError, OSError, ValueError) as error:

@@ -296,6 +296,7 @@ class Vm(Struct, frozen=True, forbid_unknown_fields=True):
     max_message_bytes: Annotated[int, Meta(ge=1, le=16 * 1024 * 1024)] = 65536
     memory: str | int | None = None
     cpu: Annotated[float, Meta(gt=0, le=1)] | None = None
+    threads: Annotated[int, Meta(ge=1, le=64)] = 1
     power_limit: Quantity = None
     planes: Annotated[int, Meta(ge=1, le=8)] = 8
     sandbox: bool = True
@@ -305,6 +306,11 @@ class Vm(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         check_capabilities(self.capabilities)
+        if self.threads > 1 and self.cpu is not None:
+            raise ValueError(
+                f"threads: found {self.threads} with cpu: {self.cpu:g}; "
+                "accepted: 1 with a share of one CPU, more without it"
+            )
         window_s, idle_s = self.output.window_s, self.time.idle_reset_s
         if window_s is not None and idle_s / window_s > MOST_WINDOWS:
             raise ValueError(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from neurovm import certificate
+from neurovm import certificate, cpus
 from neurovm.errors import BundleError, NeurovmError
 from neurovm.loading import load
 from neurovmd import confinement, log
@@ -48,7 +48,7 @@ def run(work: Assignment) -> int:
 def _load(work: Assignment) -> Model:
     """Open the VM's bundle. A damaged one that was converted here is set aside, to be made anew."""
     try:
-        model = load(work.bundle)
+        model = load(work.bundle, threads=work.deployment.vm.threads)
     except BundleError as error:
         if work.bundle == work.deployment.model:
             raise
@@ -68,4 +68,5 @@ def _check_certificate(deployment: Deployment, model: Model) -> None:
         sha256=model.sha256[:12],
         profile=model.profile,
         certificate=line,
+        threads=min(deployment.vm.threads, cpus.usable()),
     )

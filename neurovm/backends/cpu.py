@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from neurovm import _kernel, prepared
+from neurovm import _kernel, cpus, prepared
 from neurovm.backends.base import Memory
 from neurovm.costs import BUDGET_S
 from neurovm.errors import BundleError
@@ -165,14 +165,15 @@ class CpuBackend:
     kind = "cpu"
 
     def load(self, bundle: Bundle, *, threads: int = 1) -> CpuProgram:
-        """No more threads than this process has processors: more would only wait for each other.
+        """No more threads than this process may keep busy (`neurovm.cpus`): more would only wait
+        for each other.
 
         ValueError beyond 1 to 64.
         """
         if not 1 <= threads <= _kernel.MAX_THREADS:
             raise ValueError(f"threads {threads}; accepted: 1 to {_kernel.MAX_THREADS}")
         instruction_set()
-        return CpuProgram(bundle, min(threads, len(os.sched_getaffinity(0))))
+        return CpuProgram(bundle, threads if threads == 1 else min(threads, cpus.usable()))
 
 
 BACKEND = CpuBackend()

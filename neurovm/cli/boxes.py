@@ -48,6 +48,7 @@ class Settings(msgspec.Struct, kw_only=True):
     username: str | None = None
     password_file: str | None = None
     ca_file: str | None = None
+    threads: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,13 @@ if TYPE_CHECKING:
     help="Most that this machine may draw, such as 5W.",
 )
 @click.option(
+    "--threads",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="How many share the long phases of a step, at most one a processor.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["error", "warning", "info", "debug"]),
     default="info",
@@ -77,6 +84,7 @@ def run(
     name: str | None,
     node: str | None,
     limit: str | None,
+    threads: int,
     log_level: str,
     detach: bool,
     quiet: bool,
@@ -109,6 +117,7 @@ def run(
         node=node,
         log_level=log_level,
         limit=limit,
+        threads=threads,
         created_s=time.time(),
         username=username,
         password_file=str(password_file.absolute()) if password_file else None,

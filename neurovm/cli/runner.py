@@ -121,6 +121,7 @@ def _start_daemon(
     if settings.limit is not None:
         daemon["power"] = {"limit": settings.limit}
     own = manifest.vm_settings(vm, str(box.bundle), ports, spiking=spiking)
+    own |= {"threads": settings.threads} if settings.threads > 1 else {}
     config = deployment.write(box.folder, settings.name, own, daemon)
     return subprocess.Popen(
         deployment.daemon_command("--config", str(config)),

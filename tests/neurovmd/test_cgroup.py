@@ -93,6 +93,11 @@ def test_a_worker_gets_its_limits(fake: FakeTree) -> None:
     assert (group.folder / "cgroup.procs").read_text() == "4711\n"
 
 
+def test_threads_of_a_worker_are_processes_too(fake: FakeTree) -> None:
+    group = fake.tree().group("pump", threads=4)
+    assert (group.folder / "pids.max").read_text() == "67"
+
+
 def test_no_limit_is_written_down_as_none(fake: FakeTree) -> None:
     group = fake.tree().group("pump")
     assert group.held == ()

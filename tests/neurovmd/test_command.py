@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from neurovm import cpus
 from neurovmd.__main__ import main
 
 VM = """\
@@ -97,15 +98,19 @@ def test_config_shows_what_is_in_effect(folder: Path, capsys: pytest.CaptureFixt
 
 
 def test_what_is_hardly_meant_is_warned_of(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (folder / "vm.d/digits.yaml").write_text(f"{VM}memory: '1'\noutput: {{form: {{top_k: 11}}}}\n")
+    (folder / "vm.d/digits.yaml").write_text(
+        f"{VM}memory: '1'\nthreads: 64\noutput: {{form: {{top_k: 11}}}}\n"
+    )
+    monkeypatch.setattr(cpus, "usable", lambda: 3)
     assert main(["check", "-o", "json", "--config", str(folder / "neurovmd.yaml")]) == 0
     said = json.loads(capsys.readouterr().out)["warnings"]
     file = folder / "vm.d/digits.yaml"
     assert said == [
         f"{file}: output.form.top_k: found 11; the model has 10 outputs",
         f"{file}: memory: found 1 B; a worker needs some 32 MiB to start",
+        f"{file}: threads: found 64; here no more than 3 are used",
     ]
 
 

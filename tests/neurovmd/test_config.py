@@ -153,6 +153,9 @@ def test_a_folder_that_cannot_be_one_is_named(tmp_path: Path) -> None:
         ("on: change", "topic: a/{streem}", 7, "output.topic", "{streem}", "{stream}"),
         ("on: change", "qos: 2", 7, "output.qos", "2", "0, 1"),
         ("output:", "cpu: 2.0\noutput:", 6, "cpu", "2.0", "above 0 to 1"),
+        ("output:", "threads: 0\noutput:", 6, "threads", "0", "1"),
+        ("output:", "threads: 65\noutput:", 6, "threads", "65", "64"),
+        ("output:", "threads: 2\ncpu: 0.5\noutput:", 6, "threads", "2 with cpu: 0.5", "1 with a"),
         ("on: change", "topic: plant/{stream}/sensor/x", 3, "inputs[0].topic", "own", "apart"),
     ],
 )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -12,10 +13,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from one_vm import RESULT, VM, Start, connected
+from one_vm import MODEL, RESULT, VM, Start, connected
 
 from benchmarks.daemon_footprint import pss_mb, switches
 from benchmarks.rig import ROOT, Client, Mosquitto, wait_for
+from neurovm import cpus
 
 # So long an idle daemon is watched.
 IDLE_S = 5.0
@@ -36,6 +38,24 @@ def test_a_message_in_and_a_result_out(broker: Mosquitto, client: Client, start:
     client.wait("neurovm/box/digits/availability", lambda said: said == b"offline")
     client.wait("neurovm/box/availability", lambda said: said == b"offline")
     assert not (daemon.folder / "neurovmd.sock").exists()
+
+
+def test_threads_answer_as_one_within_the_sandbox(
+    broker: Mosquitto, client: Client, start: Start
+) -> None:
+    resnet = ROOT / "tests/fixtures/digits_resnet.tflite"
+    file = VM.replace(str(MODEL), str(resnet))
+    daemon = start(broker.port, alone=file, shared=f"{file}threads: 2\n")
+    for name in ("alone", "shared"):
+        connected(daemon, name)
+    assert f"threads={min(2, cpus.usable())}" in daemon.said()
+    for k in range(20):
+        client.publish(f"plant/p/sensor/{k}", json.dumps({"value": k / 20}))
+        answers = [
+            client.wait(f"neurovm/box/{name}/result/p", lambda said, seq=k + 1: said["seq"] == seq)
+            for name in ("alone", "shared")
+        ]
+        assert answers[0]["values"] == answers[1]["values"]
 
 
 def test_what_systemd_is_told(broker: Mosquitto, start: Start) -> None:
