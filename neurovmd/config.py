@@ -34,7 +34,7 @@ from neurovmd.variables import HIDDEN, Expansion, Unresolved, Variables, expand,
 
 ENVIRONMENT_PREFIX = "NEUROVMD__"
 # What stands where a VM's name would stand in a topic or a client id.
-RESERVED_NAMES = frozenset({"availability", "info", "main"})
+RESERVED_NAMES = frozenset({"availability", "info", "main", "sparkplug", "stats"})
 PATHS = ("vm_dir", "cache_dir", "state_dir", "socket")
 MQTT_PATHS = ("password_file", "ca_file")
 
