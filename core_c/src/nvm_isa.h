@@ -113,6 +113,7 @@ nvm_differing_pixels_fn nvm_differing_pixels__avx512vnni;
 #define NVM_PIXELS_avx512vnni nvm_differing_pixels__avx512vnni
 #define NVM_PIXELS_neon       NULL
 #define NVM_PIXELS_dotprod    NULL
+#define NVM_PIXELS_i8mm       NULL
 
 /* fire_all, fire_marked: the neuron stage of DENSE, CONV and DWCONV after the synapses: all neurons,
  * or (SD) those of the marked pixels. Both empty the marks. */
