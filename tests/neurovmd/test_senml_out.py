@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from one_vm import MODEL, Start, connected
 
 from benchmarks.rig import Client, Mosquitto
+from neurovm.errors import ConfigError
+from neurovmd import config
 from neurovmd.outlets import SenmlOutput
 from neurovmd.payload import Senml
 from neurovmd.payload.cbor_items import decode
@@ -164,3 +166,18 @@ def test_every_format_in_and_senml_out_through_a_broker(
     client.wait("neurovm/box/hearer/result/json", lambda result: result["seq"] == 1)
     assert sum(daemon.vm("sender")["dropped"].values()) == 0
     assert sum(daemon.vm("hearer")["dropped"].values()) == 0
+
+
+def test_a_vm_does_not_hear_its_own_packs(tmp_path: Path) -> None:
+    (tmp_path / "vm.d").mkdir()
+    (tmp_path / "neurovmd.yaml").write_text("vm_dir: vm.d\nnode: box\n")
+    text = (
+        "model: m.nvm\ninputs: [{topic: 'neurovm/box/loop/senml/{stream}'}]\noutput: {senml: {}}\n"
+    )
+    (tmp_path / "vm.d" / "loop.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"matches output\.senml\.topic"):
+        config.load(tmp_path / "neurovmd.yaml", environ={}, host="box")
+    (tmp_path / "vm.d" / "loop.yaml").unlink()
+    (tmp_path / "vm.d" / "sparkplug.yaml").write_text("model: m.nvm\ninputs: [{topic: a}]\n")
+    with pytest.raises(ConfigError, match="a name the daemon does not use"):
+        config.load(tmp_path / "neurovmd.yaml", environ={}, host="box")
