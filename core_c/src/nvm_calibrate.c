@@ -5,18 +5,23 @@
  * The kernel's estimates know how time grows with changes, but not the machine. So few points of each way are
  * measured, where they decide: a full run, one change, and about as many changes as a full run takes; the
  * estimate between them is stretched to fit. Others use the machine too, so each point is taken in several
- * rounds over all layers, and its least time counts.
+ * rounds over all layers, and its least time counts. In a step other layers run between two runs of one, so weights
+ * of theirs are read in between: where not all fit the nearest cache, what a run reads comes from further away.
  */
 #include "nvm_costs.h"
+#include "nvm_pack.h"
 
 enum { ROUNDS = 8, MOST_RUNS = 64 };
 
+#define LINE       64u
+#define LINE_NS    0.3f
+#define MOST_READ  (64u * 1024) /* bytes between two runs: more than the nearest caches hold */
 #define BATCH_NS   1000.0f /* between two looks at the clock */
 #define FLIP       16      /* a change: this bit of the code */
 #define MOST_WORTH 4u      /* budgets that estimates alone may fill, where the clock stands still */
 
 /* What is measured of a layer. */
-enum { FULL, KEEP, ONE, SCATTERED, SCATTER, NEIGHBOURS, APPROACH, POINTS };
+enum { FULL, KEEP, ONE, SCATTERED, SCATTER, NEIGHBOURS, APPROACH, OTHERS, POINTS };
 
 /* So many codes of an input: in pixels far from each other, or in a row. */
 typedef struct changes {
@@ -119,6 +124,7 @@ static int is_measured_at(const nvm_node *node, int point)
 {
     switch (point) {
     case FULL:
+    case OTHERS:
         return 1;
     case KEEP:
         return node->packed != NULL && nvm_layer_keeps_acc(node->layer);
@@ -127,6 +133,38 @@ static int is_measured_at(const nvm_node *node, int point)
         return !nvm_has_tiles(node) && nvm_pixel_codes(node->layer) > 1;
     default:
         return !nvm_has_tiles(node);
+    }
+}
+
+/* Weights that other layers read: from those behind this one on, round to its own. */
+typedef struct others {
+    const uint8_t *from;
+    size_t all, first, bytes;
+} others;
+
+static others others_of(const course *c, const nvm_node *node)
+{
+    const nvm_program *program = c->session->program;
+    const nvm_layer *layer = node->layer;
+    const nvm_pack *pack = program->pack;
+    size_t all = pack != NULL ? (size_t)pack->bytes : program->arena_len, own = 0;
+    if (layer->kind == NVM_DENSE || layer->kind == NVM_CONV || layer->kind == NVM_DWCONV) {
+        own = (size_t)node->macs / (layer->n / layer->out_c); /* about; a weight is a byte */
+    }
+    size_t first = (node->packed != NULL ? (size_t)node->packed->weights : 0) + own;
+    size_t rest = all > own ? all - own : 0;
+    return (others){.from = pack != NULL ? (const uint8_t *)pack : program->arena,
+                    .all = all,
+                    .first = first < all ? first : 0,
+                    .bytes = rest < MOST_READ ? rest : MOST_READ};
+}
+
+static void read_others(const others *o)
+{
+    size_t at = o->first;
+    for (size_t left = o->bytes; left >= LINE; left -= LINE) {
+        (void)*(const volatile uint8_t *)(o->from + at);
+        at = o->all - at > LINE ? at + LINE : 0;
     }
 }
 
@@ -150,15 +188,27 @@ static void run_once(course *c, nvm_node *node, nvm_node *in, const changes *whi
     nvm_run_node(c->session, node);
 }
 
+/* Making changes reads no weights. */
+static int reads_others(int point)
+{
+    return point != SCATTER && point != APPROACH;
+}
+
 /* Nanoseconds of a run; UINT64_MAX where the clock went back. */
 static void measure(course *c, nvm_node *node, nvm_node *in, int point, float *least)
 {
     changes which = changes_at(node, in, point);
-    float runs = BATCH_NS / (node->full_ns + 1.0f);
+    others rest = others_of(c, node);
+    float runs = BATCH_NS / (node->full_ns + (float)(rest.bytes / LINE) * LINE_NS + 1.0f);
     int n = runs < 1.0f ? 2 : runs > MOST_RUNS ? MOST_RUNS : (int)runs / 2 * 2 + 2;
     uint64_t start = c->now();
     for (int run = 0; run < n; run++) {
-        run_once(c, node, in, &which, point);
+        if (reads_others(point)) {
+            read_others(&rest);
+        }
+        if (point != OTHERS) {
+            run_once(c, node, in, &which, point);
+        }
     }
     uint64_t ns = c->now() - start;
     float each = ns <= UINT64_MAX / 2 ? (float)ns / (float)n : 0.0f;
@@ -250,7 +300,7 @@ static void fit_events(nvm_node *node, nvm_node *in, const float *ns, nvm_layer_
 static nvm_layer_costs costs_from(course *c, uint32_t index)
 {
     nvm_node *node = &c->session->nodes[index], *in = driver_of(c->session, index);
-    const float *ns = &c->least[(size_t)index * POINTS];
+    float *ns = &c->least[(size_t)index * POINTS];
     nvm_layer_costs costs = {.full_ns = 0.0f};
     for (int point = 0; in != NULL && point < POINTS; point++) {
         if (is_measured_at(node, point) && ns[point] == 0.0f) {
@@ -259,6 +309,10 @@ static nvm_layer_costs costs_from(course *c, uint32_t index)
     }
     if (in == NULL) {
         return costs;
+    }
+    for (int point = 0; point < OTHERS; point++) {
+        ns[point] -= reads_others(point) && is_measured_at(node, point) ? ns[OTHERS] : 0.0f;
+        ns[point] = above(ns[point], 1.0f);
     }
     costs.full_ns = ns[FULL];
     costs.keep_ns = is_measured_at(node, KEEP) ? above(ns[KEEP], ns[FULL]) : ns[FULL];

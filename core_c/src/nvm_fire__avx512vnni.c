@@ -79,9 +79,17 @@ static inline void fire_channels(nvm_node *node, const rule *by, size_t first, s
         __m512i now = wanted_of(by, _mm512_maskz_loadu_epi32(lanes, acc + c), factor);
         __m512i before = _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(lanes, codes + c));
         __mmask16 differ = _mm512_mask_cmpneq_epi32_mask(lanes, now, before);
-        if (differ != 0) {
+        if (node->unread) { /* without a branch that nobody can foretell */
+            sent += (uint32_t)__builtin_popcount(differ);
+        } else if (differ != 0) {
             sent += list_events(node->events + sent, differ, lanes, first + c,
                                 _mm512_sub_epi32(now, before));
+        } else {
+            continue;
+        }
+        if (lanes == 0xFFFF) { /* loads would wait for a masked store */
+            _mm_storeu_si128((__m128i *)(void *)(codes + c), _mm512_cvtepi32_epi8(now));
+        } else {
             _mm_mask_storeu_epi8(codes + c, lanes, _mm512_cvtepi32_epi8(now));
         }
     }

@@ -123,6 +123,7 @@ struct nvm_node {
     uint8_t lazy;        /* n_events counts, but events does not list them: old tells */
     uint8_t quiet;       /* within a full run: codes change without events */
     uint8_t affine;      /* ADD: whether slope says all */
+    uint8_t unread;      /* no layer has it for an input: its events need only be counted */
     uint8_t small;       /* a full run is over before a choice has paid */
     uint8_t stale;       /* acc is not that of the input's codes: packed runs do not keep it */
 };

@@ -51,8 +51,10 @@ void nvm_resolve_node(const nvm_program *program, nvm_node *nodes, uint32_t inde
     const nvm_layer *layer = &program->layers[index];
     nvm_node *node = &nodes[index];
     resolve_alone(program, index, node);
+    node->unread = node->coding == 0;
     for (uint32_t p = 0; p < layer->n_in; p++) {
         node->in[p] = &nodes[layer->in[p]];
+        nodes[layer->in[p]].unread = 0;
     }
     nvm_estimate_full(node, nvm_costs_of(program, index));
     nvm_forget_choices(node);
