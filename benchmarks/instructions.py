@@ -5,7 +5,8 @@
     PYTHONPATH=. python benchmarks/instructions.py --network digits_resnet --set avx2
 
 Times on a shared machine say little; instructions, counted by valgrind's callgrind, are the same on
-every run. Networks of this checkout are stepped by a C program (tests/c/steps.c) in forced
+every run. Networks of this checkout, one of them with rings of frames that it remembers
+(bench_memory.py), are stepped by a C program (tests/c/steps.c) in forced
 instruction sets, while all inputs change, one does, or none:
 
     auto       auto over the best of events, tiles and dense on the same steps
@@ -29,6 +30,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import bench_memory
 import bench_models
 import bench_streams
 from bench_extra import write_program
@@ -98,7 +100,9 @@ def instructions(isa: str, way: str, files: list[str]) -> int:
 
 
 def count(network: str, sets: list[str], folder: Path, pool: ThreadPoolExecutor) -> list[Ratio]:
-    model = neurovm.convert_tflite(bench_models.ROOT / f"tests/fixtures/{network}.tflite")
+    fixture = bench_models.ROOT / f"tests/fixtures/{network}.tflite"
+    made = network == bench_memory.STREAMING
+    model = neurovm.convert_tflite(bench_memory.streaming() if made else fixture)
     info = model.inputs[0]
     streams = {
         stream.kind: stream for stream in bench_streams.drawn(info.shape[1:], info.limits, 0)

@@ -27,17 +27,18 @@ def load(
     was found identical to its source.
     calibrate: measure for at most about 30 ms what every layer's ways take on this machine, and
     choose between them by it (`Model.calibrate`); None: unless NEUROVM_CALIBRATE=0 is in the
-    environment. The answers do not depend on it.
+    environment, or nothing is replayed (`sha256`). The answers do not depend on it.
     threads: 1 to 64; how many share a step or the rows of `predict` (`Model.with_threads`).
 
     Packed weights and measured times are kept in a file for the next process that loads this
-    bundle, and shared with it (`neurovm.prepared`).
+    bundle, and shared with it (`neurovm.prepared`); with `sha256` nothing is written.
 
     Raises OSError where the file cannot be opened, BundleError where it is damaged, truncated or
     foreign or lacks the certificate, BackendError where the backend is missing.
     """
     if check not in bundle.CHECKS:
         raise ValueError(f"check {check!r} is not known; accepted: {', '.join(bundle.CHECKS)}")
+    runs = check == "golden"
     content = bundle.read(path)
     if require_certificate:
         certificate.require(content.manifest, os.fspath(path))
@@ -46,8 +47,9 @@ def load(
         os.fspath(path),
         backend=backend,
         replay=check == "golden",
-        calibrate=costs.is_wanted(calibrate),
+        calibrate=costs.is_wanted(calibrate) if runs or calibrate else False,
         keep=True,
+        write=runs,
         threads=threads,
     )
 
@@ -60,11 +62,12 @@ def checked(
     replay: bool,
     calibrate: bool = False,
     keep: bool = False,
+    write: bool = True,
     threads: int = 1,
 ) -> Model:
     """The model of a bundle: of layers, or of spiking neurons.
 
-    keep: what is made of it for this machine is kept in a file, or taken from there.
+    keep: what is made of it for this machine is taken from a file, and (write) kept there.
     """
     if content.manifest.spiking is not UNSET:
         # Most processes never see one.
@@ -77,7 +80,7 @@ def checked(
         return spiking
     model = Model(content, backend, threads=threads)
     if keep:
-        model.prepare(calibrate=calibrate)
+        model.prepare(calibrate=calibrate, write=write)
     elif calibrate:
         model.calibrate()
     if replay:

@@ -151,14 +151,15 @@ class Model:
             program.calibrate(budget_s)
         return program is not None
 
-    def prepare(self, *, calibrate: bool) -> None:
+    def prepare(self, *, calibrate: bool, write: bool = True) -> None:
         """Make it ready for sessions by what `neurovm.prepared` keeps; `load` does it.
 
-        The answers do not depend on it. Nothing to do where the backend keeps nothing.
+        What is missing there is written, unless `write` is false. The answers do not depend on it.
+        Nothing to do where the backend keeps nothing.
         """
         make_ready = getattr(self._executable(), "prepare", None)
         if make_ready is not None:
-            make_ready(self.content, calibrate=calibrate)
+            make_ready(self.content, calibrate=calibrate, write=write)
 
     def costs(self) -> tuple[LayerCost, ...]:
         """What the choice of every layer goes by, as `explain` numbers them; () where none is."""

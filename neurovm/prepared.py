@@ -19,6 +19,7 @@ import mmap
 import os
 import stat
 import struct
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ MOST_BYTES = 256 << 20
 SUFFIX = ".prepared"
 DAMAGED = ".damaged"
 NEW = ".new"
+ABANDONED_S = 600.0
+"""So old a file that is being written is one of a process that was ended meanwhile."""
 
 _MAGIC = b"neurovm prepared 1\n".ljust(32, b"\0")
 _HEADER = struct.Struct("<32s32s32sQQ")  # magic, key, digest of the rest, bytes of pack, of costs
@@ -85,10 +88,11 @@ def key_of(manifest: Manifest, isa: str, kernel: Path) -> bytes:
     return sha256("\n".join(parts).encode()).digest()
 
 
-def read(where: Path, key: bytes) -> Prepared | None:
+def read(where: Path, key: bytes, *, keep: bool = True) -> Prepared | None:
     """The file for this key; None where there is none that can be believed.
 
-    One of ours that is damaged is set aside, so that the next one written takes its place.
+    One of ours that is damaged is set aside, so that the next one written takes its place; not
+    where nothing is to be kept.
     """
     path = _path(where, key)
     try:
@@ -99,13 +103,13 @@ def read(where: Path, key: bytes) -> Prepared | None:
     try:
         is_ours = os.fstat(descriptor).st_uid == os.geteuid()
         found = _map(descriptor, key)
-        if found is not None:
+        if found is not None and keep:
             _touch(descriptor)
     except (OSError, ValueError):
         found = None
     finally:
         os.close(descriptor)
-    if found is None and is_ours:
+    if found is None and is_ours and keep:
         set_aside(where, key)
     return found
 
@@ -211,7 +215,12 @@ def _files(where: Path) -> list[tuple[Path, os.stat_result]]:
 
 
 def _make_room(where: Path) -> None:
-    files = _files(where)
+    files = []
+    for path, about in _files(where):
+        if path.suffix == NEW and time.time() - about.st_mtime > ABANDONED_S:
+            _remove(path)
+        else:
+            files.append((path, about))
     used = sum(about.st_size for _, about in files)
     for path, about in files:
         if used <= MOST_BYTES:

@@ -56,6 +56,30 @@ def test_a_second_load_maps_what_the_first_wrote(kept: Path, bundle: Path) -> No
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_checking_a_file_writes_and_measures_nothing(kept: Path, bundle: Path) -> None:
+    model = neurovm.load(bundle, check="sha256")
+    assert not kept.exists()
+    assert not any(cost.measured for cost in model.costs())
+    wanted = answers(neurovm.load(bundle))
+    (path,) = files(kept)
+    assert answers(neurovm.load(bundle, check="sha256")) == answers(model) == wanted
+    path.write_bytes(path.read_bytes()[:-1])
+    assert answers(neurovm.load(bundle, check="sha256")) == wanted
+    assert files(kept) == [path]
+
+
+def test_files_of_writers_that_were_ended_are_removed(kept: Path, bundle: Path) -> None:
+    neurovm.load(bundle)
+    old, fresh = (kept / f"{name}{prepared.NEW}" for name in ("old", "fresh"))
+    for path in (old, fresh):
+        path.write_bytes(b"half")
+    past = time.time() - 2 * prepared.ABANDONED_S
+    os.utime(old, (past, past))
+    files(kept)[0].unlink()
+    neurovm.load(bundle)
+    assert [path.name for path in kept.glob("*" + prepared.NEW)] == [fresh.name]
+
+
 def test_costs_are_measured_once(kept: Path, bundle: Path) -> None:
     first = neurovm.load(bundle, calibrate=False)
     assert not any(cost.measured for cost in first.costs())

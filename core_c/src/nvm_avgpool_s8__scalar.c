@@ -3,11 +3,14 @@
  * Average of the valid codes of a window: S holds their sum, |S| <= 2^7 m with m <= 2^23, wide 2^15 m
  * with m <= 2^15 (checked).
  */
-#include "nvm_rows.h"
+#include "nvm_types.h"
+
+#define NVM_POOL_START         0
+#define NVM_POOL_TAKE(sum, q)  ((sum) + (q))
+#define NVM_POOL_TAKE_LANES(sum, q)  _mm256_add_epi32(sum, q)
+#include "nvm_pool.h"
 
 #define CHUNK 256u
-#define TILE  16u /* channels */
-#define WIDE  64u /* of vectors with room for as many sums: one has not to wait for the one before it */
 
 /* (S + m/2) / m or (S - m/2) / m, truncated. A numerator n is an integer, so half a step away from 0
  * changes no quotient and keeps it 1/(2m) >= 2^-24 away from every integer (wide 2^-16): further than
@@ -28,15 +31,6 @@ static void average(const nvm_layer *layer, const int32_t *restrict sum, int32_t
     }
 }
 
-/* Valid taps of an output pixel. */
-static int32_t count_taps(const nvm_node *node, size_t pixel)
-{
-    int32_t i, i_end, j, j_end;
-    nvm_axis_taps(&node->rows, (int32_t)(pixel / node->layer->out_w), &i, &i_end);
-    nvm_axis_taps(&node->cols, (int32_t)(pixel % node->layer->out_w), &j, &j_end);
-    return (i_end - i) * (j_end - j);
-}
-
 /* Neurons [first, end), whose windows have m taps each. */
 static void fire_alike(nvm_node *node, size_t first, size_t end, int32_t m)
 {
@@ -53,9 +47,12 @@ static void fire_alike(nvm_node *node, size_t first, size_t end, int32_t m)
 static void fire_pixels(nvm_node *node, size_t first, size_t end)
 {
     size_t channels = node->layer->out_c;
-    int32_t m = count_taps(node, first);
+    nvm_window w = nvm_window_before(node, first);
+    nvm_window_next(&w);
+    int32_t m = nvm_window_taps(&w);
     for (size_t pixel = first + 1; pixel < end; pixel++) {
-        int32_t taps = count_taps(node, pixel);
+        nvm_window_next(&w);
+        int32_t taps = nvm_window_taps(&w);
         if (taps != m) {
             fire_alike(node, first * channels, pixel * channels, m);
             first = pixel;
@@ -148,66 +145,10 @@ void NVM_NAME(avgpool_events)(nvm_node *node, nvm_scratch *scratch)
     }
 }
 
-/* `width` channels of one output pixel: held in registers over the whole window. */
-NVM_INLINE void gather_tile(const nvm_code_in *in, size_t rows, size_t cols, size_t in_row,
-                            size_t in_col, int32_t *restrict held, size_t width)
-{
-    int32_t tile[WIDE];
-    for (size_t u = 0; u < width; u++) {
-        tile[u] = 0;
-    }
-    for (size_t i = 0; i < rows; i++) {
-        for (size_t j = 0; j < cols; j++) {
-            const nvm_code_in *at = in + i * in_row + j * in_col;
-            NVM_ROW_BY_ROW
-            for (size_t u = 0; u < width; u++) {
-                tile[u] += at[u];
-            }
-        }
-    }
-    for (size_t u = 0; u < width; u++) {
-        held[u] = tile[u];
-    }
-}
-
-static void gather_pixel(nvm_node *node, size_t pixel)
-{
-    const nvm_layer *layer = node->layer;
-    size_t channels = layer->out_c, c = 0;
-    int32_t *held = (int32_t *)node->acc + pixel * channels;
-    int32_t y = (int32_t)(pixel / layer->out_w), x = (int32_t)(pixel % layer->out_w);
-    int32_t i, i_end, j, j_end;
-    nvm_axis_taps(&node->rows, y, &i, &i_end);
-    nvm_axis_taps(&node->cols, x, &j, &j_end);
-    size_t row = (size_t)(y * node->rows.stride - node->rows.pad + i * node->rows.dil);
-    size_t col = (size_t)(x * node->cols.stride - node->cols.pad + j * node->cols.dil);
-    size_t rows = (size_t)(i_end - i), cols = (size_t)(j_end - j); /* at least 1 each (checked) */
-    size_t in_row = (size_t)layer->dil_h * layer->in_w * channels, in_col = layer->dil_w * channels;
-    const nvm_code_in *in =
-        (const nvm_code_in *)node->in[0]->codes + (row * layer->in_w + col) * channels;
-#ifdef __AVX2__
-    for (; channels - c >= WIDE; c += WIDE) {
-        gather_tile(in + c, rows, cols, in_row, in_col, held + c, WIDE);
-    }
-#endif
-    for (; channels - c >= TILE; c += TILE) {
-        gather_tile(in + c, rows, cols, in_row, in_col, held + c, TILE);
-    }
-    if (channels - c >= TILE / 2) {
-        gather_tile(in + c, rows, cols, in_row, in_col, held + c, TILE / 2);
-        c += TILE / 2;
-    }
-    for (; c < channels; c++) {
-        gather_tile(in + c, rows, cols, in_row, in_col, held + c, 1);
-    }
-}
-
 void NVM_NAME(avgpool_full)(nvm_node *node, nvm_scratch *scratch)
 {
     size_t pixels = node->layer->n / node->layer->out_c;
     (void)scratch;
-    for (size_t pixel = 0; pixel < pixels; pixel++) {
-        gather_pixel(node, pixel);
-    }
+    nvm_pool_all(node);
     fire_pixels(node, 0, pixels);
 }

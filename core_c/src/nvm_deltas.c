@@ -18,7 +18,7 @@ enum { TARGETS = 32, SPANS = 256, MOST_ROWS = 16 };
 int nvm_has_deltas_of(const nvm_isa *isa, const nvm_layer *layer)
 {
     return isa->packing != NULL && isa->packing->deltas != NULL && layer->kind == NVM_CONV &&
-           layer->in_c % 4 == 0;
+           layer->groups == 1 && layer->in_c % 4 == 0;
 }
 
 int nvm_has_deltas(const nvm_node *node)

@@ -105,6 +105,7 @@ struct nvm_node {
     uint64_t sent, sops, macs;
     int32_t slope[2], base; /* ADD: tables that are u = slope[0] q0 + slope[1] q1 + base */
     float taps;          /* windows that read one input code, on average */
+    uint32_t run, same;  /* MEAN: from any multiple of it on so many inputs go to neurons in a row; to one neuron */
     float full_ns;       /* estimate of a full run */
     nvm_layer_costs costs; /* measured; where they were not, full_ns and keep_ns are estimates */
     float owed, purse;   /* of a stale layer: see nvm_choice.c */
@@ -458,8 +459,12 @@ static inline void nvm_axis_taps(const nvm_axis *axis, int32_t y, int32_t *first
 {
     int32_t start = y * axis->stride - axis->pad; /* read by tap 0 */
     int32_t left = axis->in - start;              /* taps with i dil < left are inside */
-    *first = start >= 0 ? 0 : (-start + axis->dil - 1) / axis->dil;
-    *end = left <= 0 ? 0 : (left + axis->dil - 1) / axis->dil;
+    *first = start >= 0 ? 0 : -start;
+    *end = left <= 0 ? 0 : left;
+    if (axis->dil != 1) { /* a division takes longer than all the rest */
+        *first = (*first + axis->dil - 1) / axis->dil;
+        *end = (*end + axis->dil - 1) / axis->dil;
+    }
     *end = *end < axis->k ? *end : axis->k;
     *end = *end > *first ? *end : *first;
 }

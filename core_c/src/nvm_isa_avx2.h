@@ -5,8 +5,10 @@
 #ifndef NVM_ISA_AVX2_H
 #define NVM_ISA_AVX2_H
 
+#define NVM_LOOK_UP_S8 "nvm_look_up_s8__avx2.h"
 #define NVM_ISA     avx2
 #define NVM_ROWS_S8 "nvm_rows_s8__avx2.h"
+#define NVM_ROWS_S16 "nvm_rows_s16__256.h"
 #define NVM_LANES_HEADER "nvm_lanes__avx2.h"
 
 #ifndef __AVX2__

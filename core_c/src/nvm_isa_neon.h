@@ -5,6 +5,7 @@
 #ifndef NVM_ISA_NEON_H
 #define NVM_ISA_NEON_H
 
+#define NVM_LOOK_UP_S8 "nvm_look_up_s8__neon.h"
 #define NVM_ISA neon
 
 #ifndef __ARM_NEON

@@ -3,10 +3,14 @@
  * Maximum of the valid codes of a window, held in acc. A code that reaches the maximum replaces it;
  * only one that leaves it makes the window be read again.
  */
-#include "nvm_rows.h"
+#include "nvm_types.h"
+
+#define NVM_POOL_START         NVM_IN_MIN
+#define NVM_POOL_TAKE(max, q)  ((q) > (max) ? (q) : (max))
+#define NVM_POOL_TAKE_LANES(max, q)  _mm256_max_epi32(max, q)
+#include "nvm_pool.h"
 
 #define CHUNK 256u
-#define TILE  16u /* channels */
 
 static int32_t window_max(const nvm_node *node, int32_t y, int32_t x, size_t c)
 {
@@ -95,61 +99,10 @@ void NVM_NAME(maxpool_events)(nvm_node *node, nvm_scratch *scratch)
     }
 }
 
-/* `width` channels of one output pixel: held in registers over the whole window. */
-NVM_INLINE void gather_tile(const nvm_code_in *in, size_t rows, size_t cols, size_t in_row,
-                            size_t in_col, int32_t *restrict held, size_t width)
-{
-    int32_t tile[TILE];
-    for (size_t u = 0; u < width; u++) {
-        tile[u] = NVM_IN_MIN;
-    }
-    for (size_t i = 0; i < rows; i++) {
-        for (size_t j = 0; j < cols; j++) {
-            const nvm_code_in *at = in + i * in_row + j * in_col;
-            NVM_ROW_BY_ROW
-            for (size_t u = 0; u < width; u++) {
-                tile[u] = at[u] > tile[u] ? at[u] : tile[u];
-            }
-        }
-    }
-    for (size_t u = 0; u < width; u++) {
-        held[u] = tile[u];
-    }
-}
-
-static void gather_pixel(nvm_node *node, size_t pixel)
-{
-    const nvm_layer *layer = node->layer;
-    size_t channels = layer->out_c, c = 0;
-    int32_t *held = (int32_t *)node->acc + pixel * channels;
-    int32_t y = (int32_t)(pixel / layer->out_w), x = (int32_t)(pixel % layer->out_w);
-    int32_t i, i_end, j, j_end;
-    nvm_axis_taps(&node->rows, y, &i, &i_end);
-    nvm_axis_taps(&node->cols, x, &j, &j_end);
-    size_t row = (size_t)(y * node->rows.stride - node->rows.pad + i * node->rows.dil);
-    size_t col = (size_t)(x * node->cols.stride - node->cols.pad + j * node->cols.dil);
-    size_t rows = (size_t)(i_end - i), cols = (size_t)(j_end - j); /* at least 1 each (checked) */
-    size_t in_row = (size_t)layer->dil_h * layer->in_w * channels, in_col = layer->dil_w * channels;
-    const nvm_code_in *in =
-        (const nvm_code_in *)node->in[0]->codes + (row * layer->in_w + col) * channels;
-    for (; channels - c >= TILE; c += TILE) {
-        gather_tile(in + c, rows, cols, in_row, in_col, held + c, TILE);
-    }
-    if (channels - c >= TILE / 2) {
-        gather_tile(in + c, rows, cols, in_row, in_col, held + c, TILE / 2);
-        c += TILE / 2;
-    }
-    for (; c < channels; c++) {
-        gather_tile(in + c, rows, cols, in_row, in_col, held + c, 1);
-    }
-}
-
 void NVM_NAME(maxpool_full)(nvm_node *node, nvm_scratch *scratch)
 {
     size_t pixels = node->layer->n / node->layer->out_c;
     (void)scratch;
-    for (size_t pixel = 0; pixel < pixels; pixel++) {
-        gather_pixel(node, pixel);
-    }
+    nvm_pool_all(node);
     fire_pixels(node, 0, pixels);
 }

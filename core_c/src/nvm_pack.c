@@ -8,6 +8,7 @@
  * arena on packing all, as layers may share weights. */
 #define MAX_GROWTH 16u
 #define FREE_BYTES 65536u
+#define MOST_GROUPS 8u /* of CONV: packed weights of other groups' channels are 0, and multiplied like all others */
 #define MAX_CANVAS 0x7FFFFFFFu /* bytes: offsets are of 32 bits */
 
 static uint64_t align_up(uint64_t bytes)
@@ -20,6 +21,12 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/* Input channels that an output channel reads. */
+static size_t depth_of(const nvm_layer *layer)
+{
+    return layer->kind == NVM_DWCONV ? 1 : layer->kind == NVM_CONV ? layer->in_c / layer->groups : layer->in_c;
+}
+
 /* Whether dense runs of this layer have a packed form at all. */
 static int is_packable(const nvm_program *program, uint32_t index)
 {
@@ -29,7 +36,8 @@ static int is_packable(const nvm_program *program, uint32_t index)
         nvm_types_of(program, index) != NVM_TYPES_s8) {
         return 0;
     }
-    return layer->kind == NVM_MAP || layer->kind == NVM_DENSE || (layer->kind == NVM_CONV && layer->groups == 1) ||
+    return layer->kind == NVM_MAP || layer->kind == NVM_DENSE ||
+           (layer->kind == NVM_CONV && layer->groups <= MOST_GROUPS) ||
            (layer->kind == NVM_DWCONV && (layer->groups == 1 || layer->in_c == 1));
 }
 
@@ -96,7 +104,8 @@ static nvm_packed shape_of(const nvm_program *program, uint32_t index)
     }
     p.blocks = (layer->out_c + p.lanes - 1) / p.lanes;
     p.group = (uint32_t)least(p.blocks, set->most_blocks);
-    if (words * p.depth * p.blocks * p.lanes > MAX_GROWTH * (layer->out_c * in_c * taps) + FREE_BYTES) {
+    if (words * p.depth * p.blocks * p.lanes >
+        MAX_GROWTH * (layer->out_c * depth_of(layer) * taps) + FREE_BYTES) {
         return p;
     }
     p.width = (uint32_t)width;
@@ -167,11 +176,18 @@ static size_t lane_of(const nvm_packed *p, const nvm_packing *set, size_t c)
     return c - in_block + v * (p->lanes / set->dw_vectors) + l * 4 + c % 4;
 }
 
-/* Weight of tap (i, j), input channel k within its group, output channel c. */
+/* Weight of a tap, input channel k (of DWCONV 0), output channel c; 0 where they are of two groups. */
 static int8_t weight_at(const nvm_layer *layer, const int8_t *weights, size_t tap, size_t k, size_t c)
 {
-    size_t in_c = layer->kind == NVM_DWCONV ? 1 : layer->in_c;
-    return weights[(tap * in_c + k) * layer->out_c + c];
+    size_t depth = depth_of(layer);
+    if (layer->kind == NVM_CONV) {
+        size_t first = c / (layer->out_c / layer->groups) * depth;
+        if (k < first || k >= first + depth) {
+            return 0;
+        }
+        k -= first;
+    }
+    return weights[(tap * depth + k) * layer->out_c + c];
 }
 
 static void write_windows(const nvm_layer *layer, const nvm_packed *p, const int8_t *weights,
@@ -235,7 +251,7 @@ static void write_channels(const nvm_program *program, const nvm_layer *layer, c
     int32_t *constant = (int32_t *)(void *)(pack + p->constant);
     float *factor = (float *)(void *)(pack + p->scale);
     size_t taps = layer->kind == NVM_DENSE ? 1 : (size_t)layer->k_h * layer->k_w;
-    size_t in_c = layer->kind == NVM_DWCONV ? 1 : layer->in_c;
+    size_t in_c = depth_of(layer);
     memset(constant, 0, (size_t)p->blocks * p->lanes * sizeof *constant);
     memset(factor, 0, (size_t)p->blocks * p->lanes * sizeof *factor);
     for (size_t c = 0; c < layer->out_c; c++) {
@@ -255,7 +271,7 @@ static void write_channels(const nvm_program *program, const nvm_layer *layer, c
 static int is_narrow(const nvm_layer *layer, const int8_t *weights)
 {
     size_t taps = layer->kind == NVM_DENSE ? 1 : (size_t)layer->k_h * layer->k_w;
-    size_t n = taps * (layer->kind == NVM_DWCONV ? 1 : layer->in_c) * layer->out_c;
+    size_t n = taps * depth_of(layer) * layer->out_c;
     return memchr(weights, 0x80, n) == NULL;
 }
 

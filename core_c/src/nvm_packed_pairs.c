@@ -28,7 +28,7 @@ nvm_packed nvm_pairs_of(const nvm_program *program, uint32_t index, const nvm_pa
     const nvm_layer *layer = &program->layers[index];
     nvm_packed pairs = {.is_there = 0};
     if (!p->is_there || layer->kind != NVM_CONV || program->isa->packing->product_pairs == NULL ||
-        layer->k_w != 3 || layer->stride_w != 1 || layer->dil_w != 1 || layer->in_c < LEAST_CODES ||
+        layer->groups != 1 || layer->k_w != 3 || layer->stride_w != 1 || layer->dil_w != 1 || layer->in_c < LEAST_CODES ||
         p->out_w < LEAST_WIDTH || (uint64_t)p->out_w * p->out_h < LEAST_PIXELS ||
         3 * (uint64_t)layer->k_h * layer->in_c > MOST_WEIGHTS) {
         return pairs;

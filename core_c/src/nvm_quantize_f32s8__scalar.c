@@ -6,6 +6,8 @@
 
 #include "nvm_internal.h"
 
+#define CHUNK 64
+
 /* real = scale (code - zero), codes in [min, max]. */
 typedef struct quantization {
     float scale;
@@ -49,20 +51,29 @@ static nvm_status quantize(const float *x, size_t n, const quantization *to, nvm
     float lo = (float)(to->min - zero), hi = (float)(to->max - zero);
     float scale = to->scale, inverse = 1.0f / scale;
     int even = rounding == NVM_ROUND_EVEN_RECIPROCAL;
-    for (size_t i = 0; i < n; i++) {
-        float v = even ? x[i] * inverse : x[i] / scale;
-        if (isnan(v)) {
+    for (size_t i = 0; i < n; i += CHUNK) { /* loops without exits, for compilers to turn into SIMD code */
+        size_t part = n - i < CHUNK ? n - i : CHUNK;
+        int32_t code[CHUNK], nan = 0;
+        float v[CHUNK];
+        for (size_t k = 0; k < part; k++) {
+            v[k] = even ? x[i + k] * inverse : x[i + k] / scale;
+            nan |= v[k] != v[k];
+            /* The bounds are integers, so clamping first does not change what is rounded. */
+            v[k] = v[k] > lo ? v[k] : lo;
+            v[k] = v[k] < hi ? v[k] : hi;
+        }
+        if (nan) {
             status = NVM_E_RANGE; /* NaN, or 0 times the infinite inverse of a subnormal scale */
             goto done;
         }
-        /* The bounds are integers, so clamping first does not change what is rounded. */
-        v = v > lo ? v : lo;
-        v = v < hi ? v : hi;
-        int32_t code = (even ? round_even(v) : round_away(v)) + zero;
-        if (codes != NULL) {
-            codes[i] = (int8_t)code;
-        } else {
-            wide[i] = (int16_t)code;
+        for (size_t k = 0; k < part; k++) {
+            code[k] = (even ? round_even(v[k]) : round_away(v[k])) + zero;
+        }
+        for (size_t k = 0; codes != NULL && k < part; k++) {
+            codes[i + k] = (int8_t)code[k];
+        }
+        for (size_t k = 0; codes == NULL && k < part; k++) {
+            wide[i + k] = (int16_t)code[k];
         }
     }
 done:

@@ -22,6 +22,8 @@
 
 #if defined(NVM_ROWS_S8) && NVM_IN == 8 && NVM_ACC == 32
 #include NVM_ROWS_S8
+#elif defined(NVM_ROWS_S16) && NVM_IN == 16
+#include NVM_ROWS_S16
 #else
 #include "nvm_rows__scalar.h"
 #endif

@@ -4,7 +4,7 @@
  *
  * int8 weights times |x| <= 255 stay below 2^15, times |x| <= 65535 below 2^23. The accumulators of one
  * tile live in registers over the whole list of rows; tiles of constant width are what compilers turn
- * into SIMD code.
+ * into SIMD code. With NVM_HAS_ROWS_CODES the includer has its own sums under codes.
  */
 #ifndef NVM_ROWS_SCALAR_H
 #define NVM_ROWS_SCALAR_H
@@ -82,11 +82,13 @@ static inline void nvm_rows_events(nvm_acc *restrict acc, const int8_t *restrict
     NVM_TILES(nvm_event_tile, events, n, first);
 }
 
+#ifndef NVM_HAS_ROWS_CODES
 static inline void nvm_rows_codes(nvm_acc *restrict acc, const int8_t *restrict w, size_t stride,
                                   const nvm_code_in *restrict codes, size_t n, int16_t zero,
                                   size_t width)
 {
     NVM_TILES(nvm_code_tile, codes, n, zero);
 }
+#endif
 
 #endif

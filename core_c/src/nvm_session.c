@@ -22,6 +22,22 @@ static void find_slopes(nvm_node *node)
     node->base = (int32_t)(tables[0][128] + tables[1][128]);
 }
 
+/* How many inputs of a MEAN, from any multiple of that number on, go to neurons `step` apart. */
+static uint32_t find_run(const uint32_t *map, uint32_t n, uint32_t step)
+{
+    uint32_t run = 1;
+    while (run < n && map[run] == map[0] + run * step) {
+        run++;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t at = i % run;
+        if (at != 0 && map[i] != map[i - at] + at * step) {
+            return 1;
+        }
+    }
+    return run;
+}
+
 /* All but its inputs. */
 static void resolve_alone(const nvm_program *program, uint32_t index, nvm_node *node)
 {
@@ -42,6 +58,11 @@ static void resolve_alone(const nvm_program *program, uint32_t index, nvm_node *
     node->types = (uint8_t)nvm_types_of(program, index);
     node->isa = program->isa;
     find_slopes(node);
+    if (layer->kind == NVM_MEAN) {
+        uint32_t n = program->layers[layer->in[0]].n;
+        node->run = find_run(node->table0, n, 1);
+        node->same = find_run(node->table0, n, 0);
+    }
     node->kernel = nvm_kernel_of(program->isa, layer->kind, node->types);
     node->coding = nvm_coding_of(layer);
 }

@@ -30,10 +30,37 @@ static int32_t reciprocal_of_one_plus(int32_t x)
     return saturate((int64_t)estimate * 2);
 }
 
-/* a / 2^bits, half up; a >= 0, bits >= 1. */
-static int32_t shift_right(int32_t a, int32_t bits)
+/* t[max - q] of n codes. */
+static inline void look_up(const int32_t *t, int32_t max, const nvm_code_in *q, size_t n,
+                           int32_t *restrict to)
 {
-    return bits > 31 ? 0 : (int32_t)(((int64_t)a + (INT64_C(1) << (bits - 1))) >> bits);
+    for (size_t i = 0; i < n; i++) {
+        to[i] = t[max - q[i]];
+    }
+}
+
+/* Those of Q0.31, as Q12.19. */
+static uint32_t add_up(const int32_t *values, size_t n)
+{
+    uint32_t sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += ((uint32_t)values[i] + (1u << 11)) >> 12;
+    }
+    return sum;
+}
+
+/* inverse t / 2^bits, half up and clamped; inverse, t >= 0, bits >= 1. */
+static void scale_codes(const nvm_layer *layer, const int32_t *restrict values, int32_t inverse,
+                        int32_t bits, size_t n, nvm_code *restrict codes)
+{
+    int32_t zero = NVM_ZERO_OUT(layer), lo = NVM_LO(layer), hi = NVM_HI(layer);
+    uint32_t right = bits > 31 ? 31 : (uint32_t)bits, kept = bits > 31 ? 0 : UINT32_MAX;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t share = (uint32_t)product(inverse, values[i]) & kept;
+        int32_t y = (int32_t)((share + (1u << (right - 1))) >> right & kept) + zero;
+        y = y > lo ? y : lo;
+        codes[i] = (nvm_code)(y < hi ? y : hi);
+    }
 }
 
 static void fire_row(nvm_node *node, size_t row)
@@ -43,24 +70,25 @@ static void fire_row(nvm_node *node, size_t row)
     size_t length = layer->out_c, first = row * length;
     const nvm_code_in *q = (const nvm_code_in *)node->in[0]->codes + first;
     nvm_code wanted[CHUNK];
-    int32_t max = INT8_MIN;
+    int32_t values[CHUNK];
+    nvm_code_in max = NVM_IN_MIN;
     uint32_t sum = 0; /* Q12.19; at least 2^19, because t[0] is about 1 */
     for (size_t i = 0; i < length; i++) {
         max = q[i] > max ? q[i] : max;
     }
-    for (size_t i = 0; i < length; i++) {
-        sum += (uint32_t)shift_right(t[max - q[i]], 12);
+    for (size_t i = 0; i < length; i += CHUNK) {
+        size_t part = length - i < CHUNK ? length - i : CHUNK;
+        look_up(t, max, q + i, part, values);
+        sum += add_up(values, part);
     }
     int32_t zeros = __builtin_clz(sum);
     int32_t inverse = reciprocal_of_one_plus((int32_t)((sum << zeros) - 0x80000000u));
     for (size_t i = 0; i < length; i += CHUNK) {
         size_t part = length - i < CHUNK ? length - i : CHUNK;
-        for (size_t k = 0; k < part; k++) {
-            int32_t y = product(inverse, t[max - q[i + k]]);
-            y = shift_right(y, 12 - zeros + 31 - CODE_BITS) + NVM_ZERO_OUT(layer);
-            y = y > NVM_LO(layer) ? y : NVM_LO(layer);
-            wanted[k] = (nvm_code)(y < NVM_HI(layer) ? y : NVM_HI(layer));
+        if (length > CHUNK) { /* else they are there */
+            look_up(t, max, q + i, part, values);
         }
+        scale_codes(layer, values, inverse, 12 - zeros + 31 - CODE_BITS, part, wanted);
         nvm_neuron_sd(node, first + i, wanted, part);
     }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The scalar source, compiled for AVX-512 with VNNI.
+ * The scalar source, but for its look-ups.
  */
 #include "nvm_isa_avx512vnni.h"
 

@@ -25,6 +25,18 @@ void NVM_NAME(table_events)(nvm_node *node, nvm_scratch *scratch)
     }
 }
 
+#if defined(NVM_LOOK_UP_S8) && NVM_IN == 8 && NVM_OUT == 8
+#include NVM_LOOK_UP_S8
+#else
+/* wanted[i] = table[codes[i] + 128] */
+static void look_up_all(const nvm_code *table, const nvm_code_in *codes, size_t n, nvm_code *wanted)
+{
+    for (size_t i = 0; i < n; i++) {
+        wanted[i] = table[codes[i] - NVM_IN_MIN];
+    }
+}
+#endif
+
 /* The next codes of a full run: `table` is the one of element `first`, for `left` elements more. */
 typedef struct place {
     size_t table, left;
@@ -34,9 +46,16 @@ static place look_up_several(const nvm_node *node, size_t first, size_t n, place
 {
     const nvm_code *tables = node->table0;
     const nvm_code_in *codes = (const nvm_code_in *)node->in[0]->codes + first;
-    for (size_t i = 0; i < n; i++) { /* a division an element would take most of the time */
-        wanted[i] = tables[at.table * NVM_IN_ALL + (size_t)(codes[i] - NVM_IN_MIN)];
-        if (--at.left == 0) {
+    for (size_t i = 0, part; i < n; i += part) { /* a division an element would take most of the time */
+        const nvm_code *table = tables + at.table * NVM_IN_ALL;
+        part = n - i < at.left ? n - i : at.left;
+        if (part == 1) {
+            wanted[i] = table[codes[i] - NVM_IN_MIN];
+        } else {
+            look_up_all(table, codes + i, part, wanted + i);
+        }
+        at.left -= part;
+        if (at.left == 0) {
             at.left = node->layer->aux[1];
             at.table = at.table + 1 == node->layer->aux[0] ? 0 : at.table + 1;
         }
@@ -57,9 +76,7 @@ void NVM_NAME(table_full)(nvm_node *node, nvm_scratch *scratch)
         if (node->layer->aux[0] != 1) {
             at = look_up_several(node, first, part, at, wanted);
         } else {
-            for (size_t i = 0; i < part; i++) {
-                wanted[i] = table[codes[first + i] - NVM_IN_MIN];
-            }
+            look_up_all(table, codes + first, part, wanted);
         }
         nvm_neuron_sd(node, first, wanted, part);
     }

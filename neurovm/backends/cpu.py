@@ -54,24 +54,26 @@ class CpuProgram:
         """What a sliding window runs (`neurovm.windows`)."""
         return self._program
 
-    def prepare(self, content: Bundle, *, calibrate: bool) -> None:
+    def prepare(self, content: Bundle, *, calibrate: bool, write: bool = True) -> None:
         """Pack the weights and measure what ways cost, or take both from the file that keeps them.
 
-        Before the first session. Whatever is wrong with the file, the program is ready after.
+        Before the first session. Whatever is wrong with the file, the program is ready after. With
+        `write` false nothing is written, nor moved.
         """
         alone = self._threads == 1  # as costs in files are measured
         where = prepared.folder()
         key = b"" if where is None else _key(content.manifest)
         where = where if key else None
-        found = None if where is None else prepared.read(where, key)
+        found = None if where is None else prepared.read(where, key, keep=write)
         if where is not None and found is not None and not self._take(found, calibrate and alone):
-            prepared.set_aside(where, key)
+            if write:
+                prepared.set_aside(where, key)
             self._program = _kernel.Program(content.layers, content.arena, threads=self._threads)
             found = None
         if found is not None and (not calibrate or (found.costs and alone)):
             return
         costs = self._program.calibrate(BUDGET_S) if calibrate else b""
-        if where is None or (found is not None and not alone):
+        if where is None or not write or (found is not None and not alone):
             return
         if not prepared.write(where, key, self._program.packed(), costs if alone else b""):
             return
