@@ -4,7 +4,8 @@
     python -m benchmarks.kernels [NAME ...]
 
 prints, for each layer, nanoseconds of plain C and how many times as fast the others are. Times
-are those of the kernel's calibration; layers are measured in turns, packed where they can be, and the least of several rounds counts.
+are those of the kernel's calibration; layers are measured in turns, packed where they can be, and
+the least of several rounds counts.
 """
 
 from __future__ import annotations
@@ -160,8 +161,16 @@ def pool(kind: str, side: int, channels: int, k: int, wide: bool = False) -> Cal
     def make() -> Network:
         net, out = Network(wide=wide), side // k
         net.add("INPUT", side * side * channels)
-        net.add(kind, out * out * channels, flags=("OUTPUT",), ins=(0,),
-                shape_in=(side, side, channels), shape_out=(out, out, channels), window=(k, k, k, k, 1, 1, 0, 0), groups=1)  # fmt: skip
+        net.add(
+            kind,
+            out * out * channels,
+            flags=("OUTPUT",),
+            ins=(0,),
+            shape_in=(side, side, channels),
+            shape_out=(out, out, channels),
+            window=(k, k, k, k, 1, 1, 0, 0),
+            groups=1,
+        )
         return net
 
     return make
