@@ -255,7 +255,7 @@ def _describe(annotation: Any) -> str:
         elif get_origin(kind) is typing.Literal:
             values = get_args(kind)
             words += [_word(value, values) for value in values]
-        elif get_origin(kind) is list:
+        elif get_origin(kind) in (list, tuple):
             words.append("a list")
         elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             tag = kind.__struct_config__.tag_field
@@ -292,7 +292,8 @@ def _describe_range(kind: Any, meta: msgspec.Meta) -> str:
     low = next((bound for bound in (meta.ge, meta.gt, meta.min_length) if bound is not None), None)
     high = next((bound for bound in (meta.le, meta.lt, meta.max_length) if bound is not None), None)
     above = "above " if meta.gt is not None else ""
-    limits = f"{above}{low}" + (" or more" if high is None else f" to {high}")
-    if get_origin(kind) is list:
+    open_end = "" if above else " or more"
+    limits = f"{above}{low}" + (open_end if high is None else f" to {high}")
+    if get_origin(kind) in (list, tuple):
         return f"a list of {limits if low is not None else f'at most {high}'} entries"
     return f"{_PLAIN.get(kind, str(kind))}, {limits}" + (" long" if meta.min_length else "")

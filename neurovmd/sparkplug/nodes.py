@@ -20,7 +20,10 @@ REBIRTH = "Node Control/Rebirth"
 BIRTH_SEQUENCE = "bdSeq"
 MOST_NODES = 1024
 MOST_NAMES = 1 << 17
-"""Metrics that are remembered by name and alias, of all nodes together."""
+MOST_NAME_CHARACTERS = 1 << 23
+"""Metrics that are remembered by name and alias, of all nodes together, and how long their names
+are with those of their devices.
+"""
 ASK_EVERY_NS = 10_000_000_000
 
 _DATA = frozenset(("NBIRTH", "NDATA", "DBIRTH", "DDATA"))
@@ -56,24 +59,41 @@ class Source:
 
 @dataclass(slots=True)
 class _Node:
-    """`seq` is the last one heard; None: nothing is known of what its aliases mean."""
+    """`seq` is the last one heard; None: nothing is known of what its aliases mean. `characters`:
+    how long all names are.
+    """
 
     seq: int | None = None
     birth_sequence: object = None
     last: int = 0
     aliases: dict[int, _Name] = field(default_factory=dict)
     datatypes: dict[_Name, int] = field(default_factory=dict)
+    characters: int = 0
     asked_ns: int | None = None
+
+    @property
+    def count(self) -> int:
+        """Metrics that are remembered; a name may have been born with several aliases."""
+        return max(len(self.datatypes), len(self.aliases))
+
+    def remember(self, name: _Name, metric: Metric) -> None:
+        """What was born."""
+        if name not in self.datatypes:
+            self.characters += len(name[0]) + len(name[1])
+        self.datatypes[name] = metric.datatype
+        if metric.alias is not None:
+            self.aliases[metric.alias] = name
 
     def forget(self, device: str | None = None) -> None:
         """What was born: of one device, or all."""
         if device is None:
-            self.seq = None
+            self.seq, self.characters = None, 0
             self.aliases.clear()
             self.datatypes.clear()
             return
         self.aliases = {at: name for at, name in self.aliases.items() if name[0] != device}
         self.datatypes = {name: kind for name, kind in self.datatypes.items() if name[0] != device}
+        self.characters = sum(len(device) + len(name) for device, name in self.datatypes)
 
 
 class Nodes:
@@ -148,16 +168,16 @@ class Nodes:
     def _born(self, node: _Node, device: str, payload: Payload) -> None:
         """Remember what a birth says of names, aliases and data types."""
         node.forget(device) if device else None
-        known = sum(len(each.datatypes) for each in self._nodes.values())
+        known = sum(each.count for each in self._nodes.values())
         if known + len(payload.metrics) > MOST_NAMES:
             raise WireError(f"more than {MOST_NAMES} metrics are remembered")
+        room = MOST_NAME_CHARACTERS - sum(each.characters for each in self._nodes.values())
+        if sum(len(device) + len(metric.name or "") for metric in payload.metrics) > room:
+            raise WireError(f"names of more than {MOST_NAME_CHARACTERS} characters are remembered")
         for metric in payload.metrics:
             if metric.name is None:
                 raise WireError("a birth with a metric that has no name")
-            name = (device, metric.name)
-            node.datatypes[name] = metric.datatype
-            if metric.alias is not None:
-                node.aliases[metric.alias] = name
+            node.remember((device, metric.name), metric)
 
     def _resolved(self, node: _Node, source: Source, payload: Payload) -> tuple[Metric, ...]:
         found: list[Metric] = []

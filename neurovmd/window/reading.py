@@ -85,6 +85,8 @@ class RowBinding:
             return [Piece(t_us, 1, array("B", values.data), None, shape)]
         flat = self._flat(values)
         if element is not None:
+            if not flat:
+                raise RefusedError(DropReason.PAYLOAD, "found 0 values; accepted: one or more")
             return [Piece(t_us, len(flat), flat, element)]
         if not flat or len(flat) % self._width:
             accepted = f"a multiple of {self._width}, the values of a row"
@@ -101,7 +103,10 @@ class RowBinding:
         if single and len(known) == self._width:
             return [Piece(t_us, 1, self._flat([value for _, value in known]))]
         columns = [(at, self._flat(value)) for at, value in known]
-        return [Piece(t_us, len(flat), flat, at) for at, flat in columns if flat]
+        pieces = [Piece(t_us, len(flat), flat, at) for at, flat in columns if flat]
+        if not pieces:
+            raise RefusedError(DropReason.VALUE, "an object of elements without a value")
+        return pieces
 
     def _flat(self, values: object) -> Flat:
         """Finite numbers of float32's range; RefusedError else."""

@@ -19,6 +19,7 @@ from neurovmd.payload import PayloadError, Sample, SparkplugB
 from neurovmd.payload.sparkplug_b import SparkplugReader
 from neurovmd.schema import Input, Vm
 from neurovmd.shared import DropReason, SharedBlock
+from neurovmd.sparkplug import nodes
 from neurovmd.sparkplug.nodes import MOST_NAMES, MOST_NODES
 from neurovmd.sparkplug.wire import DataType, Metric, Payload, decode, encode
 
@@ -214,6 +215,26 @@ def test_memory_has_an_end() -> None:
         one.hears(Edge(node=f"big{number}").nbirth(*metrics))
     with pytest.raises(PayloadError, match=f"more than {MOST_NAMES} metrics"):
         one.hears(Edge(node="big2").nbirth(*metrics))
+
+
+def test_aliases_and_the_length_of_names_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One name under ever new aliases, device by device; few names, each as long as a message."""
+    monkeypatch.setattr(nodes, "MOST_NAMES", 120)
+    monkeypatch.setattr(nodes, "MOST_NAME_CHARACTERS", 8000)
+    one, edge = ear(), Edge()
+    one.hears(edge.nbirth())
+    for k in range(2):
+        metrics = tuple(Metric("m", at) for at in range(k * 50, (k + 1) * 50))
+        one.hears(edge.message("DBIRTH", f"d{k}", metrics))
+    with pytest.raises(PayloadError, match="more than 120 metrics"):
+        one.hears(edge.message("DBIRTH", "d2", metrics))
+    one, edge = ear(), Edge()
+    one.hears(edge.nbirth())
+    for k in range(6):
+        one.hears(edge.message("DBIRTH", "d", (double("m" * 1000, 1.0),)))  # born anew
+        one.hears(edge.message("DBIRTH", f"e{k}", (double("m" * 1000, 1.0),)))
+    with pytest.raises(PayloadError, match="names of more than 8000 characters"):
+        one.hears(edge.message("DBIRTH", "e6", (double("m" * 1000, 1.0),)))
 
 
 @pytest.mark.parametrize(

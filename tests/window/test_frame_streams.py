@@ -220,6 +220,17 @@ def test_columns_meet_on_a_grid(pump: Model) -> None:
         assert max(abs(np.array(result["values"]) - dense(pump, ideal))) <= 1
 
 
+def test_columns_without_a_value_are_refused(pump: Model) -> None:
+    to = {"elements": NAMES_OF_64}
+    source = {"topic": "a/{stream}/{element}", "payload": {"format": "json", "field": "v"}}
+    rig = Rig(pump, {}, source={**source, "to": to})
+    assert rig.send(b'{"v": []}', "a/p/c0") == []
+    assert rig.refused == ["PAYLOAD: found 0 values; accepted: one or more"]
+    rig = Rig(pump, {}, source={"payload": {"format": "json", "field": ""}, "to": to})
+    assert rig.send(b'{"c0": [], "c1": []}') == []
+    assert rig.refused == ["VALUE: an object of elements without a value"]
+
+
 def test_an_object_by_name_is_a_row(pump: Model) -> None:
     source = {"payload": {"format": "json", "field": ""}, "to": {"elements": NAMES_OF_64}}
     rig, frames, found = Rig(pump, {}, source=source), rows(SIZE), []
