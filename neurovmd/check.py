@@ -12,6 +12,7 @@ from neurovm.errors import ConfigError, NeurovmError
 from neurovmd import broker, config, models, sandbox
 from neurovmd.binding import inputs_of
 from neurovmd.config import Deployment, Settings
+from neurovmd.conversion import cached_bundle
 from neurovmd.layers import Source
 from neurovmd.refusal import MappingError
 from neurovmd.schema import Vm
@@ -29,13 +30,14 @@ LEAST_MEMORY_BYTES = 32 << 20
 @dataclass(slots=True)
 class Report:
     """`errors` keep the daemon (or a VM) from running; `warnings` do not. `windows`: what those of
-    each VM cost, where its model is at hand.
+    each VM cost, where its model is at hand; `unconverted`: the models of VMs where it is not.
     """
 
     settings: Settings | None = None
     errors: list[ConfigError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     windows: dict[str, WindowCost] = field(default_factory=dict)
+    unconverted: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -58,6 +60,7 @@ class Report:
                 for name, cost in self.windows.items()
             },
             "vms": [vm.name for vm in self.settings.deployments] if self.settings else [],
+            "not_compared": list(self.unconverted),
         }
 
     def lines(self, *, quiet: bool) -> list[str]:
@@ -68,6 +71,10 @@ class Report:
             names = ", ".join(vm.name for vm in self.settings.deployments) or "none"
             said.append(f"the configuration is right; VMs: {names}")
             said += [f"{name}: {cost}" for name, cost in self.windows.items()]
+            said += [
+                f"{name}: not compared with {model}, which is converted when the VM first starts"
+                for name, model in self.unconverted.items()
+            ]
         return said
 
 
@@ -124,8 +131,10 @@ def _hardly_meant(vm: Vm, model: Model) -> list[str]:
 
 
 def _examine_model(deployment: Deployment, settings: Settings, report: Report) -> None:
-    """A bundle is opened and its inputs are compared; a .tflite must be there to be converted."""
-    where = str(deployment.file)
+    """A bundle is opened and its inputs are compared; a .tflite must be there to be converted, and
+    is compared where that was done.
+    """
+    where, bundle = str(deployment.file), deployment.model
     try:
         models.verify(deployment.vm.model, deployment.model, where)
     except ConfigError as error:
@@ -136,12 +145,21 @@ def _examine_model(deployment: Deployment, settings: Settings, report: Report) -
             found = f"true with {deployment.model.name}, which cannot hold one"
             accepted = f"true with a .nvm; {certificate.NEEDED}"
             report.errors.append(ConfigError(where, "require_certificate", found, accepted))
-        return
+            return
+        try:
+            bundle = cached_bundle(deployment, Path(settings.config.cache_dir))
+            is_there = bundle.exists()
+        except (OSError, ValueError) as error:
+            report.errors.append(ConfigError(where, "model", str(error), "a model file"))
+            return
+        if not is_there:
+            report.unconverted[deployment.name] = deployment.model.name
+            return
     import neurovm
 
     try:
         threads = deployment.vm.threads
-        with neurovm.load(deployment.model, check="sha256") as model:
+        with neurovm.load(bundle, check="sha256") as model:
             if model.timed and threads > 1:
                 accepted = "1: a spiking network runs on one thread"
                 report.errors.append(ConfigError(where, "threads", str(threads), accepted))

@@ -69,7 +69,7 @@ class ImageFormat(
                 raise
             except bombs:
                 raise PayloadError(f"more than {self.max_pixels} pixels") from None
-            except pillow.UnidentifiedImageError:
+            except PIL.UnidentifiedImageError:
                 raise PayloadError(f"no JPEG or PNG: it begins with {payload[:8]!r}") from None
             except Exception as error:  # noqa: BLE001  # Pillow says not what broken bytes raise
                 why = str(error) or type(error).__name__

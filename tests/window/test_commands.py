@@ -14,7 +14,9 @@ import pytest
 
 import neurovm
 from benchmarks.rig import ROOT
+from neurovmd import config
 from neurovmd.__main__ import main
+from neurovmd.conversion import cached_bundle
 
 PUMP = ROOT / "tests/fixtures/pump_window_dscnn.tflite"
 SIZE, FRAME = 16, 64
@@ -50,6 +52,26 @@ def test_check_says_what_a_stream_costs(folder: Path, capsys: pytest.CaptureFixt
     found = json.loads(capsys.readouterr().out)["windows"]["pump"]
     assert (found["macs"], found["dense_macs"]) == (plan.macs, plan.dense_macs)
     assert found["most_bytes"] >= plan.session_bytes == found["session_bytes"]
+
+
+def test_check_says_what_it_could_not_compare(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A .tflite that was not converted yet: nothing is known of its tensors. Then it is."""
+    where = ["--config", str(folder / "neurovmd.yaml")]
+    (folder / "vm.d/pump.yaml").write_text(VM.format(model=PUMP).replace("hop: 2", "size: 15"))
+    assert main(["check", *where]) == 0
+    out = capsys.readouterr().out
+    assert "pump: not compared with pump_window_dscnn.tflite, which is converted when" in out
+    assert main(["check", "-o", "json", *where]) == 0
+    assert json.loads(capsys.readouterr().out)["not_compared"] == ["pump"]
+    settings = config.load(folder / "neurovmd.yaml", environ={})
+    bundle = cached_bundle(settings.deployments[0], Path(settings.config.cache_dir))
+    bundle.parent.mkdir()
+    with neurovm.convert_tflite(PUMP) as model:
+        model.save(bundle)
+    assert main(["check", *where]) == 78
+    assert "inputs[0].window" in "".join(capsys.readouterr())
 
 
 def test_check_names_a_window_that_does_not_fit(
