@@ -162,7 +162,9 @@ cdef class Stream:
         cdef nvm_layer_view view
         if not 0 <= index < self.program.program.n_layers:
             raise IndexError(f"layer: found {index}; accepted: 0 to {self.program.program.n_layers - 1}")
+        self.enter()  # some layers are computed for their view
         cdef nvm_status status = nvm_stream_layer(self.stream, <uint32_t>index, &view)
+        self.busy = False
         if status != NVM_OK:
             raise _error(status, "layer")
         codes = _export((self.memory, self.program), view.codes, view.n, 1, b"b")

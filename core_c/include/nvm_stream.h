@@ -61,7 +61,8 @@ typedef struct nvm_flow {
     uint32_t copies;           /* of the layer: 1 .. step; 1 and kept = 0: nothing is kept */
     uint32_t capacity;         /* rows of each copy: some to slide over, so that rows seldom move */
     uint8_t is_kept, is_column; /* is_column: time is the horizontal axis of its windows */
-    uint8_t reserved[6];
+    uint8_t is_passing;        /* its rows are computed as others' are kept, but not held from hop to hop */
+    uint8_t reserved[5];
     uint64_t macs;             /* weights applied in a steady hop */
     uint64_t bytes;            /* of its codes in a stream: rows kept, capacity and copies counted */
 } nvm_flow;
@@ -92,7 +93,8 @@ nvm_status nvm_stream_push(nvm_stream *stream, const void *frames, size_t n);
  * it moved by, 0 for an equal one, UINT32_MAX where nothing fits and it was run densely. */
 nvm_status nvm_stream_step(nvm_stream *stream, const void *window, size_t n, uint32_t *moved);
 
-/* As nvm_session_output and nvm_session_layer; no accumulators are kept. */
+/* As nvm_session_output and nvm_session_layer; no accumulators are kept. A layer that is_passing is computed anew for
+ * its view, which ends with the next call of any kind. */
 nvm_status nvm_stream_output(const nvm_stream *stream, uint32_t port, const int8_t **codes, size_t *n,
                              int *changed);
 nvm_status nvm_stream_layer(const nvm_stream *stream, uint32_t layer, nvm_layer_view *view);

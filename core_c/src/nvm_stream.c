@@ -31,7 +31,9 @@ static void slide(nvm_course *course, nvm_copy *copy, uint8_t *base, uint64_t mo
         course->end = flow->rows;
         return;
     }
-    if (copy->start + by + flow->rows > flow->capacity) {
+    if (flow->is_passing) {
+        ; /* what is not computed is not read */
+    } else if (copy->start + by + flow->rows > flow->capacity) {
         memmove(base + flow->first * course->row_bytes,
                 base + (copy->start + by + flow->first) * course->row_bytes,
                 (end - flow->first) * course->row_bytes);
@@ -269,7 +271,13 @@ nvm_status nvm_stream_layer(const nvm_stream *stream, uint32_t layer, nvm_layer_
         status = NVM_E_ARG;
         goto done;
     }
-    const nvm_node *node = &stream->session.nodes[layer];
+    const nvm_flow *flow = stream->courses[layer].flow;
+    nvm_node *node = &stream->session.nodes[layer];
+    if (flow->is_passing) { /* not all of its rows are there */
+        uint64_t sops = node->sops;
+        nvm_run_rows((nvm_stream *)stream, layer, 0, flow->rows); /* memory of the caller's */
+        node->sops = sops;
+    }
     *view = (nvm_layer_view){.codes = node->codes, .n = node->layer->n, .code_bytes = 1,
                              .sops = node->sops, .way = (nvm_way)node->way};
 done:

@@ -16,10 +16,22 @@ typedef struct nvm_copy {
     uint32_t holds; /* whether that window is there */
 } nvm_copy;
 
+/* Some rows of a layer, as a layer of its own. */
+typedef struct nvm_part {
+    uint32_t first, rows;        /* rows 0: not made yet */
+    size_t in[NVM_MAX_INPUTS];   /* bytes between the codes of an input and those it reads */
+    const void *table0;
+    nvm_axis axis;               /* along time */
+    uint8_t is_packed;
+    nvm_layer layer;
+    nvm_packed packed;
+} nvm_part;
+
 /* A layer of a stream. */
 typedef struct nvm_course {
     const nvm_flow *flow;
     nvm_copy *copies;
+    nvm_part *parts;    /* rows computed in the hop before: at the top, where some are, and at the bottom */
     uint8_t *base;      /* of the first copy */
     size_t copy_bytes;  /* from one to the next */
     size_t row_bytes;

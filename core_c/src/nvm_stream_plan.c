@@ -6,6 +6,8 @@
 
 /* Beyond that many of ten rows a layer is not worth keeping. */
 #define MOST_DIRTY 9u
+/* One row in so many more has room in a copy. */
+#define SLACK 8u
 /* Copies of one layer. */
 #define MOST_COPIES 64u
 
@@ -51,7 +53,7 @@ static void settle(const nvm_layer *layer, uint32_t hop, nvm_flow *flow)
                     (flow->dirty * 10u <= rows * MOST_DIRTY && flow->step / common <= MOST_COPIES);
     if (flow->is_kept) {
         flow->copies = flow->step / common;
-        flow->capacity = rows + (moved > rows / 4 ? moved : rows / 4);
+        flow->capacity = rows + (moved > rows / SLACK ? moved : rows / SLACK);
     } else {
         flow->dirty = rows;
     }
@@ -113,29 +115,42 @@ nvm_stream_head nvm_take_head(const nvm_program *program, nvm_block *mem)
     return h;
 }
 
-/* A layer's codes, and how they lie. */
-static nvm_course take_course(nvm_block *mem, const nvm_layer *layer, const nvm_flow *flow)
+/* Strips of rows that are computed in a hop. */
+static size_t count_parts(const nvm_layer *layer, const nvm_flow *flow)
 {
-    nvm_course course = {.flow = flow, .row_bytes = layer->n};
+    return !flow->is_kept || layer->kind == NVM_INPUT ? 0 : flow->first != 0 ? 2 : 1;
+}
+
+/* A layer's codes, and how they lie; those that are not kept from hop to hop are to be at `passing`. */
+static nvm_course take_course(nvm_block *mem, const nvm_layer *layer, const nvm_flow *flow, uint8_t *passing)
+{
+    nvm_course course = {.flow = flow, .row_bytes = layer->n, .base = passing};
     size_t bytes = layer->n;
     if (flow->rows != 0) {
         course.row_bytes = layer->n / flow->rows;
         bytes = course.row_bytes * flow->capacity;
     }
     course.copies = nvm_take(mem, flow->copies, sizeof *course.copies);
-    course.copy_bytes = bytes;
-    course.base = nvm_take(mem, bytes, flow->copies);
+    course.parts = nvm_take(mem, count_parts(layer, flow), sizeof *course.parts);
+    if (!flow->is_passing) {
+        course.copy_bytes = bytes;
+        course.base = nvm_take(mem, bytes, flow->copies);
+    }
     return course;
 }
 
 size_t nvm_stream_layout(const nvm_program *program, nvm_block *mem, const nvm_flow *flows,
                          const nvm_stream_head *h)
 {
-    size_t most = 0, canvas = 0;
+    size_t most = 0, canvas = 0, passes = 0;
+    for (uint32_t i = 0; i < program->n_layers; i++) {
+        passes = flows[i].is_passing && program->layers[i].n > passes ? program->layers[i].n : passes;
+    }
+    uint8_t *passing = nvm_take(mem, passes, 1);
     for (uint32_t i = 0; i < program->n_layers; i++) {
         const nvm_layer *layer = &program->layers[i];
         size_t read = nvm_canvas_bytes(program, i);
-        nvm_course course = take_course(mem, layer, &flows[i]);
+        nvm_course course = take_course(mem, layer, &flows[i], passing);
         canvas = canvas > read ? canvas : read;
         if (nvm_layer_keeps_acc(layer) && layer->n > most) {
             most = layer->n;
@@ -143,6 +158,9 @@ size_t nvm_stream_layout(const nvm_program *program, nvm_block *mem, const nvm_f
         if (h != NULL) {
             h->courses[i] = course;
             memset(course.copies, 0, flows[i].copies * sizeof *course.copies);
+            if (count_parts(layer, &flows[i]) != 0) {
+                memset(course.parts, 0, count_parts(layer, &flows[i]) * sizeof *course.parts);
+            }
             nvm_resolve_node(program, h->nodes, i);
             h->nodes[i].codes = course.base;
             h->nodes[i].stale = 0;
@@ -160,12 +178,50 @@ size_t nvm_stream_layout(const nvm_program *program, nvm_block *mem, const nvm_f
     return mem->used;
 }
 
+/* Whether each row of a layer is made of the same row of its input, the layer before it. */
+static int is_rowwise(const nvm_layer *layer, const nvm_flow *flow)
+{
+    nvm_axis axis = flow->is_column ? nvm_layer_cols(layer) : nvm_layer_rows(layer);
+    return layer->kind == NVM_TABLE || (layer->kind == NVM_CONV && axis.k == 1 && axis.pad == 0 &&
+                                        axis.stride == 1);
+}
+
+/* A layer that only the next one reads, and of that only the rows that both compute in a hop, need not be there
+ * in the hop after: these layers' codes share a place. */
+static void let_pass(const nvm_program *program, nvm_flow *flows)
+{
+    for (uint32_t i = 1; i + 1 < program->n_layers; i++) {
+        const nvm_layer *layer = &program->layers[i], *next = layer + 1;
+        nvm_flow *flow = &flows[i];
+        int passes = flow->is_kept && flows[i + 1].is_kept && layer->kind != NVM_INPUT &&
+                     !(layer->flags & NVM_FLAG_OUTPUT) && is_rowwise(next, &flows[i + 1]) &&
+                     next->in[0] == i && flow->rows == flows[i + 1].rows && flow->step == flows[i + 1].step &&
+                     flow->first == flows[i + 1].first && flow->end == flows[i + 1].end;
+        for (uint32_t k = 0; k < layer->n_in; k++) {
+            passes &= !flows[layer->in[k]].is_passing;
+        }
+        for (uint32_t j = i + 2; passes && j < program->n_layers; j++) {
+            for (uint32_t k = 0; k < program->layers[j].n_in; k++) {
+                passes &= program->layers[j].in[k] != i;
+            }
+        }
+        if (passes) {
+            flow->is_passing = 1;
+            flow->capacity = flow->rows;
+            flow->bytes = 0;
+        }
+    }
+}
+
 nvm_status nvm_stream_plan(const nvm_program *program, uint32_t frames, uint32_t hop, nvm_flow *flows,
                            size_t *size)
 {
     nvm_status status = flows == NULL ? NVM_E_ARG : nvm_stream_check(program, frames, hop);
     for (uint32_t i = 0; status == NVM_OK && i < program->n_layers; i++) {
         flows[i] = flow_of(program, flows, i, frames, hop);
+    }
+    if (status == NVM_OK) {
+        let_pass(program, flows);
     }
     if (status == NVM_OK && size != NULL) {
         nvm_block mem = {.base = NULL};

@@ -4,23 +4,10 @@
  *
  * A layer of fewer rows is a layer too: its record, its geometry and where it reads and writes are
  * written anew, and the kernel's full run does the rest. Rows of a window's input keep their places: the
- * padding says how far the first output row is from them.
+ * padding says how far the first output row is from them. In steady hops they are the same rows each
+ * time, so that what was written is kept.
  */
 #include "nvm_stream_internal.h"
-
-/* What of a node is another for a part of its rows, and what it was. */
-typedef struct part {
-    nvm_node *node, *in[NVM_MAX_INPUTS];
-    nvm_layer layer, of_input;
-    nvm_packed packed;
-    struct {
-        const nvm_layer *layer, *of_input;
-        const nvm_packed *packed;
-        const void *table0;
-        void *codes, *in_codes[NVM_MAX_INPUTS];
-        nvm_axis axis;
-    } was;
-} part;
 
 static void run_full(nvm_stream *stream, nvm_node *node)
 {
@@ -36,10 +23,10 @@ static void run_full(nvm_stream *stream, nvm_node *node)
     nvm_clear_events(node);
 }
 
-/* Codes of input p from row `first` on, of so many. */
-static void move_input(const part *p, uint32_t port, uint32_t first, uint32_t of)
+/* Codes of an input are read from row `first` on, of so many. */
+static void move_input(nvm_part *p, const nvm_node *node, uint32_t port, uint32_t first, uint32_t of)
 {
-    p->in[port]->codes = (int8_t *)p->was.in_codes[port] + (size_t)(p->in[port]->layer->n / of) * first;
+    p->in[port] = (size_t)(node->in[port]->layer->n / of) * first;
 }
 
 static nvm_axis *axis_of(nvm_node *node, const nvm_flow *flow)
@@ -48,123 +35,130 @@ static nvm_axis *axis_of(nvm_node *node, const nvm_flow *flow)
 }
 
 /* The canvas of fewer pixels. */
-static void cut_packed(part *p, const nvm_flow *flow, uint32_t first, uint32_t rows)
+static void cut_packed(nvm_part *p, const nvm_node *node, const nvm_flow *flow)
 {
     nvm_packed *packed = &p->packed;
-    *packed = *p->node->packed;
+    *packed = *node->packed;
     packed->pairs = 0; /* their canvas is that of all rows */
-    p->node->packed = packed;
+    p->is_packed = 1;
     if (packed->is_flat) {
         uint32_t pixels = packed->out_w / flow->rows;
-        move_input(p, 0, first, flow->rows);
-        packed->width = packed->width / packed->out_w * pixels * rows;
-        packed->out_w = pixels * rows;
+        move_input(p, node, 0, p->first, flow->rows);
+        packed->width = packed->width / packed->out_w * pixels * p->rows;
+        packed->out_w = pixels * p->rows;
         packed->line = packed->out_w * packed->column;
         return;
     }
-    const nvm_axis *axis = axis_of(p->node, flow);
-    uint32_t span = (rows - 1) * (uint32_t)axis->stride + (uint32_t)((axis->k - 1) * axis->dil) + 1;
+    const nvm_axis *axis = &p->axis;
+    uint32_t span = (p->rows - 1) * (uint32_t)axis->stride + (uint32_t)((axis->k - 1) * axis->dil) + 1;
     if (flow->is_column) {
         packed->line = packed->line / packed->width * span;
         packed->width = span;
-        packed->out_w = rows;
+        packed->out_w = p->rows;
     } else {
         packed->height = span;
-        packed->out_h = rows;
+        packed->out_h = p->rows;
     }
 }
 
-static void cut_window(part *p, const nvm_flow *flow, uint32_t first, uint32_t rows)
+static void cut_window(nvm_part *p, const nvm_node *node, const nvm_flow *flow)
 {
-    nvm_axis *axis = axis_of(p->node, flow);
-    axis->pad -= (int32_t)first * axis->stride; /* within int32: nvm_axis */
-    axis->out = (int32_t)rows;
-    *(flow->is_column ? &p->layer.out_w : &p->layer.out_h) = rows;
-    if (p->node->packed != NULL) {
-        cut_packed(p, flow, first, rows);
+    p->axis.pad -= (int32_t)p->first * p->axis.stride; /* within int32: nvm_axis */
+    p->axis.out = (int32_t)p->rows;
+    *(flow->is_column ? &p->layer.out_w : &p->layer.out_h) = p->rows;
+    if (node->packed != NULL) {
+        cut_packed(p, node, flow);
     }
 }
 
-static void cut_lines(part *p, const nvm_flow *flow, uint32_t first, uint32_t rows)
+static void cut_lines(nvm_part *p, const nvm_node *node, const nvm_flow *flow)
 {
-    const nvm_layer *layer = p->was.layer;
     uint32_t all = flow->rows;
-    switch (layer->kind) {
+    switch (p->layer.kind) {
     case NVM_MAP: /* its sources count from the input's first code */
-        p->node->packed = NULL;
-        p->node->table0 = (const int32_t *)p->node->table0 + layer->n / all * first;
+        p->table0 = (const int32_t *)node->table0 + node->layer->n / all * p->first;
         return;
     case NVM_MEAN:
-        move_input(p, 0, first, all);
-        p->of_input = *p->was.of_input;
-        p->of_input.n = p->of_input.n / all * rows;
-        p->in[0]->layer = &p->of_input;
-        return;
-    case NVM_ADD:
-    case NVM_TABLE2:
-        move_input(p, 1, first, all);
-        break;
     case NVM_TABLE:
         break;
+    case NVM_ADD:
+    case NVM_TABLE2:
+        move_input(p, node, 1, p->first, all);
+        break;
     default: /* lines */
-        p->layer.out_h = layer->out_h / all * rows;
+        p->layer.out_h = node->layer->out_h / all * p->rows;
     }
-    move_input(p, 0, first, all);
+    move_input(p, node, 0, p->first, all);
 }
 
-static void cut(part *p, const nvm_course *course, uint32_t first, uint32_t rows)
+static void cut(nvm_part *p, nvm_node *node, const nvm_flow *flow, uint32_t first, uint32_t rows)
 {
-    nvm_node *node = p->node;
-    const nvm_layer *layer = node->layer;
-    p->was.layer = layer;
-    p->was.packed = node->packed;
-    p->was.table0 = node->table0;
-    p->was.codes = node->codes;
-    p->was.axis = *axis_of(node, course->flow);
-    for (uint32_t k = 0; k < layer->n_in; k++) {
-        p->in[k] = (nvm_node *)node->in[k]; /* nodes are the stream's */
-        p->was.in_codes[k] = p->in[k]->codes;
-    }
-    p->was.of_input = p->in[0]->layer;
-    p->layer = *layer;
-    p->layer.n = layer->n / course->flow->rows * rows;
-    node->layer = &p->layer;
-    node->codes = (uint8_t *)node->codes + first * course->row_bytes;
-    if (layer->kind == NVM_CONV || layer->kind == NVM_DWCONV || layer->kind == NVM_AVGPOOL ||
-        layer->kind == NVM_MAXPOOL) {
-        cut_window(p, course->flow, first, rows);
+    *p = (nvm_part){.first = first, .rows = rows, .layer = *node->layer, .table0 = node->table0,
+                    .axis = *axis_of(node, flow)};
+    p->layer.n = node->layer->n / flow->rows * rows;
+    if (p->layer.kind == NVM_CONV || p->layer.kind == NVM_DWCONV || p->layer.kind == NVM_AVGPOOL ||
+        p->layer.kind == NVM_MAXPOOL) {
+        cut_window(p, node, flow);
     } else {
-        cut_lines(p, course->flow, first, rows);
+        cut_lines(p, node, flow);
     }
 }
 
-static void restore(const part *p, const nvm_flow *flow)
+/* Runs a part in its node's place. */
+static void run_part(nvm_stream *stream, nvm_node *node, const nvm_course *course, const nvm_part *p)
 {
-    nvm_node *node = p->node;
-    node->layer = p->was.layer;
-    node->packed = p->was.packed;
-    node->table0 = p->was.table0;
-    node->codes = p->was.codes;
-    *axis_of(node, flow) = p->was.axis;
-    for (uint32_t k = 0; k < node->layer->n_in; k++) {
-        p->in[k]->codes = p->was.in_codes[k];
+    const nvm_layer *layer = node->layer;
+    const nvm_packed *packed = node->packed;
+    const void *table0 = node->table0;
+    nvm_axis *axis = axis_of(node, course->flow), whole = *axis;
+    int is_mean = layer->kind == NVM_MEAN;
+    uint8_t *codes = node->codes, *in_codes[NVM_MAX_INPUTS];
+    nvm_node *in[NVM_MAX_INPUTS];
+    nvm_layer of_input;
+    for (uint32_t k = 0; k < layer->n_in; k++) { /* one layer may be there twice */
+        in[k] = (nvm_node *)node->in[k]; /* nodes are the stream's */
+        in_codes[k] = in[k]->codes;
     }
-    p->in[0]->layer = p->was.of_input;
+    for (uint32_t k = 0; k < layer->n_in; k++) {
+        in[k]->codes = in_codes[k] + p->in[k];
+    }
+    const nvm_layer *of_whole = in[0]->layer;
+    if (is_mean) {
+        of_input = *of_whole;
+        of_input.n = of_input.n / course->flow->rows * p->rows;
+        in[0]->layer = &of_input;
+    }
+    node->layer = &p->layer;
+    node->packed = p->is_packed ? &p->packed : NULL;
+    node->table0 = p->table0;
+    node->codes = codes + p->first * course->row_bytes;
+    *axis = p->axis;
+    run_full(stream, node);
+    node->layer = layer;
+    node->packed = packed;
+    node->table0 = table0;
+    node->codes = codes;
+    *axis = whole;
+    in[0]->layer = of_whole;
+    for (uint32_t k = 0; k < layer->n_in; k++) {
+        in[k]->codes = in_codes[k];
+    }
 }
 
 void nvm_run_rows(nvm_stream *stream, uint32_t index, uint32_t first, uint32_t end)
 {
     const nvm_course *course = &stream->courses[index];
+    const nvm_flow *flow = course->flow;
     nvm_node *node = &stream->session.nodes[index];
-    part p;
-    if (course->flow->rows == 0 || (first == 0 && end == course->flow->rows)) {
+    if (flow->rows == 0 || (first == 0 && end == flow->rows)) {
         run_full(stream, node);
         return;
     }
     if (first < end) {
-        p.node = node;
-        cut(&p, course, first, end - first);
-        run_full(stream, node);
-        restore(&p, course->flow);
+        nvm_part *p = &course->parts[first != 0 && flow->first != 0];
+        if (p->first != first || p->rows != end - first) {
+            cut(p, node, flow, first, end - first);
+        }
+        run_part(stream, node, course, p);
     }
 }

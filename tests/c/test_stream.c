@@ -45,6 +45,8 @@ static int is_narrow(const network *net)
     return 1;
 }
 
+static size_t n_passing; /* layers seen that are not held from hop to hop */
+
 typedef struct slide {
     const nvm_program *program;
     nvm_stream *stream;
@@ -111,6 +113,8 @@ static size_t slide_all(const nvm_program *program, uint32_t frames, uint32_t ho
     }
     for (uint32_t i = 0; i < program->n_layers; i++) {
         kept += i != 0 && flows[i].is_kept;
+        n_passing += flows[i].is_passing;
+        CHECK(!flows[i].is_passing || (flows[i].is_kept && flows[i].bytes == 0));
         CHECK(flows[i].first <= flows[i].end && flows[i].end <= flows[i].rows);
         CHECK(flows[i].dirty <= flows[i].rows && flows[i].rows <= flows[i].capacity);
     }
@@ -140,6 +144,7 @@ static void windows_equal_dense_runs(void)
         free(net);
     }
     CHECK(kept > 200); /* layers were not all run densely */
+    CHECK(n_passing > 5);
 }
 
 static void wrong_arguments(void)
