@@ -65,12 +65,30 @@ class LayerResult(msgspec.Struct, kw_only=True):
     oracle: Tally = msgspec.field(default_factory=Tally)
 
 
+class WindowResult(msgspec.Struct, kw_only=True):
+    """A window that slid over a stream, compared with dense runs in every layer after each of
+    `hops` hops; `hops_needed` would have filled and moved every copy of every layer.
+
+    `refusal` names why sliding gains nothing (the windows are dense runs then; None: they slide).
+    """
+
+    hop: int
+    size: int
+    refusal: str | None = None
+    hops: int = 0
+    hops_needed: int = 0
+    outputs: Tally = msgspec.field(default_factory=Tally)
+    layers: Tally = msgspec.field(default_factory=Tally)
+    first_difference: str | None = None
+
+
 class Certificate(msgspec.Struct, kw_only=True):
     """What was compared with what, and what differed. Plain data: `as_dict` is its JSON.
 
     `rows` counts the steps of each stream; `inner` is how inner tensors were read (preserved,
     outputs, one at a time, none); `machine` is the processor both ran on. `within`: the operators
-    of which the runtime shows nothing, compared within the whole network alone.
+    of which the runtime shows nothing, compared within the whole network alone. `windows`: those
+    that were asked for, each a sliding window beside dense runs.
     """
 
     identical: bool = True
@@ -91,6 +109,7 @@ class Certificate(msgspec.Struct, kw_only=True):
     events: Tally = msgspec.field(default_factory=Tally)
     oracle: Tally = msgspec.field(default_factory=Tally)
     layers: list[LayerResult] = msgspec.field(default_factory=list)
+    windows: list[WindowResult] = msgspec.field(default_factory=list)
     within: tuple[int, ...] = ()
     first_difference: str | None = None
     sops: int = 0
@@ -102,10 +121,12 @@ class Certificate(msgspec.Struct, kw_only=True):
         return found
 
     def tallies(self) -> Iterator[Tally]:
-        """Every comparison: of whole answers, then layer by layer."""
+        """Every comparison: of whole answers, layer by layer, then of sliding windows."""
         yield from (self.predict, self.session, self.events, self.oracle)
         for layer in self.layers:
             yield from (layer.kernel, layer.oracle)
+        for window in self.windows:
+            yield from (window.outputs, window.layers)
 
     @property
     def elements(self) -> int:

@@ -41,6 +41,7 @@ from neurovm.errors import BackendError, ModelError, ShapeError
 from neurovm.operators import Div
 from neurovm.passes import prepare
 from neurovm.units import CODES, Unit, flat, followed, units
+from neurovm.window_proof import prove_window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,6 +70,8 @@ def verify(
     seed: int = 0,
     timeout_s: float = 60.0,
     python: str | os.PathLike[str] | None = None,
+    hops: Sequence[int] = (),
+    frames: int | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> Certificate:
     """Compare a converted model with its source in another runtime, layer by layer, step by step.
@@ -77,7 +80,9 @@ def verify(
     source must be that very file. inputs: the caller's rows, each an array (n, *row shape) of the
     source's dtype or a dict of them by input name. count: random rows; walk: steps of small
     changes; both from `seed`. timeout_s: for one answer of the runtime. python: another Python
-    interpreter in which the runtime is installed, such as one with tflite-runtime 2.14.
+    interpreter in which the runtime is installed, such as one with tflite-runtime 2.14. hops: for
+    each of them a window of `frames` frames (None: as the model has them) slides over a random
+    stream, every layer beside dense runs; ShapeError or BackendError where the model has none.
 
     Differences are no error: the certificate holds them. Raises ShapeError where there is no row
     at all, BackendError where the runtime is missing, crashes, refuses the model or hangs,
@@ -90,6 +95,7 @@ def verify(
     if model is None:
         model = neurovm.convert_tflite(path, profile=profile, coding=coding)
     check_source(model, data, path)
+    windows = [prove_window(model, hop, seed, frames) for hop in hops]
     graph = tflite.read(data, name=path.stem)
     comparison = _Comparison(model, graph, path, seed)
     with Runtime(
@@ -103,6 +109,7 @@ def verify(
         timeout_s=timeout_s,
     ) as runtime:
         comparison.meet(runtime)
+        comparison.certificate.windows = windows
         return comparison.run(inputs, count, walk, progress)
 
 
@@ -419,6 +426,10 @@ class _Comparison:
             if tally.differing and proof.first_difference is None:
                 why = "no operator by itself differs" if proof.layers else "no layer was compared"
                 proof.first_difference = f"the outputs of {what}; {why}"
+        for window in proof.windows:
+            if window.layers.differing + window.outputs.differing and not proof.first_difference:
+                where = window.first_difference or "outputs alone"
+                proof.first_difference = f"a window sliding by {window.hop}: {where}"
         proof.identical = proof.first_difference is None
         return proof
 

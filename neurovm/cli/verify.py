@@ -44,6 +44,20 @@ if TYPE_CHECKING:
     show_default=True,
     help="Steps that change a few elements of the step before.",
 )
+@click.option(
+    "--hop",
+    "hops",
+    type=click.IntRange(min=1),
+    multiple=True,
+    metavar="FRAMES",
+    help="Also a window that slides by so many frames, every layer beside dense runs; repeatable.",
+)
+@click.option(
+    "--frames",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="Frames of that window, where the model does not say.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option(
     "--timeout",
@@ -82,6 +96,8 @@ def verify(
     real: bool,
     count: int,
     walk: int,
+    hops: tuple[int, ...],
+    frames: int | None,
     seed: int,
     timeout_s: float,
     certify: bool,
@@ -113,6 +129,7 @@ def verify(
       neurovm verify model.tflite --inputs recorded.npy --count 5000
       neurovm verify model.tflite --model model.nvm -o json
       neurovm verify model.tflite --model model.nvm --certify
+      neurovm verify model.tflite --hop 2 --certify
       neurovm verify model.tflite --profile tflm --certify --save model.nvm
       neurovm verify model.tflite --profile tflm --python ./old/bin/python
     """
@@ -120,7 +137,8 @@ def verify(
     with _model(source, bundle, profile, coding, quiet=quiet) as model:
         proof = _prove(
             source, model, inputs, real=real, quiet=quiet,
-            count=count, walk=walk, seed=seed, timeout_s=timeout_s, python=python,
+            count=count, walk=walk, hops=hops, frames=frames, seed=seed, timeout_s=timeout_s,
+            python=python,
         )  # fmt: skip
         if save is not None and proof.identical:
             models.save(model.with_certificate(proof.as_dict()), save)
@@ -235,6 +253,14 @@ def _print(proof: Certificate, save: Path | None, lacking: str) -> None:
     for what in ("predict", "session", "events", "oracle"):
         tally: Tally = getattr(proof, what)
         click.echo(f"{what}: {tally.differing:,} of {tally.elements:,} output elements differ")
+    for window in proof.windows:
+        short = "" if window.hops >= window.hops_needed else f" of {window.hops_needed:,} needed"
+        dense = f"; run densely: {window.refusal}" if window.refusal else ""
+        click.echo(
+            f"window of {window.size}, hop {window.hop}: {window.layers.differing:,} of "
+            f"{window.layers.elements:,} elements of all layers differ ({window.hops:,} hops{short}"
+            f"{dense})"
+        )
     counts = ", ".join(f"{n:,} {name}" for name, n in proof.rows.items())
     click.echo(
         f"rows: {counts} (seed {proof.seed}); "

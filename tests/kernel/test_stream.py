@@ -148,6 +148,21 @@ def test_the_share_of_the_work_of_real_models(name: str, hop: int, share: float)
     assert sum(flow.macs for flow in flows) / program.macs == pytest.approx(share, abs=0.001)
 
 
+@shared_files.needed
+@pytest.mark.parametrize(
+    ("name", "hop", "least"),
+    [("kws_ref_model", 2, 40_490), ("kws_ref_model", 1, 80_490), ("str_ww_ref_model", 1, 9_776)],
+)
+def test_real_models_hold_what_is_read_in_later_hops_and_an_eighth(
+    name: str, hop: int, least: int
+) -> None:
+    """`least`: the codes of all tensors that are not only read row by row, nor all new."""
+    program = program_of(convert_tflite(shared_files.model(name)))
+    _, flows = _kernel.stream_plan(program, _kernel.stream_frames(program), hop)
+    held = sum(flow.bytes for flow in flows if flow.is_kept)
+    assert least <= held <= 1.125 * least
+
+
 @pytest.fixture
 def small() -> _kernel.Program:
     return program_of(convert_tflite("tests/fixtures/pump_window_dscnn.tflite"))
