@@ -186,6 +186,8 @@ class FrameStreams(StreamTable[FrameStream]):
 
     def _hop(self, stream: FrameStream, hop: Hop) -> None:
         stream.hop, stream.hopped, stream.news = hop, True, True
+        if self._slot.busy_since_ns:  # a long packet is no stuck worker while its hops go on
+            self._slot.busy_since_ns = self._clock_ns()
         stream.missing.clear()
         told = len(self._early)
         codes = stream.slide.codes if self._needs_inputs else ()

@@ -86,6 +86,19 @@ def test_packets_of_any_length_give_the_same_windows(pump: Model, hop: int) -> N
     assert seqs == sorted(seqs)
 
 
+def test_a_packet_of_many_hops_shows_that_it_goes_on(pump: Model) -> None:
+    """Who watches the worker looks at how long it is busy with one thing."""
+    rig, frames = Rig(pump, {}), rows(SIZE + 2)
+    rig.send(frames[:1].tobytes())
+    assert rig.slot.busy_since_ns == 0  # it is idle: nobody said that it began
+    rig.slot.busy_since_ns = rig.ns
+    rig.ns += 9 * 10**9
+    rig.send(frames[1 : SIZE - 1].tobytes())
+    assert rig.slot.busy_since_ns == rig.ns - 9 * 10**9  # no window is whole yet
+    assert len(rig.send(frames[SIZE - 1 :].tobytes())) == 3
+    assert rig.slot.busy_since_ns == rig.ns
+
+
 def test_windows_that_are_not_full_yet_are_answered_with_wait_for_any(pump: Model) -> None:
     rig = Rig(pump, {"hop": 4}, source={"initial": 0.25}, output={"wait_for": "any"})
     frames = rows(12)
