@@ -30,7 +30,11 @@ class Course:
 
     @property
     def back(self) -> int:
-        """How far back a time is one of a clock that was set anew, in ticks."""
+        """How far back a time is one of a clock that was set anew, in ticks: by arrival, which is
+        in order, any.
+        """
+        if not self.stamped:
+            return 0
         span_us = max(self.span_us or 0, SET_BACK_US)
         return (span_us + self.rule.late_us) * self.ticks.scale
 

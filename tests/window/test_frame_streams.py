@@ -99,6 +99,20 @@ def test_a_packet_of_many_hops_shows_that_it_goes_on(pump: Model) -> None:
     assert rig.slot.busy_since_ns == rig.ns
 
 
+@pytest.mark.parametrize("more", [{}, {"rate_hz": 10.0}, {"gap_after": "60 s"}])
+def test_nothing_that_arrives_is_late_when_the_clock_is_set_back(
+    pump: Model, more: dict[str, Any]
+) -> None:
+    rig, frames = Rig(pump, {"time": "arrival", **more}), rows(2 * SIZE)
+    found = []
+    for at, frame in enumerate(frames):
+        rig.ns += 10**8 if at != SIZE else -3 * 10**9
+        found += rig.send(frame.tobytes())
+    ends = (SIZE, 2 * SIZE)
+    assert [r["values"] for r in found] == [dense(pump, frames[e - SIZE : e]) for e in ends]
+    assert (rig.slot.late_events, rig.slot.duplicates) == (0, 0)
+
+
 def test_windows_that_are_not_full_yet_are_answered_with_wait_for_any(pump: Model) -> None:
     rig = Rig(pump, {"hop": 4}, source={"initial": 0.25}, output={"wait_for": "any"})
     frames = rows(12)
