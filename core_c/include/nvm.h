@@ -351,7 +351,9 @@ typedef uint64_t nvm_clock(void);
  * costs as above; scratch is NVM_ALIGN-aligned, scratch_len >= nvm_calibration_size, needed no longer afterwards.
  * Every way of every layer runs on made-up codes, in turns; of several times the least counts. Layers that
  * the budget leaves no time for, all layers of a program that is not of graded codes, and all where the
- * clock does not go on, keep the kernel's estimates. */
+ * clock does not go on, keep the kernel's estimates. Where, by those, a session and one run of all its layers
+ * would take more than the budget, none is opened and nothing runs. nvm_program_cost tells which layers were
+ * measured. */
 size_t nvm_calibration_size(const nvm_program *program);
 nvm_status nvm_program_calibrate(nvm_program *program, void *costs, size_t len, void *scratch,
                                  size_t scratch_len, uint64_t budget_ns, nvm_clock *now_ns);

@@ -7,7 +7,7 @@
 
 enum { TARGETS = 32, SPANS = 256, MOST_ROWS = 16 };
 
-/* Nanoseconds, as in nvm_cost.c: to begin with, of a changed pixel, of an output that is reached, of a group and
+/* Nanoseconds, as in nvm_prices.h: to begin with, of a changed pixel, of an output that is reached, of a group and
  * a block of channels that it meets. */
 #define DELTAS_NS  80.0f
 #define PIXEL_NS   10.0f

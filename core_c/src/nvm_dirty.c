@@ -5,7 +5,7 @@
  */
 #include "nvm_internal.h"
 
-/* Nanoseconds, as in nvm_cost.c: to begin with, of a changed pixel, and of a code that is computed anew. */
+/* Nanoseconds, as in nvm_prices.h: to begin with, of a changed pixel, and of a code that is computed anew. */
 #define TILES_NS       80.0f
 #define TILE_PIXEL_NS  3.0f
 #define STRIP_NS       30.0f /* of a strip, beyond its pixels and one more */

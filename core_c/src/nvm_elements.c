@@ -5,7 +5,7 @@
  */
 #include "nvm_internal.h"
 
-/* Nanoseconds, as in nvm_cost.c: to begin with, of a run, and more than in a full run of each element. */
+/* Nanoseconds, as in nvm_prices.h: to begin with, of a run, and more than in a full run of each element. */
 #define ELEMENTS_NS   40.0f
 #define RUN_NS        20.0f
 #define ELEMENT_SHARE 1.1f

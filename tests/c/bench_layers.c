@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * bench_layers.c: nanoseconds a step, dense and by events, of single layers and of two networks of
- * the usual shapes, beside a plain loop. The constants in nvm_cost.c come from here.
+ * the usual shapes, beside a plain loop. The constants in nvm_prices.h and nvm_cost*.c come from here.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -184,11 +184,41 @@ static void stops_when_the_budget_is_spent(void)
     ticks = 0;
     counted_calls = 0;
     open_calibrated(&c, usual_network(3), slow_clock, 50000000);
-    CHECK(counted_calls < 60); /* the first layer has its turn, and no other */
-    CHECK(layers_measured(&c.program) <= 1);
+    CHECK(counted_calls == 2); /* before a session is opened, and after its first pass, which was too slow */
+    CHECK(layers_measured(&c.program) == 0);
     close_calibrated(&c);
     open_calibrated(&c, usual_network(3), real_clock, 0);
     CHECK(layers_measured(&c.program) == 0);
+    close_calibrated(&c);
+}
+
+/* What the estimates of a first pass do not leave time for is not begun: no session, and no look at the clock. */
+static void begins_nothing_beyond_the_budget(void)
+{
+    calibrated c;
+    float pass_ns = 0.0f;
+    counted_calls = 0;
+    open_calibrated(&c, usual_network(3), slow_clock, 1);
+    for (uint32_t i = 0; i < c.net->n; i++) {
+        nvm_cost_view view;
+        CHECK(nvm_program_cost(&c.program, i, &view) == NVM_OK);
+        pass_ns += view.full_ns;
+    }
+    size_t room = nvm_calibration_size(&c.program);
+    uint8_t *scratch = aligned_alloc(64, room), *untouched = malloc(room);
+    memset(scratch, 0xA5, room);
+    memset(untouched, 0xA5, room);
+    CHECK(pass_ns > 2.0f);
+    CHECK(nvm_program_calibrate(&c.program, c.costs, c.size, scratch, room, (uint64_t)(pass_ns / 2.0f),
+                                slow_clock) == NVM_OK);
+    CHECK(counted_calls == 0 && memcmp(scratch, untouched, room) == 0);
+    CHECK(layers_measured(&c.program) == 0);
+    compare_steps(&c.program, 4);
+    CHECK(nvm_program_calibrate(&c.program, c.costs, c.size, scratch, room, UINT64_C(60000000000),
+                                real_clock) == NVM_OK);
+    CHECK(layers_measured(&c.program) == c.net->n - 1);
+    free(scratch);
+    free(untouched);
     close_calibrated(&c);
 }
 
@@ -348,6 +378,7 @@ int main(void)
         RUN(measures_every_kind);
         RUN(keeps_estimates_without_a_clock);
         RUN(stops_when_the_budget_is_spent);
+        RUN(begins_nothing_beyond_the_budget);
         RUN(keeps_estimates_of_other_codings);
         RUN(takes_costs_back);
         RUN(holds_hostile_costs);
