@@ -6,14 +6,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from neurovm.errors import EventError
-from neurovm.events import aedat4, aer, nmnist
+from neurovm.events import aer, nmnist
 from neurovm.events.address import Recording
 
 MOST_BYTES = 1 << 28
-AER_SUFFIX = ".aer"
+AER_SUFFIX, AEDAT4_SUFFIX = ".aer", ".aedat4"
 FORMATS = {
     nmnist.SUFFIX: "N-MNIST, 40 bits an event",
-    aedat4.SUFFIX: "AEDAT4 (needs the extra neurovm[events])",
+    AEDAT4_SUFFIX: "AEDAT4 (needs the extra neurovm[events])",
     AER_SUFFIX: "packed events, see neurovm.events.aer",
 }
 
@@ -31,7 +31,9 @@ def read(path: Path | str, *, size: tuple[int, int] | None = None) -> Recording:
         raise EventError(f"{path}: found {path.suffix or 'no suffix'}; accepted: {accepted}")
     if size is not None and path.suffix != nmnist.SUFFIX:
         raise EventError(f"{path}: found a size given; accepted: none, as the file says it")
-    if path.suffix == aedat4.SUFFIX:
+    if path.suffix == AEDAT4_SUFFIX:
+        from neurovm.events import aedat4  # which starts a process: the daemon never does
+
         return aedat4.read(path)
     if path.stat().st_size > MOST_BYTES:
         raise EventError(f"{path}: found more than {MOST_BYTES >> 20} MiB; accepted: less")

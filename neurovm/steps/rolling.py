@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -68,7 +67,9 @@ class Median(Rolling, frozen=True, tag="median"):
     """
 
     def _rule(self) -> Rule:
-        return statistics.median
+        from statistics import median  # with fractions and more behind it, for who asks for it
+
+        return median
 
 
 class _RollingStream(StepStream):
