@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import tempfile
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -252,6 +251,8 @@ def serialize(manifest: Manifest, tensors: dict[str, memoryview]) -> bytes:
 
 def write(path: str | os.PathLike[str], data: bytes) -> Path:
     """Write atomically: temporary file beside, fsync, rename, fsync of the folder."""
+    import tempfile  # and shutil and compressors behind it: whoever only reads needs none
+
     target = Path(path)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from neurovmd.compute import Streams
-from neurovmd.frame_streams import FrameStreams
 from neurovmd.mapping import Inputs
 from neurovmd.result import ResultWriter
 from neurovmd.schema import Vm
@@ -18,12 +17,19 @@ from neurovmd.spike_result import SpikeWriter
 from neurovmd.spike_streams import SpikeStreams
 from neurovmd.stepping import StepChain
 from neurovmd.stream_table import StreamTable
-from neurovmd.window.inputs import FrameInputs
 
 if TYPE_CHECKING:
     from neurovm import Model
+    from neurovmd.window.inputs import FrameInputs
 
-AnyInputs = Inputs | FrameInputs | SpikeInputs
+AnyInputs = Union[Inputs, "FrameInputs", SpikeInputs]
+
+
+def has_frames(vm: Vm) -> bool:
+    """Whether the VM makes frames and windows of what it hears: what does is loaded for it alone,
+    and before workers are forked, which share it.
+    """
+    return any(source.window or source.front_end for source in vm.inputs)
 
 
 def inputs_of(vm: Vm, names: Mapping[str, str], model: Model) -> AnyInputs:
@@ -32,7 +38,9 @@ def inputs_of(vm: Vm, names: Mapping[str, str], model: Model) -> AnyInputs:
     if timed is None:
         # What it would refuse, before anything runs.
         StepChain.of(vm, model, ResultWriter("", model, vm.output.form), str)
-        if any(source.window or source.front_end for source in vm.inputs):
+        if has_frames(vm):
+            from neurovmd.window.inputs import FrameInputs
+
             return FrameInputs(vm, names, model)
         return Inputs(vm, names, model)
     _spike_chain(vm, SpikeWriter("", model, timed, vm.output.form), str)
@@ -59,6 +67,8 @@ def streams_of(
         chain = StepChain.of(vm, model, writer, alert_topic)
         if isinstance(inputs, Inputs):
             return Streams(vm, model, inputs, writer, topic, slot, chain=chain, **clocks)
+        from neurovmd.frame_streams import FrameStreams
+
         more = {**clocks, "chain": chain, "late": late}
         return FrameStreams(vm, model, inputs, writer, topic, slot, **more)
     assert timed is not None  # noqa: S101  # by its inputs

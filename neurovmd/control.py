@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import grp
 import os
 import socket
 from collections.abc import Callable
@@ -66,7 +65,7 @@ class ControlServer:
             os.umask(before)
         # Only root and members may give it to the group; others keep their own.
         with contextlib.suppress(KeyError, OSError):
-            os.chown(self.path, -1, grp.getgrnam(GROUP).gr_gid)
+            os.chown(self.path, -1, _number_of(GROUP))
         self._listener.setblocking(False)
         self._listener.listen(BACKLOG)
 
@@ -169,3 +168,16 @@ def _remove_stale(path: Path) -> None:
                 path.unlink(missing_ok=True)
             return
     raise Occupied(f"another neurovmd answers on {path}")
+
+
+def _number_of(group: str, path: Path = Path("/etc/group")) -> int:
+    """The number of a group of this machine; KeyError where it has none of that name.
+
+    Groups of other places (the module grp asks all, and loads what does) are no matter: the service
+    makes its own here.
+    """
+    for line in path.read_text(errors="replace").splitlines():
+        name, *rest = line.split(":")
+        if name == group and len(rest) >= 2 and rest[1].isdigit():
+            return int(rest[1])
+    raise KeyError(group)

@@ -9,7 +9,6 @@ went while the daemon was away is taken back as well.
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from neurovmd import home_assistant, log, stats
 from neurovmd.config import Deployment, Settings
 from neurovmd.home_assistant import Components, Device
 from neurovmd.power import PowerState
+from neurovmd.reconnect import drawn
 from neurovmd.vm import Vm
 
 NAME = "home_assistant.json"
@@ -53,7 +53,7 @@ class Discovery:
         publish: Publish,
         states: Callable[[], None],
         *,
-        draw: Callable[[float, float], float] = random.uniform,
+        draw: Callable[[float, float], float] = drawn,
     ) -> None:
         self._settings, self._vms, self._power = settings, vms, power
         self._publish, self._states, self._draw = publish, states, draw

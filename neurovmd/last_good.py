@@ -11,7 +11,6 @@ import contextlib
 import copy
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,8 @@ def folder(state_dir: Path) -> Path:
 
 def save(settings: Settings) -> None:
     """Keep a copy; a copy that cannot be written is logged, the old one stays."""
+    import shutil
+
     state_dir = Path(settings.config.state_dir)
     link = folder(state_dir)
     target = state_dir / f"{NAME}-{config_hash(settings)[:16]}"
@@ -125,6 +126,8 @@ def _copy(source: Path, target: Path, before: Path) -> None:
     """The model: one file with the last copy where that has it, never with the source, which may be
     written over.
     """
+    import shutil
+
     with contextlib.suppress(OSError):
         os.link(before, target)
         return

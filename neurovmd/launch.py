@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from neurovmd import cgroup, doors, log, worker
+from neurovmd import cgroup, doors, lean, log, worker
 from neurovmd.assignment import EXIT_SOFTWARE, Assignment
+from neurovmd.binding import has_frames
 from neurovmd.config import Settings
 from neurovmd.shared import SharedBlock
 from neurovmd.vm import Role, Vm
@@ -58,8 +59,11 @@ class Launcher:
         vm.group = self._group(vm)
         if vm.role is Role.COMES or vm.before is not None:
             vm.gate = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        if has_frames(vm.deployment.vm):
+            import neurovmd.frame_streams  # noqa: F401  # shared by all workers that need it
         # What is alive now is never looked at again: its pages stay shared with the workers.
         gc.collect()
+        lean.trim()
         gc.freeze()
         # A signal before the child has its own handlers would run the supervisor's.
         signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)

@@ -24,6 +24,8 @@ _PLAIN = re.compile(r"[^\s\"\\=\x00-\x1f\x7f]+\Z")
 
 @dataclass(slots=True)
 class _State:
+    """What is logged, and how."""
+
     level: int = LEVELS.index("info")
     context: str = ""
     hidden: tuple[str, ...] = ()

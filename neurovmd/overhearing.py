@@ -8,13 +8,16 @@ with them and set nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurovmd.payload import PayloadError
-from neurovmd.payload.sparkplug_b import SparkplugReader
+from neurovmd.payload.sparkplug_b import SparkplugB
 from neurovmd.refusal import RefusedError
 from neurovmd.shared import DropReason
 from neurovmd.topics import TopicPattern
+
+if TYPE_CHECKING:
+    from neurovmd.sparkplug.reader import SparkplugReader
 
 
 class Overheard:
@@ -24,9 +27,8 @@ class Overheard:
         self.bindings = bindings
         self._listeners: list[tuple[TopicPattern, SparkplugReader, tuple[TopicPattern, ...]]] = []
         for binding in bindings:
-            reader = getattr(binding, "reader", None)
-            if isinstance(reader, SparkplugReader):
-                own = binding.pattern
+            if isinstance(binding.source.payload, SparkplugB):
+                reader, own = binding.reader, binding.pattern
                 node = own.levels[:4]
                 beside = tuple(
                     TopicPattern(own.filter, levels, None, None) for levels in (node, (*node, None))

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neurovmd import face, log, topics
+from neurovmd import face, lean, log, topics
 from neurovmd.actuators import Actuators, is_per_stream
 from neurovmd.assignment import EXIT_OK, EXIT_SOFTWARE, Assignment, report
 from neurovmd.binding import inputs_of, streams_of
@@ -118,6 +118,7 @@ class Worker:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         threading.Thread(target=self._run_compute, name="compute", daemon=True).start()
+        lean.trim()
         self._slot.network_tick_ns = time.monotonic_ns()
         self._slot.state = WorkerState.READY
         if self._work.gate >= 0:

@@ -6,7 +6,6 @@ A map's whole-number key is a step such as `[3]`.
 
 from __future__ import annotations
 
-from neurovmd.payload.cbor_items import decode
 from neurovmd.payload.located import Located
 from neurovmd.payload.values import Reader
 
@@ -16,4 +15,6 @@ class Cbor(Located, frozen=True, forbid_unknown_fields=True, tag_field="format",
 
     def samples(self) -> Reader:
         """One sample a message."""
+        from neurovmd.payload.cbor_items import decode  # for whoever reads CBOR
+
         return self.reader(decode)

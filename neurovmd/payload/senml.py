@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from neurovmd.payload import cbor_items, json
+from neurovmd.payload import json
 from neurovmd.payload.values import PayloadError, Reader, Sample, bounded_us
 
 # RFC 8428 §6, table 4; each also stands as its text, which CBOR's decoders have to take.
@@ -60,12 +60,15 @@ class Senml(
         relative to it. PayloadError for packs that RFC 8428 has refused, and for those without
         any number.
         """
+        from neurovmd.payload import cbor_items  # for whoever may read CBOR
+
+        decode_cbor = cbor_items.decode
 
         def read(topic: str | None, payload: bytes) -> Sequence[Sample]:
             del topic
             moments: dict[int, dict[str, object]] = {}
             now_us = clock_ns() // 1000
-            for name, t_s, number in self._resolved(self._pack(payload)):
+            for name, t_s, number in self._resolved(self._pack(payload, decode_cbor)):
                 relative_us = bounded_us(t_s * 1e6, "t") if t_s else 0
                 t_us = relative_us + (0 if t_s >= _ABSOLUTE_S else now_us)
                 moments.setdefault(t_us, {})[name] = number
@@ -79,12 +82,12 @@ class Senml(
 
         return read
 
-    def _pack(self, payload: bytes) -> list[Record]:
+    def _pack(self, payload: bytes, decode_cbor: Callable[[bytes], object]) -> list[Record]:
         """The records as they were sent, CBOR's labels as JSON's."""
         is_json = self.encoding == "json"
         if self.encoding == "auto":
             is_json = payload.lstrip(b" \t\r\n")[:1] == b"["
-        pack = json.decode(payload) if is_json else cbor_items.decode(payload)
+        pack = json.decode(payload) if is_json else decode_cbor(payload)
         if not isinstance(pack, list) or not 1 <= len(pack) <= MOST_RECORDS:
             raise PayloadError(f"no SenML: accepted is a list of 1 to {MOST_RECORDS} records")
         return [_labelled(record) for record in pack]

@@ -8,18 +8,18 @@ everything of the node is subscribed, as births say what aliases mean and `seq` 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from neurovmd.payload.values import PayloadError, Sample, bounded_us
-from neurovmd.sparkplug.nodes import NAMESPACE, Nodes
-from neurovmd.sparkplug.readings import reading
-from neurovmd.sparkplug.wire import WireError
+from neurovmd.sparkplug import NAMESPACE
 from neurovmd.topics import TopicPattern
+
+if TYPE_CHECKING:
+    from neurovmd.sparkplug.reader import SparkplugReader
 
 _KIND_LEVEL, _NODE_LEVEL = 2, 3
 _ACCEPTED = f"{NAMESPACE}/GROUP/DDATA/NODE/DEVICE or {NAMESPACE}/GROUP/NDATA/NODE"
@@ -48,6 +48,8 @@ class SparkplugB(
         """As many samples as a message has moments; none where it sets nothing (a death, a birth
         without numbers, values that are skipped). PayloadError for what is no payload.
         """
+        from neurovmd.sparkplug.reader import SparkplugReader  # a daemon without it takes no room
+
         return SparkplugReader(self, clock_ns)
 
     @staticmethod
@@ -64,48 +66,3 @@ class SparkplugB(
         levels = (*levels[:_KIND_LEVEL], None, *levels[_KIND_LEVEL + 1 :])
         node = "/".join("+" if level is None else level for level in levels[: _NODE_LEVEL + 1])
         return replace(written, levels=levels, filter=f"{node}/#")
-
-
-class SparkplugReader:
-    """Reads the messages of one entry of `inputs`, and hears those beside it."""
-
-    def __init__(self, source: SparkplugB, clock_ns: Callable[[], int]) -> None:
-        self._source = source
-        self._nodes = Nodes(clock_ns, rebirth=source.rebirth)
-
-    @property
-    def requests(self) -> list[tuple[str, bytes]]:
-        """Commands to publish; whoever does clears the list."""
-        return self._nodes.requests
-
-    def overhear(self, topic: str, payload: bytes) -> None:
-        """Take note of a message of the same node; PayloadError where it is none."""
-        try:
-            self._nodes.hear(topic, payload)
-        except WireError as error:
-            raise PayloadError(f"no Sparkplug B: {error}") from None
-
-    def __call__(self, topic: str | None, payload: bytes) -> Sequence[Sample]:
-        try:
-            return self._samples(topic or "", payload)
-        except WireError as error:
-            raise PayloadError(f"no Sparkplug B: {error}") from None
-
-    def _samples(self, topic: str, payload: bytes) -> list[Sample]:
-        source = self._source
-        moments: dict[int | None, dict[str, object]] = {}
-        for metric in self._nodes.hear(topic, payload):
-            if source.metric not in (None, metric.name):
-                continue
-            if metric.is_historical and source.historical == "skip":
-                continue
-            value = reading(metric)
-            if value is None:
-                continue
-            t_ms = metric.timestamp_ms
-            t_us = None if t_ms is None else bounded_us(t_ms * 1000, "timestamp")
-            moments.setdefault(t_us, {})[metric.name or ""] = value
-        order = sorted(moments, key=lambda t_us: -1 if t_us is None else t_us)
-        if source.metric is None:
-            return [Sample(t_us, moments[t_us]) for t_us in order]
-        return [Sample(t_us, moments[t_us][source.metric]) for t_us in order]  # type: ignore[arg-type]  # a reading

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from neurovm.version import __version__
-from neurovmd.sparkplug.nodes import BIRTH_SEQUENCE, NAMESPACE, REBIRTH
+from neurovmd.sparkplug import NAMESPACE
+from neurovmd.sparkplug.nodes import BIRTH_SEQUENCE, REBIRTH
 from neurovmd.sparkplug.results import MOST_METRICS, Result, Value
 from neurovmd.sparkplug.wire import DataType, Metric, Payload, WireError, decode, encode
 

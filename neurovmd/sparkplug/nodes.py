@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from zlib import crc32
 
+from neurovmd.sparkplug import NAMESPACE
 from neurovmd.sparkplug.wire import DataType, Metric, Payload, WireError, decode, encode
 
-NAMESPACE = "spBv1.0"
 REBIRTH = "Node Control/Rebirth"
 BIRTH_SEQUENCE = "bdSeq"
 MOST_NODES = 1024

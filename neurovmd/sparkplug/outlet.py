@@ -21,9 +21,8 @@ from neurovmd import log, topics
 from neurovmd.broker import Broker, Will
 from neurovmd.config import Settings
 from neurovmd.mqtt import Connection
-from neurovmd.sparkplug import results
+from neurovmd.sparkplug import NAMESPACE, results
 from neurovmd.sparkplug.edge import Edge, Message
-from neurovmd.sparkplug.nodes import NAMESPACE
 from neurovmd.sparkplug.results import Result
 from neurovmd.vm import Vm
 

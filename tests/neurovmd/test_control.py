@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from benchmarks.rig import Daemon, free_port, wait_for
-from neurovmd import sandbox
+from neurovmd import control, sandbox
 from neurovmd.control import PROTOCOL, ControlServer, RefusedError
 
 VM = """\
@@ -154,3 +154,11 @@ def test_the_worker_keeps_what_is_listed_and_held(daemon: Daemon) -> None:
     # Memory: the limit is the kernel's own.
     limits = Path(f"/proc/{daemon.vm('a')['pid']}/limits").read_text()
     assert str(128 * 2**20) in limits
+
+
+def test_the_group_of_the_socket_is_one_of_the_machine(tmp_path: Path) -> None:
+    groups = tmp_path / "group"
+    groups.write_text("root:x:0:\nneurovmx:x:7:\nbroken\nneurovm:x:997:ada,bob\nneurovm:x:1:\n")
+    assert control._number_of("neurovm", groups) == 997  # what the socket is given to
+    with pytest.raises(KeyError):
+        control._number_of("broken", groups)  # the same

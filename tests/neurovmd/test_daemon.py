@@ -70,7 +70,11 @@ def test_what_systemd_is_told(broker: Mosquitto, start: Start) -> None:
 
 
 def test_an_idle_daemon_sleeps_and_is_small(broker: Mosquitto, start: Start) -> None:
-    daemon = start(broker.port)
+    """As on a box, which has what neurovm needs and nothing more: msgspec would load 1 MB of
+    typing_extensions where a checkout's tools have brought it.
+    """
+    daemon = start(broker.port, run=False)
+    daemon.start(prelude="import sys; sys.modules['typing_extensions'] = None")
     connected(daemon)
     pids = daemon.pids()
     assert sum(pss_mb(pid) for pid in pids) <= 36.0
@@ -90,6 +94,22 @@ def test_no_process_of_the_daemon_loads_numpy(broker: Mosquitto, start: Start) -
         "sys.exit(f'loaded: {found}' if found else 0)"
     )
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+
+
+def test_what_nobody_uses_is_loaded_by_who_does() -> None:
+    program = (
+        "import sys, neurovmd.__main__, neurovmd.supervisor, neurovmd.worker;"
+        "late = {'email.parser', 'http.client', 'statistics', 'subprocess', 'tempfile'};"
+        "late &= set(sys.modules);"
+        "assert not late, late;"
+        "import urllib.request;"
+        "assert urllib.request.getproxies() is not None;"
+        "assert 'http.client' in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_tflite_is_converted_once(broker: Mosquitto, start: Start) -> None:

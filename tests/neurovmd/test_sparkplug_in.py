@@ -16,11 +16,11 @@ import neurovm
 from neurovmd.binding import inputs_of, streams_of
 from neurovmd.mailbox import Message
 from neurovmd.payload import PayloadError, Sample, SparkplugB
-from neurovmd.payload.sparkplug_b import SparkplugReader
 from neurovmd.schema import Input, Vm
 from neurovmd.shared import DropReason, SharedBlock
 from neurovmd.sparkplug import nodes
 from neurovmd.sparkplug.nodes import MOST_NAMES, MOST_NODES
+from neurovmd.sparkplug.reader import SparkplugReader
 from neurovmd.sparkplug.wire import DataType, Metric, Payload, decode, encode
 
 TOPIC = "spBv1.0/plant/DDATA/edge1/{stream}"

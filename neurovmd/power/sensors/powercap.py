@@ -25,6 +25,8 @@ _MOST_W = 1000.0
 
 @dataclass(slots=True)
 class _Zone:
+    """One counter of energy."""
+
     name: str
     path: Path
     range_uj: int
