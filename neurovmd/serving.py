@@ -149,15 +149,19 @@ class Worker:
                 return
 
     def mqtt_up(self, session_present: bool) -> None:
+        self._subscribe(session_present)
+        # After it: who hears this may publish at once, and a broker takes one after the other.
         self._connection.publish(f"{self._base}/availability", b"online", retain=True)
+
+    def _subscribe(self, session_present: bool) -> None:
         connection = self._connection
         known = session_present and connection.settled and not connection.refused
         if self._stop_at is not None or known:
             return
         filters = self._inputs.filters
         if session_present:
-            self._connection.unsubscribe(self._subscriptions.obsolete(filters))
-        self._connection.subscribe(filters)
+            connection.unsubscribe(self._subscriptions.obsolete(filters))
+        connection.subscribe(filters)
         self._subscriptions.remember(filters)
 
     def mqtt_down(self, reason: str) -> None:
