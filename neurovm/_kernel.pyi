@@ -206,7 +206,7 @@ class Session:
     def force(self, way: str, layer: int | None = None) -> None:
         """Take this way (a key of `WAYS`) in one layer or in all; "auto": the cheaper one.
 
-        BackendError where the session was made for "dense" alone and keeps nothing else.
+        BackendError where it was opened for "dense" alone and keeps nothing else.
         """
     @property
     def output(self) -> memoryview:

@@ -18,7 +18,7 @@ class LayerState(NamedTuple):
     """One layer of a session; the views are rewritten by the next step.
 
     `codes` int8; `accumulators` int32, None where the kind, or a session of way "dense", keeps
-    none; `events` sent and `sops` since the session began; `way` of the last step.
+    none; `events` sent and `sops` since it was opened; `way` of the last step.
     """
 
     codes: memoryview

@@ -48,7 +48,7 @@ class SpikingSession:
     """The state of one stream, from tick 0 on; used by one thread at a time.
 
     Spikes are counts of 0 to 127, one byte a neuron, of all inputs in order, tick by tick; or
-    events: a time in microseconds since the session began, which lies in tick floor(t / dt), and an
+    events: a time in microseconds since it was opened, which lies in tick floor(t / dt), and an
     address, counted through all inputs. Both ways may be mixed, and hold the same bits. What does
     not fit is a ShapeError, and nothing has happened then.
     """

@@ -88,7 +88,7 @@ class SpikeWriter:
         """The result of `heard`, which follows messages `seq` (first, last).
 
         `t_us` is the time of day, `span_us` from when to when, by the stream's clock, it is;
-        `origin_us` the session's beginning by it; `said` what output steps make of it, where there
+        `origin_us` zero by that clock; `said` what output steps make of it, where there
         are any.
         """
         if self._form.values == "packed":

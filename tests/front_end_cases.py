@@ -114,7 +114,7 @@ CASES = [
     Case("micro", [Micro()], rows=3000, integer=True),
     Case(
         "micro-slow",
-        [Micro(window_step=20, library="signal", output="int8")],
+        [Micro(window_step=20, constants="signal", output="int8")],
         rows=3000,
         integer=True,
     ),

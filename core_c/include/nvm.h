@@ -287,7 +287,7 @@ typedef struct nvm_layer_view {
                              keeps none */
     size_t n;
     uint32_t code_bytes, acc_bytes; /* of one code, of one accumulator */
-    uint64_t events, sops; /* since the session began */
+    uint64_t events, sops; /* since it was opened */
     nvm_way way;           /* of the last step */
     uint32_t last_events;  /* sent in the last step (all sweeps) */
 } nvm_layer_view;
@@ -453,7 +453,8 @@ nvm_status nvm_session_output(const nvm_session *session, uint32_t port, const i
 nvm_status nvm_session_layer(const nvm_session *session, uint32_t layer, nvm_layer_view *view);
 
 /* layer = UINT32_MAX: all. TILES: the output pixels whose windows hold a change are computed anew, dense in all
- * layers but packed CONV and DWCONV. ZEROSKIP: NVM_E_UNSUPPORTED in this version. NVM_E_STATE: the session was
+ * layers but packed CONV and DWCONV. ZEROSKIP: NVM_E_UNSUPPORTED, as it would not pay
+ * (docs/partial.md). NVM_E_STATE: a session that was
  * made for another way alone (nvm_session_init_by). */
 nvm_status nvm_session_force(nvm_session *session, uint32_t layer, nvm_way way);
 

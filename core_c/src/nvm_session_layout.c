@@ -2,7 +2,7 @@
  *
  * nvm_session_layout.c: where the memory of one stream lies.
  *
- * One block: the session, its nodes, codes and accumulators, then scratch. Event buffers live from
+ * One block: a session, its nodes, codes and accumulators, then scratch. Event buffers live from
  * the layer that sends to the last one that reads, so a few of them serve the whole network.
  *
  * A session of full runs alone keeps no accumulators from one layer to the next, lists no events and

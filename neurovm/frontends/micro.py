@@ -16,7 +16,7 @@ from neurovm.errors import EventError
 from neurovm.frontends.base import Array, Front, FrontEnd
 from neurovm.frontends.fixed_fft import FixedRfft
 from neurovm.frontends.frames import TABLES, Frames, FramesFront, check_choice
-from neurovm.frontends.micro_features import LibraryName
+from neurovm.frontends.micro_features import ConstantsName
 from neurovm.frontends.spectrum import check_rate
 
 CHUNK = 160
@@ -33,10 +33,10 @@ class Micro(FrontEnd, frozen=True, tag="micro", kw_only=True):
 
     Rows are samples of int16; reals are rounded and held to that range. The parameters are those of
     TensorFlow's audio_microfrontend; window_size and window_step in ms, at sample_rate (Hz) whole
-    samples. The defaults are microWakeWord's; micro_speech has window_step 20, library signal and
+    samples. The defaults are microWakeWord's; micro_speech has window_step 20, constants signal and
     output int8.
 
-    library: whose constants: microfrontend rounds window and bands to the nearest; signal, which
+    constants: whose: microfrontend rounds window and bands to the nearest; signal, which
     TensorFlow Lite Micro's audio_preprocessor was made with, rounds the bands down.
     output: uint16  the features
             float   their 1 / 25.6, as pymicro-features gives them and microWakeWord was trained on
@@ -61,7 +61,7 @@ class Micro(FrontEnd, frozen=True, tag="micro", kw_only=True):
     gain_bits: int = 21
     enable_log: bool = True
     scale_shift: int = 6
-    library: LibraryName = "microfrontend"
+    constants: ConstantsName = "microfrontend"
     output: OutputName = "float"
 
     def __post_init__(self) -> None:
@@ -86,7 +86,7 @@ class Micro(FrontEnd, frozen=True, tag="micro", kw_only=True):
         check_count("gain_bits", self.gain_bits, 12 + max(0, correction), 31)
         check_flag("enable_log", self.enable_log)
         check_count("scale_shift", self.scale_shift, 0, 11)
-        check_choice("library", self.library, LibraryName)
+        check_choice("constants", self.constants, ConstantsName)
         check_choice("output", self.output, OutputName)
 
     @property
@@ -159,8 +159,8 @@ def tables_of(front_end: Micro) -> Tables:
     smoothing = np.full(p.num_channels, int(p.even_smoothing * one), np.int64)
     smoothing[1::2] = int(p.odd_smoothing * one)
     return Tables(
-        hann=stages.hann(p.length, p.library),
-        bands=stages.mel_bands(p.sample_rate, bins, p.num_channels, low, high, p.library),
+        hann=stages.hann(p.length, p.constants),
+        bands=stages.mel_bands(p.sample_rate, bins, p.num_channels, low, high, p.constants),
         gains=stages.gain_table(
             p.pcan_strength, p.pcan_offset, p.gain_bits, p.smoothing_bits - p.correction_bits
         ),

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from neurovm.frontends.fixed_fft import FixedRfft
 
-LibraryName = Literal["microfrontend", "signal"]
+ConstantsName = Literal["microfrontend", "signal"]
 
 WINDOW_BITS = 12
 BAND_BITS = 12
@@ -25,11 +25,11 @@ LOG_E_2 = 45426
 _U32 = 0xFFFFFFFF
 
 
-def hann(length: int, library: LibraryName) -> Any:
+def hann(length: int, constants: ConstantsName) -> Any:
     """int64[length]: the window in Q12, symmetric between samples."""
     import numpy as np
 
-    if library == "signal":
+    if constants == "signal":
         angle = 2 * np.pi / length * (np.arange(length) + 0.5)
         return np.rint((0.5 - 0.5 * np.cos(angle)) * (1 << WINDOW_BITS)).astype(np.int64)
     # In float32 where the C code is: a coefficient on the edge of two codes rounds as there.
@@ -45,7 +45,7 @@ def mel_bands(
     channels: int,
     low_hz: float,
     high_hz: float,
-    library: LibraryName,
+    constants: ConstantsName,
 ) -> Any:
     """float64[bins, channels]: triangles in Q12 between `channels` + 2 corners equally far apart in
     mel, in float32 as the C code has them. What rises in one band falls in the one before.
@@ -53,7 +53,7 @@ def mel_bands(
     import numpy as np
 
     f32 = np.float32
-    half = f32(0.5 if library == "microfrontend" else 0)
+    half = f32(0.5 if constants == "microfrontend" else 0)
 
     def mel(hertz: Any) -> Any:
         return f32(1127) * np.log1p(hertz / f32(700)).astype(f32)

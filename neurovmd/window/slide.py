@@ -118,7 +118,7 @@ class Slide:
         return array("h" if self._shape.wide else "b", bytes(self._laid))
 
     def push(self, frames: Frames) -> Iterator[Hop]:
-        """The hops that further frames complete; the session holds each when it is given."""
+        """The hops that further frames complete; it holds each when it is given."""
         if frames.anew:
             self.begin()
         width, at = self._shape.frame, 0

@@ -73,7 +73,7 @@ def test_without_pymicro_features_numpy_computes(monkeypatch: pytest.MonkeyPatch
 
 
 def test_as_the_audio_preprocessor_of_tflite_micro(recorded: dict[str, Array]) -> None:
-    front = chain([Micro(window_step=20, library="signal", output="int8")], rate_hz=16000)
+    front = chain([Micro(window_step=20, constants="signal", output="int8")], rate_hz=16000)
     made = front.whole(recorded["signal"])
     assert made.dtype == np.int8
     assert np.array_equal(made, recorded["tflite_micro.micro"])
@@ -157,7 +157,7 @@ def test_channels_stand_beside_each_other() -> None:
         ({"pcan_offset": math.inf}, "pcan_offset"),
         ({"gain_bits": 3}, "gain_bits"),
         ({"scale_shift": 64}, "scale_shift"),
-        ({"library": "other"}, "library"),
+        ({"constants": "other"}, "constants"),
         ({"output": "int4"}, "output"),
     ],
 )

@@ -87,7 +87,7 @@ def test_the_wake_words_bands_are_their_equations() -> None:
 
 
 def test_the_integer_recipes_are_the_micro_front_end() -> None:
-    assert recipe("micro_speech") == [Micro(window_step=20, library="signal", output="int8")]
+    assert recipe("micro_speech") == [Micro(window_step=20, constants="signal", output="int8")]
     assert recipe("okay_nabu") == [Micro()]
 
 

@@ -50,8 +50,8 @@ def frames_of(front_ends: list[AnyFrontEnd], samples: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("packet", [160, 333, 4096])
 def test_micro_speech_hears_packets(packet: int) -> None:
     model = neurovm.convert_tflite(shared_files.model("micro_speech_quantized"))
-    micro = Micro(output="int8", window_step=20, library="signal")
-    front_end = {"kind": "micro", "output": "int8", "window_step": 20, "library": "signal"}
+    micro = Micro(output="int8", window_step=20, constants="signal")
+    front_end = {"kind": "micro", "output": "int8", "window_step": 20, "constants": "signal"}
     rig = Rig(model, {"hop": 2}, source={"payload": PCM, "front_end": [front_end]})
     samples = sound(2.5)
     found = answers(rig, samples, packet)
